@@ -1,0 +1,1 @@
+"""Build-time tool: turns release folders into signed releases and patches."""
