@@ -1,0 +1,1 @@
+"""upswap: an updater for installed applications."""

@@ -1,0 +1,98 @@
+"""Every error upswap raises, in five branches, because a caller does five different things.
+
+::
+
+    UpdaterError                what the caller does        exit code
+    ├── TransportError          retry later                 3
+    ├── TrustError              stop and alarm              4
+    ├── FormatError             stop and report             5
+    ├── PatchError              fall back to the bundle     6
+    └── InstallError            tell the user               7
+        ├── NotEnoughSpace
+        ├── UpdateInProgress
+        └── RollbackFailed
+
+Messages are lower case without a final period, ready to stand behind ``error:``;
+``hint`` says what to do and stands behind ``hint:``. Misuse of the Python API is
+``ValueError`` or ``RuntimeError``, never one of these.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class UpdaterError(Exception):
+    """Base of all errors that are not a programming mistake."""
+
+    exit_code: ClassVar[int] = 1
+    retryable: bool = False
+
+    def __init__(self, message: str, *, hint: str = "", retryable: bool | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class TransportError(UpdaterError):
+    """The network or the server's fault: nothing was learned, trying again may help."""
+
+    exit_code = 3
+    retryable = True
+
+
+class TrustError(UpdaterError):
+    """The publisher's signatures do not hold: an attack, an expiry or a broken repository."""
+
+    exit_code = 4
+
+
+class FormatError(UpdaterError):
+    """A document is not what our format allows; its author is at fault.
+
+    ``context`` locates the fault inside the document, e.g. ``changes[3].path``; it is
+    built while unwinding by :meth:`within`.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, context: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.context = context
+
+    def within(self, outer: str) -> FormatError:
+        """The same error seen from the enclosing element ``outer``."""
+        dot = "" if not self.context or self.context.startswith("[") else "."
+        context = f"{outer}{dot}{self.context}"
+        return type(self)(self.args[0], context=context, hint=self.hint)
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{self.context}: {message}" if self.context else message
+
+
+class PatchError(UpdaterError):
+    """This patch does not fit here (wrong base, wrong result): another way may."""
+
+    exit_code = 6
+
+
+class InstallError(UpdaterError):
+    """This machine or this install is in the way: disk, permission, lock, configuration."""
+
+    exit_code = 7
+
+
+class NotEnoughSpace(InstallError):  # noqa: N818 - reads as what the user is told
+    """The disk cannot hold the update; found before anything live was touched if possible."""
+
+
+class UpdateInProgress(InstallError):  # noqa: N818 - reads as what the user is told
+    """Another process holds the install's lock."""
+
+    retryable = True
+
+
+class RollbackFailed(InstallError):  # noqa: N818 - reads as what the user is told
+    """Undoing failed too; the message says what lies where. ``recover`` may be run again."""

@@ -1,0 +1,1 @@
+"""Values and bytes of every document we publish; pure: no files, no network, no clock."""

@@ -1,0 +1,48 @@
+"""Raw LZMA2 streams: no container, because block and header carry their own length and digest."""
+
+from __future__ import annotations
+
+import lzma
+
+from updater.errors import FormatError
+from updater.format.limits import DEFAULT, Limits
+
+
+def pack(raw: bytes, *, pb: int = 2, preset: int = 9 | lzma.PRESET_EXTREME) -> bytes:
+    """``raw`` compressed; ``pb`` is the alignment LZMA assumes, as a power of 2."""
+    filters = [
+        {
+            "id": lzma.FILTER_LZMA2,
+            "preset": preset,
+            "dict_size": dictionary_size(len(raw)),
+            "pb": pb,
+        }
+    ]
+    return lzma.compress(raw, lzma.FORMAT_RAW, filters=filters)
+
+
+def unpack(packed: bytes, raw_length: int, what: str) -> bytes:
+    """Exactly ``raw_length`` bytes from a raw LZMA2 stream; never a byte more is decompressed.
+
+    Raises:
+        FormatError: the stream is damaged, longer, shorter, or has bytes behind it.
+    """
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": dictionary_size(raw_length)}]
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+    try:
+        raw = decoder.decompress(packed, raw_length)
+        rest = b"" if decoder.eof else decoder.decompress(b"", 1)
+    except (lzma.LZMAError, EOFError):
+        raise FormatError(f"{what}: damaged LZMA2 stream") from None
+    if len(raw) != raw_length or rest or not decoder.eof or decoder.unused_data:
+        raise FormatError(f"{what}: LZMA2 stream is not of {raw_length} bytes")
+    return raw
+
+
+def dictionary_size(raw_length: int, limits: Limits = DEFAULT) -> int:
+    """The dictionary of a stream of ``raw_length`` bytes: a power of 2, 4 KiB to 16 MiB.
+
+    A function of the length, so that it need not be written down and a small block costs its
+    decoder little memory.
+    """
+    return min(max(1 << (raw_length - 1).bit_length(), 4096), limits.dictionary_bytes)
