@@ -1,0 +1,171 @@
+"""Durable primitives: every change to a user's disk is one of these methods.
+
+A test replaces `Disk` to stop, or to fail, at the n-th one. Each either happened or did not;
+what is said to be durable survives the plug being pulled.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from updater.errors import InstallError, NotEnoughSpace
+
+WINDOWS = sys.platform == "win32"
+PART = ".part"
+"""Suffix of a copy in the making; the finished one has its name without it."""
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
+"""What `link` answers where there are no hard links (exFAT, some network disks)."""
+FULL = {errno.ENOSPC, errno.EDQUOT}
+SHARING_TRIES = 10
+"""Windows: a virus scanner or an indexer may hold a new file for a moment; 10 tries = 0.55 s."""
+
+
+class Disk:
+    """The real disk. Every method raises `OSError` and leaves its target whole, old or new."""
+
+    def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        """Put a file with ``data`` at ``path``, durably, in one step."""
+        part = path.with_name(path.name + PART)
+        self.create(part, data, executable=executable)
+        self.replace(part, path)
+        self.sync_directory(path.parent)
+
+    def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        """Write a file that nobody else knows yet; its content is durable, its name not."""
+        with path.open("wb") as file:
+            file.write(data)
+            self._finish(file.fileno(), executable)
+
+    def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
+        """Copy a file to ``path`` in one step; content durable, present time, no links."""
+        part = path.with_name(path.name + PART)
+        with source.open("rb") as reader, part.open("wb") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+            writer.flush()
+            self._finish(writer.fileno(), executable)
+        self.replace(part, path)
+
+    def replace(self, source: Path, path: Path) -> None:
+        """Rename in one step, over what may be there."""
+        _patiently(lambda: os.replace(source, path))
+
+    def keep(self, path: Path, aside: Path) -> None:
+        """Give what is at ``path`` a second name, without ``path`` being absent for a moment."""
+        if path.is_symlink():
+            os.symlink(os.readlink(path), aside)
+            return
+        try:
+            os.link(path, aside)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            self.copy(path, aside, executable=is_executable(path))
+
+    def symlink(self, target: str, path: Path) -> None:
+        """Make a symlink."""
+        os.symlink(target, path)
+
+    def mkdir(self, path: Path) -> None:
+        """Make a folder, 0755 whatever the umask."""
+        os.mkdir(path)
+        os.chmod(path, mode_of(executable=True))
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file or symlink, if it is there."""
+        path.unlink(missing_ok=True)
+
+    def rmdir(self, path: Path) -> None:
+        """Remove a folder if it is there and empty; one with something in it stays."""
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                raise
+
+    def sync_file(self, path: Path) -> None:
+        """Make a file's content durable."""
+        # Windows flushes only handles that may write.
+        descriptor = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        """Make the names in a folder durable (NTFS journals them by itself)."""
+        if not WINDOWS:
+            self.sync_file(path)
+
+    def _finish(self, descriptor: int, executable: bool) -> None:
+        if not WINDOWS:
+            os.fchmod(descriptor, mode_of(executable))
+        os.fsync(descriptor)
+
+
+def _patiently(rename: Callable[[], None]) -> None:
+    for attempt in range(1, SHARING_TRIES if WINDOWS else 1):
+        with suppress(PermissionError):
+            return rename()
+        time.sleep(0.01 * attempt)
+    return rename()
+
+
+def mode_of(executable: bool) -> int:
+    """The permission bits of a released file."""
+    return 0o755 if executable else 0o644
+
+
+def is_executable(path: Path) -> bool:
+    """Whether the owner may execute the file (always False on Windows)."""
+    return not WINDOWS and bool(path.lstat().st_mode & 0o100)
+
+
+def present(path: Path) -> bool:
+    """Whether anything is at ``path``, a dangling symlink included."""
+    return os.path.lexists(path)
+
+
+def same(path: Path, other: Path) -> bool:
+    """Whether two names are one file (hard links of each other)."""
+    a, b = path.lstat(), other.lstat()
+    return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+
+
+def remove_tree(disk: Disk, path: Path) -> None:
+    """Remove a folder of our own with all that is in it; follows no symlink."""
+    if not path.is_dir() or path.is_symlink():
+        disk.unlink(path)
+        return
+    for child in sorted(path.iterdir()):
+        remove_tree(disk, child)
+    disk.rmdir(path)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Turn `OSError` into the `InstallError` that tells the user what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(what, error) from error
+
+
+def disk_error(what: str, error: OSError) -> InstallError:
+    """The error to tell for ``error``, which happened while doing ``what``."""
+    reason = error.strerror or type(error).__name__
+    where = f" ({error.filename})" if error.filename else ""
+    message = f"{what}: {reason.lower()}{where}"
+    if error.errno in FULL:
+        return NotEnoughSpace(message, hint="free some disk space and try again")
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return InstallError(message, hint="run as the owner of the folder, on a writable disk")
+    return InstallError(message, hint="nothing was changed; try again, and check the disk")

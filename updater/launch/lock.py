@@ -1,0 +1,74 @@
+"""Cross-process locks by the operating system: they vanish with their holder, however it dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from updater.errors import UpdateInProgress
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # far behind the holder's name
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+POLL = 0.05
+"""Seconds between two looks at a lock somebody else holds."""
+
+
+@contextmanager
+def locked(path: Path, what: str, timeout: float = 0.0) -> Iterator[None]:
+    """Hold the lock file ``path``; ``what`` says of the holder what it does.
+
+    Args:
+        path: made if missing, never removed (removing it would let two holders in).
+        what: told to whoever finds the lock taken.
+        timeout: seconds to wait for another holder.
+
+    Raises:
+        UpdateInProgress: another process holds it; named if it wrote its name.
+        OSError: the lock file cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        _wait(descriptor, timeout)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{what}, process {os.getpid()}".encode(), 0) if hasattr(
+            os, "pwrite"
+        ) else os.write(descriptor, what.encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait(descriptor: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while not _try_lock(descriptor):
+        if time.monotonic() >= deadline:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            holder = os.read(descriptor, 200).decode(errors="replace") or "another updater"
+            raise UpdateInProgress(
+                f"another updater is at work ({holder})", hint="wait for it to end and try again"
+            )
+        time.sleep(POLL)

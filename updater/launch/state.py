@@ -1,0 +1,109 @@
+"""The State folder: what we know of an install, kept beside it, and where each thing lies."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from updater.errors import InstallError
+from updater.launch.disk import WINDOWS
+
+SUFFIX = ".upswap"
+
+
+@dataclass(frozen=True)
+class State:
+    """The places of one install. Makes nothing, reads nothing."""
+
+    install: Path
+    """The install folder (DIR)."""
+    folder: Path
+    """The State folder."""
+
+    @property
+    def settings(self) -> Path:
+        """``install.json``: app, channel, URL, install id, previous version, bad versions."""
+        return self.folder / "install.json"
+
+    @property
+    def root(self) -> Path:
+        """The TUF root this install was made with."""
+        return self.folder / "root.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest of the installed release."""
+        return self.folder / "manifest"
+
+    @property
+    def trust(self) -> Path:
+        """Verified TUF metadata."""
+        return self.folder / "trust"
+
+    @property
+    def downloads(self) -> Path:
+        """Verified and partial downloads; harmless to lose."""
+        return self.folder / "downloads"
+
+    @property
+    def stage(self) -> Path:
+        """The new files, complete and verified; harmless to lose while there is no journal."""
+        return self.folder / "stage"
+
+    @property
+    def scratch(self) -> Path:
+        """Files being decoded; harmless to lose."""
+        return self.folder / "scratch"
+
+    @property
+    def journal(self) -> Path:
+        """The record that lets any interruption be finished or undone; see journal.py."""
+        return self.folder / "journal"
+
+    @property
+    def lock(self) -> Path:
+        """Held while the install is changed."""
+        return self.folder / "lock"
+
+    def staged(self, number: int) -> Path:
+        """Staged file ``number``."""
+        return self.stage / str(number)
+
+
+def find(install: Path) -> State | None:
+    """The State of ``install``, or None if upswap does not know this folder.
+
+    Raises:
+        InstallError: there are two.
+    """
+    found = [folder for folder in _candidates(install) if folder.is_dir()]
+    if len(found) > 1:
+        raise InstallError(
+            f"two state folders: {found[0]} and {found[1]}",
+            hint="move away the one that was not made by this install",
+        )
+    return State(install, found[0]) if found else None
+
+
+def choose(install: Path) -> State:
+    """Where the State of a new install belongs.
+
+    Beside the install, if the parent folder is ours to write, writable by nobody else, and on
+    the same file system; else inside it.
+    """
+    beside, inside = _candidates(install)
+    return State(install, beside if _is_ours(install) else inside)
+
+
+def _candidates(install: Path) -> tuple[Path, Path]:
+    return install.parent / f".{install.name}{SUFFIX}", install / SUFFIX
+
+
+def _is_ours(install: Path) -> bool:
+    parent = install.parent
+    info = parent.stat()
+    if not os.access(parent, os.W_OK) or (not WINDOWS and info.st_mode & stat.S_IWOTH):
+        return False
+    return not install.exists() or install.stat().st_dev == info.st_dev

@@ -1,0 +1,150 @@
+"""The file swap: staged files take the place of live ones by the ``.new``/``.old`` sequence.
+
+Every step can be done forward and backward, any number of times: each looks at the disk to
+see how far it came. On POSIX the live name is never absent: the old file gets its second name
+by a hard link, then ``rename`` puts the new one over it. Windows cannot rename over a running
+executable, so there the old one is renamed away first.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from pathlib import Path
+
+from updater.errors import InstallError
+from updater.launch.disk import PART, WINDOWS, Disk, is_executable, present, remove_tree, same
+from updater.launch.journal import Action, Journal, Step
+from updater.launch.state import State
+
+
+class FileSwap:
+    """Runs the steps of one journal."""
+
+    def __init__(self, disk: Disk, state: State, journal: Journal) -> None:
+        self._disk = disk
+        self._state = state
+        self._steps = journal.steps
+        self._set_aside = {s.path: s.aside for s in journal.steps if s.action == Action.SET_ASIDE}
+
+    def forward(self) -> None:
+        """Bring the live tree from wherever it is to the new one, durably.
+
+        Raises:
+            OSError: a step failed; `backward` can be called.
+            InstallError: the result is not the new tree.
+        """
+        for step in self._steps:
+            self._forward(step)
+        self._sync()
+        for step in self._steps:
+            self._check(step)
+
+    def backward(self) -> None:
+        """Bring the live tree from wherever it is back to the old one, durably.
+
+        Raises:
+            OSError: a step could not be undone; call it again when its cause is gone.
+        """
+        for step in reversed(self._steps):
+            self._backward(step)
+        self._sync()
+
+    def clean(self) -> None:
+        """After the commit: remove what went aside, but for what is the user's."""
+        for step in self._steps:
+            if step.aside and step.action != Action.SET_ASIDE and not step.keep:
+                self._disk.unlink(self._resting(step.aside))
+        folders = [s.path for s in self._steps if s.action == Action.RMDIR]
+        for path in [*folders, *self._set_aside]:
+            self._disk.rmdir(self._resting(path))
+
+    def _forward(self, step: Step) -> None:
+        path, aside = self._at(step.path), self._at(step.aside)
+        if step.action == Action.MKDIR and not path.is_dir():
+            self._disk.mkdir(path)
+        elif step.action == Action.PUT:
+            self._put(step)
+        elif step.action in {Action.REMOVE, Action.SET_ASIDE} and not present(aside):
+            self._move_aside(path, aside)
+
+    def _move_aside(self, path: Path, aside: Path) -> None:
+        if present(path):
+            self._disk.replace(path, aside)
+
+    def _put(self, step: Step) -> None:
+        path, incoming = self._at(step.path), self._at(step.incoming)
+        staged = self._state.staged(step.stage)
+        if present(staged):
+            self._move_in(staged, incoming)
+        if present(incoming):
+            aside = self._at(step.aside)
+            if step.aside and present(path) and not present(aside):
+                self._disk.replace(path, aside) if WINDOWS else self._disk.keep(path, aside)
+            self._disk.replace(incoming, path)
+
+    def _move_in(self, staged: Path, incoming: Path) -> None:
+        try:
+            self._disk.replace(staged, incoming)
+        except OSError as error:
+            if error.errno != errno.EXDEV or staged.is_symlink():
+                raise
+            # a folder of the install is a mount of its own
+            self._disk.copy(staged, incoming, executable=is_executable(staged))
+            self._disk.unlink(staged)
+
+    def _backward(self, step: Step) -> None:
+        path, aside = self._at(step.path), self._at(step.aside)
+        if step.action == Action.MKDIR:
+            self._disk.rmdir(path)
+        elif step.action in {Action.REMOVE, Action.SET_ASIDE} and present(aside):
+            self._disk.replace(aside, path)
+        elif step.action == Action.PUT:
+            self._take_out(step)
+
+    def _take_out(self, step: Step) -> None:
+        path, aside = self._at(step.path), self._at(step.aside)
+        arrived = not present(self._state.staged(step.stage)) and not present(
+            self._at(step.incoming)
+        )
+        if step.aside and present(aside):
+            if present(path) and same(path, aside):
+                self._disk.unlink(aside)  # rename between two names of one file does nothing
+            else:
+                self._disk.replace(aside, path)
+        elif not step.aside and arrived:
+            self._disk.unlink(path)
+        for name in (step.incoming, step.incoming + PART, step.aside + PART):
+            self._disk.unlink(self._at(name))
+
+    def _check(self, step: Step) -> None:
+        if step.action == Action.PUT:
+            info = self._at(step.path).lstat()
+            link = stat.S_ISLNK(info.st_mode)
+            if link != (step.size < 0) or not (link or info.st_size == step.size):
+                raise InstallError(
+                    f"{step.path} is not what was put there",
+                    hint="another program changes the install folder; try again",
+                )
+
+    def _sync(self) -> None:
+        folders = {self._at(step.path).parent for step in self._steps}
+        for folder in sorted(folders):
+            if folder.is_dir():
+                self._disk.sync_directory(folder)
+
+    def _at(self, path: str) -> Path:
+        return self._state.install / path
+
+    def _resting(self, path: str) -> Path:
+        """Where ``path`` lies after the commit, folders set aside taken into account."""
+        for folder, aside in self._set_aside.items():
+            if path == folder or path.startswith(folder + "/"):
+                return self._at(aside + path[len(folder) :])
+        return self._at(path)
+
+
+def discard_stage(disk: Disk, state: State) -> None:
+    """Remove staged and scratch files, which no journal needs any more."""
+    for folder in (state.stage, state.scratch):
+        remove_tree(disk, folder)
