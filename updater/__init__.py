@@ -1,1 +1,55 @@
-"""upswap: an updater for installed applications."""
+"""upswap: an updater for installed applications.
+
+An application that updates itself needs three lines::
+
+    import updater
+
+    if updater.Updater(folder).update():
+        updater.Updater(folder).restart()
+
+The names below are the public interface; everything else may move. They are looked up when
+first asked for, so that ``import updater`` costs an application's start next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from updater.version import __version__
+
+if TYPE_CHECKING:
+    from updater.client import Offer, Status, Updater, install
+    from updater.config import UpdaterConfig
+    from updater.job import Updated
+    from updater.progress import Progress
+    from updater.session import Session
+
+_HOMES = {
+    "Offer": "updater.client",
+    "Progress": "updater.progress",
+    "Session": "updater.session",
+    "Status": "updater.client",
+    "Updated": "updater.job",
+    "Updater": "updater.client",
+    "UpdaterConfig": "updater.config",
+    "install": "updater.client",
+}
+
+__all__ = [
+    "Offer",
+    "Progress",
+    "Session",
+    "Status",
+    "Updated",
+    "Updater",
+    "UpdaterConfig",
+    "__version__",
+    "install",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

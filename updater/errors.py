@@ -41,6 +41,18 @@ class TransportError(UpdaterError):
     exit_code = 3
     retryable = True
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retryable: bool | None = None,
+        status: int | None = None,
+    ) -> None:
+        """``status`` is the HTTP status, if there was an answer."""
+        super().__init__(message, hint=hint, retryable=retryable)
+        self.status = status
+
 
 class TrustError(UpdaterError):
     """The publisher's signatures do not hold: an attack, an expiry or a broken repository."""

@@ -14,6 +14,7 @@ from updater.errors import FormatError
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.names import UNKNOWN, Digest
 from updater.format.paths import shown
+from updater.format.release import Release
 
 
 class Kind(IntEnum):
@@ -96,13 +97,12 @@ class Layout:
         for number, change in enumerate(changes):
             self._apply(number, change)
 
-    def manifest(self, version: str, release_of: Manifest, digests: dict[str, Digest]) -> Manifest:
-        """The new manifest, once ``digests`` gives those of the decoded files by path.
-
-        ``release_of`` carries the app and the release description.
-        """
+    def manifest(
+        self, app: str, version: str, release: Release, digests: dict[str, Digest]
+    ) -> Manifest:
+        """The new manifest, once ``digests`` gives those of the decoded files by path."""
         entries = (_known(slot, digests) for slot in self.slots.values())
-        return Manifest.of(release_of.app, version, entries, release_of.release)
+        return Manifest.of(app, version, entries, release)
 
     def _take_named(self) -> None:
         for number, change in enumerate(self.changes):

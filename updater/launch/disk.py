@@ -39,18 +39,22 @@ class Disk:
 
     def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
         """Write a file that nobody else knows yet; its content is durable, its name not."""
-        with path.open("wb") as file:
-            file.write(data)
-            self._finish(file.fileno(), executable)
+        path.write_bytes(data)
+        self.settle(path, executable=executable)
 
     def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
         """Copy a file to ``path`` in one step; content durable, present time, no links."""
         part = path.with_name(path.name + PART)
         with source.open("rb") as reader, part.open("wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
-            writer.flush()
-            self._finish(writer.fileno(), executable)
+        self.settle(part, executable=executable)
         self.replace(part, path)
+
+    def settle(self, path: Path, *, executable: bool = False) -> None:
+        """Make a finished file durable, with the mode of a released one."""
+        if not WINDOWS:
+            path.chmod(mode_of(executable))
+        self.sync_file(path)
 
     def replace(self, source: Path, path: Path) -> None:
         """Rename in one step, over what may be there."""
@@ -91,6 +95,10 @@ class Disk:
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
                 raise
 
+    def free_bytes(self, folder: Path) -> int:
+        """Bytes this user may still write on the disk of ``folder``."""
+        return shutil.disk_usage(folder).free
+
     def sync_file(self, path: Path) -> None:
         """Make a file's content durable."""
         # Windows flushes only handles that may write.
@@ -104,11 +112,6 @@ class Disk:
         """Make the names in a folder durable (NTFS journals them by itself)."""
         if not WINDOWS:
             self.sync_file(path)
-
-    def _finish(self, descriptor: int, executable: bool) -> None:
-        if not WINDOWS:
-            os.fchmod(descriptor, mode_of(executable))
-        os.fsync(descriptor)
 
 
 def _patiently(rename: Callable[[], None]) -> None:

@@ -1,0 +1,178 @@
+"""The ``updater`` command: the Python API with words, exit codes and a progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from updater.client import Updater, install
+from updater.errors import UpdaterError
+from updater.job import Updated
+from updater.launch.disk import told
+from updater.launch.recover import Outcome
+from updater.progress import Progress, Silent
+from updater.session import Session
+from updater.version import __version__
+
+NOTHING_TO_DO = 10
+
+
+class Bar:
+    """Draws progress on stderr, by bytes."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def start(self, task: str, total: int) -> None:
+        """See `Progress`."""
+        self._bar = tqdm(total=total, desc=task, unit="B", unit_scale=True, file=sys.stderr)
+
+    def advance(self, done: int) -> None:
+        """See `Progress`."""
+        if self._bar is not None:
+            self._bar.update(done)
+
+    def finish(self) -> None:
+        """See `Progress`."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv``; the exit code (see design, section 6)."""
+    options = _parser().parse_args(argv)
+    return run(lambda: options.run(options))
+
+
+def run(action: Callable[[], int]) -> int:
+    """``action``'s exit code; errors of ours are told as such, with their hint."""
+    try:
+        return action()
+    except UpdaterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="updater", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"upswap {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    first = _command(commands, "install", _install, "install an application into an empty folder")
+    first.add_argument("--url", required=True, help="the repository's URL")
+    first.add_argument("--root", required=True, type=Path, help="its root.json, from the publisher")
+    first.add_argument("--app", required=True, help="the application's name in the repository")
+    first.add_argument("--channel", default="stable", help="default: %(default)s")
+    first.add_argument("folder", metavar="DIR", type=Path)
+    for name, action, text in (
+        ("status", _status, "what is installed; asks nobody"),
+        ("check", _check, "is there an update? exit code 0 yes, 10 no"),
+        ("update", _update, "bring the application to the newest version offered to it"),
+        ("recover", _recover, "finish or undo an interrupted update"),
+    ):
+        command = _command(commands, name, action, text)
+        command.add_argument("--dir", dest="folder", required=True, metavar="DIR", type=Path)
+        if action is _update:
+            command.add_argument(
+                "--no-restart", action="store_true", help="do not start the new version"
+            )
+    return parser
+
+
+def _command(
+    commands: Any, name: str, action: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(run=action)
+    return parser
+
+
+def _install(options: argparse.Namespace) -> int:
+    with told(f"reading {options.root}"):
+        root = options.root.read_bytes()
+    done = install(
+        options.folder, options.url, root, options.app, options.channel, _session(options)
+    )
+    _tell(options, _document("installed", done), f"installed {options.app} {done.new}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    status = asdict(Updater(options.folder).status())
+    _tell(options, status, "\n".join(f"{key}: {_plain(value)}" for key, value in status.items()))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    updater = Updater(options.folder, _session(options))
+    offer = updater.check()
+    if offer is None:
+        version = updater.status().version
+        _tell(options, {"available": None, "installed": version}, f"{version} is up to date")
+        return NOTHING_TO_DO
+    _tell(
+        options,
+        asdict(offer),
+        f"{offer.installed} -> {offer.available}: {offer.fetch_bytes:,} bytes to fetch "
+        f"(whole: {offer.full_bytes:,}), {offer.disk_bytes:,} bytes of disk",
+    )
+    return 0
+
+
+def _update(options: argparse.Namespace) -> int:
+    updater = Updater(options.folder, _session(options))
+    done = updater.update()
+    if done is None:
+        version = updater.status().version
+        document = {"state": "current", "from": version, "to": version}
+        _tell(options, document, f"{version} is up to date")
+        return NOTHING_TO_DO
+    _tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
+    for kept in done.kept:
+        print(f"your own version is kept as {kept}", file=sys.stderr)
+    if updater.release.entry and not options.no_restart:
+        updater.start()
+    return 0
+
+
+def _recover(options: argparse.Namespace) -> int:
+    outcome = Updater(options.folder).recover()
+    words = {
+        Outcome.CLEAN: "nothing to recover",
+        Outcome.FINISHED: "the interrupted update is finished",
+        Outcome.UNDONE: "the interrupted update is undone",
+    }
+    _tell(options, {"recovered": outcome.value}, words[outcome])
+    return 0
+
+
+def _document(state: str, done: Updated) -> dict[str, Any]:
+    document = asdict(done)
+    return {"state": state, "from": document.pop("old"), "to": document.pop("new"), **document}
+
+
+def _session(options: argparse.Namespace) -> Session:
+    progress: Progress = Silent() if options.quiet else Bar()
+    return Session(progress=progress)
+
+
+def _tell(options: argparse.Namespace, document: dict[str, Any], words: str) -> None:
+    print(json.dumps(document, sort_keys=True) if options.json else words)
+
+
+def _plain(value: object) -> str:
+    return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "-"

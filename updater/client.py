@@ -1,0 +1,277 @@
+"""The client: what an application embeds, and what the command line calls."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from updater.errors import InstallError
+from updater.format.manifest import Manifest
+from updater.format.names import check_app, check_channel
+from updater.format.release import Release
+from updater.job import Job, Updated
+from updater.launch.disk import present, remove_tree, told
+from updater.launch.journal import phase_of
+from updater.launch.lock import locked
+from updater.launch.recover import Outcome, recover
+from updater.launch.state import State, find
+from updater.launch.state import choose as choose_state
+from updater.launch.swap import discard_stage
+from updater.plan import Plan, choose, make_plan
+from updater.restart import command, replace_process, start_beside
+from updater.session import Session
+from updater.store import Settings, find_install, read_manifest, read_settings
+from updater.trust import Catalogue
+
+NOTHING_YET = "0"
+"""Version that stands for the empty tree while a first install is made."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is installed; learned from disk alone."""
+
+    app: str
+    version: str
+    channel: str
+    state: str
+    """``clean``, or ``interrupted``: run recover."""
+    previous: str
+    bad: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An update that is there for this install."""
+
+    installed: str
+    available: str
+    fetch_bytes: int
+    """Bytes to download, metadata not counted."""
+    full_bytes: int
+    """Bytes of the whole release as a bundle, for comparison; 0 if there is none."""
+    write_bytes: int
+    """Bytes to write into the stage."""
+    disk_bytes: int
+    """Free disk the update needs at its peak."""
+    required: bool
+    """The publisher asks not to put this update off."""
+    restart: bool
+    """Whether there is something to restart afterwards."""
+
+
+class Updater:
+    """One install of one application."""
+
+    def __init__(self, folder: Path | str, session: Session | None = None) -> None:
+        """Open the install at ``folder``.
+
+        Raises:
+            InstallError: there is none.
+        """
+        self._state = find_install(Path(folder))
+        self._session = session or Session()
+
+    def status(self) -> Status:
+        """What is installed, without asking anybody.
+
+        Raises:
+            InstallError: the state is damaged.
+        """
+        settings, manifest = self._read()
+        state = "clean" if phase_of(self._state) is None else "interrupted"
+        return Status(
+            settings.app,
+            manifest.version,
+            settings.channel,
+            state,
+            settings.previous,
+            settings.bad,
+        )
+
+    def check(self) -> Offer | None:
+        """The update that is there for this install, or None. Changes no installed file.
+
+        Raises:
+            UpdaterError: as `update`.
+        """
+        settings, manifest = self._read()
+        catalogue, plan = self._plan(settings, manifest.version)
+        if plan is None:
+            return None
+        published = catalogue.releases[plan.version]
+        return Offer(
+            manifest.version,
+            plan.version,
+            plan.fetch_bytes,
+            published.bundle.length if published.bundle else 0,
+            plan.write_bytes,
+            plan.disk_bytes,
+            published.required,
+            bool(manifest.release.entry),
+        )
+
+    def update(self) -> Updated | None:
+        """Bring the install to the version it shall have; None if it has it.
+
+        Recovers an interrupted update first. Restarts nothing: call `restart` when ready.
+
+        Raises:
+            TransportError: the network; what was downloaded is kept for the next try.
+            TrustError: the publisher's signatures do not hold.
+            FormatError: a signed document is not what our format allows.
+            PatchError: neither patch nor bundle gives the release.
+            InstallError: this machine; among them `NotEnoughSpace` and `UpdateInProgress`.
+                But for `RollbackFailed` the old version is whole.
+        """
+        with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
+            self._recover()
+            settings, manifest = self._read()
+            catalogue, plan = self._plan(settings, manifest.version)
+            if plan is None:
+                return None
+            return Job(self._session, self._state, catalogue, settings, manifest).run(plan)
+
+    def recover(self) -> Outcome:
+        """Finish or undo what an interrupted update left; needs no network.
+
+        Raises:
+            UpdateInProgress: an update is under way just now.
+            RollbackFailed: the disk lets neither happen now.
+        """
+        with told(f"recovering {self._state.install}"), locked(self._state.lock, "recovering"):
+            return self._recover()
+
+    def restart(self, arguments: Sequence[str] = ()) -> NoReturn:
+        """End this process and start the installed version in its place.
+
+        Raises:
+            InstallError: the release names nothing to start, or it cannot be started.
+        """
+        replace_process(self._command(arguments))
+
+    def start(self, arguments: Sequence[str] = ()) -> None:
+        """Start the installed version by itself, beside this process.
+
+        Raises:
+            InstallError: as `restart`.
+        """
+        start_beside(self._command(arguments))
+
+    @property
+    def release(self) -> Release:
+        """What the publisher says of the installed release.
+
+        Raises:
+            InstallError: the state is damaged.
+        """
+        return read_manifest(self._state, self._session.config.limits).release
+
+    def _read(self) -> tuple[Settings, Manifest]:
+        manifest = read_manifest(self._state, self._session.config.limits)
+        return read_settings(self._state), manifest
+
+    def _plan(self, settings: Settings, installed: str) -> tuple[Catalogue, Plan | None]:
+        now = self._session.now()
+        catalogue = self._session.refresh(self._state, settings, now)
+        version = choose(
+            catalogue, settings.install_id, now, installed=installed, bad=frozenset(settings.bad)
+        )
+        plan = None if version is None else make_plan(catalogue, installed, version)
+        return catalogue, plan
+
+    def _recover(self) -> Outcome:
+        outcome = recover(self._session.disk, self._state)
+        discard_stage(self._session.disk, self._state)
+        return outcome
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return command(self._state.install, self.release, arguments)
+
+
+def install(
+    folder: Path | str,
+    url: str,
+    root: bytes,
+    app: str,
+    channel: str = "stable",
+    session: Session | None = None,
+) -> Updated:
+    """Install what ``channel`` offers into ``folder``, which is empty or not there.
+
+    ``root`` is the repository's root metadata, from a source the user trusts: everything
+    later is verified against it.
+
+    Raises:
+        InstallError: the folder is not empty, the channel offers nothing, or as
+            `Updater.update`. After any error nothing is left behind.
+    """
+    session = session or Session()
+    settings = Settings(
+        app=check_app(app),
+        channel=check_channel(channel),
+        url=_check_url(url),
+        install_id=uuid.uuid4().hex,
+    )
+    place = Path(folder)
+    is_new = not present(place)
+    with told(f"installing into {place}"):
+        state = _claim(session, place)
+        try:
+            with locked(state.lock, "installing"):
+                session.disk.write(state.root, root)
+                return _first_install(session, state, settings)
+        except BaseException:
+            if phase_of(state) is None:
+                _withdraw(session, state, is_new=is_new)
+            raise
+
+
+def _first_install(session: Session, state: State, settings: Settings) -> Updated:
+    now = session.now()
+    catalogue = session.refresh(state, settings, now)
+    version = choose(catalogue, settings.install_id, now, installed="", bad=frozenset())
+    if version is None:
+        raise InstallError(
+            f"channel {settings.channel} of {settings.app} offers nothing",
+            hint="was a release promoted? was it recalled?",
+        )
+    nothing = Manifest(settings.app, NOTHING_YET, Release(), ())
+    return Job(session, state, catalogue, settings, nothing).run(
+        make_plan(catalogue, None, version)
+    )
+
+
+def _claim(session: Session, place: Path) -> State:
+    """Make the install folder and its State, both empty."""
+    place.mkdir(parents=True, exist_ok=True)
+    place = place.resolve()
+    state = find(place)
+    if state is not None and state.manifest.exists():
+        raise InstallError(f"{place} is an install already", hint="use `updater update`")
+    if any(child != (state.folder if state else None) for child in place.iterdir()):
+        raise InstallError(
+            f"{place} is not empty", hint="name a new folder; other files are not touched"
+        )
+    if state is not None:  # an install that was killed before it put anything in place
+        remove_tree(session.disk, state.folder)
+    state = choose_state(place)
+    state.folder.mkdir(mode=0o700)
+    return state
+
+
+def _withdraw(session: Session, state: State, *, is_new: bool) -> None:
+    remove_tree(session.disk, state.folder)
+    if is_new:
+        session.disk.rmdir(state.install)
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        raise InstallError(f"{url!a} is not the URL of a repository", hint="http:// or https://")
+    return url.rstrip("/")

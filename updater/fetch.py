@@ -1,0 +1,153 @@
+"""HTTP, through requests: the one module that opens a connection.
+
+Redirects, compressed bodies and slow servers are refused here, so that nobody else has to
+think of them. Proxies and certificate settings of the environment are honoured, ``.netrc``
+is not: an update server is never sent a password by accident.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import requests
+import urllib3
+
+from updater.config import UpdaterConfig
+from updater.errors import TransportError
+from updater.transport import Answer
+from updater.version import __version__
+
+CHUNK = 64 * 1024
+RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_OFFLINE = "check the network connection and try again"
+
+
+class HttpTransport:
+    """A `Transport` over HTTP and HTTPS."""
+
+    def __init__(
+        self,
+        config: UpdaterConfig | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.received = 0
+        self._config = config or UpdaterConfig()
+        self._monotonic = monotonic
+        self._session = requests.Session()
+        self._session.auth = lambda request: request  # keeps requests from reading .netrc
+        self._session.headers.update(
+            {"Accept-Encoding": "identity", "User-Agent": f"upswap/{__version__}"}
+        )
+        adapter = requests.adapters.HTTPAdapter(max_retries=_retries(self._config))
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    @contextmanager
+    def get(self, url: str, start: int = 0) -> Iterator[Answer]:
+        """See `Transport.get`."""
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        timeouts = (self._config.connect_timeout, self._config.read_timeout)
+        try:
+            with self._session.get(
+                url, headers=headers, timeout=timeouts, stream=True, allow_redirects=False
+            ) as response:
+                begin = _check(url, response, start)
+                yield Answer(begin, self._chunks(url, response))
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise TransportError(f"{url}: {_reason(error)}", hint=_OFFLINE) from error
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._session.close()
+
+    def _chunks(self, url: str, response: requests.Response) -> Iterator[bytes]:
+        expected = _content_length(response)
+        pace = _Pace(self._config, self._monotonic)
+        got = 0
+        while chunk := response.raw.read1(CHUNK, decode_content=False):
+            got += len(chunk)
+            self.received += len(chunk)
+            pace.check(url, got)
+            yield chunk
+        if expected is not None and got != expected:
+            raise TransportError(f"{url}: cut off after {got} of {expected} bytes")
+
+
+class _Pace:
+    """Gives up on a server that keeps a connection alive and sends next to nothing."""
+
+    def __init__(self, config: UpdaterConfig, monotonic: Callable[[], float]) -> None:
+        self._config = config
+        self._monotonic = monotonic
+        self._since = monotonic()
+        self._before = 0
+
+    def check(self, url: str, got: int) -> None:
+        seconds = self._monotonic() - self._since
+        if seconds < self._config.rate_window:
+            return
+        if got - self._before < self._config.min_bytes_per_second * seconds:
+            raise TransportError(
+                f"{url}: under {self._config.min_bytes_per_second} bytes a second", hint=_OFFLINE
+            )
+        self._since, self._before = self._monotonic(), got
+
+
+def _retries(config: UpdaterConfig) -> urllib3.Retry:
+    """Tries until an answer begins; a body that breaks off is its reader's to resume."""
+    return urllib3.Retry(
+        total=config.attempts - 1,
+        redirect=False,
+        status_forcelist=RETRY_STATUS,
+        backoff_factor=config.backoff,
+        backoff_max=config.backoff_limit,
+        retry_after_max=int(config.backoff_limit),
+        raise_on_status=False,
+    )
+
+
+def _check(url: str, response: requests.Response, start: int) -> int:
+    """The offset at which the body starts; refuses every answer that is not the file."""
+    status = response.status_code
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise TransportError(f"{url}: compressed answer refused", status=status)
+    if status == requests.codes.ok:
+        return 0
+    if status == requests.codes.partial_content:
+        return _range_start(url, response, start)
+    if response.is_redirect or 300 <= status < 400:
+        raise TransportError(
+            f"{url}: redirect refused", status=status, hint="is a login page in the way?"
+        )
+    raise TransportError(
+        f"{url}: HTTP {status}",
+        status=status,
+        retryable=status in RETRY_STATUS,
+        hint="the server has trouble; try later" if status >= 500 else "is the URL right?",
+    )
+
+
+def _range_start(url: str, response: requests.Response, start: int) -> int:
+    field = response.headers.get("Content-Range", "")
+    if start and field.startswith(f"bytes {start}-"):
+        return start
+    raise TransportError(f"{url}: another range than asked for", status=206)
+
+
+def _content_length(response: requests.Response) -> int | None:
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _reason(error: Exception) -> str:
+    """The last words of a nested library error, which say what happened."""
+    if isinstance(error, requests.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, requests.Timeout | urllib3.exceptions.ReadTimeoutError):
+        return "no answer in time"
+    inner: BaseException = error
+    while inner.__context__ is not None:
+        inner = inner.__context__
+    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__

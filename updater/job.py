@@ -1,0 +1,148 @@
+"""One update being made: fetch, apply, stage, commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from updater.apply import PatchFile, Tree, apply_patch, empty_tree
+from updater.download import Download
+from updater.errors import FormatError, PatchError
+from updater.format.manifest import Manifest
+from updater.launch.disk import remove_tree
+from updater.launch.journal import Action, Journal
+from updater.launch.recover import commit
+from updater.launch.state import State
+from updater.launch.swap import discard_stage
+from updater.plan import Hop, Plan, make_plan
+from updater.session import Session
+from updater.stage import Stage, live_tree
+from updater.store import Settings
+from updater.trust import Catalogue
+
+
+@dataclass(frozen=True)
+class Updated:
+    """An update that was made."""
+
+    old: str
+    """Version before; empty for a first install."""
+    new: str
+    fetched_bytes: int
+    """Bytes received in this session, metadata included."""
+    full_bytes: int
+    """Bytes of the whole release as a bundle, for comparison; 0 if there is none."""
+    written_bytes: int
+    """Bytes of the files that were put in place."""
+    changes: dict[str, int] = field(default_factory=dict)
+    """How many changes of each kind the patches made."""
+    kept: tuple[str, ...] = ()
+    """Where the user's own work lies now that had to make way."""
+
+
+class Job:
+    """Brings one install from ``manifest`` to a plan's version. The caller holds the lock."""
+
+    def __init__(
+        self,
+        session: Session,
+        state: State,
+        catalogue: Catalogue,
+        settings: Settings,
+        manifest: Manifest,
+    ) -> None:
+        self._session = session
+        self._state = state
+        self._catalogue = catalogue
+        self._settings = settings
+        self._manifest = manifest
+        self._changes: Counter[str] = Counter()
+
+    def run(self, plan: Plan) -> Updated:
+        """Follow ``plan``; if its patches do not fit what is installed, take the bundle.
+
+        Raises:
+            PatchError: the bundle does not give the release either.
+            UpdaterError: see `Updater.update`.
+        """
+        try:
+            journal = self._prepare(plan, mend=False)
+        except PatchError:
+            if not self._manifest.entries:
+                raise
+            plan = make_plan(self._catalogue, None, plan.version)
+            journal = self._prepare(plan, mend=True)
+        commit(self._session.disk, self._state, journal)
+        remove_tree(self._session.disk, self._state.downloads)
+        return self._report(journal)
+
+    def _prepare(self, plan: Plan, *, mend: bool) -> Journal:
+        """Everything before the live tree is touched; on a fault only downloads are left."""
+        self._session.require_space(self._state, plan.disk_bytes)
+        self._changes.clear()
+        with self._cleared():
+            stage = Stage(self._session.disk, self._state)
+            stage.clear()
+            patches = [(hop, self._fetch(hop)) for hop in plan.hops]
+            tree = live_tree(self._state, self._manifest)
+            for number, (hop, patch) in enumerate(patches):
+                tree = self._apply(hop, patch, tree, stage, number)
+            settings = (
+                replace(self._settings, previous=self._manifest.version)
+                if self._manifest.entries
+                else self._settings
+            )
+            return stage.fill(self._manifest, tree, settings.data, mend=mend)
+
+    def _fetch(self, hop: Hop) -> PatchFile:
+        downloads = self._state.downloads
+        downloads.mkdir(exist_ok=True)
+        path = downloads / str(hop.blob.digest)
+        Download(
+            self._session.transport,
+            hop.blob,
+            path,
+            config=self._session.config,
+            progress=self._session.progress,
+        ).run()
+        return PatchFile(path, self._session.config.limits)
+
+    def _apply(self, hop: Hop, patch: PatchFile, tree: Tree, stage: Stage, number: int) -> Tree:
+        header = patch.header
+        old = header.old.version if header.old is not None else None
+        signed = self._catalogue.releases[hop.new].manifest
+        if (header.app, old, header.new.version) != (self._settings.app, hop.old, hop.new):
+            raise FormatError(f"{hop.blob.name} is a patch for something else")
+        if (header.new.digest, header.new.length) != (signed.digest, signed.length):
+            raise FormatError(f"{hop.blob.name} leads to another tree than {signed.name}")
+        self._changes.update(change.kind.name.lower() for change in header.changes)
+        return apply_patch(
+            patch,
+            tree if header.old is not None else empty_tree(header),
+            stage.scratch(number),
+            limits=self._session.config.limits,
+            progress=self._session.progress,
+        )
+
+    @contextmanager
+    def _cleared(self) -> Iterator[None]:
+        """Leave no stage behind if the body fails."""
+        try:
+            yield
+        except BaseException:
+            discard_stage(self._session.disk, self._state)
+            raise
+
+    def _report(self, journal: Journal) -> Updated:
+        bundle = self._catalogue.releases[journal.new].bundle
+        return Updated(
+            journal.old,
+            journal.new,
+            self._session.transport.received,
+            bundle.length if bundle else 0,
+            sum(max(step.size, 0) for step in journal.steps if step.action == Action.PUT),
+            dict(self._changes),
+            tuple(step.aside for step in journal.steps if step.keep),
+        )

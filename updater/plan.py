@@ -1,0 +1,127 @@
+"""The plan: which version this install shall have, and the cheapest way there. Pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+from updater.errors import InstallError
+from updater.format.names import order
+from updater.trust import Blob, Catalogue, Published
+from updater.version import __version__
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One patch to apply; a bundle (``old`` is None) starts from nothing."""
+
+    old: str | None
+    new: str
+    blob: Blob
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way to ``version``, told before anything is done."""
+
+    version: str
+    hops: tuple[Hop, ...]
+
+    @property
+    def fetch_bytes(self) -> int:
+        """Bytes to download, metadata not counted."""
+        return sum(hop.blob.length for hop in self.hops)
+
+    @property
+    def write_bytes(self) -> int:
+        """Bytes to write into the stage."""
+        return sum(hop.blob.write_bytes for hop in self.hops)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Free disk the update needs at its peak: downloads, stage and scratch together."""
+        return self.fetch_bytes + self.write_bytes + sum(h.blob.scratch_bytes for h in self.hops)
+
+
+def choose(
+    catalogue: Catalogue, install_id: str, now: int, *, installed: str, bad: frozenset[str]
+) -> str | None:
+    """The version this install shall go to next, or None if it has what it shall have.
+
+    Args:
+        catalogue: what is published.
+        install_id: decides where in a rollout this install stands.
+        now: seconds since 1970.
+        installed: the version it has; empty for a fresh install.
+        bad: versions that failed on this machine.
+    """
+
+    def excluded(version: str) -> bool:
+        published = catalogue.releases.get(version)
+        return published is None or published.floor is not None or version in bad
+
+    here = catalogue.releases.get(installed)
+    floor = here.floor if here is not None and here.floor is not None else installed
+    wanted = catalogue.head.choose(install_id, now, floor=floor, excluded=excluded)
+    if wanted is None or wanted == installed:
+        return None
+    return min((wanted, *_stops(catalogue, installed, wanted)), key=order)
+
+
+def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan:
+    """The cheapest way to ``version``, by bytes to fetch, then by bytes to write.
+
+    Args:
+        catalogue: what is published.
+        installed: where to start; None to use bundles alone, whatever is installed.
+        version: where to go.
+
+    Raises:
+        InstallError: this updater is too old for the release, or no way leads there.
+    """
+    _check_updater(catalogue.releases[version])
+    best: dict[str, tuple[int, int]] = {}
+    queue: list[tuple[int, int, str, tuple[Hop, ...]]] = [(0, 0, installed or "", ())]
+    while queue:
+        fetch, write, at, hops = heapq.heappop(queue)
+        if at == version:
+            return Plan(version, hops)
+        for hop in _hops(catalogue, at, start=not hops):
+            cost = (fetch + hop.blob.length, write + hop.blob.write_bytes)
+            if hop.new not in best or cost < best[hop.new]:
+                best[hop.new] = cost
+                heapq.heappush(queue, (*cost, hop.new, (*hops, hop)))
+    raise InstallError(
+        f"no patch or bundle leads to {version}",
+        hint="the publisher pruned it; install the application again",
+    )
+
+
+def _stops(catalogue: Catalogue, installed: str, wanted: str) -> list[str]:
+    """Releases between the two that no update may jump over."""
+    if not installed:
+        return []
+    between = (v for v in catalogue.releases if order(installed) < order(v) < order(wanted))
+    releases = (catalogue.releases[version] for version in between)
+    return [release.version for release in releases if release.stop and release.floor is None]
+
+
+def _hops(catalogue: Catalogue, at: str, *, start: bool) -> Iterator[Hop]:
+    for (old, new), blob in catalogue.patches.items():
+        if old == at and new in catalogue.releases:
+            yield Hop(old, new, blob)
+    for version, published in catalogue.releases.items():
+        if start and published.bundle is not None:
+            yield Hop(None, version, published.bundle)
+
+
+def _check_updater(published: Published) -> None:
+    needed = published.min_updater
+    if needed and Version(__version__) < Version(needed):
+        raise InstallError(
+            f"{published.version} needs updater {needed}, this is {__version__}",
+            hint="install the application again from its publisher",
+        )

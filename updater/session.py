@@ -1,0 +1,66 @@
+"""What one client uses to reach the world; an application or a test may bring its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from updater.config import UpdaterConfig
+from updater.errors import NotEnoughSpace
+from updater.fetch import HttpTransport
+from updater.launch.disk import Disk, told
+from updater.launch.state import State
+from updater.progress import Progress, Silent
+from updater.store import Settings
+from updater.transport import Transport
+from updater.trust import Catalogue, Trust
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Network, progress sink, clock, disk and settings of one run."""
+
+    config: UpdaterConfig = field(default_factory=UpdaterConfig)
+    transport: Transport = field(default_factory=HttpTransport)
+    progress: Progress = field(default_factory=Silent)
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970."""
+    disk: Disk = field(default_factory=Disk)
+
+    def now(self) -> int:
+        """Whole seconds since 1970."""
+        return int(self.clock())
+
+    def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
+        """What the repository of an install offers at ``now``, verified.
+
+        Raises:
+            TransportError, TrustError, FormatError: see `Trust.refresh`.
+            InstallError: the metadata folder cannot be used.
+        """
+        with told(f"using {state.trust}"):
+            root = state.root.read_bytes()
+            trust = Trust(
+                state.trust,
+                settings.url,
+                root,
+                self.transport,
+                config=self.config,
+                disk=self.disk,
+            )
+            return trust.refresh(settings.app, settings.channel, now)
+
+    def require_space(self, state: State, needed: int) -> None:
+        """Refuse what the disk cannot hold, before anything is downloaded.
+
+        Raises:
+            NotEnoughSpace: fewer than ``needed`` bytes and the reserve are free.
+        """
+        free = self.disk.free_bytes(state.folder)
+        if free < needed + self.config.disk_reserve:
+            raise NotEnoughSpace(
+                f"{needed + self.config.disk_reserve:,} bytes of free disk are needed, "
+                f"{free:,} are free",
+                hint="free some disk space and try again; nothing was changed",
+            )

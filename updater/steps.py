@@ -1,0 +1,163 @@
+"""From a staged tree to the steps of its commit: looks at the live tree, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from updater.errors import InstallError
+from updater.format.manifest import Directory, File, Manifest
+from updater.format.paths import folded, shown
+from updater.launch.disk import present
+from updater.launch.journal import Action, Step
+
+NAME_BYTES = 255
+"""NAME_MAX: a longer ``NAME.old`` is shortened."""
+
+
+class StepPlan:
+    """The steps from what is installed to ``new``, in the order they must happen.
+
+    Old files that must make way for folders; folders; files; what is gone; folders that make
+    way for files; those files; executables that start the application; emptied folders.
+    """
+
+    def __init__(
+        self,
+        install: Path,
+        old: Manifest,
+        new: Manifest,
+        staged: dict[str, int],
+        changed: frozenset[str],
+    ) -> None:
+        """Plan the commit.
+
+        Args:
+            install: the install folder.
+            old: what is installed; no entries for a fresh install.
+            new: what shall be.
+            staged: number of the staged file or symlink, by path.
+            changed: old paths whose live content is not the released one: the user's work.
+        """
+        self._install = install
+        self._old = old
+        self._new = new
+        self._staged = staged
+        self._changed = changed
+        self._taken = {folded(p) for p in (*new.by_path, *new.directories)}
+        self._starts = {*old.release.entry[:1], *new.release.entry[:1]}
+
+    def steps(self) -> tuple[Step, ...]:
+        """All steps.
+
+        Raises:
+            InstallError: a folder of the release is a symlink here: writing through it would
+                leave the install.
+        """
+        self._refuse_links()
+        puts = sorted(self._staged, key=lambda path: (path in self._starts, path))
+        blocked = [path for path in puts if self._is_folder(path)]
+        starts = [path for path in puts if path in self._starts and path not in blocked]
+        gone = self._gone()
+        way = [path for path in self._new_folders() if self._in_the_way(path)]
+        return (
+            *(self._remove(path) for path in way),
+            *(Step(Action.MKDIR, p) for p in self._new_folders() if not self._is_folder(p)),
+            *(self._put(p) for p in puts if p not in blocked and p not in starts),
+            *(self._remove(path) for path in gone if path not in way),
+            *(Step(Action.SET_ASIDE, path, aside=self._free(path, ".old")) for path in blocked),
+            *(self._put(path) for path in blocked),
+            *(self._put(path) for path in starts),
+            *(Step(Action.RMDIR, path) for path in self._emptied(gone)),
+        )
+
+    def _put(self, path: str) -> Step:
+        entry = self._new.by_path[path]
+        replaces = present(self._install / path) and not self._is_folder(path)
+        return Step(
+            Action.PUT,
+            path,
+            stage=self._staged[path],
+            incoming=self._free(path, ".new"),
+            aside=self._free(path, ".old") if replaces else "",
+            keep=replaces and self._is_users(path),
+            size=entry.size if isinstance(entry, File) else -1,
+        )
+
+    def _remove(self, path: str) -> Step:
+        return Step(Action.REMOVE, path, aside=self._free(path, ".old"), keep=self._is_users(path))
+
+    def _is_users(self, path: str) -> bool:
+        known = path in self._old.by_path or path.endswith(".pyc")
+        return path in self._changed or not known
+
+    def _gone(self) -> list[str]:
+        """Live files of the old release that the new one has not, and stale bytecode."""
+        new_files = {e.path for e in self._new.entries if not isinstance(e, Directory)}
+        old_files = {e.path for e in self._old.entries if not isinstance(e, Directory)}
+        gone = old_files - new_files
+        edited = gone | (self._staged.keys() & old_files)
+        stale = {path for name in edited for path in self._bytecode(name)}
+        stale -= new_files | old_files
+        live = (p for p in sorted(gone | stale) if present(self._install / p))
+        return [path for path in live if not self._is_folder(path)]
+
+    def _bytecode(self, path: str) -> Iterator[str]:
+        """Compiled forms of a module: two versions of one size and second would be mixed up."""
+        source = PurePosixPath(path)
+        cache = source.parent / "__pycache__"
+        if source.suffix == ".py":
+            for compiled in (self._install / cache).glob(f"{_literal(source.stem)}.*.pyc"):
+                yield str(cache / compiled.name)
+
+    def _emptied(self, gone: Iterable[str]) -> list[str]:
+        """Folders to remove if nothing is left in them, innermost first."""
+        dropped = self._old.directories - self._new.directories
+        caches = {str(PurePosixPath(path).parent) for path in gone if path.endswith(".pyc")}
+        caches |= {f"{folder}/__pycache__" for folder in dropped}
+        folders = dropped | {c for c in caches if c not in self._new.directories}
+        present_ones = (folder for folder in folders if self._is_folder(folder))
+        return sorted(present_ones, key=lambda folder: (-folder.count("/"), folder))
+
+    def _new_folders(self) -> list[str]:
+        return sorted(self._new.directories)
+
+    def _in_the_way(self, path: str) -> bool:
+        return present(self._install / path) and not self._is_folder(path)
+
+    def _is_folder(self, path: str) -> bool:
+        place = self._install / path
+        return place.is_dir() and not place.is_symlink()
+
+    def _refuse_links(self) -> None:
+        for path in sorted(self._old.directories & self._new.directories):
+            if (self._install / path).is_symlink():
+                raise InstallError(
+                    f"{shown(path)} is a symlink here, and a folder of the release",
+                    hint="put the folder back in its place",
+                )
+
+    def _free(self, path: str, suffix: str) -> str:
+        """A name beside ``path`` that neither the disk, the release nor another step has."""
+        parent, _, name = path.rpartition("/")
+        number = 0
+        while True:
+            end = suffix if number == 0 else f"{suffix}-{number}"
+            short = name.encode()[: NAME_BYTES - len(end) - len(".part")].decode(errors="ignore")
+            candidate = f"{parent}/{short}{end}" if parent else f"{short}{end}"
+            if folded(candidate) not in self._taken and not present(self._install / candidate):
+                self._taken.add(folded(candidate))
+                return candidate
+            number += 1
+
+
+def unwritable(install: Path, steps: Iterable[Step]) -> Path | None:
+    """A folder the steps must change and this user may not, if there is one."""
+    folders = {(install / step.path).parent for step in steps}
+    live = (folder for folder in sorted(folders) if folder.is_dir())
+    return next((folder for folder in live if not os.access(folder, os.W_OK | os.X_OK)), None)
+
+
+def _literal(stem: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in stem)

@@ -1,0 +1,109 @@
+"""What we know of an install: its settings and its manifest, read from and written to State."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from updater.errors import FormatError, InstallError
+from updater.format.canonical import Record, decode, encode, string
+from updater.format.limits import DEFAULT, MIB, Limits
+from updater.format.manifest import Manifest
+from updater.format.names import check_app, check_channel
+from updater.launch.disk import told
+from updater.launch.state import State, find
+
+T = TypeVar("T")
+
+FORMAT = 1
+BAD_MOST = 1000
+"""Versions remembered as bad: more than any app publishes while one install lives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """``install.json``."""
+
+    app: str
+    channel: str
+    url: str
+    install_id: str
+    """Random; decides where in a rollout this install stands, names nobody."""
+    previous: str = ""
+    """The version before the last update."""
+    bad: tuple[str, ...] = ()
+    """Versions that failed here and are not tried again."""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of ``install.json``."""
+        document: dict[str, Any] = vars(self) | {"bad": list(self.bad), "format": FORMAT}
+        return encode(document)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Settings:
+        """The settings that ``data`` spells.
+
+        Raises:
+            FormatError: it is not an ``install.json`` this updater knows.
+        """
+        record = Record(decode(data, MIB))
+        record.integer("format", FORMAT, low=FORMAT)
+        settings = cls(
+            app=check_app(record.text("app")),
+            channel=check_channel(record.text("channel")),
+            url=record.text("url"),
+            install_id=record.text("install_id"),
+            previous=record.text("previous"),
+            bad=record.items("bad", string, BAD_MOST),
+        )
+        record.end()
+        return settings
+
+
+def find_install(folder: Path) -> State:
+    """The State of the install at ``folder``.
+
+    Raises:
+        InstallError: upswap installed nothing there.
+    """
+    with told(f"looking at {folder}"):
+        install = folder.resolve()
+        state = find(install)
+    if state is None:
+        raise InstallError(
+            f"{install} is not an install of upswap",
+            hint="name the folder given to `updater install`",
+        )
+    return state
+
+
+def read_settings(state: State) -> Settings:
+    """The settings of an install.
+
+    Raises:
+        InstallError: they are missing or damaged.
+    """
+    return _read(state, state.settings, Settings.parse)
+
+
+def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:
+    """The manifest of the installed release.
+
+    Raises:
+        InstallError: it is missing or damaged.
+    """
+    return _read(state, state.manifest, lambda data: Manifest.parse(data, limits))
+
+
+def _read(state: State, path: Path, parse: Callable[[bytes], T]) -> T:
+    try:
+        with told(f"reading {path}"):
+            return parse(path.read_bytes())
+    except (FormatError, InstallError) as error:
+        raise InstallError(
+            f"the state of {state.install} is damaged: {error}",
+            hint="install the application again into another folder",
+        ) from error

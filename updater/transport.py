@@ -1,0 +1,31 @@
+"""How bytes come from a server, as seen by those who ask: no library, no protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The body of one answer."""
+
+    start: int
+    """Offset of its first byte in the file: 0 if the server ignored what was asked for."""
+    chunks: Iterator[bytes]
+
+
+class Transport(Protocol):
+    """Gets files by URL. A test serves them from memory, and misbehaves on request."""
+
+    received: int
+    """Body bytes received so far, of all files."""
+
+    def get(self, url: str, start: int = 0) -> AbstractContextManager[Answer]:
+        """The file at ``url`` from byte ``start`` on.
+
+        Raises:
+            TransportError: no answer, an HTTP error, a redirect, a stalled or cut body.
+        """

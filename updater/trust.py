@@ -1,0 +1,320 @@
+"""Trust: the one door to python-tuf. What comes out of here is signed by who may sign it.
+
+Never hand-written: every hand-written TUF client had a CVE. What is added around the library
+are the wrappers it needs in the field: the embedded root passed at every start (without it a
+kill at the wrong moment bricks the metadata folder), a lock around the folder (two clients in
+one folder crash), durable files afterwards, our transport, our errors.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    RepositoryError,
+)
+from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.api.serialization import DeserializationError
+from tuf.ngclient import FetcherInterface, Updater
+
+from updater.config import UpdaterConfig
+from updater.errors import FormatError, InstallError, TransportError, TrustError
+from updater.format.canonical import Record, within
+from updater.format.head import Head
+from updater.format.names import Digest, check_version
+from updater.format.release import Confirm
+from updater.launch.disk import Disk
+from updater.launch.lock import locked
+from updater.transport import Transport
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A target: a file whose length and digest the publisher signed."""
+
+    name: str
+    url: str
+    length: int
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class Blob(Signed):
+    """A bundle or a patch."""
+
+    header_length: int
+    header_digest: Digest
+    write_bytes: int
+    """Bytes its application writes into the stage."""
+    scratch_bytes: int
+    """Bytes of scratch disk its application needs besides."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One release as the metadata describes it."""
+
+    version: str
+    manifest: Signed
+    bundle: Blob | None
+    stop: bool = False
+    required: bool = False
+    min_updater: str = ""
+    confirm: Confirm = field(default_factory=Confirm)
+    floor: str | None = None
+    """Recalled: installs of it may go down to this version."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What one repository offers for one app and channel; everything in it is verified."""
+
+    head: Head
+    releases: Mapping[str, Published]
+    patches: Mapping[tuple[str, str], Blob]
+    """Patches by (from, to)."""
+
+
+class Trust:
+    """The verified view of one repository."""
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        root: bytes,
+        transport: Transport,
+        *,
+        config: UpdaterConfig | None = None,
+        disk: Disk | None = None,
+    ) -> None:
+        """Nothing is read or fetched yet.
+
+        Args:
+            folder: where verified metadata is kept; survives the loss of downloads.
+            url: the repository's URL; ``metadata/`` and ``targets/`` stand below it.
+            root: the root metadata this install was made with.
+            transport: how bytes come.
+            config: lock timeout and limits.
+            disk: durable primitives.
+        """
+        self._folder = folder
+        self._url = url.rstrip("/")
+        self._root = root
+        self._transport = transport
+        self._config = config or UpdaterConfig()
+        self._disk = disk or Disk()
+
+    def refresh(self, app: str, channel: str, now: int) -> Catalogue:
+        """Fetch, verify and keep the metadata; give what it says.
+
+        Args:
+            app: whose releases.
+            channel: whose head.
+            now: seconds since 1970; decides what has expired.
+
+        Raises:
+            TransportError: the network, the server, a captive portal.
+            TrustError: signatures, versions or expiry do not hold.
+            FormatError: signed metadata that our format does not allow.
+            InstallError: the repository has no such app or channel.
+        UpdateInProgress: another process refreshes and does not end.
+            OSError: the disk.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        timeout = self._config.trust_lock_timeout
+        with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url):
+            updater = self._updater(now)
+            updater.refresh()
+            name = f"{app}/channels/{channel}"
+            target = updater.get_targetinfo(name)
+            # Loads and verifies app.APP, whatever the name: no such target need exist.
+            updater.get_targetinfo(f"{app}/patches/-")
+            self._make_durable()
+            if target is None or not self._is_delegated(app):
+                raise InstallError(
+                    f"{self._url} has no channel {channel} of {app}",
+                    hint="check the app and channel names; was a release promoted?",
+                )
+            targets = self._read(f"app.{app}")
+        return Catalogue(_head(target, app, channel), *self._published(app, targets))
+
+    def _updater(self, now: int) -> Updater:
+        updater = Updater(
+            metadata_dir=str(self._folder),
+            metadata_base_url=f"{self._url}/metadata/",
+            fetcher=_Fetcher(self._transport),
+            bootstrap=self._root,
+        )
+        # The one private access: python-tuf reads the clock itself, and one run has one "now".
+        moment = dt.datetime.fromtimestamp(now, dt.timezone.utc)
+        updater._trusted_set.reference_time = moment  # noqa: SLF001
+        return updater
+
+    def _is_delegated(self, app: str) -> bool:
+        """Whether ``app.APP`` was among the roles just verified: an old copy proves nothing."""
+        delegations = self._read("targets").delegations
+        return delegations is not None and f"app.{app}" in (delegations.roles or {})
+
+    def _read(self, role: str) -> Targets:
+        """A role that was just verified, from where python-tuf keeps it."""
+        return Metadata[Targets].from_file(str(self._folder / f"{role}.json")).signed
+
+    def _make_durable(self) -> None:
+        """python-tuf never syncs: after power loss its rollback memory would be empty files."""
+        for folder in (self._folder / "root_history", self._folder):
+            for path in sorted(folder.iterdir()):
+                if path.suffix == ".json" and not path.is_symlink():
+                    self._disk.sync_file(path)
+            self._disk.sync_directory(folder)
+
+    def _published(
+        self, app: str, targets: Targets
+    ) -> tuple[Mapping[str, Published], Mapping[tuple[str, str], Blob]]:
+        patches: dict[tuple[str, str], Blob] = {}
+        found: dict[str, dict[str, TargetFile]] = {}
+        for name, target in targets.targets.items():
+            parts = name.split("/")
+            match parts:
+                case [owner, "patches", pair] if owner == app and pair.count("_") == 1:
+                    old, new = (within(name, check_version, part) for part in pair.split("_"))
+                    patches[old, new] = within(name, self._blob, target)
+                case [owner, "releases", version, "manifest" | "bundle"] if owner == app:
+                    found.setdefault(within(name, check_version, version), {})[parts[-1]] = target
+        releases = {v: self._release(v, t) for v, t in found.items() if "manifest" in t}
+        return MappingProxyType(releases), MappingProxyType(patches)
+
+    def _release(self, version: str, targets: dict[str, TargetFile]) -> Published:
+        manifest, bundle = targets["manifest"], targets.get("bundle")
+        custom = Record(manifest.custom or {})
+        custom.has("confirm") and custom.value("confirm")
+        release = Published(
+            version,
+            self._signed(manifest),
+            within(bundle.path, self._blob, bundle) if bundle else None,
+            stop=custom.flag("stop", default=False),
+            required=custom.flag("required", default=False),
+            min_updater=custom.text("min_updater", ""),
+            confirm=_optional(custom, "confirm", Confirm.parse) or Confirm(),
+            floor=_optional(custom, "recalled", _floor),
+        )
+        custom.end()
+        return release
+
+    def _blob(self, target: Any) -> Blob:
+        custom = Record(target.custom or {})
+        header = Record(custom.value("header"))
+        most = self._config.limits.file_bytes
+        signed = self._signed(target)
+        blob = Blob(
+            **vars(signed),
+            header_length=header.integer("length", self._config.limits.header_bytes * 2),
+            header_digest=Digest.parse(header.text("sha256")),
+            write_bytes=custom.integer("write_bytes", most),
+            scratch_bytes=custom.integer("scratch_bytes", most),
+        )
+        header.end()
+        custom.end()
+        return blob
+
+    def _signed(self, target: TargetFile) -> Signed:
+        digest = Digest.parse(target.hashes.get("sha256", ""))
+        folder, _, base = target.path.rpartition("/")
+        url = f"{self._url}/targets/{folder}/{digest}.{base}"
+        return Signed(target.path, url, target.length, digest)
+
+
+class _Fetcher(FetcherInterface):
+    """Lets python-tuf fetch through our transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        try:
+            with self._transport.get(url) as answer:
+                first = next(answer.chunks, b"")
+                _refuse_page(url, first)
+                yield first
+                yield from answer.chunks
+        except TransportError as error:
+            if error.status is not None and error.status >= 400:
+                raise DownloadHTTPError(str(error), error.status) from error
+            raise DownloadError(str(error)) from error
+
+
+def _refuse_page(url: str, first: bytes) -> None:
+    """A captive portal answers everything with its login page: no attack, no network either."""
+    if not first.lstrip().startswith(b"{"):
+        raise TransportError(
+            f"{url}: the answer is not metadata", hint="is a login page in the way?"
+        )
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Turn python-tuf's errors into ours."""
+    try:
+        yield
+    except DownloadError as error:
+        raise _transport_error(error) from error
+    except ExpiredMetadataError as error:
+        raise TrustError(
+            f"metadata of {url} has expired: {error}",
+            hint="no attack is needed for this: the publisher must sign again (patchtool "
+            "refresh), or this machine's clock is wrong",
+        ) from error
+    except RepositoryError as error:
+        if _is_garbage(error):
+            raise TransportError(
+                f"{url}: the answer is not metadata", hint="the server has trouble; try later"
+            ) from error
+        raise TrustError(
+            f"metadata of {url} refused: {error}",
+            hint="nothing was installed; tell the publisher",
+        ) from error
+
+
+def _transport_error(error: DownloadError) -> TransportError:
+    cause = error.__cause__
+    if isinstance(cause, TransportError):
+        return cause
+    return TransportError(str(error), hint="the server has trouble; try later")
+
+
+def _is_garbage(error: RepositoryError) -> bool:
+    """Whether what came was no JSON at all: a broken server or proxy, not a signature."""
+    cause = error.__cause__
+    return isinstance(error, DeserializationError) and isinstance(
+        cause, json.JSONDecodeError | UnicodeDecodeError
+    )
+
+
+def _head(target: TargetFile, app: str, channel: str) -> Head:
+    head = within(target.path, Head.parse, target.custom)
+    if (head.app, head.channel) != (app, channel):
+        raise FormatError(f"{target.path} is the head of {head.app} {head.channel}")
+    return head
+
+
+def _floor(value: object) -> str:
+    record = Record(value)
+    floor = check_version(record.text("floor"))
+    record.end()
+    return floor
+
+
+def _optional(record: Record, key: str, parse: Callable[[Any], T]) -> T | None:
+    return within(key, parse, record.value(key)) if record.has(key) else None
