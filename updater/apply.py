@@ -40,9 +40,9 @@ def tree_at(folder: Path, manifest: Manifest) -> Tree:
     return Tree(manifest, {file.path: folder / file.path for file in manifest.files()})
 
 
-def empty_tree(header: Header) -> Tree:
+def nothing(app: str) -> Tree:
     """The tree a bundle starts from."""
-    return Tree(Manifest(header.app, header.new.version, header.new.release, ()), {})
+    return Tree(Manifest.empty(app), {})
 
 
 class PatchFile:

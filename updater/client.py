@@ -27,9 +27,6 @@ from updater.session import Session
 from updater.store import Settings, find_install, read_manifest, read_settings
 from updater.trust import Catalogue
 
-NOTHING_YET = "0"
-"""Version that stands for the empty tree while a first install is made."""
-
 
 @dataclass(frozen=True)
 class Status:
@@ -240,10 +237,9 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
             f"channel {settings.channel} of {settings.app} offers nothing",
             hint="was a release promoted? was it recalled?",
         )
-    nothing = Manifest(settings.app, NOTHING_YET, Release(), ())
-    return Job(session, state, catalogue, settings, nothing).run(
-        make_plan(catalogue, None, version)
-    )
+    nothing = Manifest.empty(settings.app)
+    plan = make_plan(catalogue, None, version)
+    return Job(session, state, catalogue, settings, nothing).run(plan)
 
 
 def _claim(session: Session, place: Path) -> State:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from updater.apply import PatchFile, Tree, apply_patch, empty_tree
+from updater.apply import PatchFile, Tree, apply_patch, nothing
 from updater.download import Download
 from updater.errors import FormatError, PatchError
 from updater.format.manifest import Manifest
@@ -120,7 +120,7 @@ class Job:
         self._changes.update(change.kind.name.lower() for change in header.changes)
         return apply_patch(
             patch,
-            tree if header.old is not None else empty_tree(header),
+            tree if header.old is not None else nothing(header.app),
             stage.scratch(number),
             limits=self._session.config.limits,
             progress=self._session.progress,

@@ -63,7 +63,7 @@ class Stage:
         self._disk.create(self._state.stage / self._state.manifest.name, new.manifest.data)
         self._disk.create(self._state.stage / self._state.settings.name, settings)
         self._disk.sync_directory(self._state.stage)
-        return Journal(old.version if old.entries else "", new.manifest.version, steps)
+        return Journal(old.version, new.manifest.version, steps)
 
     def _put(self, entry: File | Symlink, new: Tree, number: int, users: Counter[Path]) -> None:
         staged = self._state.staged(number)

@@ -41,10 +41,10 @@ def decode_block(block: Block, packed: bytes, old: bytes, limits: Limits = DEFAU
     return patch(old, _parse(raw, block.new_length, limits), block.new_length)
 
 
-def encode_block(delta: Delta) -> tuple[int, bytes, bytes]:
+def encode_block(delta: Delta, preset: int = lzma2.BEST) -> tuple[int, bytes, bytes]:
     """(codec, raw bytes, packed bytes) of ``delta``; stored as it is if packing does not help."""
     raw = _serialize(delta)
-    packed = lzma2.pack(raw)
+    packed = lzma2.pack(raw, preset=preset)
     return (LZMA2, raw, packed) if len(packed) < len(raw) else (STORED, raw, raw)
 
 

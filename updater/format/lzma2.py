@@ -7,8 +7,11 @@ import lzma
 from updater.errors import FormatError
 from updater.format.limits import DEFAULT, Limits
 
+BEST = 9 | lzma.PRESET_EXTREME
+"""xz's 9e: what a patch is worth, because every user fetches it and CI packs it once."""
 
-def pack(raw: bytes, *, pb: int = 2, preset: int = 9 | lzma.PRESET_EXTREME) -> bytes:
+
+def pack(raw: bytes, *, pb: int = 2, preset: int = BEST) -> bytes:
     """``raw`` compressed; ``pb`` is the alignment LZMA assumes, as a power of 2."""
     filters = [
         {

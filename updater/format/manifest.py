@@ -19,6 +19,8 @@ from updater.format.paths import check_path, check_target, folded, parents, show
 from updater.format.release import Release
 
 FORMAT = 1
+NO_VERSION = ""
+"""Version of the empty tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ class Manifest:
                 f"manifest of {len(manifest.data)} bytes, {limits.manifest_bytes} allowed"
             )
         return manifest
+
+    @classmethod
+    def empty(cls, app: str) -> Manifest:
+        """The tree every bundle starts from; it has no bytes and no digest of its own."""
+        return cls(app, NO_VERSION, Release(), ())
 
     @classmethod
     def parse(cls, data: bytes, limits: Limits = DEFAULT) -> Manifest:

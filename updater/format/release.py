@@ -74,7 +74,7 @@ class Release:
     """Whether the Windows and letter-case rules for names hold."""
     notes: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, spelled_out: bool = False) -> dict[str, Any]:
         """The JSON object of this value; defaults are left out, so that they cost nothing."""
         fields: dict[str, Any] = {
             "entry": list(self.entry),
@@ -88,7 +88,10 @@ class Release:
             "portable": self.portable,
             "notes": self.notes,
         }
-        return {key: value for key, value in fields.items() if value != _DEFAULTS.get(key)}
+        if spelled_out:
+            return fields
+        plain = Release().to_json(spelled_out=True)
+        return {key: value for key, value in fields.items() if value != plain[key]}
 
     @classmethod
     def parse(cls, value: object, limits: Limits = DEFAULT) -> Release:
@@ -146,17 +149,3 @@ def _choice(text: str, kind: Any, context: str) -> Any:
     if text not in get_args(kind):
         raise FormatError(f"{text[:40]!a} is not one of {get_args(kind)}", context=context)
     return text
-
-
-_DEFAULTS = {
-    "entry": [],
-    "launcher": "",
-    "confirm": Confirm().to_json(),
-    "stop": False,
-    "min_updater": "",
-    "required": False,
-    "policy": [],
-    "disposable": list(DISPOSABLE),
-    "portable": True,
-    "notes": "",
-}

@@ -1,0 +1,88 @@
+"""``release.toml``: what the publisher says of a release, outside the release folder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from updater.errors import FormatError
+from updater.format.canonical import within
+from updater.format.release import Release
+from updater.launch.disk import told
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Description:
+    """A parsed ``release.toml``."""
+
+    release: Release
+    exclude: tuple[str, ...] = ()
+    """Patterns of what in the folder is not part of the release, as in a ``.gitignore``."""
+
+
+def read_description(path: Path | None) -> Description:
+    """The description at ``path``; without one, that of a release with no entry.
+
+    Raises:
+        FormatError: not TOML, an unknown key, a value of another type, or one this version
+            of upswap does not act upon yet.
+        InstallError: the file cannot be read.
+    """
+    if path is None:
+        return Description(Release())
+    with told(f"reading {path}"):
+        text = path.read_bytes()
+    try:
+        document = tomllib.loads(text.decode())
+    except ValueError as error:
+        raise FormatError(f"{path} is not TOML: {error}") from error
+    return within(str(path), _parse, document)
+
+
+def _parse(document: dict[str, Any]) -> Description:
+    document = dict(document)
+    exclude = document.pop("exclude", [])
+    if not isinstance(exclude, list) or not all(isinstance(glob, str) for glob in exclude):
+        raise FormatError("a list of patterns expected", context="exclude")
+    release = Release.parse(_without_defaults(_spelled(document)))
+    _refuse_unsupported(release)
+    return Description(release, tuple(exclude))
+
+
+def _spelled(document: dict[str, Any]) -> dict[str, Any]:
+    """What people may write short, in the spelling of the manifest."""
+    if isinstance(document.get("entry"), str):
+        document["entry"] = [document["entry"]]
+    if isinstance(document.get("confirm"), str):
+        document["confirm"] = {"mode": document["confirm"], "seconds": 60, "starts": 1}
+    if isinstance(document.get("policy"), dict):
+        document["policy"] = [list(rule) for rule in document["policy"].items()]
+    return document
+
+
+def _without_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """The manifest leaves out what says nothing; people may write it."""
+    plain = Release().to_json(spelled_out=True)
+    return {key: value for key, value in document.items() if plain.get(key) != value}
+
+
+def _refuse_unsupported(release: Release) -> None:
+    unsupported = {
+        "confirm": release.confirm.mode != "none",
+        "launcher": bool(release.launcher),
+        "policy": any(policy != "replace" for _, policy in release.policy),
+    }
+    for key, is_used in unsupported.items():
+        if is_used:
+            raise FormatError(
+                "this version of upswap does not act on it yet",
+                context=key,
+                hint=f"leave {key} out",
+            )

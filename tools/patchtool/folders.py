@@ -1,0 +1,92 @@
+"""Bare folders, without repository or version: what ``patchtool diff`` and ``apply`` take."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from patchtool.diff import Built, Options, build_patch
+from patchtool.scan import scan
+from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
+from updater.errors import InstallError, PatchError
+from updater.format.manifest import File, Manifest, Symlink
+from updater.format.patch import Tree as Named
+from updater.launch.disk import mode_of, told
+
+APP, OLD, NEW = "folder", "0", "1"
+"""Names a bare folder has, because a manifest must name an app and a version."""
+
+
+def diff_folders(old: Path, new: Path, out: Path, options: Options) -> Built:
+    """Write the patch from folder ``old`` to folder ``new`` to ``out``.
+
+    Raises:
+        FormatError: a folder holds what a release cannot.
+        InstallError: a folder cannot be read, or ``out`` not written.
+    """
+    trees = [
+        tree_at(folder, Manifest.of(APP, version, scan(folder)))
+        for folder, version in ((old, OLD), (new, NEW))
+    ]
+    return build_patch(trees[0], trees[1], out, options)
+
+
+def apply_to_folder(patch: Path, old: Path, out: Path) -> Manifest:
+    """Rebuild the new release of ``patch`` in the fresh folder ``out``, given folder ``old``.
+
+    Works on any patch: of bare folders, of a repository, bundles too (``old`` is empty then).
+
+    Raises:
+        PatchError: ``old`` is not the tree the patch is for, or the result is not the one it
+            promises. ``out`` is not there then.
+        FormatError: the patch is not one.
+        InstallError: ``out`` exists, or the disk.
+    """
+    with told(f"applying {patch}"):
+        if out.exists():
+            raise InstallError(f"{out} exists", hint="name a folder that does not")
+        file = PatchFile(patch)
+        base = _base(file, old)
+        out.mkdir(parents=True)
+        try:
+            return _rebuild(file, base, out)
+        except BaseException:
+            shutil.rmtree(out)
+            raise
+
+
+def _base(patch: PatchFile, folder: Path) -> Tree:
+    named = patch.header.old
+    entries = scan(folder)
+    if named is None:
+        if entries:
+            raise PatchError(f"a bundle starts from an empty folder, {folder} is not")
+        return nothing(patch.header.app)
+    manifest = Manifest.of(patch.header.app, named.version, entries, named.release)
+    _check_base(manifest, named, folder)
+    return tree_at(folder, manifest)
+
+
+def _check_base(manifest: Manifest, named: Named, folder: Path) -> None:
+    if manifest.digest != named.digest:
+        raise PatchError(
+            f"{folder} is not the folder this patch was made from",
+            hint=f"the patch is for {manifest.app} {named.version}, exactly as released",
+        )
+
+
+def _rebuild(patch: PatchFile, base: Tree, out: Path) -> Manifest:
+    scratch = out / ".upswap"  # a name no release may hold
+    scratch.mkdir()
+    tree = apply_patch(patch, base, scratch)
+    for folder in sorted(tree.manifest.directories):
+        (out / folder).mkdir(mode=0o755)
+    for entry in tree.manifest.entries:
+        place = out / entry.path
+        if isinstance(entry, Symlink):
+            place.symlink_to(entry.target)
+        elif isinstance(entry, File):
+            shutil.copyfile(tree.places[entry.path], place)
+            place.chmod(mode_of(entry.executable))
+    shutil.rmtree(scratch)
+    return tree.manifest

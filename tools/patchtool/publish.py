@@ -1,0 +1,198 @@
+"""Publishing: a release folder becomes manifest, bundle and patches; a version becomes a head."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from patchtool.description import Description
+from patchtool.diff import Built, Options, build_patch
+from patchtool.repository import Repository, Target
+from patchtool.scan import scan
+from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
+from updater.errors import FormatError, InstallError
+from updater.format.canonical import encode
+from updater.format.head import EVERYONE, Head, Offer, Step
+from updater.format.limits import DEFAULT
+from updater.format.manifest import Manifest
+from updater.format.names import Digest, check_app, check_channel, check_version, order
+from updater.launch.disk import told
+
+PATCHES_FROM = 3
+"""Releases a new one gets patches from, unless they are named."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """A release that was added."""
+
+    version: str
+    bundle: int
+    """Bytes."""
+    patches: dict[str, int]
+    """Bytes of the patch from each version."""
+    skipped: tuple[str, ...]
+    """Versions from which the bundle is smaller than a patch."""
+
+
+def add_release(
+    repository: Repository,
+    app: str,
+    version: str,
+    folder: Path,
+    *,
+    description: Description,
+    bases: Sequence[str] | None = None,
+    options: Options | None = None,
+) -> Added | None:
+    """Publish ``folder`` as ``version``; None if exactly this is published already.
+
+    Args:
+        repository: where to; its lock is taken.
+        app: must be delegated in the repository.
+        version: not published with other content.
+        folder: the release folder.
+        description: what ``release.toml`` says.
+        bases: versions to make patches from; default: the last three before ``version``.
+        options: effort, jobs, progress.
+
+    Raises:
+        FormatError: the folder holds what a release cannot, or the version is taken.
+        InstallError: a missing key, an unknown base, the disk. Clients see nothing of it.
+    """
+    entries = scan(folder, description.exclude)
+    manifest = Manifest.of(check_app(app), version, entries, description.release)
+    with repository.writing(), _workshop() as work:
+        published = repository.targets(f"app.{app}")
+        known = published.get(_name(app, version, "manifest"))
+        if known is not None:
+            _refuse_other(known.hashes["sha256"], manifest)
+            return None
+        chosen = _bases(app, version, set(published), bases)
+        new = tree_at(folder, manifest)
+        bundle = build_patch(None, new, work / "bundle", options)
+        patches = {}
+        for base in chosen:
+            bundled = repository.path_of(published[_name(app, base, "bundle")])
+            with told(f"unpacking {base}"):
+                old = _unpack(bundled, work / f"tree-{base}")
+            patches[base] = build_patch(old, new, work / base, options)
+        smaller = {v: built for v, built in patches.items() if built.bytes < bundle.bytes}
+        repository.publish(f"app.{app}", _targets(manifest, bundle, smaller))
+    sizes = {base: built.bytes for base, built in smaller.items()}
+    return Added(version, bundle.bytes, sizes, tuple(v for v in patches if v not in smaller))
+
+
+def promote(
+    repository: Repository,
+    app: str,
+    channel: str,
+    version: str,
+    *,
+    now: int,
+    basis_points: int = EVERYONE,
+) -> Head:
+    """Let ``channel`` offer ``version`` to a share of its installs; the new head.
+
+    The last version that reached everyone stays below it as the fallback. Promoting what is
+    on top already adds a rollout step.
+
+    Raises:
+        InstallError: the version is not published, a missing key, the disk.
+    """
+    check_channel(channel)
+    with repository.writing():
+        if _name(app, check_version(version), "manifest") not in repository.targets(f"app.{app}"):
+            raise InstallError(
+                f"{app} {version} is not published", hint="add it first: patchtool add-release"
+            )
+        channels = repository.targets(f"channels.{app}")
+        target = f"{app}/channels/{channel}"
+        if target not in channels and len(channels) >= DEFAULT.channels:
+            raise InstallError(f"{app} has {len(channels)} channels, {DEFAULT.channels} allowed")
+        before = Head.parse(channels[target].custom) if target in channels else None
+        head = _promoted(before, app, channel, version, Step(now, basis_points))
+        document = Head.parse(head.to_json()).to_json()  # whoever promotes keeps the limits too
+        repository.publish(f"channels.{app}", [Target(target, encode(document), document)])
+    return head
+
+
+def _promoted(before: Head | None, app: str, channel: str, version: str, step: Step) -> Head:
+    if before is None:
+        seed = secrets.token_hex(8)
+        return Head(app, channel, step.utc, seed, (Offer(version, (step,)),))
+    older = [o for o in before.entries if order(o.version) < order(version)]
+    finished = [o for o in older if o.reach(step.utc) == EVERYONE][:1]
+    same = next((o for o in before.entries if o.version == version), None)
+    steps = (*(s for s in same.steps if s.utc < step.utc), step) if same else (step,)
+    offers = (Offer(version, steps[-DEFAULT.rollout_steps :]), *finished)
+    return replace(before, issued=max(step.utc, before.issued), entries=offers)
+
+
+def _refuse_other(digest: str, manifest: Manifest) -> None:
+    if Digest.parse(digest) != manifest.digest:
+        raise FormatError(
+            f"{manifest.app} {manifest.version} is published with other content",
+            hint="installed copies have it already: give this one a new version",
+        )
+
+
+def _bases(app: str, version: str, published: set[str], named: Sequence[str] | None) -> list[str]:
+    versions = {name.split("/")[2] for name in published if name.endswith("/bundle")}
+    if named is None:
+        older = (v for v in versions if order(v) < order(version))
+        return sorted(older, key=order, reverse=True)[:PATCHES_FROM]
+    for base in named:
+        if base not in versions:
+            raise InstallError(
+                f"{app} {base} has no bundle to make a patch from", hint="name a published version"
+            )
+    return list(dict.fromkeys(named))
+
+
+def _unpack(bundle: Path, folder: Path) -> Tree:
+    folder.mkdir()
+    patch = PatchFile(bundle)
+    return apply_patch(patch, nothing(patch.header.app), folder)
+
+
+def _targets(manifest: Manifest, bundle: Built, patches: dict[str, Built]) -> list[Target]:
+    app, version = manifest.app, manifest.version
+    return [
+        Target(_name(app, version, "manifest"), manifest.data, _said(manifest)),
+        Target(_name(app, version, "bundle"), bundle.path, _custom(bundle)),
+        *(
+            Target(f"{app}/patches/{base}_{version}", built.path, _custom(built))
+            for base, built in patches.items()
+        ),
+    ]
+
+
+def _said(manifest: Manifest) -> dict[str, Any]:
+    """What a client must know of a release before it fetches anything."""
+    said = manifest.release.to_json()
+    return {key: said[key] for key in ("stop", "min_updater", "required", "confirm") if key in said}
+
+
+def _custom(built: Built) -> dict[str, Any]:
+    header = {"length": len(built.header_bytes), "sha256": str(Digest.of(built.header_bytes))}
+    return {
+        "header": header,
+        "write_bytes": built.write_bytes,
+        "scratch_bytes": built.header.scratch_bytes,
+    }
+
+
+def _name(app: str, version: str, what: str) -> str:
+    return f"{app}/releases/{version}/{what}"
+
+
+@contextmanager
+def _workshop() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="upswap-") as folder:
+        yield Path(folder)

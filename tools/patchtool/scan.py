@@ -1,0 +1,67 @@
+"""Reading a release folder: what is in it, and whether a release may hold it."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from updater.apply import digest_of
+from updater.errors import FormatError, InstallError
+from updater.format.manifest import Directory, Entry, File, Symlink
+from updater.format.paths import shown
+from updater.launch.disk import told
+
+SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+
+
+def scan(folder: Path, exclude: Sequence[str] = ()) -> list[Entry]:
+    """Every entry of the release in ``folder``, in no particular order.
+
+    Args:
+        folder: the release folder; nothing is written to it.
+        exclude: patterns of what is left out, as in a ``.gitignore``.
+
+    Raises:
+        FormatError: something a release cannot hold: a device, a socket, a FIFO, a setuid,
+            setgid or sticky bit. Names and targets are checked when the manifest is made.
+        InstallError: the folder cannot be read.
+    """
+    left_out = GitIgnoreSpec.from_lines(exclude)
+    with told(f"reading {folder}"):
+        if not folder.is_dir():
+            raise InstallError(f"{folder} is not a folder", hint="name a release folder")
+        return list(_walk(folder, "", left_out))
+
+
+def _walk(folder: Path, prefix: str, left_out: GitIgnoreSpec) -> Iterator[Entry]:
+    for child in sorted(folder.iterdir()):
+        path = prefix + child.name
+        is_folder = child.is_dir() and not child.is_symlink()
+        if left_out.match_file(path + "/" if is_folder else path):
+            continue
+        if not is_folder:
+            yield _entry(child, path)
+            continue
+        _refuse_special(child, path)
+        inside = list(_walk(child, path + "/", left_out))
+        yield from inside or [Directory(path)]
+
+
+def _entry(place: Path, path: str) -> Entry:
+    info = place.lstat()
+    if stat.S_ISLNK(info.st_mode):
+        return Symlink(path, str(place.readlink()))
+    if not stat.S_ISREG(info.st_mode):
+        raise FormatError(f"{shown(path)} is neither file, folder nor symlink")
+    _refuse_special(place, path)
+    return File(path, info.st_size, digest_of(place), bool(info.st_mode & 0o100))
+
+
+def _refuse_special(place: Path, path: str) -> None:
+    if place.lstat().st_mode & SPECIAL_BITS:
+        raise FormatError(
+            f"{shown(path)} has a setuid, setgid or sticky bit", hint=f"chmod ug-s,-t {place}"
+        )
