@@ -256,7 +256,7 @@ def _claim(session: Session, place: Path) -> State:
     if state is not None:  # an install that was killed before it put anything in place
         remove_tree(session.disk, state.folder)
     state = choose_state(place)
-    state.folder.mkdir(mode=0o700)
+    session.disk.mkdir(state.folder)
     return state
 
 

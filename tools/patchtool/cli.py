@@ -62,10 +62,12 @@ def _add_folder_commands(commands: Any) -> None:
 
 def _add_repository_commands(commands: Any) -> None:
     init = _command(commands, "init", _init, "make a repository, and the keys that are missing")
+    init.add_argument("repository", metavar="REPO", type=Path)
     init.add_argument(
         "--threshold", type=_positive, default=1, help="root signatures needed; default: 1"
     )
     add = _command(commands, "add-release", _add_release, "publish a folder as a version")
+    add.add_argument("repository", metavar="REPO", type=Path)
     add.add_argument("folder", metavar="FOLDER", type=Path)
     add.add_argument("--version", required=True)
     add.add_argument(
@@ -74,13 +76,13 @@ def _add_repository_commands(commands: Any) -> None:
     add.add_argument("--config", type=Path, metavar="release.toml")
     _add_effort(add)
     promoted = _command(commands, "promote", _promote, "let a channel offer a version")
+    promoted.add_argument("repository", metavar="REPO", type=Path)
     promoted.add_argument("--version", required=True)
     promoted.add_argument("--channel", default="stable", help="default: %(default)s")
     promoted.add_argument(
         "--rollout", type=_percent, default=EVERYONE, metavar="PERCENT", help="default: 100"
     )
     for command in (init, add, promoted):
-        command.add_argument("repository", metavar="REPO", type=Path)
         command.add_argument("--app", required=True)
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
 

@@ -133,11 +133,11 @@ class Layout:
         entry = self._old.get(change.source)
         if entry is None:
             raise _misfit(number, f"{shown(change.source)} is not in the old tree")
-        if change.size is not None:
-            return self._decoded(number, change, change.source)
         if isinstance(entry, File):
+            if change.size is not None:
+                return self._decoded(number, change, change.source)
             entry = replace(entry, executable=change.executable)
-        elif change.executable or change.kind == Kind.COPY:
+        elif change.executable or change.size is not None or change.kind == Kind.COPY:
             raise _misfit(number, f"{shown(change.source)} is not a file")
         return Slot(replace(entry, path=change.path), change.source)
 
@@ -191,7 +191,7 @@ def moved(path: str, moves: dict[str, str]) -> str:
 def _known(slot: Slot, digests: dict[str, Digest]) -> Entry:
     entry = slot.entry
     if isinstance(entry, File) and entry.digest == UNKNOWN:
-        return replace(entry, digest=digests[entry.path])
+        return replace(entry, digest=digests.get(entry.path, UNKNOWN))
     return entry
 
 

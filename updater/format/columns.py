@@ -64,10 +64,10 @@ def read_edits(reader: Reader, paths: list[str], limits: Limits) -> list[str]:
 
 def write_extents(writer: Writer, extents: list[Extent]) -> None:
     """Files and offsets as differences from where the extent before ended; in columns."""
-    befores = [Extent(0, 0, 0), *extents[:-1]]
-    for extent, before in zip(extents, befores, strict=True):
+    steps = list(pairwise([Extent(0, 0, 0), *extents]))
+    for before, extent in steps:
         writer.signed(extent.file - before.file)
-    for extent, before in zip(extents, befores, strict=True):
+    for before, extent in steps:
         writer.signed(extent.offset - _expected(extent.file, before))
     writer.column([extent.length for extent in extents])
 

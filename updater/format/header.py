@@ -190,7 +190,7 @@ def _check_paths(change: Change, portable: bool, limits: Limits) -> None:
     if change.kind in WITH_SOURCE:
         check_path(change.source, portable=portable, limits=limits)
     if change.kind == Kind.SYMLINK:
-        check_target(change.path, change.target, limits=limits)
+        check_target(change.path, change.target, portable=portable, limits=limits)
 
 
 def _kind(code: int) -> Kind:

@@ -21,6 +21,8 @@ class Limits:
     """Canonical bytes of a manifest, held in memory whole."""
     entries: int = 250_000
     """Entries of a manifest; about 2 kB of memory each while updating."""
+    folders: int = 250_000
+    """Folders entries stand in: a deep path implies hundreds, each held in memory by name."""
     file_bytes: int = 1 << 40
     """Bytes of one file: far above any release, far below integer trouble on disk."""
     release_bytes: int = 64 * KIB

@@ -181,7 +181,7 @@ def _check_views(header: Header, limits: Limits) -> None:
             raise FormatError(f"view of {view.length} bytes is too large", context="views")
     for view in header.new_views:
         size = header.contents.get(view.file)
-        if size is None or view.length > limits.view_factor * size:
+        if size is None or not 0 < view.length <= limits.view_factor * size:
             raise FormatError(f"view of {view.length} bytes for {size}", context="new_views")
 
 

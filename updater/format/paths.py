@@ -15,6 +15,7 @@ from updater.format.limits import DEFAULT, Limits
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.|$)"
 )
+_SHORT = re.compile(r"(?=[^.]{1,8}(?:\.|$))[^.]+~[0-9]+(?:\.[^.]{1,3})?$")
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _STATE = re.compile(r"(?:\..*)?\.upswap$")
@@ -34,19 +35,23 @@ def check_path(path: str, *, portable: bool = True, limits: Limits = DEFAULT) ->
     return path
 
 
-def check_target(path: str, target: str, *, limits: Limits = DEFAULT) -> str:
+def check_target(path: str, target: str, *, portable: bool = True, limits: Limits = DEFAULT) -> str:
     """``target`` itself if the symlink at ``path`` may point there.
 
     It is relative, its ``..`` parts come first and stay inside the release: then no chain of
-    links can leave it either, because every link obeys the same rule.
+    links can leave it either, because every link obeys the same rule. The parts behind them
+    are names as in paths; ``C:/x`` would be absolute on Windows.
+
+    Raises:
+        FormatError: it may not; the message gives the reason.
     """
     _check_bytes(target, limits, what="symlink target")
     parts = target.split("/")
     ups = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
-    if target.startswith("/") or "\\" in target:
-        raise FormatError(f"symlink target {shown(target)} refused: it is not relative")
-    if any(part in {"", ".", ".."} for part in parts[ups:]):
-        raise FormatError(f"symlink target {shown(target)} refused: not in its simplest spelling")
+    for name in parts[ups:]:
+        reason = _refusal(name, limits) or (_windows_refusal(name) if portable else "")
+        if reason:
+            raise FormatError(f"symlink target {shown(target)} refused: {reason}")
     if ups > path.count("/"):
         raise FormatError(f"symlink target {shown(target)} refused: it leaves the release")
     return target
@@ -100,4 +105,6 @@ def _windows_refusal(name: str) -> str:
         return "trailing dot or blank (lost on Windows)"
     if _DEVICE.match(name.lower()):
         return "the name of a Windows device"
+    if _SHORT.match(name):
+        return "it may be the short name Windows gives to another file"
     return ""

@@ -40,7 +40,7 @@ class Confirm:
         """The value of a JSON object."""
         record = Record(value)
         mode = _choice(record.text("mode"), ConfirmMode, "mode")
-        health = record.items("health", string, ARGUMENTS_MOST)
+        health = record.items("health", _argument, ARGUMENTS_MOST)
         if (mode == "health") != bool(health):
             raise FormatError("a command belongs to mode health, and only there", context="health")
         seconds = record.integer("seconds", 86_400, low=1)
@@ -113,7 +113,7 @@ class Release:
 
 def _read(record: Record) -> Release:
     portable = record.flag("portable", default=True)
-    entry = record.items("entry", string, ARGUMENTS_MOST)
+    entry = record.items("entry", _argument, ARGUMENTS_MOST)
     launcher = record.text("launcher", "")
     for path in (*entry[:1], *([launcher] if launcher else [])):
         check_path(path, portable=portable)
@@ -137,6 +137,13 @@ def _read(record: Record) -> Release:
         portable=portable,
         notes=record.text("notes", ""),
     )
+
+
+def _argument(value: object) -> str:
+    text = string(value)
+    if "\0" in text:
+        raise FormatError("a NUL, which no program can be given")
+    return text
 
 
 def _rule(value: object) -> tuple[str, Policy]:

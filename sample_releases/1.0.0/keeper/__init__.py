@@ -1,0 +1,3 @@
+"""A note keeper that updates itself."""
+
+__version__ = "1.0.0"

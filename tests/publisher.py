@@ -1,0 +1,80 @@
+"""A publisher for tests: a real repository, real keys, real patches, in a temporary folder."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from patchtool.description import Description
+from patchtool.diff import Options
+from patchtool.keys import Keys
+from patchtool.publish import Added, add_release, promote
+from patchtool.repository import Repository
+from trees import Tree, write_tree
+
+from updater.format.head import EVERYONE
+from updater.format.release import Release
+
+NOW = 1_800_000_000
+"""The time at which tests happen, seconds since 1970."""
+PASSWORD = {"UPSWAP_KEY_PASSWORD": "correct horse"}
+
+
+class Publisher:
+    """One repository of one app. ``now`` may be moved."""
+
+    def __init__(self, folder: Path, app: str = "notes", now: int = NOW) -> None:
+        self.app = app
+        self.now = now
+        self.folder = folder / "repository"
+        self.keys = Keys(folder / "keys", PASSWORD)
+        self._releases = folder / "releases"
+        self._numbers = itertools.count()
+        self.keys.make_missing(threshold=1)
+        self.repository().create(app, threshold=1)
+
+    def repository(self) -> Repository:
+        """The repository as it is at ``now``."""
+        return Repository(self.folder, self.keys, self.now)
+
+    @property
+    def root(self) -> bytes:
+        """What clients are installed with."""
+        return (self.folder / "metadata" / "1.root.json").read_bytes()
+
+    def add(
+        self,
+        version: str,
+        tree: Tree,
+        *,
+        release: Release | None = None,
+        bases: Sequence[str] | None = None,
+    ) -> Added | None:
+        """Publish ``tree`` as ``version``."""
+        folder = write_tree(self._releases / str(next(self._numbers)), tree)
+        return add_release(
+            self.repository(),
+            self.app,
+            version,
+            folder,
+            description=Description(release or Release()),
+            bases=bases,
+            options=Options(effort="fast", jobs=1),
+        )
+
+    def promote(self, version: str, *, basis_points: int = EVERYONE) -> None:
+        """Offer ``version`` on channel ``stable``."""
+        promote(
+            self.repository(),
+            self.app,
+            "stable",
+            version,
+            now=self.now,
+            basis_points=basis_points,
+        )
+
+    def release(self, version: str, tree: Tree, *, release: Release | None = None) -> None:
+        """Publish and promote."""
+        self.add(version, tree, release=release)
+        self.promote(version)

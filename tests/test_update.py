@@ -1,0 +1,117 @@
+"""The main job, over real sockets: install, check, update."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from publisher import Publisher
+from serving import served
+from trees import Exe, Link, noise, read_tree
+
+from updater.client import Updater, install
+from updater.format.release import Release
+from updater.session import Session
+
+OLD = {
+    "app": Exe(b"#!/bin/sh\necho 1\n"),
+    "lib/core.py": b"VERSION = 1\n" * 50,
+    "lib/gone.py": b"gone\n",
+    "docs/a.txt": noise(3000, 1),
+    "docs/b.txt": noise(3000, 2),
+    "empty": None,
+    "link": Link("app"),
+}
+NEW = {
+    "app": Exe(b"#!/bin/sh\necho 2\n"),
+    "lib/core.py": b"VERSION = 2\n" * 50,
+    "manual/a.txt": noise(3000, 1),
+    "manual/b.txt": noise(3000, 2),
+    "zero": b"",
+    "link": Link("lib/core.py"),
+}
+
+
+def test_an_install_is_the_release_and_an_update_is_the_next(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    publisher.release("1.0", OLD)
+    with served(publisher.folder) as url:
+        done = install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        assert (done.old, done.new) == ("", "1.0")
+        assert read_tree(tmp_path / "app") == OLD
+        updater = Updater(tmp_path / "app", session)
+        assert updater.check() is None
+        assert updater.update() is None
+
+        publisher.release("2.0", NEW)
+        offer = updater.check()
+        assert offer is not None
+        assert (offer.installed, offer.available) == ("1.0", "2.0")
+        updated = updater.update()
+    assert updated is not None
+    assert (updated.old, updated.new) == ("1.0", "2.0")
+    assert updated.changes["move_directory"] == 1
+    assert read_tree(tmp_path / "app") == NEW
+    status = updater.status()
+    assert (status.version, status.previous, status.state) == ("2.0", "1.0", "clean")
+
+
+def test_an_update_may_go_over_several_patches(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    big = noise(100_000)
+    trees = [{"data": big + bytes([n]), "name": b"%d" % n} for n in range(4)]
+    with served(publisher.folder) as url:
+        for n, tree in enumerate(trees):
+            publisher.add(f"{n}.0", tree, bases=[f"{n - 1}.0"] if n else [])
+            if n == 0:
+                publisher.promote("0.0")
+                install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        publisher.promote("3.0")
+        updated = Updater(tmp_path / "app", session).update()
+    assert updated is not None
+    assert updated.new == "3.0"
+    assert updated.changes == {"modify": 6}
+    assert read_tree(tmp_path / "app") == trees[3]
+
+
+def test_no_update_jumps_over_a_stop(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    with served(publisher.folder) as url:
+        publisher.release("1.0", {"f": b"1"})
+        install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        publisher.add("2.0", {"f": b"2"}, release=Release(stop=True))
+        publisher.release("3.0", {"f": b"3"})
+        updater = Updater(tmp_path / "app", session)
+        versions = [done.new for done in (updater.update(), updater.update()) if done]
+    assert versions == ["2.0", "3.0"]
+
+
+@pytest.mark.parametrize("damage", ["edited", "deleted", "replaced by a folder"])
+def test_a_patch_that_does_not_fit_gives_way_to_the_bundle(
+    damage: str, tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    with served(publisher.folder) as url:
+        publisher.release("1.0", OLD)
+        install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        publisher.release("2.0", NEW)
+        core = tmp_path / "app/lib/core.py"
+        core.write_bytes(b"edited") if damage == "edited" else core.unlink()
+        if damage == "replaced by a folder":
+            core.mkdir()
+            (core / "mine").write_bytes(b"mine")
+        done = Updater(tmp_path / "app", session).update()
+    assert done is not None
+    tree = read_tree(tmp_path / "app")
+    users = {path: tree.pop(path) for path in list(tree) if path.startswith("lib/core.py.old")}
+    assert tree == NEW
+    assert (
+        list(users.values())
+        == {
+            "edited": [b"edited"],
+            "deleted": [],
+            "replaced by a folder": [b"mine"],
+        }[damage]
+    )
