@@ -50,7 +50,6 @@ def misserved(repository: Path, misbehave: Misbehave) -> Iterator[str]:
 
 @contextmanager
 def _running(server: ThreadingHTTPServer | BaseWSGIServer) -> Iterator[str]:
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

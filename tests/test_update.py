@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from publisher import Publisher
 from serving import served
-from trees import Exe, Link, noise, read_tree
+from trees import Exe, Link, Tree, noise, read_tree
 
 from updater.client import Updater, install
 from updater.format.release import Release
 from updater.session import Session
 
-OLD = {
+OLD: Tree = {
     "app": Exe(b"#!/bin/sh\necho 1\n"),
     "lib/core.py": b"VERSION = 1\n" * 50,
     "lib/gone.py": b"gone\n",
@@ -22,7 +22,7 @@ OLD = {
     "empty": None,
     "link": Link("app"),
 }
-NEW = {
+NEW: Tree = {
     "app": Exe(b"#!/bin/sh\necho 2\n"),
     "lib/core.py": b"VERSION = 2\n" * 50,
     "manual/a.txt": noise(3000, 1),

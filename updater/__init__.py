@@ -7,6 +7,8 @@ An application that updates itself needs three lines::
     if updater.Updater(folder).update():
         updater.Updater(folder).restart()
 
+It raises `UpdaterError`, in one of five branches: see `updater.errors`.
+
 The names below are the public interface; everything else may move. They are looked up when
 first asked for, so that ``import updater`` costs an application's start next to nothing.
 """
@@ -21,11 +23,25 @@ from updater.version import __version__
 if TYPE_CHECKING:
     from updater.client import Offer, Status, Updater, install
     from updater.config import UpdaterConfig
+    from updater.errors import (
+        FormatError,
+        InstallError,
+        PatchError,
+        TransportError,
+        TrustError,
+        UpdaterError,
+    )
     from updater.job import Updated
     from updater.progress import Progress
     from updater.session import Session
 
 _HOMES = {
+    "FormatError": "updater.errors",
+    "InstallError": "updater.errors",
+    "PatchError": "updater.errors",
+    "TransportError": "updater.errors",
+    "TrustError": "updater.errors",
+    "UpdaterError": "updater.errors",
     "Offer": "updater.client",
     "Progress": "updater.progress",
     "Session": "updater.session",
@@ -37,13 +53,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "FormatError",
+    "InstallError",
     "Offer",
+    "PatchError",
     "Progress",
     "Session",
     "Status",
+    "TransportError",
+    "TrustError",
     "Updated",
     "Updater",
     "UpdaterConfig",
+    "UpdaterError",
     "__version__",
     "install",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -128,10 +128,12 @@ class Updater:
         with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
             self._recover()
             settings, manifest = self._read()
+            received = self._session.transport.received
             catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 return None
-            return Job(self._session, self._state, catalogue, settings, manifest).run(plan)
+            done = Job(self._session, self._state, catalogue, settings, manifest).run(plan)
+            return replace(done, fetched_bytes=self._session.transport.received - received)
 
     def recover(self) -> Outcome:
         """Finish or undo what an interrupted update left; needs no network.
@@ -230,6 +232,7 @@ def install(
 
 def _first_install(session: Session, state: State, settings: Settings) -> Updated:
     now = session.now()
+    received = session.transport.received
     catalogue = session.refresh(state, settings, now)
     version = choose(catalogue, settings.install_id, now, installed="", bad=frozenset())
     if version is None:
@@ -239,7 +242,8 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
         )
     nothing = Manifest.empty(settings.app)
     plan = make_plan(catalogue, None, version)
-    return Job(session, state, catalogue, settings, nothing).run(plan)
+    done = Job(session, state, catalogue, settings, nothing).run(plan)
+    return replace(done, fetched_bytes=session.transport.received - received)
 
 
 def _claim(session: Session, place: Path) -> State:

@@ -31,7 +31,7 @@ class Updated:
     """Version before; empty for a first install."""
     new: str
     fetched_bytes: int
-    """Bytes received in this session, metadata included."""
+    """Bytes received for it, metadata included."""
     full_bytes: int
     """Bytes of the whole release as a bundle, for comparison; 0 if there is none."""
     written_bytes: int
