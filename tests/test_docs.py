@@ -1,0 +1,71 @@
+"""What the documents promise is there: commands, options, links."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import patchtool.cli
+import pytest
+
+import patchserver.cli
+import updater.cli
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PARSERS = {
+    "patchtool": patchtool.cli._parser,
+    "patchserver": patchserver.cli._parser,
+    "updater": updater.cli._parser,
+}
+
+
+def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The subcommands of a parser."""
+    (action,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def command_lines(document: Path) -> list[str]:
+    """The command lines of ours in a document's shell blocks."""
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.split(" ")[0] in PARSERS]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_line_in_a_document_is_one_the_command_takes(document: Path) -> None:
+    for line in command_lines(document):
+        program, *words = line.removesuffix(" &").split("  #")[0].split()
+        PARSERS[program]().parse_args(words)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text("utf-8"))
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("program", PARSERS)
+def test_every_command_tells_what_it_does(program: str) -> None:
+    for name in commands(PARSERS[program]()):
+        done = subprocess.run(
+            [sys.executable, "-m", program, name, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0
+        assert f"usage: {program}" in done.stdout
+
+
+def test_the_readme_tells_the_two_commands_of_the_makefile() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in ("demo", "test"):
+        assert f"make {target} " in readme
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
