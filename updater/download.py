@@ -24,6 +24,9 @@ from updater.transport import Answer, Transport
 from updater.trust import Blob
 
 READ = 1 << 20
+RANGE_REFUSED = {206, 416}
+"""Statuses of a server or proxy whose ranges are broken: another part, or none. It is read from
+its start then; else what was once cut could never be finished."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class _Piece:
     start: int
     length: int
     digest: Digest
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
 
 
 class Download:
@@ -54,6 +61,7 @@ class Download:
         self._sleep = sleep
         self._header: Header | None = None
         self._shown = -1
+        self._ranges = True
 
     def run(self) -> None:
         """Fetch what is missing; on return ``path`` is the whole patch, verified.
@@ -69,22 +77,33 @@ class Download:
         try:
             with self._path.open(mode) as opened:
                 file = cast("BinaryIO", opened)
-                while (kept := self._verified(file)) < self._blob.length:
+                while (at := self._verified(file)) is not None:
                     # a line that breaks often but brings something each time is a good line
-                    attempt, best = (1, kept) if kept > best else (attempt + 1, best)
-                    self._attempt(file, last=attempt >= self._config.attempts)
-                    if attempt > 1:
-                        self._sleep(self._config.backoff * 2 ** (attempt - 2))
+                    attempt, best = (1, at) if at > best else (attempt + 1, best)
+                    self._wait(attempt)
+                    self._attempt(file, at, attempt)
         finally:
             self._progress.finish()
 
-    def _attempt(self, file: BinaryIO, *, last: bool) -> None:
+    def _wait(self, attempt: int) -> None:
+        if attempt > 1:
+            seconds = self._config.backoff * 2 ** (attempt - 2)
+            self._sleep(min(seconds, self._config.backoff_limit))
+
+    def _attempt(self, file: BinaryIO, at: int, attempt: int) -> None:
+        begun, last = False, attempt >= self._config.attempts
         try:
-            with self._transport.get(self._blob.url, file.tell()) as answer:
-                self._receive(file, answer)
+            with self._transport.get(self._blob.url, at if self._ranges else 0) as answer:
+                begun = True
+                self._receive(file, at, answer)
         except TransportError as error:
-            if last or not error.retryable:
+            refused = at > 0 and self._ranges and error.status in RANGE_REFUSED
+            if last or not (begun or refused):  # until an answer begins, the transport tries
                 raise
+            if refused:
+                self._ranges = False
+            elif attempt > 1:  # what stands behind a piece being mended is worth one try only:
+                file.truncate(file.tell())  # without it a piece is resumed where the line broke
         except _Damaged as error:
             if last:
                 raise TrustError(
@@ -92,41 +111,43 @@ class Download:
                     hint="nothing was installed; tell the publisher",
                 ) from error
 
-    def _verified(self, file: BinaryIO) -> int:
-        """Check what is there; cut it off behind the last byte worth keeping, and go there."""
+    def _verified(self, file: BinaryIO) -> int | None:
+        """Check what is there: the offset to go on from, None if nothing is missing."""
         size = min(file.seek(0, 2), self._blob.length)
-        for piece in self._pieces():
-            if piece.start + piece.length > size:
-                break
-            if _digest(file, piece) != piece.digest:
-                size = piece.start
-                break
-            self._learn(file, piece)
         file.truncate(size)
+        for piece in self._pieces():
+            if not _holds(file, piece):
+                at = size if size < piece.end else piece.start
+                if size == piece.end:
+                    file.truncate(at)  # nothing stands behind it: then a cut costs no whole piece
+                self._show(at)
+                return at
+            self._learn(file, piece)
         self._show(size)
-        return file.seek(size)
+        return None
 
-    def _receive(self, file: BinaryIO, answer: Answer) -> None:
-        """Append the answer, piece by piece; a damaged piece is cut off and told."""
-        skip = file.tell() - answer.start
-        arrived = _after(answer.chunks, skip)
+    def _receive(self, file: BinaryIO, at: int, answer: Answer) -> None:
+        """Write the answer from offset ``at`` on, up to a piece that is there already."""
+        arrived = _after(answer.chunks, at - answer.start)
         buffer = b""
         for piece in self._pieces():
-            if piece.start + piece.length <= file.tell():
+            if piece.end <= at:
                 continue
-            while (missing := piece.start + piece.length - file.tell()) > 0:
+            if _holds(file, piece):
+                return
+            file.seek(at)
+            while at < piece.end:
                 buffer = buffer or next(arrived, b"")
                 if not buffer:
-                    raise TransportError(f"{self._blob.url}: cut off")
-                file.write(buffer[:missing])
-                self._show(file.tell())
-                buffer = buffer[missing:]
-            if _digest(file, piece) != piece.digest:
-                file.seek(piece.start)
-                file.truncate()
+                    raise TransportError(
+                        f"{self._blob.url}: cut off", hint="what came is kept; try again"
+                    )
+                written = file.write(buffer[: piece.end - at])
+                at, buffer = at + written, buffer[written:]
+                self._show(at)
+            if not _holds(file, piece):
                 raise _Damaged
             self._learn(file, piece)
-            file.seek(0, 2)
 
     def _pieces(self) -> Iterator[_Piece]:
         """Header, then blocks; the header must be in before the second is asked for."""
@@ -157,6 +178,11 @@ class Download:
 
 class _Damaged(Exception):  # noqa: N818 - a state of one try, never seen outside
     """A piece came whole and is not what was signed."""
+
+
+def _holds(file: BinaryIO, piece: _Piece) -> bool:
+    """Whether the piece is in ``file``, whole and as signed."""
+    return file.seek(0, 2) >= piece.end and _digest(file, piece) == piece.digest
 
 
 def _digest(file: BinaryIO, piece: _Piece) -> Digest:

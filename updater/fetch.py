@@ -7,6 +7,7 @@ is not: an update server is never sent a password by accident.
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +64,6 @@ class HttpTransport:
         self._session.close()
 
     def _chunks(self, url: str, response: requests.Response) -> Iterator[bytes]:
-        expected = _content_length(response)
         pace = _Pace(self._config, self._monotonic)
         got = 0
         while chunk := response.raw.read1(CHUNK, decode_content=False):
@@ -71,8 +71,6 @@ class HttpTransport:
             self.received += len(chunk)
             pace.check(url, got)
             yield chunk
-        if expected is not None and got != expected:
-            raise TransportError(f"{url}: cut off after {got} of {expected} bytes")
 
 
 class _Pace:
@@ -125,7 +123,7 @@ def _check(url: str, response: requests.Response, start: int) -> int:
         f"{url}: HTTP {status}",
         status=status,
         retryable=status in RETRY_STATUS,
-        hint="the server has trouble; try later" if status >= 500 else "is the URL right?",
+        hint="the server has trouble; try later" if status in RETRY_STATUS else "is the URL right?",
     )
 
 
@@ -134,11 +132,6 @@ def _range_start(url: str, response: requests.Response, start: int) -> int:
     if start and field.startswith(f"bytes {start}-"):
         return start
     raise TransportError(f"{url}: another range than asked for", status=206)
-
-
-def _content_length(response: requests.Response) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
 
 
 def _reason(error: Exception) -> str:
@@ -150,4 +143,6 @@ def _reason(error: Exception) -> str:
     inner: BaseException = error
     while inner.__context__ is not None:
         inner = inner.__context__
+    if isinstance(inner, http.client.IncompleteRead):
+        return "cut off"
     return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__

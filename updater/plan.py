@@ -68,7 +68,8 @@ def choose(
     wanted = catalogue.head.choose(install_id, now, floor=floor, excluded=excluded)
     if wanted is None or wanted == installed:
         return None
-    return min((wanted, *_stops(catalogue, installed, wanted)), key=order)
+    nearest = min((wanted, *_stops(catalogue, installed, wanted)), key=order)
+    return None if nearest in bad else nearest
 
 
 def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan:

@@ -36,8 +36,9 @@ def replace_process(line: Sequence[str]) -> NoReturn:
     Raises:
         InstallError: it cannot be started; this process goes on.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a Windows program without a console has none
+            stream.flush()
     with told(f"starting {line[0]}"):
         if sys.platform == "win32":
             subprocess.Popen(line)  # noqa: S603 - the publisher's own, verified executable

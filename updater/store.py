@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def find_install(folder: Path) -> State:
         InstallError: upswap installed nothing there.
     """
     with told(f"looking at {folder}"):
-        install = folder.resolve()
+        install = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError on a loop
         state = find(install)
     if state is None:
         raise InstallError(

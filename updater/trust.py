@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from updater.config import UpdaterConfig
 from updater.errors import FormatError, InstallError, TransportError, TrustError
-from updater.format.canonical import Record, within
+from updater.format.canonical import Record, string, within
 from updater.format.head import Head
 from updater.format.names import Digest, check_version
 from updater.format.release import Confirm
@@ -130,7 +131,7 @@ class Trust:
             TrustError: signatures, versions or expiry do not hold.
             FormatError: signed metadata that our format does not allow.
             InstallError: the repository has no such app or channel.
-        UpdateInProgress: another process refreshes and does not end.
+            UpdateInProgress: another process refreshes and does not end.
             OSError: the disk.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -152,12 +153,18 @@ class Trust:
         return Catalogue(_head(target, app, channel), *self._published(app, targets))
 
     def _updater(self, now: int) -> Updater:
-        updater = Updater(
-            metadata_dir=str(self._folder),
-            metadata_base_url=f"{self._url}/metadata/",
-            fetcher=_Fetcher(self._transport),
-            bootstrap=self._root,
-        )
+        try:
+            updater = Updater(
+                metadata_dir=str(self._folder),
+                metadata_base_url=f"{self._url}/metadata/",
+                fetcher=_Fetcher(self._transport),
+                bootstrap=self._root,
+            )
+        except RepositoryError as error:  # before anything is fetched: not the server's fault
+            raise TrustError(
+                f"the root.json this install was made with is none: {error}",
+                hint="get root.json from the publisher again, and install with it",
+            ) from error
         # The one private access: python-tuf reads the clock itself, and one run has one "now".
         moment = dt.datetime.fromtimestamp(now, dt.timezone.utc)
         updater._trusted_set.reference_time = moment  # noqa: SLF001
@@ -193,20 +200,23 @@ class Trust:
                     patches[old, new] = within(name, self._blob, target)
                 case [owner, "releases", version, "manifest" | "bundle"] if owner == app:
                     found.setdefault(within(name, check_version, version), {})[parts[-1]] = target
-        releases = {v: self._release(v, t) for v, t in found.items() if "manifest" in t}
+        releases = {
+            version: within(f"{app}/releases/{version}", partial(self._release, version), of)
+            for version, of in found.items()
+            if "manifest" in of
+        }
         return MappingProxyType(releases), MappingProxyType(patches)
 
     def _release(self, version: str, targets: dict[str, TargetFile]) -> Published:
         manifest, bundle = targets["manifest"], targets.get("bundle")
         custom = Record(manifest.custom or {})
-        custom.has("confirm") and custom.value("confirm")
         release = Published(
             version,
             self._signed(manifest),
-            within(bundle.path, self._blob, bundle) if bundle else None,
+            within("bundle", self._blob, bundle) if bundle else None,
             stop=custom.flag("stop", default=False),
             required=custom.flag("required", default=False),
-            min_updater=custom.text("min_updater", ""),
+            min_updater=_optional(custom, "min_updater", _version) or "",
             confirm=_optional(custom, "confirm", Confirm.parse) or Confirm(),
             floor=_optional(custom, "recalled", _floor),
         )
@@ -218,9 +228,10 @@ class Trust:
         header = Record(custom.value("header"))
         most = self._config.limits.file_bytes
         signed = self._signed(target)
+        header_most = min(signed.length, 2 * self._config.limits.header_bytes)
         blob = Blob(
             **vars(signed),
-            header_length=header.integer("length", self._config.limits.header_bytes * 2),
+            header_length=header.integer("length", header_most),
             header_digest=Digest.parse(header.text("sha256")),
             write_bytes=custom.integer("write_bytes", most),
             scratch_bytes=custom.integer("scratch_bytes", most),
@@ -309,9 +320,13 @@ def _head(target: TargetFile, app: str, channel: str) -> Head:
     return head
 
 
+def _version(value: object) -> str:
+    return check_version(string(value))
+
+
 def _floor(value: object) -> str:
     record = Record(value)
-    floor = check_version(record.text("floor"))
+    floor = within("floor", _version, record.value("floor"))
     record.end()
     return floor
 

@@ -1,0 +1,144 @@
+"""Starting the application: in place of this process, or beside it, with none of its streams."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from updater.errors import InstallError
+from updater.format.release import Release
+from updater.restart import command, replace_process, start_beside
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        place = tmp_path / "start me"
+        place.write_text(f"#!/bin/sh\n{text}\n")
+        place.chmod(0o755)
+        return place
+
+    return write
+
+
+def eventually(path: Path) -> str:
+    """What is in ``path`` once it is there."""
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.01)
+    return path.read_text()
+
+
+def test_the_command_is_the_entry_its_arguments_and_those_given() -> None:
+    release = Release(entry=("bin/app", "--gui", "a b"))
+    line = command(Path("/opt/app"), release, ["--after-update", "$HOME"])
+    assert line == ["/opt/app/bin/app", "--gui", "a b", "--after-update", "$HOME"]
+
+
+def test_a_release_without_an_entry_says_how_to_get_one() -> None:
+    with pytest.raises(InstallError, match="no entry") as caught:
+        command(Path("/opt/app"), Release())
+    assert "release.toml" in caught.value.hint
+
+
+REPLACE = """
+import os, sys
+from updater.restart import replace_process
+print("before", os.getpid())
+print("said", file=sys.stderr, end="")
+replace_process(sys.argv[1:])
+print("after")
+"""
+
+
+def test_the_application_takes_the_place_of_this_process(script: Callable[[str], Path]) -> None:
+    """Same process id, arguments as given, exit code of its own, and nothing of ours is lost."""
+    place = script('echo "now $$ $1 $#"; cat; echo heard >&2; exit 42')
+    arguments = [sys.executable, "-c", REPLACE, str(place), "a b;$(id)", ""]
+    done = subprocess.run(
+        arguments,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
+        input="typed",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    first, *rest = done.stdout.splitlines()
+    pid = first.removeprefix("before ")
+    assert rest == [f"now {pid} a b;$(id) 2", "typed"]
+    assert done.stderr == "saidheard\n"
+    assert done.returncode == 42
+
+
+@pytest.mark.parametrize("damage", ["missing", "not executable", "folder", "no program"])
+@pytest.mark.parametrize("start", [replace_process, start_beside])
+def test_what_cannot_be_started_is_told_and_this_process_goes_on(
+    start: Callable[[list[str]], None], damage: str, script: Callable[[str], Path]
+) -> None:
+    place = script("exit 0")
+    if damage == "not executable":
+        place.chmod(0o644)
+    elif damage == "no program":
+        place.write_bytes(b"\x7fELF, but not really")
+    else:
+        place.unlink()
+        place.mkdir() if damage == "folder" else None
+    with pytest.raises(InstallError, match="starting") as caught:
+        start([str(place)])
+    assert str(place) in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_program_without_standard_streams_can_be_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On Windows a program without a console has none."""
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, line: became.append(line))
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    start: Callable[[list[str]], object] = replace_process
+    start(["/x"])
+    assert became == [["/x"]]
+
+
+BESIDE = """
+import sys
+from updater.restart import start_beside
+start_beside(sys.argv[1:])
+print("ours")
+"""
+
+
+def test_what_is_started_beside_outlives_us_and_keeps_none_of_our_streams(
+    tmp_path: Path, script: Callable[[str], Path]
+) -> None:
+    out = tmp_path / "out"
+    place = script(
+        f'echo noise; echo noise >&2; read line; sleep 0.3; echo "$$ $line $1" > "{out}.part"; '
+        f'ps -o sid= -p $$ >> "{out}.part"; mv "{out}.part" "{out}"'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE, str(place), "x"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input="typed",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert not out.exists()
+    assert (done.stdout, done.stderr) == ("ours\n", "")
+    pid, _, argument, session = eventually(out).replace("\n", " ").split(" ")[:4]
+    assert argument == "x"
+    assert session.strip() == pid
