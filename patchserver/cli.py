@@ -17,6 +17,7 @@ from waitress import create_server  # type: ignore[import-untyped]  # ships no t
 
 from patchserver.application import create_app
 from patchserver.repository import Repository
+from updater.console import tell_error
 from updater.errors import InstallError, UpdaterError
 
 
@@ -31,9 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _serve(arguments.repo, arguments.host, arguments.port)
     except UpdaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
+        tell_error(error)
         return error.exit_code
     return 0
 

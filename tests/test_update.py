@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from trees import Exe, Link, Tree, noise, read_tree
 
 from updater.client import Updater, install
 from updater.format.release import Release
+from updater.launch.disk import Disk
 from updater.session import Session
 
 OLD: Tree = {
@@ -115,3 +117,51 @@ def test_a_patch_that_does_not_fit_gives_way_to_the_bundle(
             "replaced by a folder": [b"mine"],
         }[damage]
     )
+
+
+def test_a_patch_the_server_has_no_more_gives_way_to_the_bundle(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    with served(publisher.folder) as url:
+        publisher.release("1.0", OLD)
+        install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        publisher.release("2.0", NEW)
+        (patch,) = publisher.folder.glob("targets/notes/patches/*.1.0_2.0")
+        patch.unlink()
+        assert Updater(tmp_path / "app", session).update() is not None
+    assert read_tree(tmp_path / "app") == NEW
+
+
+def test_a_file_somebody_removed_is_there_after_the_update_though_no_release_changed_it(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    same = noise(2000, 7)
+    with served(publisher.folder) as url:
+        publisher.release("1.0", {"f": noise(3000), "same": same})
+        install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        publisher.release("2.0", {"f": noise(3000)[:-1], "same": same})
+        (tmp_path / "app/same").unlink()
+        assert Updater(tmp_path / "app", session).update() is not None
+    assert read_tree(tmp_path / "app") == {"f": noise(3000)[:-1], "same": same}
+
+
+def test_ctrl_c_after_the_commit_leaves_a_complete_install(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    class Interrupted(Disk):
+        def unlink(self, path: Path) -> None:
+            if path.parent.name == "downloads":
+                raise KeyboardInterrupt
+            super().unlink(path)
+
+    publisher.release("1.0", OLD)
+    with served(publisher.folder) as url, pytest.raises(KeyboardInterrupt):
+        install(
+            tmp_path / "app",
+            url,
+            publisher.root,
+            "notes",
+            session=replace(session, disk=Interrupted()),
+        )
+    assert read_tree(tmp_path / "app") == OLD
+    assert Updater(tmp_path / "app", session).status().version == "1.0"

@@ -237,8 +237,9 @@ def test_nothing_to_do_shows_no_progress(app: Path, run: Run) -> None:
 
 
 def break_network(publisher: Publisher) -> None:
-    for path in publisher.folder.glob("targets/notes/**/*2.0*"):
-        path.unlink() if path.is_file() else None
+    for path in publisher.folder.glob("targets/notes/**/*"):
+        if path.suffix == ".bundle" or path.name.endswith("_2.0"):
+            path.unlink()
 
 
 def break_signature(publisher: Publisher) -> None:

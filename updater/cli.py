@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from updater.client import Updater, install
-from updater.errors import UpdaterError
+from updater.console import NOTHING_TO_DO, Bar, run, tell
+from updater.errors import InstallError, UpdaterError
 from updater.job import Updated
 from updater.launch.disk import told
 from updater.launch.recover import Outcome
@@ -21,49 +19,11 @@ from updater.progress import Progress, Silent
 from updater.session import Session
 from updater.version import __version__
 
-NOTHING_TO_DO = 10
-
-
-class Bar:
-    """Draws progress on stderr, by bytes."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-
-    def start(self, task: str, total: int) -> None:
-        """See `Progress`."""
-        self._bar = tqdm(total=total, desc=task, unit="B", unit_scale=True, file=sys.stderr)
-
-    def advance(self, done: int) -> None:
-        """See `Progress`."""
-        if self._bar is not None:
-            self._bar.update(done)
-
-    def finish(self) -> None:
-        """See `Progress`."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``; the exit code (see design, section 6)."""
     options = _parser().parse_args(argv)
     return run(lambda: options.run(options))
-
-
-def run(action: Callable[[], int]) -> int:
-    """``action``'s exit code; errors of ours are told as such, with their hint."""
-    try:
-        return action()
-    except UpdaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,13 +67,13 @@ def _install(options: argparse.Namespace) -> int:
     done = install(
         options.folder, options.url, root, options.app, options.channel, _session(options)
     )
-    _tell(options, _document("installed", done), f"installed {options.app} {done.new}")
+    tell(options, _document("installed", done), f"installed {options.app} {done.new}")
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
     status = asdict(Updater(options.folder).status())
-    _tell(options, status, "\n".join(f"{key}: {_plain(value)}" for key, value in status.items()))
+    tell(options, status, "\n".join(f"{key}: {_plain(value)}" for key, value in status.items()))
     return 0
 
 
@@ -122,9 +82,9 @@ def _check(options: argparse.Namespace) -> int:
     offer = updater.check()
     if offer is None:
         version = updater.status().version
-        _tell(options, {"available": None, "installed": version}, f"{version} is up to date")
+        tell(options, {"available": None, "installed": version}, f"{version} is up to date")
         return NOTHING_TO_DO
-    _tell(
+    tell(
         options,
         asdict(offer),
         f"{offer.installed} -> {offer.available}: {offer.fetch_bytes:,} bytes to fetch "
@@ -135,18 +95,40 @@ def _check(options: argparse.Namespace) -> int:
 
 def _update(options: argparse.Namespace) -> int:
     updater = Updater(options.folder, _session(options))
-    done = updater.update()
+    done = _updated(options, updater)
     if done is None:
         version = updater.status().version
         document = {"state": "current", "from": version, "to": version}
-        _tell(options, document, f"{version} is up to date")
+        tell(options, document, f"{version} is up to date")
         return NOTHING_TO_DO
-    _tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
+    tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
     for kept in done.kept:
         print(f"your own version is kept as {kept}", file=sys.stderr)
     if updater.release.entry and not options.no_restart:
-        updater.start()
+        _start(updater, done.new)
     return 0
+
+
+def _updated(options: argparse.Namespace, updater: Updater) -> Updated | None:
+    """Update; a rollback is a result too, and stands in the JSON document."""
+    before = updater.status().version
+    try:
+        return updater.update()
+    except UpdaterError as error:
+        if error.rolled_back and options.json:
+            document = {"error": str(error), "from": before, "state": "rolled-back", "to": before}
+            tell(options, document, "")
+        raise
+
+
+def _start(updater: Updater, version: str) -> None:
+    try:
+        updater.start()
+    except InstallError as error:
+        raise InstallError(
+            f"updated to {version}, but it does not start: {error}",
+            hint="the update is whole; start the application by hand to see what it says",
+        ) from error
 
 
 def _recover(options: argparse.Namespace) -> int:
@@ -156,7 +138,7 @@ def _recover(options: argparse.Namespace) -> int:
         Outcome.FINISHED: "the interrupted update is finished",
         Outcome.UNDONE: "the interrupted update is undone",
     }
-    _tell(options, {"recovered": outcome.value}, words[outcome])
+    tell(options, {"recovered": outcome.value}, words[outcome])
     return 0
 
 
@@ -168,10 +150,6 @@ def _document(state: str, done: Updated) -> dict[str, Any]:
 def _session(options: argparse.Namespace) -> Session:
     progress: Progress = Silent() if options.quiet else Bar()
     return Session(progress=progress)
-
-
-def _tell(options: argparse.Namespace, document: dict[str, Any], words: str) -> None:
-    print(json.dumps(document, sort_keys=True) if options.json else words)
 
 
 def _plain(value: object) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from updater.errors import InstallError
+from updater.errors import InstallError, UpdateInProgress
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
 from updater.format.release import Release
@@ -171,6 +173,11 @@ class Updater:
         return read_manifest(self._state, self._session.config.limits).release
 
     def _read(self) -> tuple[Settings, Manifest]:
+        if phase_of(self._state) is not None and not present(self._state.manifest):
+            raise InstallError(
+                f"the installation into {self._state.install} was interrupted",
+                hint="run updater recover",
+            )
         manifest = read_manifest(self._state, self._session.config.limits)
         return read_settings(self._state), manifest
 
@@ -207,7 +214,7 @@ def install(
 
     Raises:
         InstallError: the folder is not empty, the channel offers nothing, or as
-            `Updater.update`. After any error nothing is left behind.
+            `Updater.update`. After any error nothing is left in ``folder`` or beside it.
     """
     session = session or Session()
     settings = Settings(
@@ -219,15 +226,29 @@ def install(
     place = Path(folder)
     is_new = not present(place)
     with told(f"installing into {place}"):
-        state = _claim(session, place)
         try:
+            state = _claim(session, place)
             with locked(state.lock, "installing"):
-                session.disk.write(state.root, root)
-                return _first_install(session, state, settings)
-        except BaseException:
-            if phase_of(state) is None:
-                _withdraw(session, state, is_new=is_new)
+                _start_over(session, state)
+                return _undisturbed(session, state, settings, root)
+        except UpdateInProgress:
             raise
+        except BaseException:
+            with suppress(OSError):  # as above
+                _withdraw(session, _real(place), is_new=is_new)
+            raise
+
+
+def _undisturbed(session: Session, state: State, settings: Settings, root: bytes) -> Updated:
+    """The installation itself, by the holder of the lock."""
+    try:
+        session.disk.write(state.root, root)
+        return _first_install(session, state, settings)
+    except BaseException:
+        if phase_of(state) is None and not present(state.manifest):
+            with suppress(OSError):  # the cause is what counts
+                _empty(session, state)
+        raise
 
 
 def _first_install(session: Session, state: State, settings: Settings) -> Updated:
@@ -247,31 +268,62 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
 
 
 def _claim(session: Session, place: Path) -> State:
-    """Make the install folder and its State, both empty."""
-    place.mkdir(parents=True, exist_ok=True)
-    place = place.resolve()
+    """The install folder and its State, made if they are not there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not present(place):
+        session.disk.mkdir(place)
+    place = _real(place)
     state = find(place)
-    if state is not None and state.manifest.exists():
-        raise InstallError(f"{place} is an install already", hint="use `updater update`")
-    if any(child != (state.folder if state else None) for child in place.iterdir()):
-        raise InstallError(
-            f"{place} is not empty", hint="name a new folder; other files are not touched"
-        )
-    if state is not None:  # an install that was killed before it put anything in place
-        remove_tree(session.disk, state.folder)
-    state = choose_state(place)
-    session.disk.mkdir(state.folder)
+    if state is None:
+        state = choose_state(place)
+        _check_empty(state)
+        session.disk.mkdir(state.folder)
     return state
 
 
-def _withdraw(session: Session, state: State, *, is_new: bool) -> None:
-    remove_tree(session.disk, state.folder)
+def _start_over(session: Session, state: State) -> None:
+    """What an install that was killed has left is finished, or makes way for a new one."""
+    recover(session.disk, state)
+    if present(state.manifest):
+        raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
+    _check_empty(state)
+    _empty(session, state)
+
+
+def _check_empty(state: State) -> None:
+    if any(child != state.folder for child in state.install.iterdir()):
+        raise InstallError(
+            f"{state.install} is not empty", hint="name a new folder; other files are not touched"
+        )
+
+
+def _empty(session: Session, state: State) -> None:
+    """Leave nothing in the State but the lock this process holds."""
+    for child in sorted(state.folder.iterdir()):
+        if child != state.lock:
+            remove_tree(session.disk, child)
+
+
+def _withdraw(session: Session, place: Path, *, is_new: bool) -> None:
+    """Remove a State with nothing in it but the lock, which nobody holds any more."""
+    state = find(place)
+    if state is not None and {state.lock}.issuperset(state.folder.iterdir()):
+        remove_tree(session.disk, state.folder)
     if is_new:
-        session.disk.rmdir(state.install)
+        session.disk.rmdir(place)
+
+
+def _real(place: Path) -> Path:
+    """``place`` without symlinks; one that leads to itself stays as it is, and is found later."""
+    return Path(os.path.realpath(place))
 
 
 def _check_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and not parts.query
+    except ValueError:  # such as a bracket that is not closed
+        usable = False
+    if not usable:
         raise InstallError(f"{url!a} is not the URL of a repository", hint="http:// or https://")
     return url.rstrip("/")

@@ -27,6 +27,8 @@ class UpdaterError(Exception):
 
     exit_code: ClassVar[int] = 1
     retryable: bool = False
+    rolled_back: bool = False
+    """Whether a commit was begun and undone: the old version is back, whole."""
 
     def __init__(self, message: str, *, hint: str = "", retryable: bool | None = None) -> None:
         super().__init__(message)

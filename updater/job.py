@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from updater.apply import PatchFile, Tree, apply_patch, nothing
 from updater.download import Download
-from updater.errors import FormatError, PatchError
+from updater.errors import FormatError, InstallError, PatchError, TransportError
 from updater.format.manifest import Manifest
 from updater.launch.disk import remove_tree
-from updater.launch.journal import Action, Journal
+from updater.launch.journal import Journal
 from updater.launch.recover import commit
 from updater.launch.state import State
-from updater.launch.swap import discard_stage
+from updater.launch.swap import FileSwap, discard_stage
 from updater.plan import Hop, Plan, make_plan
 from updater.session import Session
 from updater.stage import Stage, live_tree
 from updater.store import Settings
 from updater.trust import Catalogue
+
+GONE = {404, 410}
+"""HTTP statuses of a patch that was pruned, or did not reach a mirror."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Updated:
     written_bytes: int
     """Bytes of the files that were put in place."""
     changes: dict[str, int] = field(default_factory=dict)
-    """How many changes of each kind the patches made."""
+    """How many changes of each kind the patches made; none if the bundle was needed."""
     kept: tuple[str, ...] = ()
     """Where the user's own work lies now that had to make way."""
 
@@ -68,15 +71,22 @@ class Job:
             UpdaterError: see `Updater.update`.
         """
         try:
-            journal = self._prepare(plan, mend=False)
-        except PatchError:
-            if not self._manifest.entries:
+            journal = self._prepare(plan, mend=plan.starts_afresh)
+        except (PatchError, TransportError) as error:
+            if plan.starts_afresh or not _is_of_the_patch(error):
                 raise
-            plan = make_plan(self._catalogue, None, plan.version)
-            journal = self._prepare(plan, mend=True)
+            journal = self._prepare(self._bundle(plan, error), mend=True)
         commit(self._session.disk, self._state, journal)
-        remove_tree(self._session.disk, self._state.downloads)
+        with suppress(OSError):  # harmless; the update is made
+            remove_tree(self._session.disk, self._state.downloads)
         return self._report(journal)
+
+    def _bundle(self, plan: Plan, error: PatchError | TransportError) -> Plan:
+        """The way that needs nothing of what is installed; ``error`` if there is none."""
+        try:
+            return make_plan(self._catalogue, None, plan.version)
+        except InstallError:
+            raise error from None
 
     def _prepare(self, plan: Plan, *, mend: bool) -> Journal:
         """Everything before the live tree is touched; on a fault only downloads are left."""
@@ -117,7 +127,8 @@ class Job:
             raise FormatError(f"{hop.blob.name} is a patch for something else")
         if (header.new.digest, header.new.length) != (signed.digest, signed.length):
             raise FormatError(f"{hop.blob.name} leads to another tree than {signed.name}")
-        self._changes.update(change.kind.name.lower() for change in header.changes)
+        if header.old is not None or not self._manifest.entries:
+            self._changes.update(change.kind.name.lower() for change in header.changes)
         return apply_patch(
             patch,
             tree if header.old is not None else nothing(header.app),
@@ -132,7 +143,8 @@ class Job:
         try:
             yield
         except BaseException:
-            discard_stage(self._session.disk, self._state)
+            with suppress(OSError):  # harmless to leave; the cause is what counts
+                discard_stage(self._session.disk, self._state)
             raise
 
     def _report(self, journal: Journal) -> Updated:
@@ -142,7 +154,12 @@ class Job:
             journal.new,
             self._session.transport.received,
             bundle.length if bundle else 0,
-            sum(max(step.size, 0) for step in journal.steps if step.action == Action.PUT),
+            sum(max(step.size, 0) for step in journal.steps if not step.own),
             dict(self._changes),
-            tuple(step.aside for step in journal.steps if step.keep),
+            FileSwap(self._session.disk, self._state, journal).kept(),
         )
+
+
+def _is_of_the_patch(error: PatchError | TransportError) -> bool:
+    """Whether the bundle may help: the patch does not fit, or the server has it no more."""
+    return isinstance(error, PatchError) or error.status in GONE

@@ -31,6 +31,11 @@ class Plan:
     hops: tuple[Hop, ...]
 
     @property
+    def starts_afresh(self) -> bool:
+        """Whether it begins with a bundle, and needs nothing of what is installed."""
+        return self.hops[0].old is None
+
+    @property
     def fetch_bytes(self) -> int:
         """Bytes to download, metadata not counted."""
         return sum(hop.blob.length for hop in self.hops)

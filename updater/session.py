@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from updater.config import UpdaterConfig
 from updater.errors import NotEnoughSpace
@@ -16,17 +17,25 @@ from updater.store import Settings
 from updater.transport import Transport
 from updater.trust import Catalogue, Trust
 
+_HTTP: Any = None
+"""Stands for a transport that can only be made when the configuration is known."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """Network, progress sink, clock, disk and settings of one run."""
 
     config: UpdaterConfig = field(default_factory=UpdaterConfig)
-    transport: Transport = field(default_factory=HttpTransport)
+    transport: Transport = _HTTP
+    """How bytes come; unless given, over HTTP as `config` says."""
     progress: Progress = field(default_factory=Silent)
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""
     disk: Disk = field(default_factory=Disk)
+
+    def __post_init__(self) -> None:
+        if self.transport is _HTTP:
+            object.__setattr__(self, "transport", HttpTransport(self.config))
 
     def now(self) -> int:
         """Whole seconds since 1970."""

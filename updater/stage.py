@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
 from updater.apply import Tree, check_file, tree_at
 from updater.errors import InstallError, PatchError
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
+from updater.format.paths import shown
 from updater.launch.disk import Disk, present
-from updater.launch.journal import Journal
+from updater.launch.journal import Action, Journal, Step
 from updater.launch.state import State
 from updater.launch.swap import discard_stage
 from updater.steps import StepPlan, unwritable
@@ -45,7 +47,7 @@ class Stage:
             mend: do not believe ``old``, look at every live file.
 
         Raises:
-            PatchError: a file to carry over is not as released.
+            PatchError: a file to carry over is not as released, or one that stays is missing.
             InstallError: this user may not change the install, or a symlink is in the way.
             OSError: the disk; nothing live was touched.
         """
@@ -60,10 +62,34 @@ class Stage:
         )
         steps = plan.steps()
         self._check_permission(unwritable(self._state.install, steps))
-        self._disk.create(self._state.stage / self._state.manifest.name, new.manifest.data)
-        self._disk.create(self._state.stage / self._state.settings.name, settings)
+        own = (
+            self._put_own(self._state.manifest, new.manifest.data, len(staged)),
+            self._put_own(self._state.settings, settings, len(staged) + 1),
+        )
         self._disk.sync_directory(self._state.stage)
-        return Journal(old.version, new.manifest.version, steps)
+        self._disk.sync_directory(self._state.folder)
+        return Journal(old.version, new.manifest.version, (*steps, *own))
+
+    def _put_own(self, place: Path, data: bytes, number: int) -> Step:
+        """Stage a file of the State: it is put in place, and taken back, with the tree."""
+        self._disk.create(self._state.staged(number), data)
+        path, incoming, aside = (
+            Path(os.path.relpath(name, self._state.install)).as_posix()
+            for name in (
+                place,
+                self._state.stage / place.name,
+                self._state.stage / f"{place.name}.old",
+            )
+        )
+        return Step(
+            Action.PUT,
+            path,
+            number,
+            incoming,
+            aside if present(place) else "",
+            size=len(data),
+            own=True,
+        )
 
     def _put(self, entry: File | Symlink, new: Tree, number: int, users: Counter[Path]) -> None:
         staged = self._state.staged(number)
@@ -78,11 +104,16 @@ class Stage:
             self._disk.copy(place, staged, executable=entry.executable)
             check_file(entry, staged)
 
-    def _is_live(self, entry: Entry, old: Manifest, *, mend: bool) -> bool:
+    def _is_live(self, entry: File | Symlink, old: Manifest, *, mend: bool) -> bool:
         """Whether the live tree has the entry already, as far as we know or can see."""
         if old.by_path.get(entry.path) != entry:
             return False
-        return not mend or not _differs(entry, self._state.install / entry.path)
+        place = self._state.install / entry.path
+        if mend:
+            return not _differs(entry, place)
+        if not _is_there(entry, place):
+            raise PatchError(f"{shown(entry.path)} is missing", hint="somebody removed it")
+        return True
 
     def _changed(self, old: Manifest, new: Manifest, staged: dict[str, int]) -> frozenset[str]:
         """Old paths about to be replaced or removed whose content is not the released one."""
@@ -103,6 +134,12 @@ class Stage:
 def live_tree(state: State, manifest: Manifest) -> Tree:
     """The installed tree as its manifest describes it."""
     return tree_at(state.install, manifest)
+
+
+def _is_there(entry: File | Symlink, place: Path) -> bool:
+    """Whether something of the entry's kind is live; what is in it only reading could tell."""
+    is_link = place.is_symlink()
+    return is_link if isinstance(entry, Symlink) else place.is_file() and not is_link
 
 
 def _differs(entry: Entry, place: Path) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from updater.errors import InstallError
 from updater.format.manifest import Directory, File, Manifest
-from updater.format.paths import folded, shown
-from updater.launch.disk import present
+from updater.format.paths import folded, parents, shown
+from updater.launch.disk import PART, present
 from updater.launch.journal import Action, Step
 
 NAME_BYTES = 255
@@ -46,14 +46,15 @@ class StepPlan:
         self._staged = staged
         self._changed = changed
         self._taken = {folded(p) for p in (*new.by_path, *new.directories)}
+        self._links = {p for p in new.directories if (install / p).is_symlink()}
         self._starts = {*old.release.entry[:1], *new.release.entry[:1]}
 
     def steps(self) -> tuple[Step, ...]:
         """All steps.
 
         Raises:
-            InstallError: a folder of the release is a symlink here: writing through it would
-                leave the install.
+            InstallError: a folder of the installed release is a symlink here: what is done
+                through it would leave the install.
         """
         self._refuse_links()
         puts = sorted(self._staged, key=lambda path: (path in self._starts, path))
@@ -74,7 +75,7 @@ class StepPlan:
 
     def _put(self, path: str) -> Step:
         entry = self._new.by_path[path]
-        replaces = present(self._install / path) and not self._is_folder(path)
+        replaces = self._in_the_way(path)
         return Step(
             Action.PUT,
             path,
@@ -107,7 +108,7 @@ class StepPlan:
         """Compiled forms of a module: two versions of one size and second would be mixed up."""
         source = PurePosixPath(path)
         cache = source.parent / "__pycache__"
-        if source.suffix == ".py":
+        if source.suffix == ".py" and self._is_folder(str(cache)):
             for compiled in (self._install / cache).glob(f"{_literal(source.stem)}.*.pyc"):
                 yield str(cache / compiled.name)
 
@@ -124,14 +125,19 @@ class StepPlan:
         return sorted(self._new.directories)
 
     def _in_the_way(self, path: str) -> bool:
-        return present(self._install / path) and not self._is_folder(path)
+        there = present(self._install / path) and not self._is_behind_link(path)
+        return there and not self._is_folder(path)
 
     def _is_folder(self, path: str) -> bool:
         place = self._install / path
-        return place.is_dir() and not place.is_symlink()
+        return place.is_dir() and not place.is_symlink() and not self._is_behind_link(path)
+
+    def _is_behind_link(self, path: str) -> bool:
+        """Whether ``path`` leads through a symlink that makes way for a folder before."""
+        return not self._links.isdisjoint(parents(path))
 
     def _refuse_links(self) -> None:
-        for path in sorted(self._old.directories & self._new.directories):
+        for path in sorted(self._old.directories):
             if (self._install / path).is_symlink():
                 raise InstallError(
                     f"{shown(path)} is a symlink here, and a folder of the release",
@@ -144,12 +150,15 @@ class StepPlan:
         number = 0
         while True:
             end = suffix if number == 0 else f"{suffix}-{number}"
-            short = name.encode()[: NAME_BYTES - len(end) - len(".part")].decode(errors="ignore")
+            short = name.encode()[: NAME_BYTES - len(end) - len(PART)].decode(errors="ignore")
             candidate = f"{parent}/{short}{end}" if parent else f"{short}{end}"
-            if folded(candidate) not in self._taken and not present(self._install / candidate):
+            if self._is_free(candidate) and self._is_free(candidate + PART):
                 self._taken.add(folded(candidate))
                 return candidate
             number += 1
+
+    def _is_free(self, path: str) -> bool:
+        return folded(path) not in self._taken and not present(self._install / path)
 
 
 def unwritable(install: Path, steps: Iterable[Step]) -> Path | None:

@@ -134,7 +134,7 @@ class Trust:
             UpdateInProgress: another process refreshes and does not end.
             OSError: the disk.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._disk.mkdir(self._folder)
         timeout = self._config.trust_lock_timeout
         with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url):
             updater = self._updater(now)

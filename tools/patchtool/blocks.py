@@ -42,30 +42,28 @@ def cut(contents: Iterable[Content], target: int = DEFAULT.block_new_bytes) -> I
     A block ends at the first file end after ``target`` new bytes, or before it would pass a
     limit; larger files are cut, their parts matched with the same part of their old self.
     """
-    new: list[Extent] = []
-    old: list[Extent] = []
+    draft = _Draft()
     for content in contents:
         for part, base in _parts(content):
-            if _too_large([*new, part]) or _too_large([*old, *base]):
-                yield Draft(tuple(new), tuple(old))
-                new, old = [], []
-            new.append(part)
-            old += base
-        if _length(new) >= target:
-            yield Draft(tuple(new), tuple(old))
-            new, old = [], []
-    if new:
-        yield Draft(tuple(new), tuple(old))
+            if not draft.has_room(part, base):
+                yield draft.closed()
+                draft = _Draft()
+            draft.add(part, base)
+        if draft.new_length >= target:
+            yield draft.closed()
+            draft = _Draft()
+    if draft.new_length:
+        yield draft.closed()
 
 
 def encode(draft: Draft, files: dict[int, Content], preset: int) -> tuple[Block, bytes]:
-    """The block of a draft and its packed bytes: a delta, or whole where that is smaller."""
+    """The block of a draft and its packed bytes: a delta, or whole where that is as small."""
     new = b"".join(_read(files[e.file].new, e) for e in draft.new)
     best = _pack(draft.new, (), encode_block(whole(new), preset))
     if draft.old:
         old = b"".join(_read(_old_place(files[e.file]), e) for e in draft.old)
         delta = _pack(draft.new, draft.old, encode_block(find_delta(old, new), preset))
-        best = min(delta, best, key=lambda candidate: len(candidate[1]))
+        best = min(best, delta, key=lambda candidate: len(candidate[1]))
     return best
 
 
@@ -84,8 +82,28 @@ def _parts(content: Content) -> Iterator[tuple[Extent, list[Extent]]]:
         yield part, [Extent(content.number, offset, left)] if left > 0 else []
 
 
-def _too_large(extents: list[Extent]) -> bool:
-    return _length(extents) > DEFAULT.block_new_bytes
+class _Draft:
+    """A draft being filled; keeps count, because a block may hold 100,000 small files."""
+
+    def __init__(self) -> None:
+        self._new: list[Extent] = []
+        self._old: list[Extent] = []
+        self.new_length = 0
+        self._old_length = 0
+
+    def has_room(self, part: Extent, base: list[Extent]) -> bool:
+        new_length = self.new_length + part.length
+        old_length = self._old_length + _length(base)
+        return new_length <= DEFAULT.block_new_bytes and old_length <= DEFAULT.block_old_bytes
+
+    def add(self, part: Extent, base: list[Extent]) -> None:
+        self._new.append(part)
+        self._old += base
+        self.new_length += part.length
+        self._old_length += _length(base)
+
+    def closed(self) -> Draft:
+        return Draft(tuple(self._new), tuple(self._old))
 
 
 def _length(extents: list[Extent]) -> int:

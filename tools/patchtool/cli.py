@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +22,8 @@ from patchtool.keys import Keys
 from patchtool.publish import add_release, promote
 from patchtool.repository import Repository
 from updater.apply import PatchFile
-from updater.cli import NOTHING_TO_DO, Bar, run
+from updater.console import NOTHING_TO_DO, Bar, run, tell
+from updater.errors import InstallError
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.head import EVERYONE
 from updater.format.names import check_app
@@ -71,7 +72,12 @@ def _add_repository_commands(commands: Any) -> None:
     add.add_argument("folder", metavar="FOLDER", type=Path)
     add.add_argument("--version", required=True)
     add.add_argument(
-        "--from", dest="bases", nargs="+", metavar="V", help="versions to make patches from"
+        "--from",
+        dest="bases",
+        nargs="+",
+        action="extend",
+        metavar="V",
+        help="versions to make patches from; default: the last three",
     )
     add.add_argument("--config", type=Path, metavar="release.toml")
     _add_effort(add)
@@ -114,14 +120,14 @@ def _diff(options: argparse.Namespace) -> int:
         "seconds": round(built.seconds, 3),
         "peak_rss": _peak_rss(),
     }
-    _tell(options, document, f"{options.output}: {built.bytes:,} bytes, {_count(built.changes)}")
+    tell(options, document, f"{options.output}: {built.bytes:,} bytes, {_count(built.changes)}")
     return 0
 
 
 def _apply(options: argparse.Namespace) -> int:
     manifest = apply_to_folder(options.patch, options.old, options.out)
     document = {"app": manifest.app, "version": manifest.version, "digest": str(manifest.digest)}
-    _tell(options, document, f"{options.out}: {manifest.app} {manifest.version}, whole")
+    tell(options, document, f"{options.out}: {manifest.app} {manifest.version}, whole")
     return 0
 
 
@@ -145,15 +151,16 @@ def _inspect(options: argparse.Namespace) -> int:
         f"{header.app} {old or '(nothing)'} -> {header.new.version}: {document['bytes']:,} bytes"
     )
     lines = [_change_in_words(change) for change in header.changes]
-    _tell(options, document, "\n".join([title, *lines]))
+    tell(options, document, "\n".join([title, *lines]))
     return 0
 
 
 def _init(options: argparse.Namespace) -> int:
     check_app(options.app)
-    keys = _keys(options)
-    made = keys.make_missing(options.threshold)
-    Repository(options.repository, keys, int(time.time())).create(options.app, options.threshold)
+    repository = _repository(options)
+    repository.check_new()
+    made = _keys(options).make_missing(options.threshold)
+    repository.create(options.app, options.threshold)
     for path in made:
         print(
             f"new key: {path} (keep a copy where this machine's fate does not reach)",
@@ -165,7 +172,7 @@ def _init(options: argparse.Namespace) -> int:
         "root": str(root),
         "keys": list(map(str, made)),
     }
-    _tell(
+    tell(
         options, document, f"{options.repository}: repository of {options.app}; clients need {root}"
     )
     return 0
@@ -182,7 +189,7 @@ def _add_release(options: argparse.Namespace) -> int:
         options=_build_options(options),
     )
     if added is None:
-        _tell(
+        tell(
             options,
             {"version": options.version, "state": "published before"},
             f"{options.app} {options.version} is published already, with this content",
@@ -191,7 +198,7 @@ def _add_release(options: argparse.Namespace) -> int:
     patches = "".join(f"\n  patch from {v}: {size:,} bytes" for v, size in added.patches.items())
     skipped = "".join(f"\n  no patch from {v}: the bundle is smaller" for v in added.skipped)
     words = f"{options.app} {added.version}\n  bundle: {added.bundle:,} bytes{patches}{skipped}"
-    _tell(options, asdict(added), words)
+    tell(options, asdict(added), words)
     return 0
 
 
@@ -205,7 +212,7 @@ def _promote(options: argparse.Namespace) -> int:
         basis_points=options.rollout,
     )
     words = f"{options.channel} offers {options.app} {options.version}"
-    _tell(options, head.to_json(), f"{words} to {options.rollout / 100:g} % of its installs")
+    tell(options, head.to_json(), f"{words} to {options.rollout / 100:g} % of its installs")
     return 0
 
 
@@ -214,6 +221,11 @@ def _repository(options: argparse.Namespace) -> Repository:
 
 
 def _keys(options: argparse.Namespace) -> Keys:
+    if options.keys.resolve().is_relative_to(options.repository.resolve()):
+        raise InstallError(
+            f"{options.keys} lies inside the repository",
+            hint="who serves the repository would serve the keys: name a folder elsewhere",
+        )
     ask = getpass.getpass if sys.stdin.isatty() else None
     return Keys(options.keys, os.environ, ask)
 
@@ -221,10 +233,6 @@ def _keys(options: argparse.Namespace) -> Keys:
 def _build_options(options: argparse.Namespace) -> Options:
     progress: Progress = Silent() if options.quiet else Bar()
     return Options(effort=options.effort, jobs=options.jobs, progress=progress)
-
-
-def _tell(options: argparse.Namespace, document: dict[str, Any], words: str) -> None:
-    print(json.dumps(document, sort_keys=True) if options.json else words)
 
 
 def _change_to_json(change: Change) -> dict[str, Any]:
@@ -269,10 +277,8 @@ def _positive(text: str) -> int:
 
 def _percent(text: str) -> int:
     """Basis points of a percentage, two decimals at most."""
-    try:
+    with suppress(ArithmeticError):  # no number, or one such as NaN
         points = Decimal(text) * 100
-    except InvalidOperation:
-        points = Decimal(-1)
-    if not 0 <= points <= EVERYONE or points != int(points):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage such as 10 or 2.5")
-    return int(points)
+        if 0 <= points <= EVERYONE and points == int(points):
+            return int(points)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a percentage such as 10 or 2.5")

@@ -70,7 +70,9 @@ def _spelled(document: dict[str, Any]) -> dict[str, Any]:
 def _without_defaults(document: dict[str, Any]) -> dict[str, Any]:
     """The manifest leaves out what says nothing; people may write it."""
     plain = Release().to_json(spelled_out=True)
-    return {key: value for key, value in document.items() if plain.get(key) != value}
+    # By type too: 0 equals False, and is no flag all the same.
+    kept = (k for k, v in document.items() if plain.get(k) != v or type(plain[k]) is not type(v))
+    return {key: document[key] for key in kept}
 
 
 def _refuse_unsupported(release: Release) -> None:

@@ -17,7 +17,7 @@ from typing import Literal
 from patchtool.blocks import BUNDLE_BLOCK, Content, Draft, cut, encode
 from patchtool.similarity import describe
 from updater.apply import PatchFile, Tree, apply_patch, nothing
-from updater.errors import PatchError
+from updater.errors import FormatError, InstallError, PatchError
 from updater.format.changes import Layout
 from updater.format.header import encode_header
 from updater.format.limits import DEFAULT
@@ -83,6 +83,8 @@ def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None 
             that changed meanwhile.
         InstallError: the disk. After any error there is no ``out``.
     """
+    if out.exists() and not out.is_file():
+        raise InstallError(f"{out} is not a file", hint="name a file for the patch")
     options = options or Options()
     begin = options.monotonic()
     with told(f"writing {out}"), _workshop(out) as folder:
@@ -104,7 +106,7 @@ def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None 
         )
         data = encode_header(check_header(header))
         draft = _assemble(data, folder)
-        _prove(draft, base, new, folder)
+        _prove(draft, base, folder)
         draft.replace(out)
     return Built(
         out, header, data, _write_bytes(base.manifest, new.manifest), options.monotonic() - begin
@@ -167,12 +169,16 @@ def _assemble(header: bytes, folder: Path) -> Path:
     return patch
 
 
-def _prove(patch: Path, old: Tree, new: Tree, folder: Path) -> None:
+def _prove(patch: Path, old: Tree, folder: Path) -> None:
     scratch = folder / "proof"
     scratch.mkdir()
-    applied = apply_patch(PatchFile(patch), old, scratch)
-    if applied.manifest.data != new.manifest.data:
-        raise PatchError("the patch does not give the new release", hint="did a file change?")
+    try:
+        apply_patch(PatchFile(patch), old, scratch)
+    except (FormatError, PatchError) as error:
+        raise PatchError(
+            f"the patch does not give the new release: {error}",
+            hint="did a file change meanwhile? try again",
+        ) from error
 
 
 def _write_bytes(old: Manifest, new: Manifest) -> int:

@@ -8,10 +8,9 @@ from pathlib import Path
 from patchtool.diff import Built, Options, build_patch
 from patchtool.scan import scan
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
-from updater.errors import InstallError, PatchError
+from updater.errors import FormatError, InstallError, PatchError
 from updater.format.manifest import File, Manifest, Symlink
-from updater.format.patch import Tree as Named
-from updater.launch.disk import mode_of, told
+from updater.launch.disk import Disk, mode_of, told
 
 APP, OLD, NEW = "folder", "0", "1"
 """Names a bare folder has, because a manifest must name an app and a version."""
@@ -62,17 +61,17 @@ def _base(patch: PatchFile, folder: Path) -> Tree:
         if entries:
             raise PatchError(f"a bundle starts from an empty folder, {folder} is not")
         return nothing(patch.header.app)
-    manifest = Manifest.of(patch.header.app, named.version, entries, named.release)
-    _check_base(manifest, named, folder)
-    return tree_at(folder, manifest)
-
-
-def _check_base(manifest: Manifest, named: Named, folder: Path) -> None:
+    wrong = PatchError(
+        f"{folder} is not the folder this patch was made from",
+        hint=f"the patch is for {patch.header.app} {named.version}, exactly as released",
+    )
+    try:
+        manifest = Manifest.of(patch.header.app, named.version, entries, named.release)
+    except FormatError as error:  # such as: the entry of the release is not there
+        raise wrong from error
     if manifest.digest != named.digest:
-        raise PatchError(
-            f"{folder} is not the folder this patch was made from",
-            hint=f"the patch is for {manifest.app} {named.version}, exactly as released",
-        )
+        raise wrong
+    return tree_at(folder, manifest)
 
 
 def _rebuild(patch: PatchFile, base: Tree, out: Path) -> Manifest:
@@ -80,7 +79,7 @@ def _rebuild(patch: PatchFile, base: Tree, out: Path) -> Manifest:
     scratch.mkdir()
     tree = apply_patch(patch, base, scratch)
     for folder in sorted(tree.manifest.directories):
-        (out / folder).mkdir(mode=0o755)
+        Disk().mkdir(out / folder)
     for entry in tree.manifest.entries:
         place = out / entry.path
         if isinstance(entry, Symlink):

@@ -8,7 +8,7 @@ after it the new one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,7 @@ class Repository:
         self._keys = keys
         self._now = dt.datetime.fromtimestamp(now, dt.timezone.utc)
         self._disk = disk or Disk()
+        self._loaded: dict[Role, list[Signer]] = {}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -99,6 +100,17 @@ class Repository:
             with locked(self._folder / ".lock", "writing the repository"):
                 yield
 
+    def check_new(self) -> None:
+        """Refuse a folder that is a repository: before keys are made for it in vain.
+
+        Raises:
+            InstallError: it is one.
+        """
+        if (self._metadata / "timestamp.json").exists():
+            raise InstallError(
+                f"{self._folder} is a repository already", hint="name another folder"
+            )
+
     def create(self, app: str, threshold: int) -> None:
         """Make the repository and delegate ``app``.
 
@@ -106,10 +118,7 @@ class Repository:
             InstallError: there is one, a key is missing, or the disk.
         """
         with told(f"making repository {self._folder}"):
-            if (self._metadata / "timestamp.json").exists():
-                raise InstallError(
-                    f"{self._folder} is a repository already", hint="name another folder"
-                )
+            self.check_new()
             self._metadata.mkdir(parents=True, exist_ok=True)
             (self._folder / "targets").mkdir(exist_ok=True)
             self._write("root", self._first_root(threshold))
@@ -138,11 +147,12 @@ class Repository:
         """Add or replace targets of one role; clients see all of them or none.
 
         Raises:
-            InstallError: a key is missing, or the disk; then clients see what they saw before.
+            InstallError: a key is missing or not of this repository, or the disk; then clients
+                see what they saw before.
         """
-        for name in (role, "snapshot", "timestamp"):
-            self._signers(name)  # missing keys are found before anything is written
         signed = self._current(role, Targets)
+        for name in (role, "snapshot", "timestamp"):
+            self._check_keys(name)
         for target in targets:
             signed.targets[target.name] = self._store(target)
         snapshot = self._current("snapshot", Snapshot)
@@ -200,7 +210,7 @@ class Repository:
         return _load(self._metadata / f"{version}.{role}.json", kind)
 
     def _store(self, target: Target) -> TargetFile:
-        """Put the content where clients look for it, unless it is there."""
+        """Put the content where clients look for it."""
         if isinstance(target.content, bytes):
             info = TargetFile.from_data(target.name, target.content, ["sha256"])
         else:
@@ -224,7 +234,28 @@ class Repository:
         return (self._now + LIFETIMES[_kind(role)]).replace(microsecond=0)
 
     def _signers(self, role: str) -> list[Signer]:
-        return self._keys.signers(SIGNERS[_kind(role)])
+        kind = SIGNERS[_kind(role)]
+        if kind not in self._loaded:  # once a command: each may ask a person for a password
+            self._loaded[kind] = self._keys.signers(kind)
+        return self._loaded[kind]
+
+    def _check_keys(self, role: str) -> None:
+        """Refuse, before anything is written, keys whose signatures clients would refuse."""
+        known = self._known_keys(role)
+        if not any(signer.public_key.keyid in known for signer in self._signers(role)):
+            raise InstallError(
+                f"the {SIGNERS[_kind(role)]} key is not the one {self._folder} was made with",
+                hint="name the folder of this repository's own keys",
+            )
+
+    def _known_keys(self, role: str) -> Container[str]:
+        if _kind(role) in {"app", "channels"}:
+            delegations = self._current("targets", Targets).delegations
+            roles = (delegations and delegations.roles) or {}
+            return roles[role].keyids if role in roles else ()
+        roots = self._metadata.glob("*.root.json")
+        newest = max(roots, key=lambda path: int(path.name.partition(".")[0]))
+        return _load(newest, Root).roles[role].keyids
 
     def _write(self, role: str, signed: T) -> None:
         metadata = Metadata(signed)
@@ -240,8 +271,10 @@ def _kind(role: str) -> str:
 
 
 def _load(path: Path, kind: type[T]) -> T:
+    with told(f"reading {path}"):
+        data = path.read_bytes()
     try:
-        return _of_kind(Metadata.from_file(str(path)).signed, kind)
+        return _of_kind(Metadata.from_bytes(data).signed, kind)
     except RepositoryError as error:
         raise FormatError(
             f"{path}: {error}", hint="restore the repository from a backup"

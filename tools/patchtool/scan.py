@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,13 +28,21 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> list[Entry]:
     Raises:
         FormatError: something a release cannot hold: a device, a socket, a FIFO, a setuid,
             setgid or sticky bit. Names and targets are checked when the manifest is made.
+            Or a pattern that is none.
         InstallError: the folder cannot be read.
     """
-    left_out = GitIgnoreSpec.from_lines(exclude)
+    left_out = _patterns(exclude)
     with told(f"reading {folder}"):
         if not folder.is_dir():
             raise InstallError(f"{folder} is not a folder", hint="name a release folder")
         return list(_walk(folder, "", left_out))
+
+
+def _patterns(exclude: Sequence[str]) -> GitIgnoreSpec:
+    try:
+        return GitIgnoreSpec.from_lines(exclude)
+    except (ValueError, re.error) as error:
+        raise FormatError(f"{error}", context="exclude") from error
 
 
 def _walk(folder: Path, prefix: str, left_out: GitIgnoreSpec) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ kept, edited or renamed rather than sent again.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from pathlib import PurePosixPath
 
 from updater.format.changes import Change, Kind, directory_moves, moved
@@ -20,44 +20,63 @@ MOVE_COST = 1
 
 def describe(old: Manifest, new: Manifest) -> tuple[Change, ...]:
     """The changes from ``old`` to ``new``, in the order of the patch header."""
-    became = _pair(old, new)
+    contents = {file.digest: file.path for file in old.files() if file.size}
+    became = _pair(old, new, contents)
     changes = _directory_moves(became)
     moves = directory_moves(changes)
+    gone, fresh = _left(old, new, became)
+    became |= _swept_along(gone, _edited(fresh, contents), moves)
     for entry in old.entries:
         changes += _fate(entry, new.by_path.get(became.get(entry.path, "")), moves)
-    arrived = set(became.values())
-    content = {file.digest: file.path for file in old.files() if file.size}
-    changes += [_addition(e, content) for e in new.entries if e.path not in arrived]
+    _, added = _left(old, new, became)
+    changes += [_addition(entry, contents) for entry in added]
     return tuple(sorted(changes, key=lambda change: (change.kind, change.path.encode())))
 
 
-def _pair(old: Manifest, new: Manifest) -> dict[str, str]:
-    """New path by old path, for every old entry that lives on."""
-    contents = {file.digest for file in old.files() if file.size}
+def _pair(old: Manifest, new: Manifest, contents: Container[Digest]) -> dict[str, str]:
+    """New path by old path, for every old entry that can be known again."""
     became = {
         entry.path: entry.path
         for entry in old.entries
         if _stays(entry, new.by_path.get(entry.path), contents)
     }
-    for key in (_content, _path, _base_name):
-        arrived = set(became.values())
-        gone = (entry for entry in old.entries if entry.path not in became)
-        fresh = (entry for entry in new.entries if entry.path not in arrived)
-        became.update(_match(gone, fresh, key))
+    for key in (_content_and_name, _content):
+        became |= _match(*_left(old, new, became), key)
+    for key in (_path, _base_name):
+        gone, fresh = _left(old, new, became)
+        became |= _match(gone, _edited(fresh, contents), key)
     return became
 
 
-def _stays(entry: Entry, other: Entry | None, contents: set[Digest]) -> bool:
+def _left(old: Manifest, new: Manifest, became: dict[str, str]) -> tuple[list[Entry], list[Entry]]:
+    """Old and new entries that have no partner yet."""
+    arrived = set(became.values())
+    gone = [entry for entry in old.entries if entry.path not in became]
+    return gone, [entry for entry in new.entries if entry.path not in arrived]
+
+
+def _edited(fresh: Iterable[Entry], contents: Container[Digest]) -> list[Entry]:
+    """Without copies of old files: to edit another file into one would send its content again."""
+    return [e for e in fresh if not (isinstance(e, File) and e.digest in contents)]
+
+
+def _stays(entry: Entry, other: Entry | None, contents: Container[Digest]) -> bool:
     """Whether an entry keeps its name; one that got another old file's content may not."""
     if isinstance(entry, File) and isinstance(other, File):
         return entry.digest == other.digest or other.digest not in contents
-    return isinstance(entry, Directory) and isinstance(other, Directory)
+    return entry == other
 
 
 def _content(entry: Entry) -> Hashable:
     if isinstance(entry, File):
         return entry.digest if entry.size else None
     return ("symlink", entry.target) if isinstance(entry, Symlink) else None
+
+
+def _content_and_name(entry: Entry) -> Hashable:
+    """First: or a copy added elsewhere could take the place of what only moved."""
+    content = _content(entry)
+    return None if content is None else (content, PurePosixPath(entry.path).name)
 
 
 def _path(entry: Entry) -> Hashable:
@@ -72,26 +91,44 @@ def _base_name(entry: Entry) -> Hashable:
 def _match(
     gone: Iterable[Entry], fresh: Iterable[Entry], key: Callable[[Entry], Hashable]
 ) -> dict[str, str]:
-    """Pair entries of one key (None: no pair), those with the most path in common first."""
-    candidates: defaultdict[Hashable, list[str]] = defaultdict(list)
+    """Pair entries of one key (None: no pair), those with the longest common end of path."""
+    candidates: defaultdict[tuple[Hashable, str], list[str]] = defaultdict(list)
     for entry in gone:
-        candidates[key(entry)].append(entry.path)
-    pairs = {}
+        for end in _ends(entry.path):
+            candidates[key(entry), end].append(entry.path)
+    pairs: dict[str, str] = {}
     for entry in fresh:
-        group = candidates[key(entry)] if key(entry) is not None else []
-        if group:
-            best = max(group, key=lambda path: _common_end(path, entry.path))
-            group.remove(best)
+        groups = (candidates[key(entry), end] for end in _ends(entry.path))
+        best = next(filter(None, (_free(group, pairs) for group in groups)), None)
+        if key(entry) is not None and best is not None:
             pairs[best] = entry.path
     return pairs
 
 
-def _common_end(a: str, b: str) -> int:
-    """How many parts of two paths agree, from the last one on."""
-    parts = zip(reversed(a.split("/")), reversed(b.split("/")), strict=False)
-    return next(
-        (n for n, (x, y) in enumerate(parts) if x != y), min(a.count("/"), b.count("/")) + 1
-    )
+def _ends(path: str) -> Iterator[str]:
+    """A path, then without its first part, its first two and so on, down to nothing."""
+    parts = path.split("/")
+    return ("/".join(parts[n:]) for n in range(len(parts) + 1))
+
+
+def _free(group: list[str], pairs: dict[str, str]) -> str | None:
+    """One of ``group`` that has no partner; those that have are dropped, once for all."""
+    while group and group[-1] in pairs:
+        group.pop()
+    return group[-1] if group else None
+
+
+def _swept_along(
+    gone: Iterable[Entry], fresh: Iterable[Entry], moves: dict[str, str]
+) -> dict[str, str]:
+    """Entries nothing can tell apart, such as empty files, that a directory move takes along."""
+    free = {entry.path: entry for entry in fresh}
+    pairs = {}
+    for entry in gone:
+        to = moved(entry.path, moves)
+        if type(free.get(to)) is type(entry):
+            pairs[entry.path] = free.pop(to).path
+    return pairs
 
 
 def _directory_moves(became: dict[str, str]) -> list[Change]:
@@ -103,7 +140,9 @@ def _directory_moves(became: dict[str, str]) -> list[Change]:
     for folder in sorted(votes):
         inherited = moved(f"{folder}/", moves)[:-1]
         best = max(votes[folder], key=lambda to: (votes[folder][to], to == inherited, to))
-        if votes[folder][best] > votes[folder][inherited] + MOVE_COST:
+        is_worth_it = votes[folder][best] > votes[folder][inherited] + MOVE_COST
+        # A header lists changes by path, each kind once: of folders that merge, one moves.
+        if is_worth_it and best not in moves.values():
             moves[folder] = best
     return [Change(Kind.MOVE_DIRECTORY, to, source=folder) for folder, to in moves.items()]
 

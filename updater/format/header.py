@@ -26,6 +26,8 @@ MAGIC = b"upswap\0\x01"
 """Six letters, a NUL so that no text file passes for it, and the format version."""
 PREAMBLE_MOST = len(MAGIC) + 2 * 4
 DIGEST_LENGTH = 32
+ID_MOST = 255
+"""Codecs and views there can ever be."""
 
 
 def encode_header(header: Header, limits: Limits = DEFAULT) -> bytes:
@@ -232,7 +234,7 @@ def _read_views(reader: Reader, limits: Limits) -> tuple[View, ...]:
     return tuple(
         View(
             reader.varint(limits.changes + limits.entries, "file number"),
-            reader.varint(limits.changes, "view id"),
+            reader.varint(ID_MOST, "view id"),
             reader.varint(limits.view_bytes, "view length"),
             reader.block(limits.recipe_bytes, "view recipe"),
         )
@@ -254,7 +256,7 @@ def _write_blocks(writer: Writer, blocks: tuple[Block, ...]) -> None:
 
 def _read_blocks(reader: Reader, limits: Limits) -> tuple[Block, ...]:
     count = reader.varint(limits.blocks, "number of blocks")
-    codecs = reader.column(count, 255, "codec")
+    codecs = reader.column(count, ID_MOST, "codec")
     raws = reader.column(count, limits.header_bytes * 64, "decompressed length of a block")
     packed = reader.column(count, limits.block_packed_bytes, "length of a block")
     olds = reader.column(count, limits.extents, "number of old extents")

@@ -77,8 +77,9 @@ class Disk:
         os.symlink(target, path)
 
     def mkdir(self, path: Path) -> None:
-        """Make a folder, 0755 whatever the umask."""
-        os.mkdir(path)
+        """Make a folder, 0755 whatever the umask; one that is there gets that mode."""
+        if not path.is_dir():
+            os.mkdir(path)
         os.chmod(path, mode_of(executable=True))
 
     def unlink(self, path: Path) -> None:
@@ -171,4 +172,4 @@ def disk_error(what: str, error: OSError) -> InstallError:
         return NotEnoughSpace(message, hint="free some disk space and try again")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return InstallError(message, hint="run as the owner of the folder, on a writable disk")
-    return InstallError(message, hint="nothing was changed; try again, and check the disk")
+    return InstallError(message, hint="try again, and check the disk")

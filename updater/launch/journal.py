@@ -67,6 +67,8 @@ class Step:
     """Whether what is aside is the user's work, and stays after the commit."""
     size: int = -1
     """PUT: bytes of the new file; -1 for a symlink."""
+    own: bool = False
+    """PUT: whether it is a file of the State, which changes together with the tree."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def read(path: Path) -> Journal:
     """
     try:
         return _parse(json.loads(path.read_bytes()), path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InstallError(f"journal {path} cannot be read: {error}", hint=_HINT) from error
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from updater.errors import UpdateInProgress
@@ -53,10 +53,10 @@ def locked(path: Path, what: str, timeout: float = 0.0) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         _wait(descriptor, timeout)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{what}, process {os.getpid()}".encode(), 0) if hasattr(
-            os, "pwrite"
-        ) else os.write(descriptor, what.encode())
+        with suppress(OSError):  # a full disk must not keep recovery out
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, f"{what}, process {os.getpid()}".encode())
         yield
     finally:
         os.close(descriptor)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 
 from updater.errors import InstallError, RollbackFailed
-from updater.launch.disk import Disk, disk_error, present
+from updater.launch.disk import Disk, disk_error, told
 from updater.launch.journal import Journal, Phase, enter, named, phase_of, read
 from updater.launch.state import State
 from updater.launch.swap import FileSwap, discard_stage
@@ -29,11 +30,15 @@ def commit(disk: Disk, state: State, journal: Journal) -> None:
     """
     try:
         journal.write(disk, state)
-        FileSwap(disk, state, journal).forward()
+        _make(disk, state, journal)
+    except KeyboardInterrupt as error:
+        _undo(disk, state, journal, error)
+        raise
     except (OSError, InstallError) as error:
         _undo(disk, state, journal, error)
         raise _told(error) from error
-    _finish(disk, state, journal)
+    with suppress(OSError):  # the update is made; the next recovery removes what is left over
+        _clean(disk, state, journal)
 
 
 def recover(disk: Disk, state: State) -> Outcome:
@@ -49,22 +54,30 @@ def recover(disk: Disk, state: State) -> Outcome:
     journal = read(named(state, phase))
     if phase is Phase.SWAPPING:
         try:
-            FileSwap(disk, state, journal).forward()
+            _make(disk, state, journal)
         except (OSError, InstallError) as error:
             _undo(disk, state, journal, error)
             return Outcome.UNDONE
     if phase is Phase.UNDOING:
         _undo(disk, state, journal, None)
         return Outcome.UNDONE
-    _finish(disk, state, journal)
+    with told(f"cleaning up after the update to {journal.new}"):
+        _clean(disk, state, journal)
     return Outcome.FINISHED
 
 
-def _undo(disk: Disk, state: State, journal: Journal, cause: Exception | None) -> None:
+def _make(disk: Disk, state: State, journal: Journal) -> None:
+    """The new tree in place; once it is said to be, there is no way back."""
+    FileSwap(disk, state, journal).forward()
+    enter(disk, state, Phase.COMMITTED)
+
+
+def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | None) -> None:
     try:
-        enter(disk, state, Phase.UNDOING)
-        FileSwap(disk, state, journal).backward()
-        _end(disk, state, Phase.UNDOING)
+        if phase_of(state) is not None:  # else nothing was begun
+            enter(disk, state, Phase.UNDOING)
+            FileSwap(disk, state, journal).backward()
+            _end(disk, state, Phase.UNDOING)
     except OSError as error:
         why = f" after: {cause}" if cause else ""
         raise RollbackFailed(
@@ -74,32 +87,20 @@ def _undo(disk: Disk, state: State, journal: Journal, cause: Exception | None) -
         ) from error
 
 
-def _finish(disk: Disk, state: State, journal: Journal) -> None:
-    """From the new tree in place to nothing left over: the new version is the installed one.
-
-    Needs no disk space: what is to be written was staged.
-
-    Raises:
-        InstallError: clean-up could not be completed; the new tree is whole, and the next
-            `recover` completes it.
-    """
-    try:
-        enter(disk, state, Phase.COMMITTED)
-        for path in (state.manifest, state.settings):
-            if present(state.stage / path.name):
-                disk.replace(state.stage / path.name, path)
-        disk.sync_directory(state.folder)
-        FileSwap(disk, state, journal).clean()
-        _end(disk, state, Phase.COMMITTED)
-    except OSError as error:
-        raise disk_error(f"cleaning up after the update to {journal.new}", error) from error
+def _clean(disk: Disk, state: State, journal: Journal) -> None:
+    """From the new tree in place to nothing left over; needs no disk space."""
+    FileSwap(disk, state, journal).clean()
+    _end(disk, state, Phase.COMMITTED)
 
 
 def _end(disk: Disk, state: State, phase: Phase) -> None:
     disk.unlink(named(state, phase))
     disk.sync_directory(state.folder)
-    discard_stage(disk, state)
+    with suppress(OSError):  # nobody reads it any more, and the next update begins by this
+        discard_stage(disk, state)
 
 
 def _told(error: OSError | InstallError) -> InstallError:
-    return disk_error("the update was undone", error) if isinstance(error, OSError) else error
+    told = disk_error("the update was undone", error) if isinstance(error, OSError) else error
+    told.rolled_back = True
+    return told

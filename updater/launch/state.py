@@ -75,10 +75,19 @@ class State:
 def find(install: Path) -> State | None:
     """The State of ``install``, or None if upswap does not know this folder.
 
+    A folder that somebody else planted is not believed: it could name another server and other
+    keys, and whoever may write the State may make the owner's updater do anything.
+
     Raises:
-        InstallError: there are two.
+        InstallError: there are two, or the only one is not the owner's alone.
     """
-    found = [folder for folder in _candidates(install) if folder.is_dir()]
+    there = [folder for folder in _candidates(install) if folder.is_dir()]
+    found = [folder for folder in there if _is_owners(folder, install)]
+    if there and not found:
+        raise InstallError(
+            f"{there[0]} is not a folder that only the owner of {install} may write",
+            hint=f"if it is yours: chown and chmod go-w {there[0]}; else remove it",
+        )
     if len(found) > 1:
         raise InstallError(
             f"two state folders: {found[0]} and {found[1]}",
@@ -90,8 +99,8 @@ def find(install: Path) -> State | None:
 def choose(install: Path) -> State:
     """Where the State of a new install belongs.
 
-    Beside the install, if the parent folder is ours to write, writable by nobody else, and on
-    the same file system; else inside it.
+    Beside the install, if the parent folder is ours to write, not writable by everybody, and
+    on the same file system; else inside it.
     """
     beside, inside = _candidates(install)
     return State(install, beside if _is_ours(install) else inside)
@@ -99,6 +108,15 @@ def choose(install: Path) -> State:
 
 def _candidates(install: Path) -> tuple[Path, Path]:
     return install.parent / f".{install.name}{SUFFIX}", install / SUFFIX
+
+
+def _is_owners(folder: Path, install: Path) -> bool:
+    info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode):
+        return False
+    return WINDOWS or (
+        info.st_uid == install.stat().st_uid and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
 
 
 def _is_ours(install: Path) -> bool:

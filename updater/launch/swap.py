@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import errno
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from updater.errors import InstallError
-from updater.launch.disk import PART, WINDOWS, Disk, is_executable, present, remove_tree, same
+from updater.launch.disk import PART, WINDOWS, Disk, present, remove_tree, same
 from updater.launch.journal import Action, Journal, Step
 from updater.launch.state import State
 
@@ -26,6 +26,8 @@ class FileSwap:
         self._state = state
         self._steps = journal.steps
         self._set_aside = {s.path: s.aside for s in journal.steps if s.action == Action.SET_ASIDE}
+        self._made_way = {s.path: s.aside for s in journal.steps if s.action == Action.REMOVE}
+        self._made_way |= self._set_aside
 
     def forward(self) -> None:
         """Bring the live tree from wherever it is to the new one, durably.
@@ -54,23 +56,35 @@ class FileSwap:
         """After the commit: remove what went aside, but for what is the user's."""
         for step in self._steps:
             if step.aside and step.action != Action.SET_ASIDE and not step.keep:
-                self._disk.unlink(self._resting(step.aside))
+                self._disk.unlink(self._at(self._resting(step.aside)))
         folders = [s.path for s in self._steps if s.action == Action.RMDIR]
         for path in [*folders, *self._set_aside]:
-            self._disk.rmdir(self._resting(path))
+            self._disk.rmdir(self._at(self._resting(path)))
+
+    def kept(self) -> tuple[str, ...]:
+        """After `clean`: where the user's work lies that had to make way."""
+        files = [self._resting(step.aside) for step in self._steps if step.keep]
+        folders = [aside for aside in self._set_aside.values() if present(self._at(aside))]
+        return (*files, *folders)
 
     def _forward(self, step: Step) -> None:
         path, aside = self._at(step.path), self._at(step.aside)
-        if step.action == Action.MKDIR and not path.is_dir():
+        if step.action == Action.MKDIR:
             self._disk.mkdir(path)
         elif step.action == Action.PUT:
             self._put(step)
-        elif step.action in {Action.REMOVE, Action.SET_ASIDE} and not present(aside):
-            self._move_aside(path, aside)
+        elif not present(aside) and not self._is_carried(step):
+            self._move_aside(step, path, aside)
 
-    def _move_aside(self, path: Path, aside: Path) -> None:
-        if present(path):
+    def _move_aside(self, step: Step, path: Path, aside: Path) -> None:
+        if step.action in {Action.REMOVE, Action.SET_ASIDE} and present(path):
             self._disk.replace(path, aside)
+
+    def _is_carried(self, step: Step) -> bool:
+        """Whether the folder of a step went aside already: its path may lead elsewhere now."""
+        folders = map(str, PurePosixPath(step.path).parents)
+        asides = (self._set_aside[folder] for folder in folders if folder in self._set_aside)
+        return any(present(self._at(aside)) for aside in asides)
 
     def _put(self, step: Step) -> None:
         path, incoming = self._at(step.path), self._at(step.incoming)
@@ -87,20 +101,33 @@ class FileSwap:
         try:
             self._disk.replace(staged, incoming)
         except OSError as error:
-            if error.errno != errno.EXDEV or staged.is_symlink():
+            if error.errno != errno.EXDEV:
                 raise
             # a folder of the install is a mount of its own
-            self._disk.copy(staged, incoming, executable=is_executable(staged))
+            self._disk.unlink(incoming)
+            self._disk.keep(staged, incoming)
             self._disk.unlink(staged)
 
     def _backward(self, step: Step) -> None:
         path, aside = self._at(step.path), self._at(step.aside)
-        if step.action == Action.MKDIR:
+        if step.action in {Action.REMOVE, Action.SET_ASIDE}:
+            if present(aside):
+                self._disk.replace(aside, path)
+        elif self._is_undone(step):
+            pass
+        elif step.action == Action.MKDIR:
             self._disk.rmdir(path)
-        elif step.action in {Action.REMOVE, Action.SET_ASIDE} and present(aside):
-            self._disk.replace(aside, path)
         elif step.action == Action.PUT:
             self._take_out(step)
+
+    def _is_undone(self, step: Step) -> bool:
+        """Whether what made way for a new file or folder is back: what is at its path is old.
+
+        An undo that was interrupted and runs again must not take that out.
+        """
+        places = (step.path, *map(str, PurePosixPath(step.path).parents))
+        asides = (self._made_way[place] for place in places if place in self._made_way)
+        return any(not present(self._at(aside)) for aside in asides)
 
     def _take_out(self, step: Step) -> None:
         path, aside = self._at(step.path), self._at(step.aside)
@@ -108,13 +135,15 @@ class FileSwap:
             self._at(step.incoming)
         )
         if step.aside and present(aside):
-            if present(path) and same(path, aside):
-                self._disk.unlink(aside)  # rename between two names of one file does nothing
+            if present(path) and (not arrived or same(path, aside)):
+                self._disk.unlink(aside)  # the old file never left, though it may be immutable
             else:
                 self._disk.replace(aside, path)
         elif not step.aside and arrived:
             self._disk.unlink(path)
-        for name in (step.incoming, step.incoming + PART, step.aside + PART):
+        names = [step.incoming, step.incoming + PART]
+        names += [step.aside + PART] if step.aside else []
+        for name in names:
             self._disk.unlink(self._at(name))
 
     def _check(self, step: Step) -> None:
@@ -136,15 +165,15 @@ class FileSwap:
     def _at(self, path: str) -> Path:
         return self._state.install / path
 
-    def _resting(self, path: str) -> Path:
+    def _resting(self, path: str) -> str:
         """Where ``path`` lies after the commit, folders set aside taken into account."""
         for folder, aside in self._set_aside.items():
             if path == folder or path.startswith(folder + "/"):
-                return self._at(aside + path[len(folder) :])
-        return self._at(path)
+                return aside + path[len(folder) :]
+        return path
 
 
 def discard_stage(disk: Disk, state: State) -> None:
-    """Remove staged and scratch files, which no journal needs any more."""
-    for folder in (state.stage, state.scratch):
-        remove_tree(disk, folder)
+    """Remove staged and scratch files, and a half-written journal: no journal needs them."""
+    for path in (state.stage, state.scratch, state.journal.with_name(state.journal.name + PART)):
+        remove_tree(disk, path)

@@ -1,0 +1,157 @@
+"""``release.toml``: what it may say, and what is refused with the key that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from patchtool.description import Description, read_description
+from patchtool.publish import add_release
+from publisher import Publisher
+from trees import Exe, write_tree
+
+from updater.errors import FormatError, InstallError
+from updater.format.release import Release
+
+
+def read(folder: Path, text: str | bytes) -> Description:
+    path = folder / "release.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_description(path)
+
+
+def test_without_a_file_there_is_nothing_to_start_and_nothing_left_out() -> None:
+    assert read_description(None) == Description(Release(), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [
+        ("", Release()),
+        ("# a comment\n", Release()),
+        ('entry = "bin/app"', Release(entry=("bin/app",))),
+        ('entry = ["bin/app", "--ready", ""]', Release(entry=("bin/app", "--ready", ""))),
+        ("entry = []", Release()),
+        ("stop = true", Release(stop=True)),
+        ("stop = false", Release()),
+        ("required = true", Release(required=True)),
+        ('min_updater = "0.2"', Release(min_updater="0.2")),
+        ('min_updater = ""', Release()),
+        ("portable = false", Release(portable=False)),
+        ('disposable = ["*.log"]', Release(disposable=("*.log",))),
+        ("disposable = []", Release(disposable=())),
+        ('disposable = ["**/__pycache__/**"]', Release()),
+        ('notes = "Größer \U0001f600"', Release(notes="Größer \U0001f600")),
+        ('notes = """\nfirst\nsecond"""', Release(notes="first\nsecond")),
+        ('confirm = "none"', Release()),
+        ('confirm = {mode = "none", seconds = 60, starts = 1}', Release()),
+        ("policy = {}", Release()),
+        ('policy = {"*" = "replace"}', Release(policy=(("*", "replace"),))),
+        ('launcher = ""', Release()),
+    ],
+)
+def test_every_key_is_understood(text: str, release: Release, tmp_path: Path) -> None:
+    assert read(tmp_path, text) == Description(release)
+
+
+def test_rules_of_a_policy_keep_their_order(tmp_path: Path) -> None:
+    described = read(tmp_path, '[policy]\n"z*" = "replace"\n"a*" = "replace"\n')
+    assert [glob for glob, _ in described.release.policy] == ["z*", "a*"]
+
+
+def test_exclude_is_of_the_build_and_not_in_the_release(tmp_path: Path) -> None:
+    described = read(tmp_path, 'exclude = ["*.tmp", "!keep.tmp"]\nstop = true')
+    assert described == Description(Release(stop=True), ("*.tmp", "!keep.tmp"))
+    assert read(tmp_path, "exclude = []") == Description(Release())
+
+
+@pytest.mark.parametrize(
+    ("text", "context"),
+    [
+        ("color = 1", "unknown field 'color'"),
+        ("Entry = 'app'", "unknown field 'Entry'"),
+        ("[tool]\nname = 1", "unknown field 'tool'"),
+        ("entry = 1", "entry: "),
+        ("entry = {path = 'app'}", "entry: "),
+        ("entry = [1]", r"entry\[0\]: "),
+        ("entry = ''", "path '' refused"),
+        ("entry = '/usr/bin/env'", "path '/usr/bin/env' refused"),
+        ("entry = '../app'", "path '../app' refused"),
+        ("entry = ['app', \"nul\\u0000\"]", r"entry\[1\]: a NUL"),
+        ("stop = 1", "stop: "),
+        ("stop = 'yes'", "stop: "),
+        ("required = 0", "required: "),
+        ("portable = 'no'", "portable: "),
+        ("notes = ['a']", "notes: "),
+        ("notes = 2026-01-01", "notes: "),
+        ("min_updater = 1.5", "min_updater: "),
+        ("min_updater = '1.x'", "version '1.x' refused"),
+        ("disposable = '*.log'", "disposable: "),
+        ("disposable = [1]", r"disposable\[0\]: "),
+        ("exclude = '*.log'", "exclude: "),
+        ("exclude = [1]", "exclude: "),
+        ("exclude = {a = 1}", "exclude: "),
+        ("policy = 'keep'", "policy: "),
+        ("policy = {'*' = 'forget'}", r"policy\[0\].policy: 'forget'"),
+        ("policy = {'*' = 1}", r"policy\[0\]: "),
+        ("confirm = 1", "confirm: "),
+        ("confirm = 'maybe'", "confirm.mode: 'maybe'"),
+        ("confirm = {mode = 'none', seconds = inf, starts = 1}", "confirm.seconds: "),
+        ("confirm = {mode = 'app', seconds = 0, starts = 1}", "confirm.seconds: "),
+        ("launcher = 3", "launcher: "),
+        ("launcher = 'a:b'", "path 'a:b' refused"),
+        (f"notes = '{'x' * 70_000}'", "65536 allowed"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_file_and_key(
+    text: str, context: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FormatError, match=context) as caught:
+        read(tmp_path, text)
+    assert str(caught.value).startswith(str(tmp_path / "release.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("confirm = 'app'", "confirm"),
+        ("confirm = {mode = 'health', health = ['app', '--check'], seconds = 5, starts = 1}", ""),
+        ("policy = {'*.cfg' = 'keep'}", "policy"),
+        ("policy = {'*' = 'replace', '*.cfg' = 'keep-if-changed'}", "policy"),
+        ("launcher = 'launch'", "launcher"),
+    ],
+)
+def test_what_this_version_would_ignore_is_refused_with_a_hint(
+    text: str, key: str, tmp_path: Path
+) -> None:
+    key = key or "confirm"
+    with pytest.raises(FormatError, match=f"{key}: this version") as caught:
+        read(tmp_path, text)
+    assert caught.value.hint == f"leave {key} out"
+
+
+@pytest.mark.parametrize("data", [b"entry", b"a = 1\na = 2", b"\xff", b"stop = True", b"a = '"])
+def test_what_is_not_toml_is_refused(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="is not TOML"):
+        read(tmp_path, data)
+
+
+@pytest.mark.parametrize("name", ["missing.toml", "."])
+def test_a_file_that_cannot_be_read_is_this_machines_fault(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="reading"):
+        read_description(tmp_path / name)
+
+
+@pytest.mark.parametrize("entry", ["missing", "plain", "folder"])
+def test_an_entry_that_cannot_be_started_is_refused(
+    entry: str, tmp_path: Path, publisher: Publisher
+) -> None:
+    folder = write_tree(tmp_path / "r", {"plain": b"1", "folder/f": Exe(b"2")})
+    with pytest.raises(FormatError, match=f"entry '{entry}' is not an executable file"):
+        add_release(
+            publisher.repository(),
+            "notes",
+            "1.0",
+            folder,
+            description=read(tmp_path, f"entry = '{entry}'"),
+        )

@@ -1,0 +1,176 @@
+"""Keys: protected by password and mode, one folder, told to nobody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from patchtool.keys import PASSWORD, ROLES, Keys, Role
+from publisher import Publisher
+
+from updater.errors import InstallError
+from updater.launch.disk import WINDOWS
+
+SECRET = "correct horse"
+ENVIRONMENT = {PASSWORD: SECRET}
+
+posix = pytest.mark.skipif(WINDOWS, reason="no mode bits")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    made = Keys(tmp_path / "keys", ENVIRONMENT)
+    made.make_missing(threshold=1)
+    return made
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def pem(key: Ed25519PrivateKey | X25519PrivateKey, password: bytes = b"") -> bytes:
+    """A key as a PEM file."""
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password:
+        encryption = serialization.BestAvailableEncryption(password)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
+
+
+def test_a_key_a_role_is_made_and_none_twice(keys: Keys) -> None:
+    assert names(keys.folder) == {f"{role}.pem" for role in ROLES}
+    before = {path.name: path.read_bytes() for path in keys.folder.iterdir()}
+    assert keys.make_missing(threshold=1) == []
+    (keys.folder / "online.pem").unlink()
+    assert keys.make_missing(threshold=1) == [keys.folder / "online.pem"]
+    after = {path.name: path.read_bytes() for path in keys.folder.iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {"online.pem"}
+
+
+def test_all_keys_differ(keys: Keys) -> None:
+    identities = [signer.public_key.keyid for role in ROLES for signer in keys.signers(role)]
+    assert len(set(identities)) == len(ROLES)
+
+
+@pytest.mark.parametrize("threshold", [2, 3])
+def test_a_threshold_gets_one_root_key_to_spare(threshold: int, tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys", ENVIRONMENT)
+    keys.make_missing(threshold)
+    assert len(keys.signers("root")) == threshold + 1
+    assert len(keys.signers("release")) == 1
+
+
+def test_keys_on_disk_are_encrypted(keys: Keys) -> None:
+    for path in keys.folder.iterdir():
+        data = path.read_bytes()
+        assert data.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+        assert b"BEGIN PRIVATE KEY" not in data
+        assert SECRET.encode() not in data
+
+
+@posix
+def test_only_their_owner_may_read_them_whatever_the_umask(tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys", ENVIRONMENT)
+    before = os.umask(0)
+    try:
+        keys.make_missing(threshold=1)
+    finally:
+        os.umask(before)
+    assert keys.folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in keys.folder.iterdir()} == {0o600}
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
+def test_a_key_others_may_touch_is_refused(mode: int, keys: Keys) -> None:
+    path = keys.folder / "release.pem"
+    path.chmod(mode)
+    with pytest.raises(InstallError, match="can be read by others") as caught:
+        keys.signers("release")
+    assert caught.value.hint == f"chmod 600 {path}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_wrong_password_is_told_with_the_file_and_the_variable(role: Role, keys: Keys) -> None:
+    wrong = Keys(keys.folder, {PASSWORD: "incorrect"})
+    with pytest.raises(InstallError, match=rf"{role}\.pem cannot be opened") as caught:
+        wrong.signers(role)
+    assert PASSWORD in caught.value.hint
+    assert "incorrect" not in f"{caught.value} {caught.value.hint}".replace("Incorrect", "")
+
+
+@pytest.mark.parametrize("environment", [{}, {PASSWORD: ""}, {f"{PASSWORD}_ROOT": SECRET}])
+def test_without_a_password_nothing_is_opened_and_nothing_made(
+    environment: Mapping[str, str], keys: Keys, tmp_path: Path
+) -> None:
+    with pytest.raises(InstallError, match="no password for") as caught:
+        Keys(keys.folder, environment).signers("release")
+    assert caught.value.hint == f"set {PASSWORD}"
+    with pytest.raises(InstallError, match="no password for"):
+        Keys(tmp_path / "new", environment).make_missing(threshold=1)
+    made = names(tmp_path / "new")
+    assert made <= {"root.pem"}, "only what has a password"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_have_a_password_of_its_own(role: Role, tmp_path: Path) -> None:
+    own = f"{PASSWORD}_{role.upper()}"
+    keys = Keys(tmp_path, {PASSWORD: SECRET, own: "its own"})
+    keys.make_missing(threshold=1)
+    assert len(keys.signers(role)) == 1
+    shared = Keys(tmp_path, {PASSWORD: SECRET})
+    with pytest.raises(InstallError, match="cannot be opened"):
+        shared.signers(role)
+    for other in set(ROLES) - {role}:
+        assert len(shared.signers(other)) == 1
+
+
+def test_who_can_be_asked_is_asked_only_when_the_environment_is_silent(keys: Keys) -> None:
+    asked: list[str] = []
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        return SECRET
+
+    Keys(keys.folder, ENVIRONMENT, ask).signers("online")
+    assert asked == []
+    Keys(keys.folder, {}, ask).signers("online")
+    assert asked == [f"password of {keys.folder / 'online.pem'}: "]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_missing_key_is_told_with_its_role(role: Role, keys: Keys, tmp_path: Path) -> None:
+    (keys.folder / f"{role}.pem").unlink()
+    for folder in (keys.folder, tmp_path / "nowhere"):
+        with pytest.raises(InstallError, match=f"no {role} key in") as caught:
+            Keys(folder, ENVIRONMENT).signers(role)
+        assert f"{role}.pem" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "cannot be opened"),
+        (b"-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----\n", "cannot be opened"),
+        (pem(Ed25519PrivateKey.generate()), "cannot be opened: .*not encrypted"),
+        (pem(X25519PrivateKey.generate(), SECRET.encode()), "not an Ed25519 key"),
+    ],
+    ids=["empty", "nonsense", "not encrypted", "of another kind"],
+)
+def test_what_is_no_protected_ed25519_key_is_refused(data: bytes, reason: str, keys: Keys) -> None:
+    (keys.folder / "release.pem").write_bytes(data)
+    with pytest.raises(InstallError, match=reason):
+        keys.signers("release")
+
+
+def test_no_private_key_is_in_the_repository_folder(publisher: Publisher) -> None:
+    publisher.release("1.0", {"f": b"1"})
+    for path in publisher.folder.rglob("*"):
+        assert path.suffix != ".pem"
+        assert path.is_dir() or b"PRIVATE" not in path.read_bytes()

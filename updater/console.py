@@ -1,0 +1,64 @@
+"""What the three commands share: the progress bar, how errors are told, how results are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+from updater.errors import UpdaterError
+
+NOTHING_TO_DO = 10
+"""Exit code of a command that found nothing to do."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it."""
+
+
+class Bar:
+    """Draws progress on stderr, by bytes."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def start(self, task: str, total: int) -> None:
+        """See `Progress`."""
+        self._bar = tqdm(total=total, desc=task, unit="B", unit_scale=True, file=sys.stderr)
+
+    def advance(self, done: int) -> None:
+        """See `Progress`."""
+        if self._bar is not None:
+            self._bar.update(done)
+
+    def finish(self) -> None:
+        """See `Progress`."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def run(action: Callable[[], int]) -> int:
+    """``action``'s exit code; errors of ours are told as such, with their hint."""
+    try:
+        return action()
+    except UpdaterError as error:
+        tell_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def tell_error(error: UpdaterError) -> None:
+    """Print an error and its hint to stderr."""
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def tell(options: argparse.Namespace, document: dict[str, Any], words: str) -> None:
+    """Print a result: ``document`` with ``--json``, else ``words``."""
+    print(json.dumps(document, sort_keys=True) if options.json else words)
