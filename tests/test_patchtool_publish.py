@@ -265,3 +265,9 @@ def test_a_share_that_is_none_is_refused_and_not_published(
     with pytest.raises(FormatError, match="out of range"):
         publisher.promote("1.0", basis_points=points)
     assert publisher.repository().targets("channels.notes") == {}
+
+
+def test_another_spelling_of_a_published_version_is_refused(publisher: Publisher) -> None:
+    publisher.add("1.0", {"f": b"1"})
+    with pytest.raises(FormatError, match="same version"):
+        publisher.add("1.0.0", {"f": b"2"})

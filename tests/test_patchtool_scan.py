@@ -156,7 +156,6 @@ def test_names_one_where_letter_case_is_ignored_are_refused_unless_not_portable(
         (["größe"], {"größe"}),
         (["to a folder/"], set[str]()),
     ],
-    ids=str,
 )
 def test_what_is_excluded_is_not_in_the_release(
     patterns: list[str], gone: set[str], tmp_path: Path

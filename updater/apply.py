@@ -202,6 +202,8 @@ class _Application:
 
     def decode(self, patch: PatchFile, limits: Limits, progress: Progress) -> dict[str, Digest]:
         """Write every new file; their digests by path."""
+        for view in (*self._header.old_views, *self._header.new_views):
+            view_of(self._views, view.id)  # one we do not know is found before any work
         self._open_old_files()
         self._make_empty_files()
         progress.start("apply", self._header.write_bytes)

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from updater.errors import FormatError
 from updater.format.canonical import within
+from updater.format.names import order
 from updater.format.release import Release
 from updater.launch.disk import told
+from updater.version import __version__
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,6 +55,11 @@ def _parse(document: dict[str, Any]) -> Description:
     exclude = document.pop("exclude", [])
     if not isinstance(exclude, list) or not all(isinstance(glob, str) for glob in exclude):
         raise FormatError("a list of patterns expected", context="exclude")
+    known = Release().to_json(spelled_out=True)
+    for key in document.keys() - known.keys():
+        raise FormatError(
+            f"unknown key {key!a}", hint=f"known: {', '.join(sorted({*known, 'exclude'}))}"
+        )
     release = Release.parse(_without_defaults(_spelled(document)))
     _refuse_unsupported(release)
     return Description(release, tuple(exclude))
@@ -76,6 +85,12 @@ def _without_defaults(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_unsupported(release: Release) -> None:
+    if release.min_updater and order(release.min_updater) > Version(__version__):
+        raise FormatError(
+            f"no updater {release.min_updater} exists yet",
+            context="min_updater",
+            hint=f"this upswap is {__version__}",
+        )
     unsupported = {
         "confirm": release.confirm.mode != "none",
         "launcher": bool(release.launcher),

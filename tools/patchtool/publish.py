@@ -73,6 +73,7 @@ def add_release(
         if known is not None:
             _refuse_other(known.hashes["sha256"], manifest)
             return None
+        _refuse_equal(app, version, set(published))
         chosen = _bases(app, version, set(published), bases)
         new = tree_at(folder, manifest)
         bundle = build_patch(None, new, work / "bundle", options)
@@ -140,6 +141,17 @@ def _refuse_other(digest: str, manifest: Manifest) -> None:
             f"{manifest.app} {manifest.version} is published with other content",
             hint="installed copies have it already: give this one a new version",
         )
+
+
+def _refuse_equal(app: str, version: str, published: set[str]) -> None:
+    """1.0 and 1.0.0 are one version to whoever compares them."""
+    for name in published:
+        other = name.split("/")[2] if name.endswith("/manifest") else version
+        if other != version and order(other) == order(version):
+            raise FormatError(
+                f"{app} {other} is published, and {version} is the same version",
+                hint="choose a higher one",
+            )
 
 
 def _bases(app: str, version: str, published: set[str], named: Sequence[str] | None) -> list[str]:
