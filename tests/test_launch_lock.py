@@ -146,19 +146,22 @@ def test_no_command_changes_an_install_another_process_updates(
     assert read_tree(place) == {"f": b"2"}
 
 
+@pytest.mark.parametrize("begun", [{}, {"root.json": b"root"}], ids=["just now", "before"])
 def test_an_install_leaves_alone_what_another_install_has_begun(
-    tmp_path: Path, publisher: Publisher, session: Session
+    tmp_path: Path, publisher: Publisher, session: Session, begun: dict[str, bytes]
 ) -> None:
     place, state = tmp_path / "app", tmp_path / ".app.upswap"
     publisher.release("1.0", {"f": b"1"})
     place.mkdir()
     state.mkdir()
-    (state / "root.json").write_bytes(publisher.root)
+    for name, data in begun.items():
+        (state / name).write_bytes(data)
     with served(publisher.folder) as url:
         with holder(state / "lock"):
             with pytest.raises(UpdateInProgress):
                 install(place, url, publisher.root, "notes", session=session)
-            assert read_tree(state)["root.json"] == publisher.root
-            assert (state / "lock").read_text().startswith("updating")
+            left = read_tree(state)
+            assert str(left.pop("lock")).startswith("b'updating")
+            assert left == begun
         install(place, url, publisher.root, "notes", session=session)
     assert read_tree(place) == {"f": b"1"}

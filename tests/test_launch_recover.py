@@ -198,6 +198,25 @@ def test_a_failed_rollback_says_what_lies_where_and_can_be_repeated(case: Case) 
     assert case.world.tree in (OLD, NEW)
 
 
+def test_a_stage_that_cannot_be_removed_makes_no_rollback_fail(case: Case) -> None:
+    class Held(Disk):
+        def replace(self, source: Path, path: Path) -> None:
+            if source.name == "dir.new":
+                raise OSError(errno.EIO, "Input/output error", str(path))
+            super().replace(source, path)
+
+        def unlink(self, path: Path) -> None:
+            if path.parent == case.state.stage:
+                raise PermissionError(errno.EACCES, "held by a scanner", str(path))
+            super().unlink(path)
+
+    with pytest.raises(InstallError, match="the update was undone") as caught:
+        commit(Held(), case.state, case.journal)
+    assert not isinstance(caught.value, RollbackFailed)
+    assert phase_of(case.state) is None
+    assert case.world.tree == OLD
+
+
 def test_what_cannot_be_cleaned_up_makes_no_update_fail(case: Case) -> None:
     class Held(Disk):
         def unlink(self, path: Path) -> None:

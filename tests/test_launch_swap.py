@@ -124,6 +124,30 @@ def test_the_new_names_are_durable_before_the_commit_is_said_to_be_done(
     assert done < disk.log.index(f"sync {world.state.folder}", done) < first_removal
 
 
+def test_the_old_names_are_durable_before_an_undo_is_said_to_be_done(
+    tmp_path: Path, world: World
+) -> None:
+    class Failing(CountingDisk):
+        def replace(self, source: Path, path: Path) -> None:
+            if source.name == "app.new":
+                raise OSError(5, "Input/output error")
+            super().replace(source, path)
+
+    disk, install = Failing(), world.state.install
+    with pytest.raises(InstallError):
+        commit(disk, world.state, staged(tmp_path, world))
+    begun = disk.log.index(f"replace {world.state.journal}.undo")
+    done = disk.log.index(f"unlink {world.state.journal}.undo")
+    changes = [
+        n
+        for n, line in enumerate(disk.log)
+        if begun < n < done and f" {install}/" in line and not line.startswith("sync")
+    ]
+    assert world.tree == OLD
+    for folder in (install, install / "lib"):
+        assert changes[-1] < disk.log.index(f"sync {folder}", begun) < done
+
+
 def test_a_hard_link_of_an_installed_file_elsewhere_is_not_written_through(
     tmp_path: Path, world: World
 ) -> None:

@@ -59,12 +59,13 @@ def cut(contents: Iterable[Content], target: int = DEFAULT.block_new_bytes) -> I
 def encode(draft: Draft, files: dict[int, Content], preset: int) -> tuple[Block, bytes]:
     """The block of a draft and its packed bytes: a delta, or whole where that is as small."""
     new = b"".join(_read(files[e.file].new, e) for e in draft.new)
+    old = b"".join(_read(_old_place(files[e.file]), e) for e in draft.old)
+    delta = find_delta(old, new)
+    packed = _pack(draft.new, draft.old, encode_block(delta, preset))
+    if not old or len(delta.extra) <= len(new) // 2:
+        return packed  # so much matches that packing the whole would be time lost
     best = _pack(draft.new, (), encode_block(whole(new), preset))
-    if draft.old:
-        old = b"".join(_read(_old_place(files[e.file]), e) for e in draft.old)
-        delta = _pack(draft.new, draft.old, encode_block(find_delta(old, new), preset))
-        best = min(best, delta, key=lambda candidate: len(candidate[1]))
-    return best
+    return min(best, packed, key=lambda candidate: len(candidate[1]))
 
 
 def _pack(
