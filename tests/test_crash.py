@@ -335,6 +335,42 @@ def test_an_update_killed_at_any_change_is_made_or_undone_whole(
     assert {outcomes[0], outcomes[-1]} == {False, True}
 
 
+START: Contents = {"app": Exe(b"program")}
+FOLDERS_TO_LINKS: dict[str, tuple[Contents, Contents]] = {
+    "to what was there": (
+        {**START, "lib/a": b"a", "lib64/a": b"64"},
+        {**START, "lib/a": b"a", "lib64": Link("lib")},
+    ),
+    "to what is new": (
+        {**START, "lib/a": b"old"},
+        {**START, "lib": Link("lib64"), "lib64/a": b"new"},
+    ),
+    "and another back": (
+        {**START, "lib/a": b"a", "bin": Link("lib")},
+        {**START, "lib": Link("bin"), "bin/a": b"a"},
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", FOLDERS_TO_LINKS.values(), ids=FOLDERS_TO_LINKS)
+def test_a_folder_that_becomes_a_link_never_leads_recovery_into_its_target(
+    pair: tuple[Contents, Contents], memory: Path, runs: list[int]
+) -> None:
+    old, new = pair
+    scenario = Scenario(memory, old, new, old, new)
+    journal = scenario.stage()
+
+    def run_twice(at: int, then: int) -> bool:
+        with scenario.copy() as world:
+            dead = killed(at, lambda disk: commit(disk, world.state, journal))
+            again = killed(then, lambda disk: recover(disk, world.state))
+            recover(CountingDisk(), world.state)
+            scenario.is_new(world, f"killed at {at}, recovery at {then}")
+        return dead and again
+
+    runs.append(sum(every(partial(run_twice, at)) for at in range(1, 20)))
+
+
 def test_an_update_killed_while_staging_leaves_the_old_tree_alone(
     rich: Scenario, runs: list[int]
 ) -> None:
