@@ -411,15 +411,15 @@ def test_a_killed_recovery_is_recovered_from(small: Scenario, lie: None, runs: l
 def test_a_killed_undo_is_undone(small: Scenario, lie: None, runs: list[int]) -> None:
     journal = small.stage()
 
-    def run(fail: int, kill: int) -> bool:
+    def run(fail: int, later: int) -> bool:
+        kill = fail + later
         with small.copy() as world:
             dead = killed(kill, lambda disk: commit(disk, world.state, journal), fail=fail)
             recover(CountingDisk(), world.state)
             small.is_new(world, f"failed at {fail}, killed at {kill}")
         return dead
 
-    for fail in range(1, small.changes(journal) + 1):
-        runs.extend([every(lambda later, at=fail: run(at, at + later))])  # type: ignore[misc]
+    runs.extend(every(partial(run, fail)) for fail in range(1, small.changes(journal) + 1))
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from updater.client import Updater, install
-from updater.console import NOTHING_TO_DO, Bar, run, tell
+from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
 from updater.errors import InstallError, UpdaterError
 from updater.job import Updated
 from updater.launch.disk import told
@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="updater", description=__doc__)
     parser.add_argument("--version", action="version", version=f"upswap {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    first = _command(commands, "install", _install, "install an application into an empty folder")
+    first = add_command(
+        commands, "install", _install, "install an application into an empty folder"
+    )
     first.add_argument("--url", required=True, help="the repository's URL")
     first.add_argument("--root", required=True, type=Path, help="its root.json, from the publisher")
     first.add_argument("--app", required=True, help="the application's name in the repository")
@@ -42,22 +44,12 @@ def _parser() -> argparse.ArgumentParser:
         ("update", _update, "bring the application to the newest version offered to it"),
         ("recover", _recover, "finish or undo an interrupted update"),
     ):
-        command = _command(commands, name, action, text)
+        command = add_command(commands, name, action, text)
         command.add_argument("--dir", dest="folder", required=True, metavar="DIR", type=Path)
         if action is _update:
             command.add_argument(
                 "--no-restart", action="store_true", help="do not start the new version"
             )
-    return parser
-
-
-def _command(
-    commands: Any, name: str, action: Callable[[argparse.Namespace], int], text: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.set_defaults(run=action)
     return parser
 
 

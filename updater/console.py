@@ -52,6 +52,17 @@ def run(action: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
+def add_command(
+    commands: Any, name: str, action: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    """A subcommand that runs ``action``, with the options every command has."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(run=action)
+    return parser
+
+
 def tell_error(error: UpdaterError) -> None:
     """Print an error and its hint to stderr."""
     print(f"error: {error}", file=sys.stderr)

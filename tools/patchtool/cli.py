@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from decimal import Decimal
@@ -22,7 +22,7 @@ from patchtool.keys import Keys
 from patchtool.publish import add_release, promote
 from patchtool.repository import Repository
 from updater.apply import PatchFile
-from updater.console import NOTHING_TO_DO, Bar, run, tell
+from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
 from updater.errors import InstallError
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.head import EVERYONE
@@ -48,26 +48,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_folder_commands(commands: Any) -> None:
-    diff = _command(commands, "diff", _diff, "make a patch from one folder to another")
+    diff = add_command(commands, "diff", _diff, "make a patch from one folder to another")
     diff.add_argument("old", metavar="OLD", type=Path)
     diff.add_argument("new", metavar="NEW", type=Path)
     diff.add_argument("-o", "--output", metavar="P", required=True, type=Path)
     _add_effort(diff)
-    apply = _command(commands, "apply", _apply, "rebuild the new folder from patch and old folder")
+    apply = add_command(
+        commands, "apply", _apply, "rebuild the new folder from patch and old folder"
+    )
     apply.add_argument("patch", metavar="P", type=Path)
     apply.add_argument("old", metavar="OLD", type=Path)
     apply.add_argument("out", metavar="OUT", type=Path)
-    inspect = _command(commands, "inspect", _inspect, "what a patch changes")
+    inspect = add_command(commands, "inspect", _inspect, "what a patch changes")
     inspect.add_argument("patch", metavar="P", type=Path)
 
 
 def _add_repository_commands(commands: Any) -> None:
-    init = _command(commands, "init", _init, "make a repository, and the keys that are missing")
+    init = add_command(commands, "init", _init, "make a repository, and the keys that are missing")
     init.add_argument("repository", metavar="REPO", type=Path)
     init.add_argument(
         "--threshold", type=_positive, default=1, help="root signatures needed; default: 1"
     )
-    add = _command(commands, "add-release", _add_release, "publish a folder as a version")
+    add = add_command(commands, "add-release", _add_release, "publish a folder as a version")
     add.add_argument("repository", metavar="REPO", type=Path)
     add.add_argument("folder", metavar="FOLDER", type=Path)
     add.add_argument("--version", required=True)
@@ -81,7 +83,7 @@ def _add_repository_commands(commands: Any) -> None:
     )
     add.add_argument("--config", type=Path, metavar="release.toml")
     _add_effort(add)
-    promoted = _command(commands, "promote", _promote, "let a channel offer a version")
+    promoted = add_command(commands, "promote", _promote, "let a channel offer a version")
     promoted.add_argument("repository", metavar="REPO", type=Path)
     promoted.add_argument("--version", required=True)
     promoted.add_argument("--channel", default="stable", help="default: %(default)s")
@@ -91,16 +93,6 @@ def _add_repository_commands(commands: Any) -> None:
     for command in (init, add, promoted):
         command.add_argument("--app", required=True)
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
-
-
-def _command(
-    commands: Any, name: str, action: Callable[[argparse.Namespace], int], text: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.set_defaults(run=action)
-    return parser
 
 
 def _add_effort(parser: argparse.ArgumentParser) -> None:
