@@ -54,6 +54,8 @@ def test_an_install_is_the_release_and_an_update_is_the_next(
     assert updated is not None
     assert (updated.old, updated.new) == ("1.0", "2.0")
     assert updated.changes["move_directory"] == 1
+    assert offer.fetch_bytes <= updated.fetched_bytes < session.transport.received
+    assert done.fetched_bytes + updated.fetched_bytes < session.transport.received
     assert read_tree(tmp_path / "app") == NEW
     status = updater.status()
     assert (status.version, status.previous, status.state) == ("2.0", "1.0", "clean")

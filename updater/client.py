@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -134,8 +134,8 @@ class Updater:
             catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 return None
-            done = Job(self._session, self._state, catalogue, settings, manifest).run(plan)
-            return replace(done, fetched_bytes=self._session.transport.received - received)
+            job = Job(self._session, self._state, catalogue, settings, manifest, received)
+            return job.run(plan)
 
     def recover(self) -> Outcome:
         """Finish or undo what an interrupted update left; needs no network.
@@ -234,7 +234,7 @@ def install(
         except UpdateInProgress:
             raise
         except BaseException:
-            with suppress(OSError):  # as above
+            with suppress(OSError):  # the cause is what counts
                 _withdraw(session, _real(place), is_new=is_new)
             raise
 
@@ -263,8 +263,7 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
         )
     nothing = Manifest.empty(settings.app)
     plan = make_plan(catalogue, None, version)
-    done = Job(session, state, catalogue, settings, nothing).run(plan)
-    return replace(done, fetched_bytes=session.transport.received - received)
+    return Job(session, state, catalogue, settings, nothing, received).run(plan)
 
 
 def _claim(session: Session, place: Path) -> State:

@@ -55,12 +55,15 @@ class Job:
         catalogue: Catalogue,
         settings: Settings,
         manifest: Manifest,
+        received: int,
     ) -> None:
+        """``received``: bytes the session had received before this update was looked for."""
         self._session = session
         self._state = state
         self._catalogue = catalogue
         self._settings = settings
         self._manifest = manifest
+        self._received = received
         self._changes: Counter[str] = Counter()
 
     def run(self, plan: Plan) -> Updated:
@@ -99,11 +102,7 @@ class Job:
             tree = live_tree(self._state, self._manifest)
             for number, (hop, patch) in enumerate(patches):
                 tree = self._apply(hop, patch, tree, stage, number)
-            settings = (
-                replace(self._settings, previous=self._manifest.version)
-                if self._manifest.entries
-                else self._settings
-            )
+            settings = replace(self._settings, previous=self._manifest.version)
             return stage.fill(self._manifest, tree, settings.data, mend=mend)
 
     def _fetch(self, hop: Hop) -> PatchFile:
@@ -152,7 +151,7 @@ class Job:
         return Updated(
             journal.old,
             journal.new,
-            self._session.transport.received,
+            self._session.transport.received - self._received,
             bundle.length if bundle else 0,
             sum(max(step.size, 0) for step in journal.steps if not step.own),
             dict(self._changes),
