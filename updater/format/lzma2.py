@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 
-from updater.errors import FormatError
 from updater.format.limits import DEFAULT, Limits
+from updater.format.stream import Stream
 
 BEST = 9 | lzma.PRESET_EXTREME
 """xz's 9e: what a patch is worth, because every user fetches it and CI packs it once."""
@@ -30,16 +31,14 @@ def unpack(packed: bytes, raw_length: int, what: str) -> bytes:
     Raises:
         FormatError: the stream is damaged, longer, shorter, or has bytes behind it.
     """
+    return unpacking(io.BytesIO(packed), raw_length, what).rest()
+
+
+def unpacking(packed: io.BufferedIOBase, raw_length: int, what: str) -> Stream:
+    """The same, piece by piece. Holds a dictionary of ``raw_length``, at most 16 MiB."""
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": dictionary_size(raw_length)}]
     decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
-    try:
-        raw = decoder.decompress(packed, raw_length)
-        rest = b"" if decoder.eof else decoder.decompress(b"", 1)
-    except (lzma.LZMAError, EOFError):
-        raise FormatError(f"{what}: damaged LZMA2 stream") from None
-    if len(raw) != raw_length or rest or not decoder.eof or decoder.unused_data:
-        raise FormatError(f"{what}: LZMA2 stream is not of {raw_length} bytes")
-    return raw
+    return Stream(decoder, packed, raw_length, what, (lzma.LZMAError, EOFError))
 
 
 def dictionary_size(raw_length: int, limits: Limits = DEFAULT) -> int:
