@@ -15,9 +15,10 @@ from vectors.generate import CORE, CORE_DELTA, OLD_FILES, delta, whole
 from updater.delta.block import decode_block, encode_block
 from updater.delta.bsdiff import Delta
 from updater.errors import FormatError, PatchError
+from updater.format import zstandard
 from updater.format.lzma2 import pack
 from updater.format.names import Digest
-from updater.format.patch import LZMA2, STORED, Block, Extent, raw_limit
+from updater.format.patch import LZMA2, STORED, ZSTD, Block, Extent, raw_limit
 
 MIB = 1 << 20
 
@@ -68,6 +69,15 @@ def test_zeros_of_any_length_come_back(zeros: int) -> None:
     difference = b"\x01" + bytes(zeros) + b"\x02\x03" + bytes(zeros)
     of = Delta((len(difference),), (0,), (0,), difference, b"")
     _, raw, _ = encode_block(of)
+    assert decode(raw, len(difference), bytes(len(difference))) == difference
+
+
+@pytest.mark.parametrize("zeros", [100, 255])
+def test_cutting_out_zeros_takes_linear_time(zeros: int) -> None:
+    """Looked for naively, each run that is just too short costs its length squared."""
+    difference = (bytes(zeros) + b"\x01") * 10_000
+    of = Delta((len(difference),), (0,), (0,), difference, b"")
+    _, raw, _ = encode_block(of, preset=0)
     assert decode(raw, len(difference), bytes(len(difference))) == difference
 
 
@@ -175,15 +185,24 @@ def test_a_bomb_is_cut_at_the_length_the_header_announces(new_length: int) -> No
 
 
 @pytest.mark.parametrize(
-    "raw",
+    "control",
     [
-        b"\xff\xff\xff\xff\x0f",  # 2^32 triples
-        b"\x01" + b"\xff" * 8 + b"\x7f",  # one that adds 2^63 bytes
-        b"\x01\x03\x00\x00" + b"\xff" * 8 + b"\x7f",  # a run of 2^63 zeros
-        b"\x01\x00\x03\x00" + b"\xff" * 8 + b"\x7f",  # 2^63 difference bytes
+        b"\xff\xff\xff\xff\x0f\x00",  # 2^32 triples
+        b"\x00\xff\xff\xff\xff\x0f",  # 2^32 gaps
+        b"\x01\x00" + b"\xff" * 8 + b"\x7f\x00\x00",  # one that adds 2^63 bytes
+        b"\x01\x01\x03\x00\x00\x00" + b"\xff" * 8 + b"\x7f",  # a gap of 2^63 zeros
+        b"\x01\x01\x03\x00\x00" + b"\xff" * 8 + b"\x7f\x00",  # 2^63 literals
     ],
 )
-def test_huge_numbers_are_refused_before_anything_is_made(raw: bytes) -> None:
+def test_huge_numbers_are_refused_before_anything_is_made(control: bytes) -> None:
+    refuse_small(bytes([len(control)]) + control)
+
+
+def test_a_huge_length_of_numbers_is_refused_before_they_are_made() -> None:
+    refuse_small(b"\xff\xff\xff\xff\x0f")
+
+
+def refuse_small(raw: bytes) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(FormatError):
@@ -192,3 +211,35 @@ def test_huge_numbers_are_refused_before_anything_is_made(raw: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < MIB
+
+
+class TestZstd:
+    """A block that is one frame, the old bytes in front of it."""
+
+    OLD = bytes(range(256)) * 4
+    NEW = OLD[100:] + b"inserted" + OLD[:100]
+    PACKED = zstandard.pack(NEW, OLD)
+
+    def of(self, packed: bytes, new_length: int = len(NEW)) -> Block:
+        return block(new_length, packed, new_length, ZSTD)
+
+    def test_gives_its_new_bytes(self) -> None:
+        assert decode_block(self.of(self.PACKED), self.PACKED, self.OLD) == self.NEW
+        assert len(self.PACKED) < 60
+
+    def test_damage_is_seen_before_it_is_parsed(self) -> None:
+        for damaged in damages(self.PACKED):
+            if damaged != self.PACKED:
+                with pytest.raises(FormatError, match="not the one its header names"):
+                    decode_block(self.of(self.PACKED), damaged, self.OLD)
+
+    def test_damage_that_was_signed_gives_the_length_or_a_format_error(self) -> None:
+        for damaged in damages(self.PACKED):
+            with suppress(FormatError):
+                assert len(decode_block(self.of(damaged), damaged, self.OLD)) == len(self.NEW)
+
+    @pytest.mark.parametrize("new_length", [0, 10, 1_000])
+    def test_a_bomb_is_cut_at_the_length_the_header_announces(self, new_length: int) -> None:
+        bomb = zstandard.pack(bytes(64 * MIB), b"", 1)
+        with pytest.raises(FormatError):
+            decode_block(self.of(bomb, new_length), bomb, b"")

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SETTINGS, deltas, patched
 
-from updater.delta import bsdiff
-from updater.delta.bsdiff import Delta, patch, self_check
+from updater.delta.bsdiff import Delta, Triples, patch, run, self_check
 from updater.errors import PatchError
 
 OLD = b"abcdefgh"
@@ -162,6 +161,19 @@ class TestSelfCheck:
             patch(OLD, GOOD, 7)
 
 
+@SETTINGS
+@given(deltas())
+def test_parts_run_alone_once_they_are_checked(case: tuple[bytes, Delta]) -> None:
+    old, delta = case
+    triples = Triples(delta.adds, delta.copies, delta.seeks)
+    need = triples.need()
+    parts = (triples.control(), delta.difference, delta.extra)
+    assert run(old[:need], need, *parts) == patched(old, delta)
+    if need:
+        with pytest.raises(PatchError, match=r"^delta: "):
+            run(old[: need - 1], need, *parts)
+
+
 def test_control_numbers_are_sign_magnitude() -> None:
-    control = bsdiff._control(Delta((1,), (2,), (-3,), b"", b""))
+    control = Triples((1,), (2,), (-3,)).control()
     assert control.hex() == "010000000000000002000000000000000300000000000080"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,13 @@ def lzma2(raw: bytes) -> bytes:
         chunk = raw[start : start + 65536]
         data += bytes([2 if start else 1]) + (len(chunk) - 1).to_bytes(2, "big") + chunk
     return data + b"\0"
+
+
+def zstd(content: bytes, size: int | None = None) -> bytes:
+    """A frame of one raw block, single segment, its content size in one byte."""
+    size = len(content) if size is None else size
+    block = (1 + (len(content) << 3)).to_bytes(3, "little") + content
+    return b"\x28\xb5\x2f\xfd\x20" + bytes([size]) + block
 
 
 def common(a: bytes, b: bytes) -> int:
@@ -187,12 +194,23 @@ def packed(raw: bytes, new: Sequence[Sequence[int]], old: Sequence[Sequence[int]
     return {"codec": 1, "raw_length": len(raw), "packed": lzma2(raw), "old": old, "new": new}
 
 
+def against(
+    frame: bytes, length: int, new: Sequence[Sequence[int]], old: Sequence[Sequence[int]] = ()
+) -> Json:
+    """A block of codec 2."""
+    return {"codec": 2, "raw_length": length, "packed": frame, "old": old, "new": new}
+
+
 def delta(
     triples: Sequence[tuple[int, int, int]], runs: Sequence[int], literals: bytes, extra: bytes
 ) -> bytes:
+    """``runs``: lengths of literals and gaps in turn; that of the last literals is not written."""
     adds, copies, seeks = zip(*triples, strict=True) if triples else ((), (), ())
-    control = varint(len(triples)) + varints(adds) + varints(copies) + b"".join(map(zigzag, seeks))
-    return control + varints(runs) + prefixed(literals) + extra
+    gaps = runs[1::2]
+    control = varint(len(triples)) + varint(len(gaps))
+    control += varints(adds) + varints(copies) + b"".join(map(zigzag, seeks))
+    control += varints(runs[0 : 2 * len(gaps) : 2]) + varints(gaps)
+    return prefixed(control) + extra + literals
 
 
 def whole(data: bytes) -> bytes:
@@ -347,10 +365,10 @@ COMPRESSED = (
     "fc28e6fc7e8869a790996441d788b20842b2876dfa3207babd6ee318803201177d97afb7f52f911c51df56ff"
     "2c114f731879e10e78d25e60eb82ed8529c1c7deb5166cebd83f2f9bd6c2236f5f0c0f15918ebdda5a88fa2b"
     "b06bcfa59544b6f4e0d03a89dbd1e62c44397fa113f0deeb4c6e75d72789a3b48941818c215ec2c7226a9545"
-    "d110dbd280dbc11b7a2c5d2d7afff436dda1bb47e7efb91a49795501801a8c53d1c7ca736d9c4319ad07e558"
-    "ffbc534164628335832492d5014559171aeb1cff13e931977029aed64f5829fa4e8d58031536321ae9e2c45a"
-    "dc312d623ff59465447cfa21bf574a098db7590929ab6bc89f0cd767baddf2306b7061415c4cae5fa093877c"
-    "1c3105e4590047014a77fc02a7bb8c7a2cb192a875a1760000"
+    "d110dbd280dbc11b7a2c5d2d7afff436dda1bb47e7efb91a49795501801a8c541a84e786c68a5da08924d565"
+    "2a7e5f44d0847c20feb0d2c54aa3428fa52a148c5102590668c7969b0c7eaa83631529699158ec1e8e454fe2"
+    "2dcd36072caa5255fac1b67601751d26774d98a9a5149f61e72a6cd04f929d79e7444d705bbe097a6d9ed00a"
+    "044bcfee65f1bd8cb84ae8ddcb51c28acd278d4bf58dae5000"
 )
 """The body of the patch as one liblzma packed it, with the dictionary of 4 KiB."""
 
@@ -571,9 +589,10 @@ def header_vectors() -> list[Json]:
                 fields(ONE, view_change, ONE_BLOCKS, old=OLD, old_views=[view(0, 7, (1 << 31) + 1)])
             ),
         ),
-        spoilt("unknown codec", codecs=b"\x02"),
+        spoilt("unknown codec", codecs=b"\x03"),
+        tiled("zstd of other than the new bytes", against(zstd(b"abcd"), 4, [(0, 0, 3)])),
         spoilt("block of 17 MiB and one", packed_lengths=varint((17 << 20) + 1)),
-        spoilt("block decompresses to more than its new bytes explain", raw_lengths=varint(263)),
+        spoilt("block decompresses to more than its new bytes explain", raw_lengths=varint(208)),
         spoilt("digest cut short", digests=b"\0" * 31),
         tiled("no block"),
         tiled("a byte missing at the end", stored(whole(b"ab"), [(0, 0, 2)])),
@@ -595,6 +614,47 @@ def header_vectors() -> list[Json]:
             stored(whole(b"abc"), [(0, 0, 3)], [(0, 0, (1 << 24) + 1)]),
         ),
         spoilt("more than 1,000,000 extents", new_counts=varint(1_000_001)),
+    ]
+
+
+MATCHED = "28b52ffd2052550000087402009882202bd515"
+"""(ZSTD_TEXT * 2) as one libzstd packed it against ZSTD_TEXT as prefix."""
+ZSTD_TEXT = b"the old bytes stand in front of the frame"
+
+
+def zstd_vectors(block: Callable[..., Json]) -> list[Json]:
+    good = zstd(b"xyz")
+    matched = bytes.fromhex(MATCHED)
+    twice = ZSTD_TEXT * 2
+
+    def ok(name: str, frame: bytes, new: bytes, **rest: Any) -> Json:
+        return block(
+            f"{name}, zstd", OK, against(frame, len(new), []), len(new), new=new.hex(), **rest
+        )
+
+    def bad(name: str, frame: bytes, length: int = 3, **rest: Any) -> Json:
+        return block(f"{name}, zstd", BAD, against(frame, length, []), length, **rest)
+
+    return [
+        ok("nothing", zstd(b""), b""),
+        ok("no matches", good, b"xyz"),
+        ok("old bytes too short to be a prefix", good, b"xyz", old=b"short"),
+        ok("no old bytes", good, b"xyz", old=b""),
+        ok("old bytes as prefix", matched, twice, old=ZSTD_TEXT),
+        bad("old bytes too short for the match", matched, len(twice), old=ZSTD_TEXT[:8]),
+        bad("no prefix for the match", matched, len(twice), old=b""),
+        bad("longer than announced", good, 2),
+        bad("shorter than announced", good, 4),
+        bad("content size that is not the content's", zstd(b"xyz", 4)),
+        bad("without its end", good[:-1]),
+        bad("a byte behind", good + b"\0"),
+        bad("a second frame", good + good),
+        bad("an empty frame in front", zstd(b"") + good),
+        bad("a skippable frame in front", b"\x50\x2a\x4d\x18\0\0\0\0" + good),
+        bad("other magic", b"\x27" + good[1:]),
+        bad("window of 2 KiB for three bytes", good[:4] + b"\0\x08" + good[6:]),
+        bad("reserved block type", good[:6] + b"\x1f" + good[7:]),
+        bad("no bytes", b""),
     ]
 
 
@@ -669,14 +729,21 @@ def block_vectors() -> list[Json]:
         bad("gives less than the header says", three, 4),
         bad("gives more than the header says", three, 2),
         bad("more than 262,144 triples", varint(262_145) + b"\0", 0),
-        bad("number not in shortest form", b"\x81\0" + three[1:], 3),
+        bad("more than 262,144 gaps", prefixed(b"\0" + varint(262_145)), 0),
+        bad("number not in shortest form", prefixed(b"\x01\0\x80\0\x03\0") + b"xyz", 3),
+        bad("more control bytes than there can be", varint(8 + 20 * 262_144 + 1), 0),
+        bad("no counts", prefixed(b""), 0),
+        bad("one count", prefixed(b"\0"), 0),
+        bad("fewer numbers than counted", prefixed(b"\x01\0\0\x03") + b"xyz", 3),
+        bad("more numbers than counted", prefixed(b"\x01\0\0\x03\0\0") + b"xyz", 3),
+        bad("last number cut short", prefixed(b"\x01\0\0\x03\x80") + b"xyz", 3),
         bad("copy length beyond the new bytes", delta([(0, 4, 0)], [], b"", b"wxyz"), 3),
         bad("seek beyond 16 MiB", delta([(0, 3, (1 << 24) + 1)], [], b"", b"xyz"), 3),
-        bad("runs give more than the add lengths", delta([(3, 0, 0)], [2, 2], b"ab", b""), 3),
-        bad("empty run", delta([(3, 0, 0)], [1, 0, 2], b"abc", b""), 3),
-        bad("empty run of zeros", delta([(3, 0, 0)], [0, 0, 3], b"abc", b""), 3),
-        bad("fewer difference bytes than the runs say", delta([(3, 0, 0)], [3], b"ab", b""), 3),
-        bad("more difference bytes than the runs say", delta([(3, 0, 0)], [2, 1], b"abc", b""), 3),
+        bad("gaps beyond the add lengths", delta([(3, 0, 0)], [2, 2], b"ab", b""), 3),
+        bad("gap of 2^62 zeros", delta([(3, 0, 0)], [0, 1 << 62], b"", b""), 3),
+        bad("fewer difference bytes than gaps leave", delta([(3, 0, 0)], [], b"ab", b""), 3),
+        bad("more difference bytes than gaps leave", delta([(3, 0, 0)], [2, 1], b"abc", b""), 3),
+        *ok("empty literals and gaps", delta([(2, 0, 0)], [0, 1, 0, 0], b"\x01", b""), b"ac"),
         bad("seeks before the old bytes", delta([(1, 0, -2)], [1], b"\0", b""), 1, MISFIT),
         bad("seeks behind the old bytes", delta([(1, 0, 6)], [1], b"\0", b""), 1, MISFIT),
         bad("adds behind the old bytes", delta([(7, 0, 0)], [0, 7], b"", b""), 7, MISFIT),
@@ -692,6 +759,7 @@ def block_vectors() -> list[Json]:
             2,
             MISFIT,
         ),
+        *zstd_vectors(block),
     ]
 
 

@@ -1,115 +1,147 @@
-"""A block's bytes: a delta as columns of control numbers, sparse differences and extra bytes.
+"""A block's bytes: a delta as control numbers, extra bytes and sparse differences, or zstd.
 
-Both directions stand here, so that what is written and what is read cannot drift apart.
+Both directions stand here, so that what is written and what is read cannot drift apart. The
+decoder holds at most four times a block at once: see `decode`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
 
-from updater.delta.bsdiff import Delta, patch
+from updater.delta.bsdiff import Delta, Triples, run
+from updater.delta.control import Control, decode_control, encode_control, most_bytes
 from updater.errors import FormatError
-from updater.format import lzma2
+from updater.format import lzma2, zstandard
 from updater.format.limits import DEFAULT, Limits
-from updater.format.names import Digest
-from updater.format.patch import LZMA2, STORED, Block
-from updater.format.wire import Reader, Writer
+from updater.format.patch import LZMA2, STORED, ZSTD, Block
+from updater.format.stream import CHUNK, Part, Stream
+from updater.format.wire import Writer
 
-_ZEROS = re.compile(rb"\0{256,}")
+_ZEROS = bytes(256)
 """Runs worth cutting out: xz spends kilobytes and most of its time on megabytes of zeros."""
+_NOT_ZERO = re.compile(rb"[^\0]")
 
 
 def decode_block(block: Block, packed: bytes, old: bytes, limits: Limits = DEFAULT) -> bytes:
+    """`decode` of bytes that are in memory."""
+    if len(packed) != block.packed_length:
+        raise FormatError("block is not the one its header names")
+    return decode(block, io.BytesIO(packed), lambda: old, limits)
+
+
+def decode(
+    block: Block, packed: BinaryIO, read_old: Callable[[], bytes], limits: Limits = DEFAULT
+) -> bytes:
     """The new bytes of ``block``: its new extents one after the other.
+
+    Holds at most four times 16 MiB: never the decompressor's dictionary beside the old bytes,
+    never the block's raw bytes whole.
 
     Args:
         block: what the header says of it; its lengths are enforced.
-        packed: its bytes in the patch.
-        old: its old extents one after the other.
-        limits: bounds the number of triples.
+        packed: a file that stands at the block's first byte. Read twice, because nothing is
+            parsed before its digest is known to be right.
+        read_old: gives its old extents one after the other.
+        limits: bounds the control numbers.
 
     Raises:
         FormatError: the bytes are not those the header names, or not a delta.
-        PatchError: the delta does not fit ``old``.
+        PatchError: the delta does not fit the old bytes.
     """
-    if len(packed) != block.packed_length or Digest.of(packed) != block.digest:
-        raise FormatError("block is not the one its header names")
-    raw = packed if block.codec == STORED else lzma2.unpack(packed, block.raw_length, "block")
-    if len(raw) != block.raw_length:
-        raise FormatError(f"block of {len(raw)} bytes, {block.raw_length} announced")
-    return patch(old, _parse(raw, block.new_length, limits), block.new_length)
+    start = packed.tell()
+    _check_digest(block, packed)
+    packed.seek(start)
+    part = Part(packed, block.packed_length)
+    if block.codec == ZSTD:
+        return zstandard.unpacking(part, block.new_length, read_old(), "block").rest()
+    parts = _parts(block, part, limits)
+    if not parts.difference and not parts.need:
+        return parts.extra
+    return run(read_old(), *parts)
 
 
 def encode_block(delta: Delta, preset: int = lzma2.BEST) -> tuple[int, bytes, bytes]:
     """(codec, raw bytes, packed bytes) of ``delta``; stored as it is if packing does not help."""
     raw = _serialize(delta)
-    packed = lzma2.pack(raw, preset=preset)
+    packed = lzma2.pack(raw, pb=0 if delta.difference else 2, preset=preset)
     return (LZMA2, raw, packed) if len(packed) < len(raw) else (STORED, raw, raw)
 
 
+def _check_digest(block: Block, packed: BinaryIO) -> None:
+    part, digest = Part(packed, block.packed_length), hashlib.sha256()
+    while data := part.read(CHUNK):
+        digest.update(data)
+    if part.left or digest.digest() != block.digest:
+        raise FormatError("block is not the one its header names")
+
+
+class _Parts(NamedTuple):
+    """What bsdiff needs besides the old bytes."""
+
+    need: int
+    control: bytes
+    difference: bytes
+    extra: bytes
+
+
+def _parts(block: Block, packed: Part, limits: Limits) -> _Parts:
+    """Take the raw bytes apart while they are decompressed; the decompressor is gone after."""
+    if block.codec == STORED:
+        stream = Stream(packed, block.raw_length, "block")
+    else:
+        stream = lzma2.unpacking(packed, block.raw_length, "block")
+    length = stream.varint(most_bytes(limits), "length of control numbers")
+    control = decode_control(stream.read(length), block.new_length, limits)
+    need, numbers = control.triples.need(), control.triples.control()
+    extra = stream.read(sum(control.triples.copies))
+    difference = _difference(stream, control)
+    stream.end()
+    return _Parts(need, numbers, difference, extra)
+
+
+def _difference(stream: Stream, control: Control) -> bytes:
+    """The difference bytes, zeros in the gaps, made in one buffer that is then given away."""
+    length = sum(control.triples.adds)
+    buffer = io.BytesIO(bytes(length))
+    left = length
+    for literal, gap in zip(control.literals, control.gaps, strict=True):
+        buffer.writelines(stream.pieces(literal))
+        buffer.seek(gap, io.SEEK_CUR)
+        left -= literal + gap
+    buffer.writelines(stream.pieces(left))
+    return buffer.getvalue()
+
+
 def _serialize(delta: Delta) -> bytes:
+    cuts = list(_gaps(delta.difference))
+    ends = [0, *(end for _, end in cuts)]
+    control = encode_control(
+        Control(
+            Triples(delta.adds, delta.copies, delta.seeks),
+            [start - end for (start, _), end in zip(cuts, ends, strict=False)],
+            [end - start for start, end in cuts],
+        )
+    )
+    starts = [*(start for start, _ in cuts), len(delta.difference)]
     writer = Writer()
-    writer.varint(len(delta.adds))
-    writer.column(list(delta.adds))
-    writer.column(list(delta.copies))
-    for seek in delta.seeks:
-        writer.signed(seek)
-    literals = b"".join(_write_gaps(writer, delta.difference))
-    writer.block(literals)
+    writer.block(control)
     writer.raw(delta.extra)
+    for end, start in zip(ends, starts, strict=True):
+        writer.raw(delta.difference[end:start])
     return writer.data()
 
 
-def _parse(raw: bytes, new_length: int, limits: Limits) -> Delta:
-    reader = Reader(raw)
-    count = reader.varint(limits.block_triples, "number of triples")
-    adds = reader.column(count, new_length, "add length")
-    copies = reader.column(count, new_length, "copy length")
-    seeks = [reader.signed(limits.block_old_bytes, "seek") for _ in range(count)]
-    if sum(adds) + sum(copies) != new_length:
-        raise FormatError("control numbers do not give the block's new bytes")
-    runs = list(_read_gaps(reader, sum(adds)))
-    literals = reader.block(new_length, "difference bytes")
-    extra = reader.raw(sum(copies), "extra bytes")
-    reader.end()
-    return Delta(adds, copies, seeks, _expand(runs, literals), extra)
+def _gaps(difference: bytes) -> Iterator[tuple[int, int]]:
+    """(start, end) of every run of zeros that is worth it.
 
-
-def _write_gaps(writer: Writer, difference: bytes) -> Iterator[bytes]:
-    """Write the lengths of literals and of the zeros between them; yield the literals.
-
-    The lengths alternate, literal first, until they add up to the difference's length.
+    Two searches in turn: one for a pattern of both takes quadratic time on shorter runs.
     """
     end = 0
-    for zeros in _ZEROS.finditer(difference):
-        writer.varint(zeros.start() - end)
-        writer.varint(zeros.end() - zeros.start())
-        yield difference[end : zeros.start()]
-        end = zeros.end()
-    if end < len(difference):
-        writer.varint(len(difference) - end)
-        yield difference[end:]
-
-
-def _read_gaps(reader: Reader, length: int) -> Iterator[int]:
-    """The alternating lengths of literals and zeros that add up to ``length``."""
-    first = True
-    while length:
-        run = reader.varint(length, "length of a run")
-        if not (run or first):
-            raise FormatError("empty run in the difference stream")
-        first = False
-        length -= run
-        yield run
-
-
-def _expand(runs: list[int], literals: bytes) -> bytes:
-    if sum(runs[::2]) != len(literals):
-        raise FormatError("difference bytes are not as many as their runs say")
-    difference = bytearray()
-    taken = 0
-    for number, run in enumerate(runs):
-        difference += bytes(run) if number % 2 else literals[taken : taken + run]
-        taken += 0 if number % 2 else run
-    return bytes(difference)
+    while (start := difference.find(_ZEROS, end)) >= 0:
+        other = _NOT_ZERO.search(difference, start + len(_ZEROS))
+        end = other.start() if other else len(difference)
+        yield start, end

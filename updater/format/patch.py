@@ -18,7 +18,8 @@ from updater.format.release import Release
 
 STORED = 0
 LZMA2 = 1
-CODECS = frozenset({STORED, LZMA2})
+ZSTD = 2
+CODECS = frozenset({STORED, LZMA2, ZSTD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +162,16 @@ def _check_block(number: int, block: Block, limits: Limits) -> None:
             context=f"blocks[{number}]",
             hint="a newer updater is needed",
         )
+    if block.codec == ZSTD and block.raw_length != block.new_length:
+        raise FormatError("zstd gives other than the new bytes", context=f"blocks[{number}]")
 
 
 def raw_limit(new_length: int, limits: Limits = DEFAULT) -> int:
     """Most bytes a block of ``new_length`` new bytes may decompress to.
 
-    Its content, three control numbers of up to 9 bytes a triple, and the gaps of the sparse
-    difference stream, of which there are at most as many as difference bytes.
+    Its content, five control numbers of up to 4 bytes for each triple and gap, three counts.
     """
-    return 64 + 3 * new_length + 27 * min(limits.block_triples, 1 + 2 * new_length)
+    return 64 + new_length + 20 * min(limits.block_triples, 1 + 2 * new_length)
 
 
 def _check_views(header: Header, limits: Limits) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import sys
 
-from updater.format.stream import Stream
+from updater.format.stream import Source, Stream, Unpacked
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -54,12 +54,13 @@ def unpack(packed: bytes, raw_length: int, prefix: bytes, what: str) -> bytes:
     return unpacking(io.BytesIO(packed), raw_length, prefix, what).rest()
 
 
-def unpacking(packed: io.BufferedIOBase, raw_length: int, prefix: bytes, what: str) -> Stream:
+def unpacking(packed: Source, raw_length: int, prefix: bytes, what: str) -> Stream:
     """The same, piece by piece. Holds a copy of ``prefix`` and a window of ``raw_length``."""
     window = max((raw_length - 1).bit_length(), WINDOW_LEAST)
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window}
     decoder = zstd.ZstdDecompressor(zstd_dict=_prefix(prefix), options=options)
-    return Stream(decoder, packed, raw_length, what, (zstd.ZstdError, EOFError))
+    unpacked = Unpacked(decoder, packed, what, (zstd.ZstdError, EOFError))
+    return Stream(unpacked, raw_length, what)
 
 
 def _prefix(prefix: bytes) -> tuple[zstd.ZstdDict, int] | None:
