@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-network check format clean
+.PHONY: demo test test-network check format bench clean
 
 demo: $(READY)
 	$(BIN)/python sample_releases/demo.py
@@ -25,6 +25,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks --metadata
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,123 @@
+"""Running the methods on a pair, step by step; a failure costs its own cell only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from benchmarks.measure import Cost, StepError, measure
+from benchmarks.methods import Method, Pair, words
+from benchmarks.results import Cell
+from benchmarks.trees import fingerprint, read_tree
+
+Say = Callable[[str], None]
+SIDES = ("old", "new")
+
+
+def find_pairs(corpora: Path, only: Sequence[str] = ()) -> list[Pair]:
+    """The pairs of a folder, the smallest first: every ``NAME/old`` beside ``NAME/new``."""
+    folders = (place.parent for place in corpora.glob("*/old") if (place.parent / "new").is_dir())
+    found = [_pair(folder) for folder in folders if not only or folder.name in only]
+    if missing := set(only) - {pair.name for pair in found}:
+        raise SystemExit(f"no such pair in {corpora}: {', '.join(sorted(missing))}")
+    return sorted(found, key=lambda pair: (pair.old_bytes, pair.name))
+
+
+def _pair(folder: Path) -> Pair:
+    sizes = {
+        side: [(folder / side / path).stat().st_size for path in read_tree(folder / side).files]
+        for side in SIDES
+    }
+    old, new = (sum(sizes[side]) for side in SIDES)
+    largest = max(sizes["old"] + sizes["new"], default=0)
+    return Pair(folder.name, folder.resolve(), len(sizes["old"]), old, new, largest)
+
+
+def run_pair(
+    pair: Pair, methods: Sequence[Method], repeat: int, limit: float, say: Say
+) -> list[Cell]:
+    """Measure all methods on one pair: each builds once, then they take turns applying.
+
+    Both folders are read before the first step, so that nobody finds them in memory who
+    profits from another's reading.
+    """
+    trees = {side: fingerprint(pair.folder / side) for side in SIDES}
+    with tempfile.TemporaryDirectory(prefix="upswap-bench-") as scratch:
+        trials = [Trial(pair, method, Path(scratch), limit) for method in methods]
+        for trial in trials:
+            trial.build(say)
+        for _ in range(repeat):
+            for trial in trials:
+                trial.apply(trees["old" if trial.method.is_floor else "new"], say)
+        return [trial.cell() for trial in trials]
+
+
+class Trial:
+    """One method on one pair."""
+
+    def __init__(self, pair: Pair, method: Method, scratch: Path, limit: float) -> None:
+        self.method = method
+        self._pair = pair
+        self._patch = scratch / f"{method.patch_of or method.key}.patch"
+        self._out = scratch / "out"
+        self._limit = limit
+        self._note = method.hindrance(pair)
+        self._built: Cost | None = None
+        self._applied: list[Cost] = []
+
+    def build(self, say: Say) -> None:
+        """Make the patch, if this method makes its own and nothing hinders it."""
+        if self.method.build and not self._note:
+            with self._noting():
+                self._built = self._measure(self.method.build)
+        if self.method.build or self._note:
+            say(f"{self._pair.name}: {self.method.title}: build: {self._outcome(self._built)}")
+
+    def apply(self, expected: dict[str, str], say: Say) -> None:
+        """Make the new folder, and compare it outside the measured time."""
+        if self._note:
+            return
+        with self._noting():
+            if not (self.method.is_floor or self._patch.exists()):
+                raise StepError("there is no patch to apply")
+            self._applied.append(self._measure(self.method.apply))
+            if fingerprint(self._out) != expected:
+                raise StepError("the folder it made is not the right one")
+        shutil.rmtree(self._out, ignore_errors=True)
+        cost = self._applied[-1] if self._applied else None
+        say(f"{self._pair.name}: {self.method.title}: apply: {self._outcome(cost)}")
+
+    def cell(self) -> Cell:
+        """What was found; figures of a method that made a wrong folder are not told."""
+        pair, key = self._pair.name, self.method.key
+        if self._note:
+            return Cell(pair, key, note=self._note)
+        size = self._patch.stat().st_size if self._patch.exists() else None
+        return Cell(pair, key, size, self._built, self._typical())
+
+    def _typical(self) -> Cost | None:
+        if not self._applied:
+            return None
+        seconds = median(cost.seconds for cost in self._applied)
+        return Cost(seconds, max(cost.peak for cost in self._applied))
+
+    def _outcome(self, cost: Cost | None) -> str:
+        return self._note or (f"{cost.seconds:.2f} s, {cost.peak:,} bytes" if cost else "")
+
+    def _measure(self, template: str) -> Cost:
+        os.sync()  # nobody pays for what the one before left to write
+        pair = self._pair
+        line = words(template, old=pair.old, new=pair.new, patch=self._patch, out=self._out)
+        return measure(line, self._limit)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except (StepError, OSError) as error:
+            self._note = f"failed: {error}"
