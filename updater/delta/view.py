@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import BinaryIO, Protocol
 
+from updater.delta.inflated import InflatedView
 from updater.errors import FormatError
 
 
@@ -25,8 +26,10 @@ class View(Protocol):
 Views = Mapping[int, View]
 """The views a decoder knows, by number."""
 
-KNOWN: Views = {}
-"""None but the plain one so far."""
+INFLATED = 1
+
+KNOWN: Views = {INFLATED: InflatedView()}
+"""All but the plain one."""
 
 
 def view_of(views: Views, number: int) -> View:

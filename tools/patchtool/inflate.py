@@ -1,0 +1,416 @@
+"""Finding the deflate streams of a file that zlib can write again: the builder of inflated views.
+
+A stream is taken apart only if one set of zlib's parameters gives it back bit for bit, so it does
+not matter how a candidate was found: there is no wrong one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import re
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from updater.apply import digest_of
+from updater.delta import inflated
+from updater.delta.inflated import (
+    CHUNK,
+    CHUNKED,
+    LEAD,
+    SEPARATOR,
+    WHOLE,
+    Deflated,
+    InflatedView,
+    Parameters,
+    Source,
+    deflate,
+    first_piece,
+    is_zlib_header,
+    predict,
+)
+from updater.errors import PatchError
+from updater.format.limits import DEFAULT, MIB
+from updater.format.names import Digest
+
+WORTH = 1024
+"""Inflated bytes below which a file is left as it is."""
+STREAM_WORTH = 64
+"""Deflated bytes below which a zlib stream that stands alone is left as it is."""
+SPOOL = 64 * MIB
+"""Inflated bytes of one stream held in memory while parameters are tried."""
+PROBE = 512
+"""Deflated bytes that tell most false candidates."""
+PATIENCE = 16
+"""Streams in a row that nothing reproduces, after which only `HABITS` are tried."""
+HABITS = 4
+"""Sets that are always tried: those that worked last, or the usual ones."""
+SETS = 16
+"""Different sets of one file, so that a client checks few."""
+
+DEFAULT_STRATEGY, FILTERED, HUFFMAN, RLE, FIXED = range(5)
+
+Bytes = bytes | mmap.mmap
+
+
+@dataclass(frozen=True)
+class Inflated:
+    """A file's view, and what it takes to read and to write the file through it."""
+
+    path: Path
+    """The view's bytes."""
+    length: int
+    open_recipe: bytes
+    """For the file as an old one."""
+    close_recipe: bytes
+    """For the file as a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream that is taken apart."""
+
+    start: int
+    end: int
+    length: int
+    """Inflated bytes."""
+    kind: int
+    parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A place where a stream may begin."""
+
+    found: int
+    """Where its mark is."""
+    start: int
+    kind: int = WHOLE
+    header: bytes = b""
+    """zlib's two bytes, if there are any: they tell window and level."""
+    is_bare: bool = False
+    """Whether only its checksum tells it from chance."""
+
+
+def inflate(place: Path, view: Path) -> Inflated | None:
+    """The inflated view of the file at ``place``, written to ``view``; proven to close again.
+
+    A function of the file's bytes and of this machine's zlib alone. None, and no ``view``: too
+    little of the file can be taken apart, or its view would pass a limit.
+
+    Raises:
+        OSError: the disk.
+    """
+    with place.open("rb") as file, _mapped(file) as data:
+        try:
+            streams = _Finder(data, file).streams()
+        except _TooLarge:
+            return None
+        if sum(stream.length for stream in streams) < WORTH:
+            return None
+        made = Inflated(view, 0, _open_recipe(data, streams), _close_recipe(streams))
+        return _write(place, file, made)
+
+
+@contextmanager
+def _mapped(file: BinaryIO) -> Iterator[Bytes]:
+    if not file.seek(0, 2):
+        yield b""  # which cannot be mapped
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def _open_recipe(data: Bytes, streams: list[Stream]) -> bytes:
+    starts, end = [], 0
+    for stream in streams:
+        expected = end + predict(data[end : end + inflated.WINDOW])
+        starts.append((stream.kind, stream.start - expected))
+        end = stream.end
+    return inflated.write_open_recipe(starts)
+
+
+def _close_recipe(streams: list[Stream]) -> bytes:
+    return inflated.write_close_recipe([(stream.kind, stream.parameters) for stream in streams])
+
+
+def _write(place: Path, file: BinaryIO, made: Inflated) -> Inflated | None:
+    """Write the view and prove it."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    proof = _Proof()
+    with made.path.open("w+b") as view:
+        InflatedView().open(file, made.open_recipe, view)
+        length = view.tell()
+        view.seek(0)
+        InflatedView().close(view, made.close_recipe, cast("BinaryIO", proof))
+    if length <= _most(size) and proof.digest() == digest_of(place):
+        return replace(made, length=length)
+    made.path.unlink()
+    return None
+
+
+class _Proof:
+    """A file that is only hashed."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._hash.update(data)
+
+    def digest(self) -> Digest:
+        return Digest(self._hash.digest())
+
+
+def _most(size: int) -> int:
+    return min(DEFAULT.view_factor * size, DEFAULT.view_bytes)
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+
+class _Finder:
+    """Goes through one file and takes apart what it can."""
+
+    def __init__(self, data: Bytes, file: BinaryIO) -> None:
+        self._data = data
+        self._source = Source(file)
+        self._scanner = _Scanner(data)
+        self._trials = _Trials()
+        self._room = _most(len(data)) - len(data)
+
+    def streams(self) -> list[Stream]:
+        """Every stream that can be written again, in order, none within another.
+
+        Raises:
+            _TooLarge: the view would be.
+        """
+        streams: list[Stream] = []
+        at = 0
+        while len(streams) < inflated.STREAMS_MOST:
+            candidate = self._scanner.first(at)
+            if candidate is None:
+                break
+            with tempfile.SpooledTemporaryFile(SPOOL) as spool:
+                content = self._inflate(candidate, cast("BinaryIO", spool))
+                stream = content and self._reproduced(candidate, content)
+            if stream:
+                streams.append(stream)
+                self._room -= stream.length
+            at = content.end if content else candidate.found + 1
+        return streams
+
+    def _inflate(self, candidate: Candidate, spool: BinaryIO) -> _Content | None:
+        """What the candidate inflates to; None if it is no stream worth a thought."""
+        start = candidate.start
+        if candidate.kind == WHOLE and not _may_inflate(self._data[start : start + PROBE]):
+            return None
+        try:
+            content = self._read(candidate, spool)
+        except PatchError:
+            return None
+        if not candidate.is_bare:
+            return content
+        checksum = self._data[content.end : content.end + 4]
+        long_enough = content.end - start >= STREAM_WORTH
+        return content if long_enough and checksum == content.adler.to_bytes(4, "big") else None
+
+    def _read(self, candidate: Candidate, spool: BinaryIO) -> _Content:
+        start, length, adler = candidate.start, 0, 1
+        first = first_piece(candidate.kind, self._data[max(start - LEAD, 0) : start])
+        self._source.seek(start)
+        stream = Deflated(self._source, first)
+        for part in stream.inflated():
+            length += len(part)
+            if length > self._room:
+                raise _TooLarge
+            adler = zlib.adler32(part, adler)
+            spool.write(part)
+        end = self._source.position
+        deflated = _joined(self._data[start:end], first) if stream.separators else None
+        return _Content(spool, length, adler, end, deflated)
+
+    def _reproduced(self, candidate: Candidate, content: _Content) -> Stream | None:
+        """The stream, if there are parameters that give it."""
+        start, end = candidate.start, content.end
+        deflated: tuple[Bytes, int, int] = (self._data, start, end)
+        if content.joined is not None:
+            deflated = (content.joined, 0, len(content.joined))
+        parameters = self._trials.find(
+            candidate.header, lambda tried: _gives(content.spool, tried, *deflated)
+        )
+        if parameters is None:
+            return None
+        return Stream(start, end, content.length, candidate.kind, parameters)
+
+
+class _TooLarge(Exception):  # noqa: N818 - it is not an error, only the end
+    """The view would pass its bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a candidate inflates to."""
+
+    spool: BinaryIO
+    length: int
+    adler: int
+    end: int
+    joined: bytes | None
+    """The deflated bytes, where they are not in one piece."""
+
+
+def _may_inflate(probe: bytes) -> bool:
+    try:
+        zlib.decompressobj(-zlib.MAX_WBITS).decompress(probe, 8 * PROBE)
+    except zlib.error:
+        return False
+    return True
+
+
+def _joined(data: bytes, first: int) -> bytes:
+    """The pieces of a stream without what separates them."""
+    parts, at, left = [], 0, first
+    while at + left < len(data):
+        parts.append(data[at : at + left])
+        at += left + SEPARATOR
+        left = int.from_bytes(data[at - 8 : at - 4], "big")
+    return b"".join([*parts, data[at:]])
+
+
+def _gives(
+    content: BinaryIO, parameters: Parameters, deflated: Bytes, start: int, end: int
+) -> bool:
+    """Whether ``content`` deflates to just these bytes; the first difference ends the trial."""
+    content.seek(0)
+    at = start
+    for part in deflate(iter(lambda: content.read(CHUNK), b""), parameters):
+        if deflated[at : at + len(part)] != part:
+            return False
+        at += len(part)
+    return at == end
+
+
+# --- candidates ---------------------------------------------------------------------------------
+
+
+class _Scanner:
+    """Finds places where streams may begin, each kind of mark at the speed of memory."""
+
+    def __init__(self, data: Bytes) -> None:
+        self._data = data
+        self._found = dict.fromkeys(_MARKS, -1)
+
+    def first(self, at: int) -> Candidate | None:
+        """The first candidate whose mark is at ``at`` or behind."""
+        while True:
+            for mark, found in self._found.items():
+                if found < at:
+                    match = mark.search(self._data, at)
+                    self._found[mark] = match.start() if match else len(self._data)
+            mark, at = min(self._found.items(), key=lambda item: item[1])
+            if at == len(self._data):
+                return None
+            candidate = _MARKS[mark](self._data, at)
+            if candidate and candidate.start < len(self._data):
+                return candidate
+            at += 1
+
+
+def _zip_entry(data: Bytes, at: int) -> Candidate | None:
+    """A local header: deflated, not encrypted."""
+    if data[at + 8 : at + 10] != b"\x08\0" or data[at + 6] & 1:
+        return None
+    return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
+
+
+def _gzip_member(data: Bytes, at: int) -> Candidate | None:
+    return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
+
+
+def _image_chunk(data: Bytes, at: int) -> Candidate | None:
+    header = data[at + 4 : at + 6]
+    return Candidate(at, at + 6, CHUNKED, header) if is_zlib_header(header) else None
+
+
+def _zlib_stream(data: Bytes, at: int) -> Candidate | None:
+    return Candidate(at, at + 2, WHOLE, data[at : at + 2], is_bare=True)
+
+
+_FIRST_BYTES = b"".join(re.escape(bytes([b])) for b in range(256) if b >> 1 & 3 in {1, 2})
+"""What a stream may begin with: a Huffman block. Stored ones hide nothing."""
+_MARKS: dict[re.Pattern[bytes], Callable[[Bytes, int], Candidate | None]] = {
+    re.compile(rb"PK\x03\x04"): _zip_entry,
+    re.compile(rb"\x1f\x8b\x08"): _gzip_member,
+    re.compile(rb"IDAT"): _image_chunk,
+    re.compile(rb"x[\x01\x5e\x9c\xda][" + _FIRST_BYTES + rb"]"): _zlib_stream,
+}
+
+
+# --- parameters ---------------------------------------------------------------------------------
+
+
+class _Trials:
+    """Which parameters to try, the most promising first."""
+
+    def __init__(self) -> None:
+        self._known: list[Parameters] = []
+        """Those that worked in this file, the last one first."""
+        self._failures = 0
+
+    def find(self, header: bytes, works: Callable[[Parameters], bool]) -> Parameters | None:
+        """The first set that works."""
+        found = next((tried for tried in self._order(header) if works(tried)), None)
+        if found is None:
+            self._failures += 1
+            return None
+        self._failures = 0
+        self._known = [found, *(known for known in self._known if known != found)]
+        return found
+
+    def _order(self, header: bytes) -> Iterator[Parameters]:
+        if len(self._known) == SETS:
+            return iter(self._known)
+        order = dict.fromkeys([*self._known, *_likely(header)])
+        return islice(order, HABITS if self._failures >= PATIENCE else None)
+
+
+@cache
+def _likely(header: bytes) -> list[Parameters]:
+    """Every set worth trying; zlib's header tells the window and narrows the level down."""
+    windows = [zlib.MAX_WBITS]
+    if header:
+        windows.insert(0, max((header[0] >> 4) + 8, 9))
+    return [
+        Parameters(level, window, memory, strategy)
+        for strategy, levels in _LEVELS
+        for window in dict.fromkeys(windows)
+        for level in levels
+        for memory in (8, 9)
+        if not header or header[1] >> 6 == _hint(level, strategy)
+    ]
+
+
+def _hint(level: int, strategy: int) -> int:
+    """What zlib says of a level in its header."""
+    if strategy >= HUFFMAN or level < 2:
+        return 0
+    return 1 if level < 6 else 2 if level == 6 else 3
+
+
+_ALL = (6, 9, 1, 5, 4, 3, 2, 7, 8)
+_LEVELS = (
+    (DEFAULT_STRATEGY, _ALL),
+    (FILTERED, _ALL),
+    (RLE, (6,)),
+    (HUFFMAN, (6,)),
+    (FIXED, (6, 9)),
+)
