@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from benchmarks.metadata import metadata_of
 from benchmarks.methods import BY_KEY, Method, Pair, chosen, versions
 from benchmarks.report import write_page
 from benchmarks.results import Cell, Measured, Results, load, machine
-from benchmarks.trial import find_pairs, run_pair
+from benchmarks.trial import Options, find_pairs, run_pair
 
 QUICK = ("django_patch", "esbuild", "numpy")
 METADATA = ("django_patch", "numpy")
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--limit", type=float, default=3600, help="seconds for one step; default: %(default)s")
     add("--metadata", action="store_true",
         help=f"also update through a repository: {', '.join(METADATA)}")  # fmt: skip
+    add("--scratch", type=Path, help="where to write; default: the system's temporary folder")
     add("--date", default=f"{datetime.now(timezone.utc):%Y-%m-%d}", help="default: today")
     add("--results", type=Path, default=RESULTS, help="default: %(default)s")
     add("--docs", type=Path, default=DOCS,
@@ -75,10 +77,10 @@ def _pairs(options: argparse.Namespace) -> list[Pair]:
 
 
 def _measure(found: list[Pair], methods: list[Method], options: argparse.Namespace) -> list[Cell]:
-    cells: list[Cell] = []
-    for pair in found:
-        cells += run_pair(pair, methods, options.repeat, options.limit, _say)
-    return cells
+    often = Options(options.repeat, options.limit)
+    with tempfile.TemporaryDirectory(prefix="upswap-bench-", dir=options.scratch) as scratch:
+        grids = [run_pair(pair, methods, Path(scratch), often, _say) for pair in found]
+    return [cell for grid in grids for cell in grid]
 
 
 def _measured(pair: Pair) -> Measured:

@@ -12,7 +12,7 @@ from benchmarks.figures import best_peer
 from benchmarks.methods import METHODS, Method
 from benchmarks.results import Results
 
-WIDTH, LEFT, RIGHT, TOP, ROW = 860, 120, 20, 40, 34
+WIDTH, LEFT, RIGHT, TOP, ROW, LANE = 860, 120, 40, 40, 70, 6
 LEGEND_ROW, LEGEND_COLUMNS = 22, 3
 COLOURS = ("#e4572e", "#d9a400", "#2e9e6b", "#3d85c6", "#a05fb5", "#8a8f98")
 SHOWN = [method for method in METHODS if method.build]
@@ -38,9 +38,14 @@ def draw(results: Results) -> str:
         *_grid(scale, TOP + ROW * len(rows)),
     ]
     for number, (name, dots) in enumerate(rows):
-        y = TOP + ROW * number + ROW / 2
-        parts.append(f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{name}</text>')
-        parts += [_mark(method, scale.x(ratio), y) for method, ratio in dots]
+        top = TOP + ROW * number
+        parts.append(
+            f'<text x="{LEFT - 12}" y="{top + ROW / 2 + 4}" text-anchor="end">{name}</text>'
+        )
+        parts.append(f'<line x1="{LEFT}" y1="{top + ROW}" x2="{WIDTH - RIGHT}" y2="{top + ROW}"/>')
+        parts += [
+            _mark(m, scale.x(ratio), top + LANE * (SHOWN.index(m) + 1.5)) for m, ratio in dots
+        ]
     return "\n".join([*parts, *_legend(TOP + ROW * len(rows) + LEGEND_ROW), "</svg>\n"])
 
 
@@ -57,11 +62,11 @@ class _Scale:
 
 
 def _rows(results: Results) -> Iterator[tuple[str, list[tuple[Method, float]]]]:
-    """Pairs and their dots, ours last: they are drawn over the others."""
+    """Pairs and their dots; every method has a lane of its own within a row."""
     for pair in results.pairs:
         peer = best_peer(results, pair.name)
         if peer and peer.size:
-            cells = [(m, results.cell(pair.name, m.key).size) for m in reversed(SHOWN)]
+            cells = [(m, results.cell(pair.name, m.key).size) for m in SHOWN]
             yield pair.name, [(m, size / peer.size) for m, size in cells if size]
 
 
@@ -74,13 +79,13 @@ def _grid(scale: _Scale, bottom: int) -> Iterator[str]:
 
 
 def _mark(method: Method, x: float, y: float) -> str:
-    """A diamond for ours, larger with the effort; a circle in its own colour for a peer."""
+    """A diamond for ours, larger with the effort; a circle of its own colour for a peer."""
     if method.ours:
-        r = 5 + 1.5 * OURS.index(method)
+        r = 4 + 1.5 * OURS.index(method)
         points = f"{x},{y - r} {x + r},{y} {x},{y + r} {x - r},{y}"
-        return f'<polygon class="ours" fill-opacity="0.6" points="{points}"/>'
+        return f'<polygon class="ours" points="{points}"/>'
     colour = COLOURS[(SHOWN.index(method) - len(OURS)) % len(COLOURS)]
-    return f'<circle cx="{x}" cy="{y}" r="5.5" fill="{colour}" fill-opacity="0.85"/>'
+    return f'<circle cx="{x}" cy="{y}" r="4.5" fill="{colour}"/>'
 
 
 def _legend(top: int) -> Iterator[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -17,6 +16,14 @@ from benchmarks.trees import fingerprint, read_tree
 
 Say = Callable[[str], None]
 SIDES = ("old", "new")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How often and how long."""
+
+    repeat: int  # applies of each method
+    limit: float  # seconds for one step
 
 
 def find_pairs(corpora: Path, only: Sequence[str] = ()) -> list[Pair]:
@@ -39,22 +46,23 @@ def _pair(folder: Path) -> Pair:
 
 
 def run_pair(
-    pair: Pair, methods: Sequence[Method], repeat: int, limit: float, say: Say
+    pair: Pair, methods: Sequence[Method], scratch: Path, options: Options, say: Say
 ) -> list[Cell]:
     """Measure all methods on one pair: each builds once, then they take turns applying.
 
     Both folders are read before the first step, so that nobody finds them in memory who
-    profits from another's reading.
+    profits from another's reading. What is left in ``scratch`` must stay until the last pair
+    is measured: ext4 makes files slowly, up to five times, after many were deleted.
     """
     trees = {side: fingerprint(pair.folder / side) for side in SIDES}
-    with tempfile.TemporaryDirectory(prefix="upswap-bench-") as scratch:
-        trials = [Trial(pair, method, Path(scratch), limit) for method in methods]
+    trials = [Trial(pair, method, scratch / pair.name, options.limit) for method in methods]
+    (scratch / pair.name).mkdir()
+    for trial in trials:
+        trial.build(say)
+    for _ in range(options.repeat):
         for trial in trials:
-            trial.build(say)
-        for _ in range(repeat):
-            for trial in trials:
-                trial.apply(trees["old" if trial.method.is_floor else "new"], say)
-        return [trial.cell() for trial in trials]
+            trial.apply(trees["old" if trial.method.is_floor else "new"], say)
+    return [trial.cell() for trial in trials]
 
 
 class Trial:
@@ -64,7 +72,7 @@ class Trial:
         self.method = method
         self._pair = pair
         self._patch = scratch / f"{method.patch_of or method.key}.patch"
-        self._out = scratch / "out"
+        self._outputs = scratch
         self._limit = limit
         self._note = method.hindrance(pair)
         self._built: Cost | None = None
@@ -74,7 +82,7 @@ class Trial:
         """Make the patch, if this method makes its own and nothing hinders it."""
         if self.method.build and not self._note:
             with self._noting():
-                self._built = self._measure(self.method.build)
+                self._built = self._measure(self.method.build, self._patch)
         if self.method.build or self._note:
             say(f"{self._pair.name}: {self.method.title}: build: {self._outcome(self._built)}")
 
@@ -82,13 +90,14 @@ class Trial:
         """Make the new folder, and compare it outside the measured time."""
         if self._note:
             return
+        out = self._outputs / f"{self.method.key}-{len(self._applied)}"
         with self._noting():
             if not (self.method.is_floor or self._patch.exists()):
                 raise StepError("there is no patch to apply")
-            self._applied.append(self._measure(self.method.apply))
-            if fingerprint(self._out) != expected:
+            self._applied.append(self._measure(self.method.apply, out))
+            if fingerprint(out) != expected:
                 raise StepError("the folder it made is not the right one")
-        shutil.rmtree(self._out, ignore_errors=True)
+            _empty(out)
         cost = self._applied[-1] if self._applied else None
         say(f"{self._pair.name}: {self.method.title}: apply: {self._outcome(cost)}")
 
@@ -109,10 +118,10 @@ class Trial:
     def _outcome(self, cost: Cost | None) -> str:
         return self._note or (f"{cost.seconds:.2f} s, {cost.peak:,} bytes" if cost else "")
 
-    def _measure(self, template: str) -> Cost:
+    def _measure(self, template: str, out: Path) -> Cost:
         os.sync()  # nobody pays for what the one before left to write
         pair = self._pair
-        line = words(template, old=pair.old, new=pair.new, patch=self._patch, out=self._out)
+        line = words(template, old=pair.old, new=pair.new, patch=self._patch, out=out)
         return measure(line, self._limit)
 
     @contextmanager
@@ -121,3 +130,10 @@ class Trial:
             yield
         except (StepError, OSError) as error:
             self._note = f"failed: {error}"
+
+
+def _empty(folder: Path) -> None:
+    """Give the disk its room back without deleting anything; linked files are not ours alone."""
+    for path in read_tree(folder).files:
+        if (folder / path).stat().st_nlink == 1:
+            os.truncate(folder / path, 0)

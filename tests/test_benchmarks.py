@@ -19,7 +19,7 @@ from benchmarks.reference import BEST_PEER
 from benchmarks.report import render
 from benchmarks.results import Cell, Fetched, Measured, Results, load
 from benchmarks.trees import fingerprint
-from benchmarks.trial import find_pairs, run_pair
+from benchmarks.trial import Options, find_pairs, run_pair
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
@@ -44,6 +44,9 @@ NEW: Tree = {
 ROOT = Path(__file__).parent.parent
 
 
+ONCE = Options(repeat=1, limit=60)
+
+
 @pytest.fixture
 def corpora(tmp_path: Path) -> Path:
     """A folder with one pair in which everything that can change does."""
@@ -53,10 +56,10 @@ def corpora(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.key)
-def test_every_method_makes_the_new_folder(method: Method, corpora: Path) -> None:
+def test_every_method_makes_the_new_folder(method: Method, corpora: Path, tmp_path: Path) -> None:
     (pair,) = find_pairs(corpora)
     wanted = [m for m in METHODS if m in {method, BY_KEY.get(method.patch_of)}]
-    *_, cell = run_pair(pair, wanted, 1, 60, print)
+    *_, cell = run_pair(pair, wanted, tmp_path, ONCE, print)
     if "not installed" in cell.note or "no --jobs" in cell.note:
         pytest.skip(cell.note)
 
@@ -81,14 +84,16 @@ def test_one_command_writes_results_page_and_plot(corpora: Path, tmp_path: Path)
     assert (tmp_path / "benchmarks.svg").read_text() == draw(results)
 
 
-def test_a_method_that_fails_keeps_its_reason_and_costs_no_other(corpora: Path) -> None:
+def test_a_method_that_fails_keeps_its_reason_and_costs_no_other(
+    corpora: Path, tmp_path: Path
+) -> None:
     (pair,) = find_pairs(corpora)
     broken = replace(BY_KEY["bsdiff"], build="-m benchmarks.peers.bsdiff_files build nowhere")
     wrong = replace(BY_KEY["bsdiff"], apply=BY_KEY["floor"].apply)
     absent = replace(BY_KEY["bsdiff"], needs=("no-such-command",))
     floor = BY_KEY["floor"]
 
-    cells = run_pair(pair, [broken, wrong, absent, floor], 1, 60, print)
+    cells = run_pair(pair, [broken, wrong, absent, floor], tmp_path, ONCE, print)
 
     assert cells[0].note.startswith("failed: ValueError")
     assert cells[1].note == "failed: the folder it made is not the right one"
