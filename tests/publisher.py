@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from patchtool.description import Description
-from patchtool.diff import Options
 from patchtool.keys import Keys
+from patchtool.options import Options
 from patchtool.publish import Added, add_release, promote
 from patchtool.repository import Repository
 from trees import Tree, write_tree

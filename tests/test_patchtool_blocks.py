@@ -1,155 +1,148 @@
-"""Cutting new content into blocks that keep every limit, and encoding each."""
+"""Cutting new content into blocks that keep every limit."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
 import pytest
+from corpora import sized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patchtool import blocks
-from patchtool.blocks import BUNDLE_BLOCK, Content, Draft, cut, encode
-from trees import noise
+from patchtool.blocks import Draft, cut_bundle, cut_patch, join
+from patchtool.corpus import Corpus, Span
+from patchtool.match import Cover
 
-from updater.delta.block import decode_block
-from updater.format.limits import MIB, Limits
-from updater.format.patch import LZMA2, STORED, Extent
+from updater.format.limits import DEFAULT, MIB, Limits
 
-NOWHERE = Path("nowhere")
-SMALL = Limits(block_new_bytes=100, block_old_bytes=100)
+SMALL = Limits(block_new_bytes=100, block_old_bytes=60, block_triples=6)
 
 
 @contextmanager
 def small_limits() -> Iterator[None]:
     """Limits so small that tests reach them."""
-    with mock.patch.object(blocks, "DEFAULT", SMALL):
+    with mock.patch.multiple(blocks, DEFAULT=SMALL, PAGE=4):
         yield
 
 
-def content(number: int, size: int, old_size: int = 0) -> Content:
-    return Content(number, size, NOWHERE, NOWHERE if old_size else None, old_size)
+@st.composite
+def matched(draw: st.DrawFn) -> tuple[Corpus, Corpus, list[Cover]]:
+    """Two corpora and covers in the order of the new one."""
+    old = sized(draw(st.lists(st.integers(1, 150), max_size=6)))
+    new = sized(draw(st.lists(st.integers(1, 200), max_size=6)))
+    covers, at = [], 0
+    while old.length and at < new.length and draw(st.integers(0, 9)):
+        at += draw(st.integers(0, 60))
+        length = draw(st.integers(1, 120))
+        start = draw(st.integers(0, old.length - 1))
+        length = min(length, new.length - at, old.length - start)
+        if length > 0:
+            covers.append(Cover(start, at, length))
+            at += length
+    return old, new, covers
 
 
-contents = st.lists(st.tuples(st.integers(1, 350), st.integers(0, 350)), max_size=12).map(
-    lambda sizes: [content(n, size, old) for n, (size, old) in enumerate(sizes)]
-)
+def as_copied(drafts: list[Draft]) -> list[tuple[int, int]]:
+    """(old position, new position) of every byte that a cover gives, in the corpora."""
+    return [
+        (old, draft.new.start + cover.new + n)
+        for draft in drafts
+        for cover in draft.covers
+        for n, old in enumerate(
+            [at for span in draft.old for at in range(span.start, span.end)][
+                cover.old : cover.old + cover.length
+            ]
+        )
+    ]
 
 
-def length(extents: tuple[Extent, ...]) -> int:
-    return sum(extent.length for extent in extents)
-
-
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(contents, st.integers(1, 120))
-def test_blocks_give_every_byte_once_in_order_and_keep_the_limits(
-    files: list[Content], target: int
+@settings(max_examples=150, deadline=None)
+@given(matched())
+def test_blocks_give_every_byte_once_keep_every_match_and_the_limits(
+    pair: tuple[Corpus, Corpus, list[Cover]],
 ) -> None:
+    old, new, covers = pair
     with small_limits():
-        drafts = list(cut(files, target))
-    given = [(e.file, e.offset + n) for d in drafts for e in d.new for n in range(e.length)]
-    assert given == [(file.number, n) for file in files for n in range(file.size)]
+        drafts = list(cut_patch(covers, old, new))
+    assert [n for d in drafts for n in range(d.new.start, d.new.end)] == list(range(new.length))
+    assert as_copied(drafts) == [(c.old + n, c.new + n) for c in covers for n in range(c.length)]
     for draft in drafts:
-        assert 0 < length(draft.new) <= SMALL.block_new_bytes
-        assert length(draft.old) <= SMALL.block_old_bytes
-        numbers = {extent.file for extent in draft.new}
-        for extent in draft.old:
-            assert extent.file in numbers
-            assert extent.length > 0
-            assert extent.offset + extent.length <= files[extent.file].old_size
+        assert 0 < draft.new.length <= SMALL.block_new_bytes
+        assert sum(span.length for span in draft.old) <= SMALL.block_old_bytes
+        assert len(draft.covers) < SMALL.block_triples
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(contents)
-def test_a_block_ends_only_where_it_must_or_may(files: list[Content]) -> None:
-    with small_limits():
-        drafts = list(cut(files, target=50))
-    for draft, after in pairwise(drafts):
-        last, following = draft.new[-1], after.new[0]
-        is_file_end = last.offset + last.length == files[last.file].size
-        is_full = length(draft.new) + following.length > SMALL.block_new_bytes
-        if not (is_file_end and length(draft.new) >= 50) and not is_full:
-            first_old = sum(e.length for e in after.old if e.file == following.file)
-            assert length(draft.old) + first_old > SMALL.block_old_bytes
+def test_a_block_reads_only_what_its_matches_touch_near_pieces_at_once() -> None:
+    old, new = sized([100 * MIB]), sized([3000])
+    covers = [Cover(0, 0, 1000), Cover(2000, 1000, 1000), Cover(90 * MIB, 2000, 1000)]
+    (draft,) = cut_patch(covers, old, new)
+    assert draft.old == (Span(0, 3000), Span(90 * MIB, 90 * MIB + 1000))
+    assert draft.covers == (Cover(0, 0, 1000), Cover(2000, 1000, 1000), Cover(3000, 2000, 1000))
 
 
-def test_small_files_share_blocks_of_a_bundle_and_large_ones_are_cut() -> None:
-    sizes = [MIB // 2, MIB // 2, 10, 40 * MIB, 10]
-    drafts = list(cut([content(n, size) for n, size in enumerate(sizes)], BUNDLE_BLOCK))
-    assert [[(e.file, e.length // MIB) for e in draft.new] for draft in drafts] == [
-        [(0, 0), (1, 0)],
-        [(2, 0)],
-        [(3, 16)],
-        [(3, 16)],
-        [(3, 8)],
-        [(4, 0)],
-    ]
+def test_pieces_of_two_files_are_never_joined_over_what_lies_between() -> None:
+    old, new = sized([1000, 5, 1000]), sized([20])
+    (draft,) = cut_patch([Cover(990, 0, 10), Cover(1005, 10, 10)], old, new)
+    assert draft.old == (Span(990, 1000), Span(1005, 1015))
 
 
-def test_parts_of_a_large_file_are_matched_with_the_same_part_of_its_old_self() -> None:
-    drafts = list(cut([content(0, 40 * MIB, old_size=20 * MIB)]))
-    assert [[(e.offset // MIB, e.length // MIB) for e in draft.old] for draft in drafts] == [
-        [(0, 16)],
-        [(16, 4)],
-        [],
-    ]
+def test_joining_never_reads_much_more_than_is_needed() -> None:
+    far = [(0, Span(n * 3 * MIB, n * 3 * MIB + 10)) for n in range(5)]
+    assert join(far, DEFAULT.block_old_bytes) == tuple(span for _, span in far)
+    near = [(0, Span(n * 1000, n * 1000 + 10)) for n in range(5)]
+    assert join(near, DEFAULT.block_old_bytes) == (Span(0, 4010),)
+    assert join(near, 50) == tuple(span for _, span in near)
+
+
+def test_blocks_of_a_patch_are_of_about_the_same_size() -> None:
+    new = sized([MIB] * 17)
+    assert [d.new.length for d in cut_patch([], sized([]), new)] == [17 * MIB // 2] * 2
+
+
+def test_a_match_longer_than_a_block_goes_on_in_the_next() -> None:
+    old, new = sized([40 * MIB]), sized([40 * MIB])
+    drafts = list(cut_patch([Cover(0, 0, 40 * MIB)], old, new))
+    assert sum(cover.length for draft in drafts for cover in draft.covers) == 40 * MIB
+    assert all(draft.new.length <= DEFAULT.block_new_bytes for draft in drafts)
 
 
 def test_nothing_new_is_no_block() -> None:
-    assert list(cut([])) == []
+    assert list(cut_patch([], sized([5]), sized([]))) == []
+    assert list(cut_bundle(sized([]))) == []
 
 
-def test_a_hundred_thousand_small_files_are_cut_in_seconds() -> None:
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 350), max_size=12))
+def test_blocks_of_a_bundle_give_every_byte_once_in_order(lengths: list[int]) -> None:
+    with small_limits():
+        drafts = list(cut_bundle(sized(lengths)))
+    assert [n for d in drafts for n in range(d.new.start, d.new.end)] == list(range(sum(lengths)))
+    assert all(0 < draft.new.length <= SMALL.block_new_bytes for draft in drafts)
+
+
+def test_small_files_share_blocks_of_a_bundle_and_large_ones_are_cut() -> None:
+    half = MIB // 2
+    lengths = [half, half, 10, 40 * MIB, 10]
+    assert [draft.new.length for draft in cut_bundle(sized(lengths))] == [
+        MIB,
+        10,
+        16 * MIB,
+        16 * MIB,
+        8 * MIB,
+        10,
+    ]
+
+
+@pytest.mark.parametrize("count", [100_000])
+def test_a_hundred_thousand_small_files_are_cut_in_seconds(count: int, tmp_path: Path) -> None:
     begin = time.monotonic()
-    drafts = list(cut(content(n, 100, 100) for n in range(100_000)))
-    assert sum(len(draft.new) for draft in drafts) == 100_000
-    assert time.monotonic() - begin < 10
-
-
-def encoded(folder: Path, old: bytes, new: bytes) -> tuple[int, int, bytes]:
-    """Number of old extents, codec and packed bytes of the block from ``old`` to ``new``."""
-    (folder / "old").write_bytes(old)
-    (folder / "new").write_bytes(new)
-    file = Content(0, len(new), folder / "new", folder / "old" if old else None, len(old))
-    (draft,) = cut([file])
-    block, packed = encode(draft, {0: file}, preset=1)
-    assert decode_block(block, packed, old if block.old else b"") == new
-    return len(block.old), block.codec, packed
-
-
-def test_new_content_is_told_by_its_difference_from_the_old(tmp_path: Path) -> None:
-    old = noise(50_000)
-    new = old[:20_000] + b"a word in between" + old[20_100:]
-    olds, _, packed = encoded(tmp_path, old, new)
-    assert olds == 1
-    assert len(packed) < 300
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "codec"),
-    [
-        (noise(500, 1), b"\0" * 500, LZMA2),
-        (noise(500, 1), noise(500, 2), STORED),
-        (b"", b"line\n" * 100, LZMA2),
-        (b"", noise(500), STORED),
-        (b"", b"1", STORED),
-    ],
-    ids=["old of no use", "nothing alike", "text", "noise", "one byte"],
-)
-def test_a_block_is_never_larger_than_its_content_packed(
-    old: bytes, new: bytes, codec: int, tmp_path: Path
-) -> None:
-    olds, used, packed = encoded(tmp_path, old, new)
-    assert (olds, used) == (0, codec)
-    assert len(packed) <= len(new) + 16
-
-
-def test_a_draft_that_reads_an_old_file_needs_one(tmp_path: Path) -> None:
-    (tmp_path / "new").write_bytes(b"new")
-    draft = Draft((Extent(0, 0, 3),), (Extent(0, 0, 3),))
-    with pytest.raises(ValueError, match="no old self"):
-        encode(draft, {0: Content(0, 3, tmp_path / "new")}, preset=1)
+    old, new = sized([100] * count), sized([100] * count)
+    covers = [Cover(n * 100, n * 100, 90) for n in range(count)]
+    drafts = list(cut_patch(covers, old, new))
+    assert sum(len(draft.covers) for draft in drafts) == count
+    assert len(new.extents(draft.new for draft in drafts)) == count
+    assert time.monotonic() - begin < 20

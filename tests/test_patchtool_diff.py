@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from patchtool.diff import Built, Effort, Options, build_patch
-from patchtool.similarity import describe
+from patchtool.diff import Built, build_patch
+from patchtool.options import Effort, Options
+from patchtool.similarity import Alike, describe
 from tree_strategies import manifest_of
 from trees import Exe, Tree, noise, write_tree
 
@@ -167,7 +168,7 @@ def test_a_patch_that_does_not_give_the_new_tree_is_never_seen(
 ) -> None:
     """A defect of ours: the description forgets a change."""
 
-    def forgetful(old: Manifest, new: Manifest) -> tuple[Change, ...]:
+    def forgetful(old: Manifest, new: Manifest, _: Alike) -> tuple[Change, ...]:
         return describe(old, new)[1:]
 
     monkeypatch.setattr("patchtool.diff.describe", forgetful)
@@ -199,7 +200,11 @@ def test_progress_counts_the_new_content(old: Placed, new: Placed, tmp_path: Pat
     shown = Shown()
     build_patch(old, new, tmp_path / "p", Options(effort="fast", jobs=1, progress=shown))
     size = len(NEW_EDIT) + len(b"new")
-    assert shown.events == [("diff", size), ("advance", size), ("finish", None)]
+    assert shown.events == [
+        event
+        for task in ("match", "pack")
+        for event in ((task, size), ("advance", size), ("finish", None))
+    ]
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(28, "full"), RuntimeError()])

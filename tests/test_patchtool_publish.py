@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from patchtool.description import Description
-from patchtool.diff import Options
+from patchtool.options import Options
 from patchtool.publish import Added, add_release, promote
 from publisher import NOW, Publisher
 from trees import Exe, Tree, noise, write_tree

@@ -6,8 +6,9 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from patchtool.diff import Built, Options
+from patchtool.diff import Built
 from patchtool.folders import apply_to_folder, diff_folders
+from patchtool.options import Options
 from trees import Exe, Link, Tree, noise, read_tree, write_tree
 
 from updater.format.limits import MIB

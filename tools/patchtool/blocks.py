@@ -1,123 +1,158 @@
-"""Cutting new content into blocks, and encoding each."""
+"""Cutting new content into blocks that keep every limit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import accumulate
 
-from patchtool.match import find_delta, whole
-from updater.delta.block import encode_block
+from patchtool.corpus import Corpus, Span
+from patchtool.match import Cover
 from updater.format.limits import DEFAULT, MIB
-from updater.format.names import Digest
-from updater.format.patch import Block, Extent
 
 BUNDLE_BLOCK = MIB
 """A bundle's block ends at the first file end after this, so that a repair fetches little."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """New content of one file: where its bytes lie, and those of its old self, if any."""
-
-    number: int
-    """Number of its change; old file and new file have the same."""
-    size: int
-    new: Path
-    old: Path | None = None
-    old_size: int = 0
+PAGE = 4096
+"""Old bytes a block reads are counted in pages; what lies on one page is read at once."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A block to be encoded: matching extents of new and old files."""
+    """A block to be encoded: new bytes, the old ones it reads, and where they match."""
 
-    new: tuple[Extent, ...]
-    old: tuple[Extent, ...]
-
-
-def cut(contents: Iterable[Content], target: int = DEFAULT.block_new_bytes) -> Iterator[Draft]:
-    """Blocks that give every byte of ``contents`` once, in order.
-
-    A block ends at the first file end after ``target`` new bytes, or before it would pass a
-    limit; larger files are cut, their parts matched with the same part of their old self.
-    """
-    draft = _Draft()
-    for content in contents:
-        for part, base in _parts(content):
-            if not draft.has_room(part, base):
-                yield draft.closed()
-                draft = _Draft()
-            draft.add(part, base)
-        if draft.new_length >= target:
-            yield draft.closed()
-            draft = _Draft()
-    if draft.new_length:
-        yield draft.closed()
+    new: Span
+    old: tuple[Span, ...] = ()
+    covers: tuple[Cover, ...] = ()
+    """Positions count from the start of the block's old bytes, and of its new ones."""
 
 
-def encode(draft: Draft, files: dict[int, Content], preset: int) -> tuple[Block, bytes]:
-    """The block of a draft and its packed bytes: a delta, or whole where that is as small."""
-    new = b"".join(_read(files[e.file].new, e) for e in draft.new)
-    old = b"".join(_read(_old_place(files[e.file]), e) for e in draft.old)
-    delta = find_delta(old, new)
-    packed = _pack(draft.new, draft.old, encode_block(delta, preset))
-    if not old or len(delta.extra) <= len(new) // 2:
-        return packed  # so much matches that packing the whole would be time lost
-    best = _pack(draft.new, (), encode_block(whole(new), preset))
-    return min(best, packed, key=lambda candidate: len(candidate[1]))
+def cut_bundle(new: Corpus) -> Iterator[Draft]:
+    """Blocks of whole files, without matches; larger files are cut at the limit."""
+    start = end = 0
+    for part in new.parts:
+        if end - start + part.length > DEFAULT.block_new_bytes and end > start:
+            yield Draft(Span(start, end))
+            start = end
+        end += part.length
+        while end - start > DEFAULT.block_new_bytes:
+            yield Draft(Span(start, start + DEFAULT.block_new_bytes))
+            start += DEFAULT.block_new_bytes
+        if end - start >= BUNDLE_BLOCK:
+            yield Draft(Span(start, end))
+            start = end
+    if end > start:
+        yield Draft(Span(start, end))
 
 
-def _pack(
-    new: tuple[Extent, ...], old: tuple[Extent, ...], encoded: tuple[int, bytes, bytes]
-) -> tuple[Block, bytes]:
-    codec, raw, packed = encoded
-    return Block(old, new, codec, len(raw), len(packed), Digest.of(packed)), packed
-
-
-def _parts(content: Content) -> Iterator[tuple[Extent, list[Extent]]]:
-    most = DEFAULT.block_new_bytes
-    for offset in range(0, content.size, most):
-        part = Extent(content.number, offset, min(most, content.size - offset))
-        left = min(most, content.old_size - offset)
-        yield part, [Extent(content.number, offset, left)] if left > 0 else []
+def cut_patch(covers: Iterable[Cover], old: Corpus, new: Corpus) -> Iterator[Draft]:
+    """Blocks of about equal size that give every byte of ``new`` once, in order."""
+    count = -(-new.length // DEFAULT.block_new_bytes)
+    target = -(-new.length // max(count, 1))
+    draft = _Draft(0, target)
+    for cover in covers:
+        rest: Cover | None = cover
+        while rest is not None:
+            taken, rest = draft.take(rest)
+            if not taken:
+                yield draft.closed(old)
+                draft = _Draft(draft.end, target)
+    while draft.start < new.length:
+        draft.end = min(draft.start + target, new.length)
+        yield draft.closed(old)
+        draft = _Draft(draft.end, target)
 
 
 class _Draft:
-    """A draft being filled; keeps count, because a block may hold 100,000 small files."""
+    """A block being filled with covers; ``end`` is where it would end now."""
 
-    def __init__(self) -> None:
-        self._new: list[Extent] = []
-        self._old: list[Extent] = []
-        self.new_length = 0
-        self._old_length = 0
+    def __init__(self, start: int, target: int) -> None:
+        self.start = start
+        self.end = start
+        self._most = start + target
+        self._covers: list[Cover] = []
+        self._pages: set[int] = set()
 
-    def has_room(self, part: Extent, base: list[Extent]) -> bool:
-        new_length = self.new_length + part.length
-        old_length = self._old_length + _length(base)
-        return new_length <= DEFAULT.block_new_bytes and old_length <= DEFAULT.block_old_bytes
+    def take(self, cover: Cover) -> tuple[bool, Cover | None]:
+        """Take what fits of ``cover``: whether the block has room for more, and what is left."""
+        if cover.new >= self._most:
+            self.end = self._most
+            return False, cover
+        self.end = cover.new
+        room = self._room(cover)
+        if room < min(cover.length, PAGE) and self.end > self.start:
+            return False, cover
+        length = min(cover.length, self._most - cover.new, room)
+        self._covers.append(Cover(cover.old, cover.new, length))
+        self._pages |= _pages(cover.old, length)
+        self.end = cover.new + length
+        rest = Cover(cover.old + length, self.end, cover.length - length)
+        return rest.length == 0, rest if rest.length else None
 
-    def add(self, part: Extent, base: list[Extent]) -> None:
-        self._new.append(part)
-        self._old += base
-        self.new_length += part.length
-        self._old_length += _length(base)
+    def _room(self, cover: Cover) -> int:
+        """Bytes of ``cover`` the block may still read; none when it has triples enough."""
+        if len(self._covers) + 2 > DEFAULT.block_triples:
+            return 0
+        pages = DEFAULT.block_old_bytes // PAGE - len(self._pages)
+        return max(pages * PAGE - cover.old % PAGE, 0)
 
-    def closed(self) -> Draft:
-        return Draft(tuple(self._new), tuple(self._old))
-
-
-def _length(extents: list[Extent]) -> int:
-    return sum(extent.length for extent in extents)
-
-
-def _old_place(content: Content) -> Path:
-    if content.old is None:
-        raise ValueError(f"file {content.number} has no old self")
-    return content.old
+    def closed(self, old: Corpus) -> Draft:
+        touched = (Span(c.old, c.old + c.length) for c in self._covers)
+        spans = join(sorted(_pieces(touched, old)), DEFAULT.block_old_bytes)
+        base = _Base(spans)
+        covers = tuple(
+            Cover(base.position(c.old), c.new - self.start, c.length) for c in self._covers
+        )
+        return Draft(Span(self.start, self.end), spans, covers)
 
 
-def _read(path: Path, extent: Extent) -> bytes:
-    with path.open("rb") as file:
-        file.seek(extent.offset)
-        return file.read(extent.length)
+def join(pieces: list[tuple[int, Span]], most: int) -> tuple[Span, ...]:
+    """Spans that hold ``pieces``, (part, span) in order: near ones of one part made one.
+
+    An extent costs bytes in every download, reading a little more does not; so the widest gap is
+    closed that keeps what is read within twice the need, and within ``most``.
+    """
+    need = sum(span.length for span in _joined(pieces, 0))
+    allowed = min(most, 2 * need + MIB)
+    for gap in (MIB, MIB // 4, MIB // 16, PAGE, 0):
+        spans = tuple(_joined(pieces, gap))
+        if sum(span.length for span in spans) <= allowed:
+            return spans
+    return tuple(_joined(pieces, 0))
+
+
+def _joined(pieces: Iterable[tuple[int, Span]], gap: int) -> Iterator[Span]:
+    part, start, end = -1, 0, 0
+    for number, span in pieces:
+        if number == part and span.start <= end + gap:
+            end = max(end, span.end)
+            continue
+        if end > start:
+            yield Span(start, end)
+        part, start, end = number, span.start, span.end
+    if end > start:
+        yield Span(start, end)
+
+
+def _pieces(spans: Iterable[Span], corpus: Corpus) -> Iterator[tuple[int, Span]]:
+    """``spans`` cut at the ends of parts, each with the number of its part."""
+    for span in spans:
+        for piece in corpus.pieces(span):
+            yield corpus.part_at(piece.start), piece
+
+
+def _pages(start: int, length: int) -> set[int]:
+    return set(range(start // PAGE, (start + length - 1) // PAGE + 1))
+
+
+class _Base:
+    """Where a position of the old corpus lies among the bytes a block reads."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = spans
+        self._starts = [span.start for span in spans]
+        self._before = list(accumulate((span.length for span in spans), initial=0))
+
+    def position(self, at: int) -> int:
+        index = bisect_right(self._starts, at) - 1
+        return self._before[index] + at - self._starts[index]

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from patchtool.description import read_description
-from patchtool.diff import Effort, Options
 from patchtool.folders import apply_to_folder, diff_folders
 from patchtool.keys import Keys
+from patchtool.options import Effort, Options
 from patchtool.publish import add_release, promote
 from patchtool.repository import Repository
 from updater.apply import PatchFile

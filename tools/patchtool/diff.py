@@ -5,48 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from patchtool.blocks import BUNDLE_BLOCK, Content, Draft, cut, encode
+from patchtool import kindred
+from patchtool.build import bundle_blocks, patch_blocks, pool
+from patchtool.contents import gather, new_corpus
+from patchtool.options import Options
 from patchtool.similarity import describe
 from updater.apply import PatchFile, Tree, apply_patch, nothing
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.changes import Layout
 from updater.format.header import encode_header
-from updater.format.limits import DEFAULT
-from updater.format.lzma2 import BEST
-from updater.format.manifest import File, Manifest
-from updater.format.patch import Block, Header, check_header
+from updater.format.limits import MIB
+from updater.format.manifest import Manifest
+from updater.format.patch import Header, check_header
 from updater.format.patch import Tree as Named
 from updater.launch.disk import told
-from updater.progress import Progress, Silent
 
-Effort = Literal["fast", "default", "best"]
-
-PRESETS: dict[Effort, tuple[int, int]] = {
-    "fast": (1, 1),
-    "default": (BEST, 6),
-    "best": (BEST, BEST),
-}
-"""xz presets by effort: of patches, of bundles."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to build."""
-
-    effort: Effort = "default"
-    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Blocks encoded at once; each takes up to 20 times its 16 MiB."""
-    progress: Progress = field(default_factory=Silent)
-    monotonic: Callable[[], float] = time.monotonic
+INFLATE_MEMORY = 192 * MIB
+"""What taking one file apart takes at most: an inflated stream, and trials to deflate it."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +70,7 @@ def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None 
     begin = options.monotonic()
     with told(f"writing {out}"), _workshop(out) as folder:
         base = old or nothing(new.manifest.app)
-        changes = describe(base.manifest, new.manifest)
-        layout = Layout(base.manifest, changes)
-        blocks = _encode_all(
-            list(_contents(layout, base, new)), folder, options, bundle=old is None
-        )
-        header = Header(
-            new.manifest.app,
-            None if old is None else _named(old.manifest),
-            _named(new.manifest),
-            changes,
-            (),
-            (),
-            (),
-            tuple(blocks),
-        )
+        header = _make_blocks(base, new, folder, options, bundle=old is None)
         data = encode_header(check_header(header))
         draft = _assemble(data, folder)
         _prove(draft, base, folder)
@@ -113,50 +80,27 @@ def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None 
     )
 
 
+def _make_blocks(old: Tree, new: Tree, folder: Path, options: Options, *, bundle: bool) -> Header:
+    """The header; the blocks it lists lie in ``folder``."""
+    changes = describe(old.manifest, new.manifest, kindred.reader(old, new))
+    layout = Layout(old.manifest, changes)
+    spool = folder / "blocks"
+    named = (None if bundle else _named(old.manifest)), _named(new.manifest)
+    if bundle:
+        blocks = bundle_blocks(new_corpus(layout, new), spool, options)
+        return Header(new.manifest.app, *named, changes, (), (), (), tuple(blocks))
+    with pool(options, INFLATE_MEMORY) as workers:
+        contents = gather(layout, old, new, folder, workers)
+    blocks = patch_blocks(contents, spool, options)
+    read = {extent.file for block in blocks for extent in block.old}
+    old_views = tuple(view for view in contents.old_views if view.file in read)
+    return Header(
+        new.manifest.app, *named, changes, (), old_views, contents.new_views, tuple(blocks)
+    )
+
+
 def _named(manifest: Manifest) -> Named:
     return Named(manifest.version, manifest.digest, len(manifest.data), manifest.release)
-
-
-def _contents(layout: Layout, old: Tree, new: Tree) -> Iterator[Content]:
-    """The content that blocks must give, related files beside each other."""
-    numbers = [n for n, change in enumerate(layout.changes) if change.size]
-    for number in sorted(numbers, key=lambda n: _kinship(layout.changes[n].path)):
-        change = layout.changes[number]
-        path = layout.olds.get(number)
-        entry = old.manifest.by_path.get(path) if path is not None else None
-        size = entry.size if isinstance(entry, File) else 0
-        place = old.places[path] if path is not None and size else None
-        yield Content(number, change.size or 0, new.places[change.path], place, size)
-
-
-def _kinship(path: str) -> tuple[str, str]:
-    suffix = path.rpartition("/")[2].rpartition(".")[2]
-    return suffix, path
-
-
-def _encode_all(
-    contents: list[Content], folder: Path, options: Options, *, bundle: bool
-) -> list[Block]:
-    """Encode all blocks, several at once; their bytes go to ``folder``, in order."""
-    preset = PRESETS[options.effort][bundle]
-    files = {content.number: content for content in contents}
-    target = BUNDLE_BLOCK if bundle else DEFAULT.block_new_bytes
-    blocks = []
-
-    def work(draft: Draft) -> tuple[Block, bytes]:
-        return encode(draft, files, preset)
-
-    options.progress.start("diff", sum(content.size for content in contents))
-    with ThreadPoolExecutor(options.jobs) as pool, (folder / "blocks").open("wb") as spool:
-        try:
-            for block, packed in pool.map(work, cut(contents, target)):
-                spool.write(packed)
-                blocks.append(block)
-                options.progress.advance(block.new_length)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            options.progress.finish()
-    return blocks
 
 
 def _assemble(header: bytes, folder: Path) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from patchtool.diff import Built, Options, build_patch
+from patchtool.diff import Built, build_patch
+from patchtool.options import Options
 from patchtool.scan import scan
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 from updater.errors import FormatError, InstallError, PatchError

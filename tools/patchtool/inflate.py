@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -48,10 +47,12 @@ SPOOL = 64 * MIB
 """Inflated bytes of one stream held in memory while parameters are tried."""
 PROBE = 512
 """Deflated bytes that tell most false candidates."""
-PATIENCE = 16
-"""Streams in a row that nothing reproduces, after which only `HABITS` are tried."""
-HABITS = 4
-"""Sets that are always tried: those that worked last, or the usual ones."""
+PATIENCE = 4 * MIB
+"""Bytes of one stream deflated in vain, after which no more sets are tried.
+
+Of one stream, not of the file: whether a stream is taken apart should depend on its own bytes, so
+that one that did not change is taken apart on both sides or on neither.
+"""
 SETS = 16
 """Different sets of one file, so that a client checks few."""
 
@@ -106,6 +107,7 @@ def inflate(place: Path, view: Path) -> Inflated | None:
     little of the file can be taken apart, or its view would pass a limit.
 
     Raises:
+        PatchError: the view does not close: a defect of ours, or the file changed meanwhile.
         OSError: the disk.
     """
     with place.open("rb") as file, _mapped(file) as data:
@@ -116,7 +118,7 @@ def inflate(place: Path, view: Path) -> Inflated | None:
         if sum(stream.length for stream in streams) < WORTH:
             return None
         made = Inflated(view, 0, _open_recipe(data, streams), _close_recipe(streams))
-        return _write(place, file, made)
+        return _written(place, file, made)
 
 
 @contextmanager
@@ -141,8 +143,8 @@ def _close_recipe(streams: list[Stream]) -> bytes:
     return inflated.write_close_recipe([(stream.kind, stream.parameters) for stream in streams])
 
 
-def _write(place: Path, file: BinaryIO, made: Inflated) -> Inflated | None:
-    """Write the view and prove it."""
+def _written(place: Path, file: BinaryIO, made: Inflated) -> Inflated | None:
+    """Write the view and prove it; None if the bytes that describe it pass the limit."""
     size = file.seek(0, 2)
     file.seek(0)
     proof = _Proof()
@@ -151,10 +153,12 @@ def _write(place: Path, file: BinaryIO, made: Inflated) -> Inflated | None:
         length = view.tell()
         view.seek(0)
         InflatedView().close(view, made.close_recipe, cast("BinaryIO", proof))
-    if length <= _most(size) and proof.digest() == digest_of(place):
-        return replace(made, length=length)
-    made.path.unlink()
-    return None
+    if proof.digest() != digest_of(place):
+        raise PatchError(f"the inflated view of {place} does not close", hint="did it change?")
+    if length > _most(size):
+        made.path.unlink()
+        return None
+    return replace(made, length=length)
 
 
 class _Proof:
@@ -194,17 +198,21 @@ class _Finder:
             _TooLarge: the view would be.
         """
         streams: list[Stream] = []
-        at = 0
+        at = taken = 0
         while len(streams) < inflated.STREAMS_MOST:
             candidate = self._scanner.first(at)
             if candidate is None:
                 break
+            if candidate.kind == CHUNKED and candidate.start - LEAD < taken:
+                at = candidate.found + 1  # its chunk begins in another stream
+                continue
             with tempfile.SpooledTemporaryFile(SPOOL) as spool:
                 content = self._inflate(candidate, cast("BinaryIO", spool))
                 stream = content and self._reproduced(candidate, content)
             if stream:
                 streams.append(stream)
                 self._room -= stream.length
+                taken = stream.end
             at = content.end if content else candidate.found + 1
         return streams
 
@@ -245,7 +253,7 @@ class _Finder:
         if content.joined is not None:
             deflated = (content.joined, 0, len(content.joined))
         parameters = self._trials.find(
-            candidate.header, lambda tried: _gives(content.spool, tried, *deflated)
+            candidate.header, content.spool, lambda tried: _gives(content.spool, tried, *deflated)
         )
         if parameters is None:
             return None
@@ -364,23 +372,26 @@ class _Trials:
     def __init__(self) -> None:
         self._known: list[Parameters] = []
         """Those that worked in this file, the last one first."""
-        self._failures = 0
 
-    def find(self, header: bytes, works: Callable[[Parameters], bool]) -> Parameters | None:
-        """The first set that works."""
-        found = next((tried for tried in self._order(header) if works(tried)), None)
-        if found is None:
-            self._failures += 1
-            return None
-        self._failures = 0
-        self._known = [found, *(known for known in self._known if known != found)]
-        return found
+    def find(
+        self, header: bytes, content: BinaryIO, works: Callable[[Parameters], bool]
+    ) -> Parameters | None:
+        """The first set that works, which leaves ``content`` where it was refuted."""
+        patience = PATIENCE
+        for tried in self._order(header):
+            if works(tried):
+                self._known = [tried, *(known for known in self._known if known != tried)]
+                return tried
+            if tried not in self._known:
+                patience -= content.tell()
+            if patience < 0:
+                break
+        return None
 
     def _order(self, header: bytes) -> Iterator[Parameters]:
         if len(self._known) == SETS:
             return iter(self._known)
-        order = dict.fromkeys([*self._known, *_likely(header)])
-        return islice(order, HABITS if self._failures >= PATIENCE else None)
+        return iter(dict.fromkeys([*self._known, *_likely(header)]))
 
 
 @cache
@@ -391,10 +402,9 @@ def _likely(header: bytes) -> list[Parameters]:
         windows.insert(0, max((header[0] >> 4) + 8, 9))
     return [
         Parameters(level, window, memory, strategy)
-        for strategy, levels in _LEVELS
+        for strategy, memory, levels in _LIKELY
         for window in dict.fromkeys(windows)
         for level in levels
-        for memory in (8, 9)
         if not header or header[1] >> 6 == _hint(level, strategy)
     ]
 
@@ -407,10 +417,16 @@ def _hint(level: int, strategy: int) -> int:
 
 
 _ALL = (6, 9, 1, 5, 4, 3, 2, 7, 8)
-_LEVELS = (
-    (DEFAULT_STRATEGY, _ALL),
-    (FILTERED, _ALL),
-    (RLE, (6,)),
-    (HUFFMAN, (6,)),
-    (FIXED, (6, 9)),
+_LIKELY = (
+    (DEFAULT_STRATEGY, 8, _ALL),
+    (DEFAULT_STRATEGY, 9, (6, 9, 1)),
+    (FILTERED, 8, _ALL),
+    (FILTERED, 9, (6, 9, 1)),
+    (RLE, 8, (6,)),  # here and in the next the level makes no difference
+    (HUFFMAN, 8, (6,)),
+    (RLE, 9, (6,)),
+    (HUFFMAN, 9, (6,)),
+    (FIXED, 8, (6, 9)),
+    (FIXED, 9, (6, 9)),
 )
+"""Strategy, memory level and levels that libraries and optimisers of images use."""

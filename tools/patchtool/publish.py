@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from patchtool.description import Description
-from patchtool.diff import Built, Options, build_patch
+from patchtool.diff import Built, build_patch
+from patchtool.options import Options
 from patchtool.repository import Repository, Target
 from patchtool.scan import scan
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at

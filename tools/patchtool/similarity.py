@@ -1,11 +1,12 @@
 """Which old entry became which new one, and the fewest changes that say so. Pure.
 
-Exact content first, then the same path, then the same base name: what matches is described as
-kept, edited or renamed rather than sent again.
+Exact content first, then the same path, the same base name, the same name but for numbers and
+hashes, at last similar content: what matches is described as kept, edited or renamed.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from pathlib import PurePosixPath
@@ -17,11 +18,22 @@ from updater.format.names import Digest
 MOVE_COST = 1
 """A directory move must save more than this many renames."""
 
+Alike = Callable[[list[File], list[File]], dict[str, str]]
+"""(old files, new ones) -> new path by old path, for those whose content is similar."""
 
-def describe(old: Manifest, new: Manifest) -> tuple[Change, ...]:
-    """The changes from ``old`` to ``new``, in the order of the patch header."""
+
+def _none_alike(gone: list[File], fresh: list[File]) -> dict[str, str]:  # noqa: ARG001
+    return {}
+
+
+def describe(old: Manifest, new: Manifest, alike: Alike = _none_alike) -> tuple[Change, ...]:
+    """The changes from ``old`` to ``new``, in the order of the patch header.
+
+    ``alike`` is asked about files that names do not tell; it may read them.
+    """
     contents = {file.digest: file.path for file in old.files() if file.size}
     became = _pair(old, new, contents)
+    became |= _by_content(old, new, became, contents, alike)
     changes = _directory_moves(became)
     moves = directory_moves(changes)
     gone, fresh = _left(old, new, became)
@@ -45,7 +57,23 @@ def _pair(old: Manifest, new: Manifest, contents: Container[Digest]) -> dict[str
     for key in (_path, _base_name):
         gone, fresh = _left(old, new, became)
         became |= _match(gone, _edited(fresh, contents), key)
-    return became
+    gone, fresh = _left(old, new, became)
+    return became | _match_unique(gone, _edited(fresh, contents), _blanked)
+
+
+def _by_content(
+    old: Manifest,
+    new: Manifest,
+    became: dict[str, str],
+    contents: Container[Digest],
+    alike: Alike,
+) -> dict[str, str]:
+    gone, fresh = _left(old, new, became)
+    return alike(_with_content(gone), _with_content(_edited(fresh, contents)))
+
+
+def _with_content(entries: Iterable[Entry]) -> list[File]:
+    return [entry for entry in entries if isinstance(entry, File) and entry.size]
 
 
 def _left(old: Manifest, new: Manifest, became: dict[str, str]) -> tuple[list[Entry], list[Entry]]:
@@ -86,6 +114,54 @@ def _path(entry: Entry) -> Hashable:
 def _base_name(entry: Entry) -> Hashable:
     is_content = isinstance(entry, File) and entry.size
     return PurePosixPath(entry.path).name if is_content else None
+
+
+def blanked(name: str) -> str:
+    """``name`` without what changes from release to release: numbers and hashes.
+
+    >>> blanked("app.3f2a91.js"), blanked("ruff-0.17.4.data"), blanked("base64.py")
+    ('app.#.js', 'ruff-#.#.data', 'base#.py')
+    """
+    return _WORD.sub(lambda word: _NUMBER.sub("#", "#" if _is_hash(word[0]) else word[0]), name)
+
+
+_WORD = re.compile(r"[A-Za-z0-9]+")
+_NUMBER = re.compile(r"[0-9]+")
+_HEX = re.compile(r"(?=.*[0-9])[0-9a-f]{6,}|(?=.*[0-9])[0-9A-F]{6,}")
+_MIXED = re.compile(r"(?=.{6})[A-Za-z]*([0-9]+[A-Za-z]+){2,}[0-9]*")
+"""Digits and letters taking turns, as in the base 32 or 64 of a hash."""
+
+
+def _is_hash(word: str) -> bool:
+    return bool(_HEX.fullmatch(word) or _MIXED.fullmatch(word))
+
+
+def _blanked(entry: Entry) -> Hashable:
+    """Folder and name but for what changes; None if nothing in it would."""
+    if not isinstance(entry, File) or not entry.size:
+        return None
+    key = "/".join(blanked(part) for part in entry.path.split("/"))
+    return key if key != entry.path else None
+
+
+def _match_unique(
+    gone: Iterable[Entry], fresh: Iterable[Entry], key: Callable[[Entry], Hashable]
+) -> dict[str, str]:
+    """Pair entries whose key (None: no pair) one old and one new entry have, and no other."""
+    olds, news = (_by_key(entries, key) for entries in (gone, fresh))
+    both = olds.keys() & news.keys()
+    pairs = {olds[k][0]: news[k][0] for k in both if len(olds[k]) == len(news[k]) == 1}
+    return dict(sorted(pairs.items()))
+
+
+def _by_key(
+    entries: Iterable[Entry], key: Callable[[Entry], Hashable]
+) -> defaultdict[Hashable, list[str]]:
+    groups: defaultdict[Hashable, list[str]] = defaultdict(list)
+    for entry in entries:
+        if (k := key(entry)) is not None:
+            groups[k].append(entry.path)
+    return groups
 
 
 def _match(

@@ -21,8 +21,9 @@ from updater.format.patch import LZMA2, STORED, ZSTD, Block
 from updater.format.stream import CHUNK, Part, Stream
 from updater.format.wire import Writer
 
-_ZEROS = bytes(256)
-"""Runs worth cutting out: xz spends kilobytes and most of its time on megabytes of zeros."""
+SPARSE = 256
+"""Zeros in the differences worth cutting out: xz spends kilobytes and most of its time on
+megabytes of them. It never makes a block larger; cutting shorter runs does, and saves time."""
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
@@ -64,9 +65,17 @@ def decode(
     return run(read_old(), *parts)
 
 
-def encode_block(delta: Delta, preset: int = lzma2.BEST) -> tuple[int, bytes, bytes]:
-    """(codec, raw bytes, packed bytes) of ``delta``; stored as it is if packing does not help."""
-    raw = _serialize(delta)
+def encode_block(
+    delta: Delta, preset: int = lzma2.BEST, sparse: int = SPARSE
+) -> tuple[int, bytes, bytes]:
+    """(codec, raw bytes, packed bytes) of ``delta``; stored as it is if packing does not help.
+
+    Args:
+        delta: what the block shall give.
+        preset: xz's.
+        sparse: zeros of the difference bytes that are cut out where so many follow each other.
+    """
+    raw = _serialize(delta, sparse)
     packed = lzma2.pack(raw, pb=0 if delta.difference else 2, preset=preset)
     return (LZMA2, raw, packed) if len(packed) < len(raw) else (STORED, raw, raw)
 
@@ -116,8 +125,10 @@ def _difference(stream: Stream, control: Control) -> bytes:
     return buffer.getvalue()
 
 
-def _serialize(delta: Delta) -> bytes:
-    cuts = list(_gaps(delta.difference))
+def _serialize(delta: Delta, sparse: int) -> bytes:
+    cuts = list(_gaps(delta.difference, sparse))
+    if len(cuts) > DEFAULT.block_triples:
+        return _serialize(delta, sparse * 2)
     ends = [0, *(end for _, end in cuts)]
     control = encode_control(
         Control(
@@ -135,13 +146,14 @@ def _serialize(delta: Delta) -> bytes:
     return writer.data()
 
 
-def _gaps(difference: bytes) -> Iterator[tuple[int, int]]:
-    """(start, end) of every run of zeros that is worth it.
+def _gaps(difference: bytes, least: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of every run of at least ``least`` zeros.
 
     Two searches in turn: one for a pattern of both takes quadratic time on shorter runs.
     """
+    zeros = bytes(least)
     end = 0
-    while (start := difference.find(_ZEROS, end)) >= 0:
-        other = _NOT_ZERO.search(difference, start + len(_ZEROS))
+    while (start := difference.find(zeros, end)) >= 0:
+        other = _NOT_ZERO.search(difference, start + least)
         end = other.start() if other else len(difference)
         yield start, end

@@ -1,0 +1,113 @@
+"""What must be given and what may be read: the contents of a patch, through their views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchtool.corpus import Corpus, Part
+from patchtool.inflate import inflate
+from updater.apply import Tree
+from updater.delta.view import INFLATED
+from updater.format.changes import Layout
+from updater.format.patch import View
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Old and new content as corpora, and the views they are read through."""
+
+    old: Corpus
+    new: Corpus
+    old_views: tuple[View, ...]
+    new_views: tuple[View, ...]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One file, and its number in the header."""
+
+    number: int
+    path: str
+    place: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One file as it is read: plainly, or through a view with its two recipes."""
+
+    part: Part
+    opening: View | None = None
+    closing: View | None = None
+
+
+def new_corpus(layout: Layout, new: Tree) -> Corpus:
+    """All new content, plainly: what a bundle gives."""
+    return Corpus(_plain(wanted).part for wanted in _new_files(layout, new))
+
+
+def gather(layout: Layout, old: Tree, new: Tree, scratch: Path, pool: Executor) -> Contents:
+    """All new content, and old content that may resemble it; views go to ``scratch``.
+
+    Raises:
+        OSError: the disk.
+    """
+    fresh = _new_files(layout, new)
+    gone = _old_files(layout, old, new) if fresh else []
+    olds = list(pool.map(lambda w: _read(w, scratch / f"old-{w.number}"), gone))
+    news = list(pool.map(lambda w: _read(w, scratch / f"new-{w.number}"), fresh))
+    return Contents(
+        Corpus(read.part for read in olds),
+        Corpus(read.part for read in news),
+        tuple(read.opening for read in olds if read.opening),
+        tuple(read.closing for read in news if read.closing),
+    )
+
+
+def _new_files(layout: Layout, new: Tree) -> list[_Wanted]:
+    """New files whose content blocks must give."""
+    return _ordered(
+        _Wanted(n, change.path, new.places[change.path], change.size)
+        for n, change in enumerate(layout.changes)
+        if change.size
+    )
+
+
+def _old_files(layout: Layout, old: Tree, new: Tree) -> list[_Wanted]:
+    """Old files that are edited, and those whose content is nowhere in the new tree."""
+    kept = {file.digest for file in new.manifest.files()}
+    numbers = {path: number for number, path in layout.olds.items()}
+    edited = {layout.olds[n] for n, c in enumerate(layout.changes) if c.size and n in layout.olds}
+    return _ordered(
+        _Wanted(numbers[file.path], file.path, old.places[file.path], file.size)
+        for file in old.manifest.files()
+        if file.size and file.path in numbers and (file.path in edited or file.digest not in kept)
+    )
+
+
+def _ordered(files: Iterable[_Wanted]) -> list[_Wanted]:
+    """Related files beside each other, in both corpora alike."""
+    return sorted(files, key=lambda file: _kinship(file.path))
+
+
+def _kinship(path: str) -> tuple[str, str, str]:
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[2], name, path
+
+
+def _read(wanted: _Wanted, scratch: Path) -> _Read:
+    view = inflate(wanted.place, scratch)
+    if view is None:
+        return _plain(wanted)
+    return _Read(
+        Part(wanted.number, view.length, view.path),
+        View(wanted.number, INFLATED, view.length, view.open_recipe),
+        View(wanted.number, INFLATED, view.length, view.close_recipe),
+    )
+
+
+def _plain(wanted: _Wanted) -> _Read:
+    return _Read(Part(wanted.number, wanted.size, wanted.place))

@@ -1,0 +1,79 @@
+"""Files that names do not tell, known again by their content."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from patchtool.anchors import sketch
+from patchtool.similarity import Alike, blanked
+from updater.apply import Tree
+from updater.format.limits import MIB
+from updater.format.manifest import File
+
+LOOKED_AT = 16 * MIB
+"""Bytes of a file that are sketched; enough to know it by."""
+SHARE = 0.3
+"""Share of the smaller sketch that two files must have in common to be called the same file."""
+SHARE_OF_NAMESAKES = 0.1
+"""The same for files whose names differ only in numbers and hashes."""
+CROWD = 32
+"""Old files with the same anchor above which it tells nothing: a license in every file."""
+
+Sketches = dict[str, frozenset[int]]
+
+
+def reader(old: Tree, new: Tree) -> Alike:
+    """Pairs up files of ``old`` and ``new`` by what they hold.
+
+    What it returns raises OSError where a file cannot be read.
+    """
+
+    def alike(gone: list[File], fresh: list[File]) -> dict[str, str]:
+        if not gone or not fresh:
+            return {}
+        return pair_up(_sketches(gone, old.places), _sketches(fresh, new.places))
+
+    return alike
+
+
+def pair_up(gone: Sketches, fresh: Sketches) -> dict[str, str]:
+    """New path by old path: of all similar pairs the most similar first, each path once."""
+    pairs: dict[str, str] = {}
+    taken: set[str] = set()
+    for _, old, new in sorted(_candidates(gone, fresh)):
+        if old not in pairs and new not in taken:
+            pairs[old] = new
+            taken.add(new)
+    return pairs
+
+
+def _candidates(gone: Sketches, fresh: Sketches) -> Iterator[tuple[float, str, str]]:
+    """(minus the share in common, old path, new path) of all pairs that are similar enough."""
+    holders: defaultdict[int, list[str]] = defaultdict(list)
+    for path, names in gone.items():
+        for name in names:
+            holders[name].append(path)
+    for new, names in fresh.items():
+        common = Counter(
+            old for name in names if len(holders.get(name, ())) <= CROWD for old in holders[name]
+        )
+        for old, count in common.items():
+            share = count / min(len(names), len(gone[old]))
+            if share >= _least(old, new):
+                yield -share, old, new
+
+
+def _least(old: str, new: str) -> float:
+    a, b = (blanked(path.rpartition("/")[2]) for path in (old, new))
+    return SHARE_OF_NAMESAKES if a == b else SHARE
+
+
+def _sketches(files: list[File], places: Mapping[str, Path]) -> Sketches:
+    return {file.path: sketch(_start(places[file.path])) for file in files}
+
+
+def _start(place: Path) -> bytes:
+    with place.open("rb") as file:
+        return file.read(LOOKED_AT)
