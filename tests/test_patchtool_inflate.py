@@ -221,6 +221,14 @@ def test_an_image_whose_first_chunk_is_too_short_stays(tmp_path: Path) -> None:
     assert taken(tmp_path, png_of(text(1), 1)) is None
 
 
+def test_an_image_chunk_that_begins_in_a_stream_is_none(tmp_path: Path) -> None:
+    image = png_of(text(2), 5000)
+    chunk = image.index(b"IDAT")
+    member = gzip.compress(text(1), mtime=0)[:-8]
+    assert text(2) not in bytes_of(taken(tmp_path, member + image[chunk:]))
+    assert text(2) in bytes_of(taken(tmp_path, member + image[chunk - 4 :]))
+
+
 def test_zlib_streams_one_behind_the_other(tmp_path: Path) -> None:
     """As in the archives of PyInstaller."""
     streams = [zlib.compress(text(n)) for n in range(10)]
@@ -250,14 +258,18 @@ def test_what_zlib_cannot_write_stays_deflated(tmp_path: Path) -> None:
     assert text(3) in bytes_of(taken(tmp_path, member + gzip.compress(text(3))))
 
 
-def test_after_many_failures_the_usual_sets_are_still_tried(tmp_path: Path) -> None:
-    def foreign(n: int) -> bytes:
-        compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
-        first = compressor.compress(text(n, 200)) + compressor.flush(zlib.Z_FULL_FLUSH)
-        return b"\x1f\x8b\x08" + bytes(7) + first + compressor.flush() + bytes(8)
-
-    many = b"".join(foreign(n) for n in range(builder.PATIENCE + 1))
-    assert text(3) in bytes_of(taken(tmp_path, many + gzip.compress(text(3), 9, mtime=0)))
+def test_a_long_stream_is_not_tried_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has worked before is tried all the same."""
+    monkeypatch.setattr(builder, "PATIENCE", 10_000)
+    usual, rare, again = (
+        gzip.compress(text(n), level, mtime=0) for n, level in ((3, 6), (4, 3), (5, 6))
+    )
+    view = bytes_of(taken(tmp_path, usual + rare + again))
+    assert text(3) in view
+    assert text(4) not in view
+    assert text(5) in view
 
 
 def test_a_file_has_few_different_sets(tmp_path: Path) -> None:
@@ -321,7 +333,8 @@ def test_a_view_that_does_not_close_is_not_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builder, "digest_of", lambda _: hashlib.sha256(b"").digest())
-    assert taken(tmp_path, zipped(*ENTRIES)) is None
+    with pytest.raises(PatchError, match="does not close"):
+        taken(tmp_path, zipped(*ENTRIES))
 
 
 def test_too_many_streams_are_left_where_they_are(
