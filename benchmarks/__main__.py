@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from datetime import datetime, timezone
@@ -26,6 +27,7 @@ CORPORA = ROOT / "build" / "corpora"
 def main() -> int:
     """Run what the command line asks for."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and clean up
     if options.page_only:
         write_page(load(options.results), options.docs)
         return 0
