@@ -18,7 +18,7 @@ from typing import Any, get_args
 from patchtool.description import read_description
 from patchtool.folders import apply_to_folder, diff_folders
 from patchtool.keys import Keys
-from patchtool.options import Effort, Options
+from patchtool.options import MEMORY_LEAST, Effort, Options
 from patchtool.publish import add_release, promote
 from patchtool.repository import Repository
 from updater.apply import PatchFile
@@ -26,10 +26,13 @@ from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
 from updater.errors import InstallError
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.head import EVERYONE
+from updater.format.limits import GIB, MIB
 from updater.format.names import check_app
 from updater.launch.disk import told
 from updater.progress import Progress, Silent
 from updater.version import __version__
+
+UNITS = {"M": MIB, "G": GIB}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,6 +102,13 @@ def _add_effort(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--effort", choices=get_args(Effort), default="default")
     parser.add_argument(
         "--jobs", type=_positive, default=os.cpu_count() or 1, help="default: one per processor"
+    )
+    parser.add_argument(
+        "--memory",
+        type=_memory,
+        default=2 * GIB,
+        metavar="SIZE",
+        help="what the build may take, such as 1500M or 8G; default: 2G",
     )
 
 
@@ -224,7 +234,9 @@ def _keys(options: argparse.Namespace) -> Keys:
 
 def _build_options(options: argparse.Namespace) -> Options:
     progress: Progress = Silent() if options.quiet else Bar()
-    return Options(effort=options.effort, jobs=options.jobs, progress=progress)
+    return Options(
+        effort=options.effort, jobs=options.jobs, memory=options.memory, progress=progress
+    )
 
 
 def _change_to_json(change: Change) -> dict[str, Any]:
@@ -265,6 +277,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)
+
+
+def _memory(text: str) -> int:
+    """Bytes of a size such as 512M."""
+    number, unit = text[:-1], UNITS.get(text[-1:])
+    if unit is None or not number.isdecimal() or int(number) * unit < MEMORY_LEAST:
+        least = MEMORY_LEAST // MIB
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 2G, {least}M at least")
+    return int(number) * unit
 
 
 def _percent(text: str) -> int:
