@@ -389,9 +389,9 @@ class _Trials:
         return None
 
     def _order(self, header: bytes) -> Iterator[Parameters]:
-        if len(self._known) == SETS:
-            return iter(self._known)
-        return iter(dict.fromkeys([*self._known, *_likely(header)]))
+        more = _likely(header) if len(self._known) < SETS else []
+        order = dict.fromkeys([*self._known, *more])
+        return (tried for tried in order if _may_be(tried, header))
 
 
 @cache
@@ -405,15 +405,16 @@ def _likely(header: bytes) -> list[Parameters]:
         for strategy, memory, levels in _LIKELY
         for window in dict.fromkeys(windows)
         for level in levels
-        if not header or header[1] >> 6 == _hint(level, strategy)
     ]
 
 
-def _hint(level: int, strategy: int) -> int:
-    """What zlib says of a level in its header."""
-    if strategy >= HUFFMAN or level < 2:
-        return 0
-    return 1 if level < 6 else 2 if level == 6 else 3
+def _may_be(parameters: Parameters, header: bytes) -> bool:
+    """Whether zlib writes this header with the parameters: it tells their level roughly."""
+    if not header:
+        return True
+    if parameters.strategy >= HUFFMAN or parameters.level < 2:
+        return header[1] >> 6 == 0
+    return header[1] >> 6 == 1 + (parameters.level > 5) + (parameters.level > 6)
 
 
 _ALL = (6, 9, 1, 5, 4, 3, 2, 7, 8)
