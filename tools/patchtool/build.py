@@ -43,13 +43,19 @@ def patch_blocks(contents: Contents, spool: Path, options: Options) -> list[Bloc
 
 
 @contextmanager
-def pool(options: Options, memory: int) -> Iterator[Executor]:
-    """Workers for tasks of ``memory`` bytes each; what has not begun is dropped on a fault."""
+def pool(options: Options, memory: int, *, writing: bool = False) -> Iterator[Executor]:
+    """Workers for tasks of ``memory`` bytes each.
+
+    On a fault what has not begun is dropped, and what has is waited for only if it is ``writing``:
+    a matcher cannot be stopped, and takes minutes.
+    """
     workers = ThreadPoolExecutor(max(min(options.jobs, options.memory // max(memory, 1)), 1))
     try:
         yield workers
-    finally:
-        workers.shutdown(cancel_futures=True)
+    except BaseException:
+        workers.shutdown(wait=writing, cancel_futures=True)
+        raise
+    workers.shutdown()
 
 
 def _find_all(old: Corpus, new: Corpus, options: Options) -> list[Cover]:

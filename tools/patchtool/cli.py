@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from patchtool.options import MEMORY_LEAST, Effort, Options
 from patchtool.publish import add_release, promote
 from patchtool.repository import Repository
 from updater.apply import PatchFile
-from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
+from updater.console import INTERRUPTED, NOTHING_TO_DO, Bar, add_command, run, tell
 from updater.errors import InstallError
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.head import EVERYONE
@@ -37,8 +38,13 @@ UNITS = {"M": MIB, "G": GIB}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``; the exit code (see design, section 6)."""
+    if argv is None:  # a CI job that is cancelled is told so by SIGTERM: as clean as Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = _parser().parse_args(argv)
-    return run(lambda: options.run(options))
+    code = run(lambda: options.run(options))
+    if argv is None and code == INTERRUPTED:
+        os._exit(code)  # a matcher still at work would be waited for, for minutes
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

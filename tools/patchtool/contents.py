@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.corpus import Corpus, Part
-from patchtool.inflate import inflate
+from patchtool.inflate import Inflated, inflate
 from updater.apply import Tree
 from updater.delta.view import INFLATED
 from updater.format.changes import Layout
@@ -39,14 +39,24 @@ class _Wanted:
 class _Read:
     """One file as it is read: plainly, or through a view with its two recipes."""
 
-    part: Part
-    opening: View | None = None
-    closing: View | None = None
+    wanted: _Wanted
+    view: Inflated | None = None
+
+    @property
+    def part(self) -> Part:
+        """Its place in a corpus."""
+        if self.view is None:
+            return Part(self.wanted.number, self.wanted.size, self.wanted.place)
+        return Part(self.wanted.number, self.view.length, self.view.path)
+
+    def plainly(self) -> _Read:
+        """The same file without its view."""
+        return _Read(self.wanted)
 
 
 def new_corpus(layout: Layout, new: Tree) -> Corpus:
     """All new content, plainly: what a bundle gives."""
-    return Corpus(_plain(wanted).part for wanted in _new_files(layout, new))
+    return Corpus(_Read(wanted).part for wanted in _new_files(layout, new))
 
 
 def gather(layout: Layout, old: Tree, new: Tree, scratch: Path, pool: Executor) -> Contents:
@@ -59,11 +69,12 @@ def gather(layout: Layout, old: Tree, new: Tree, scratch: Path, pool: Executor) 
     gone = _old_files(layout, old, new) if fresh else []
     olds = list(pool.map(lambda w: _read(w, scratch / f"old-{w.number}"), gone))
     news = list(pool.map(lambda w: _read(w, scratch / f"new-{w.number}"), fresh))
+    olds, news = _alike(olds, news), _alike(news, olds)
     return Contents(
         Corpus(read.part for read in olds),
         Corpus(read.part for read in news),
-        tuple(read.opening for read in olds if read.opening),
-        tuple(read.closing for read in news if read.closing),
+        tuple(_view(read.wanted, v, v.open_recipe) for read in olds if (v := read.view)),
+        tuple(_view(read.wanted, v, v.close_recipe) for read in news if (v := read.view)),
     )
 
 
@@ -99,15 +110,14 @@ def _kinship(path: str) -> tuple[str, str, str]:
 
 
 def _read(wanted: _Wanted, scratch: Path) -> _Read:
-    view = inflate(wanted.place, scratch)
-    if view is None:
-        return _plain(wanted)
-    return _Read(
-        Part(wanted.number, view.length, view.path),
-        View(wanted.number, INFLATED, view.length, view.open_recipe),
-        View(wanted.number, INFLATED, view.length, view.close_recipe),
-    )
+    return _Read(wanted, inflate(wanted.place, scratch))
 
 
-def _plain(wanted: _Wanted) -> _Read:
-    return _Read(Part(wanted.number, wanted.size, wanted.place))
+def _view(wanted: _Wanted, view: Inflated, recipe: bytes) -> View:
+    return View(wanted.number, INFLATED, view.length, recipe)
+
+
+def _alike(files: list[_Read], others: list[_Read]) -> list[_Read]:
+    """``files``, but plain where the other self of a file, which has its number, is."""
+    plain = {read.part.number for read in others if read.view is None}
+    return [read.plainly() if read.part.number in plain else read for read in files]

@@ -89,7 +89,7 @@ def _make_blocks(old: Tree, new: Tree, folder: Path, options: Options, *, bundle
     if bundle:
         blocks = bundle_blocks(new_corpus(layout, new), spool, options)
         return Header(new.manifest.app, *named, changes, (), (), (), tuple(blocks))
-    with pool(options, INFLATE_MEMORY) as workers:
+    with pool(options, INFLATE_MEMORY, writing=True) as workers:
         contents = gather(layout, old, new, folder, workers)
     blocks = patch_blocks(contents, spool, options)
     read = {extent.file for block in blocks for extent in block.old}

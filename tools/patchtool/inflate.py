@@ -41,13 +41,16 @@ from updater.format.names import Digest
 
 WORTH = 1024
 """Inflated bytes below which a file is left as it is."""
+PART_WORTH, SHARE_WORTH = 64 << 10, 32
+"""Deflated bytes, or one part in so many of the file, below which it is left as it is: the view
+of an executable with one icon in it costs its reader the scratch space of all of it."""
 STREAM_WORTH = 64
 """Deflated bytes below which a zlib stream that stands alone is left as it is."""
 SPOOL = 64 * MIB
 """Inflated bytes of one stream held in memory while parameters are tried."""
 PROBE = 512
 """Deflated bytes that tell most false candidates."""
-PATIENCE = 4 * MIB
+PATIENCE = 2 * MIB
 """Bytes of one stream deflated in vain, after which no more sets are tried.
 
 Of one stream, not of the file: whether a stream is taken apart should depend on its own bytes, so
@@ -115,10 +118,16 @@ def inflate(place: Path, view: Path) -> Inflated | None:
             streams = _Finder(data, file).streams()
         except _TooLarge:
             return None
-        if sum(stream.length for stream in streams) < WORTH:
+        if not _is_worth_it(streams, len(data)):
             return None
         made = Inflated(view, 0, _open_recipe(data, streams), _close_recipe(streams))
         return _written(place, file, made)
+
+
+def _is_worth_it(streams: list[Stream], size: int) -> bool:
+    deflated = sum(stream.end - stream.start for stream in streams)
+    inflated_length = sum(stream.length for stream in streams)
+    return inflated_length >= WORTH and deflated >= min(PART_WORTH, size // SHARE_WORTH)
 
 
 @contextmanager
