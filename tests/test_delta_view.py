@@ -9,7 +9,7 @@ from typing import BinaryIO
 import pytest
 from vectors.generate import delta, whole
 
-from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
+from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at, unusable
 from updater.delta.view import KNOWN, view_of
 from updater.errors import FormatError, PatchError
 from updater.format.changes import Change, Kind
@@ -21,6 +21,7 @@ from updater.format.patch import Tree as Named
 
 XOR = 255
 OLD, NEW = b"hello old world, " * 8, b"hello new world, " * 9
+UNUSABLE = b"\x07"
 KEY_OLD, KEY_NEW = b"\x5a", b"\xa5"
 
 
@@ -33,6 +34,10 @@ class XorView:
     """Reversible, of another length than its file, and worthless."""
 
     TRAILER = b"view"
+
+    def check(self, recipe: bytes) -> None:
+        if recipe == UNUSABLE:
+            raise PatchError("not here")
 
     def open(self, file: BinaryIO, recipe: bytes, view: BinaryIO) -> None:
         view.write(xored(file.read(), recipe) + self.TRAILER)
@@ -173,11 +178,12 @@ def test_an_unknown_view_needs_a_newer_updater(folder: Path, views: dict[str, li
     assert caught.value.hint == "a newer updater is needed"
 
 
-def test_the_first_version_knows_the_plain_view_only(folder: Path) -> None:
-    assert dict(KNOWN) == {}
+def test_a_test_view_is_known_to_its_test_only(folder: Path) -> None:
+    assert XOR not in KNOWN
     both = patch(folder, in_views(), old_views=[of_old()], new_views=[of_new()])
     with pytest.raises(FormatError, match="view 255 is unknown"):
         apply_patch(both, tree_at(folder / "old", OLD_TREE), folder / "out")
+    assert not any((folder / "out").iterdir())
 
 
 def test_view_of_gives_what_it_is_asked_for() -> None:
@@ -187,10 +193,73 @@ def test_view_of_gives_what_it_is_asked_for() -> None:
         view_of({3: view}, 4)
 
 
-def test_a_view_of_another_length_than_announced_does_not_fit(folder: Path) -> None:
-    shorter = patch(folder, in_views(), old_views=[of_old(length=120)], new_views=[of_new()])
-    with pytest.raises(PatchError, match="another length than announced"):
-        apply(folder, shorter)
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_an_old_view_of_another_length_than_announced_does_not_fit(
+    folder: Path, difference: int
+) -> None:
+    view = of_old(length=len(OLD_VIEW) + difference)
+    with pytest.raises(PatchError, match="than announced"):
+        apply(folder, patch(folder, in_views(), old_views=[view], new_views=[of_new()]))
+    written = folder / "out" / "old-0"
+    assert written.stat().st_size <= view.length
+
+
+def test_an_old_view_has_a_bound_of_its_own(folder: Path) -> None:
+    view = of_old(length=8 * len(OLD) + 1)
+    with pytest.raises(FormatError, match="old_views"):
+        apply(folder, patch(folder, in_views(), old_views=[view], new_views=[of_new()]))
+    assert not (folder / "out" / "old-0").exists()
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_view_that_closes_into_another_size_does_not_fit(folder: Path, by: int) -> None:
+    """Its bytes come one more or less than the file's change announces."""
+    size = len(NEW) + by
+    data = xored(NEW, KEY_NEW) + b"view"
+    header = Header(
+        "app",
+        None,
+        named(NEW_TREE),
+        (Change(Kind.ADD, "data.bin", size=size),),
+        (),
+        (),
+        (of_new(),),
+        (block(whole(data), Extent(0, 0, len(data)))[0],),
+    )
+    (folder / "patch").write_bytes(encode_header(header) + whole(data))
+    with pytest.raises(PatchError, match="than announced"):
+        apply_patch(
+            PatchFile(folder / "patch"), nothing("app"), folder / "out", views={XOR: XorView()}
+        )
+    assert (folder / "out" / "0").stat().st_size <= size
+
+
+def test_files_this_machine_cannot_close_are_named_beforehand(folder: Path) -> None:
+    views = {XOR: XorView()}
+
+    def header(recipe: bytes) -> Header:
+        new_view = of_new(recipe=recipe)
+        return patch(folder, in_views(), old_views=[of_old()], new_views=[new_view]).header
+
+    assert unusable(header(KEY_NEW), views) == []
+    assert unusable(header(UNUSABLE), views) == ["data.bin"]
+    with pytest.raises(FormatError, match="view 255 is unknown"):
+        unusable(header(KEY_NEW))
+
+
+def test_such_a_file_is_taken_from_elsewhere(folder: Path) -> None:
+    made = patch(folder, in_views(), old_views=[of_old()], new_views=[of_new(recipe=UNUSABLE)])
+    place = folder / "elsewhere"
+    place.write_bytes(NEW)
+    new = apply_patch(
+        made,
+        tree_at(folder / "old", OLD_TREE),
+        folder / "out",
+        views={XOR: XorView()},
+        given={"data.bin": place},
+    )
+    assert new.places["data.bin"] == place
+    assert not any((folder / "out").iterdir())
 
 
 def test_a_recipe_that_gives_another_file_does_not_fit(folder: Path) -> None:

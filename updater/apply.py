@@ -6,25 +6,40 @@ patch with it. Writes only into the folder it is given.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from updater.delta.block import decode_block
-from updater.delta.view import KNOWN, Views, view_of
+from updater.bases import Bases
+from updater.delta.block import decode
+from updater.delta.view import KNOWN, View, Views, view_of
 from updater.errors import FormatError, PatchError
+from updater.files import check_file, digest_of
 from updater.format.changes import Layout
 from updater.format.header import PREAMBLE_MOST, decode_header, header_length
 from updater.format.limits import DEFAULT, Limits
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import Block, Extent, Header
+from updater.format.patch import Block, Header
 from updater.format.paths import shown
+from updater.memory import give_back
+from updater.outputs import Outputs
+from updater.parallel import in_order
 from updater.progress import Progress, Silent
 
-CHUNK = 1 << 20
+__all__ = [
+    "PatchFile",
+    "Tree",
+    "apply_patch",
+    "check_file",
+    "digest_of",
+    "nothing",
+    "tree_at",
+    "unusable",
+]
+
+JOBS = 2
+"""Blocks decoded at once unless a caller says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,7 @@ class PatchFile:
             FormatError: not a patch, or its length is not what its header announces.
         """
         self.path = path
+        self.limits = limits
         with path.open("rb") as file:
             self.start = header_length(file.read(PREAMBLE_MOST), limits)
             file.seek(0)
@@ -65,12 +81,12 @@ class PatchFile:
                 f"patch of {path.stat().st_size} bytes, its header announces {length}"
             )
 
-    def blocks(self) -> Iterator[tuple[Block, bytes]]:
-        """Every block with its bytes, in file order."""
-        with self.path.open("rb") as file:
-            file.seek(self.start)
-            for block in self.header.blocks:
-                yield block, file.read(block.packed_length)
+    def blocks(self) -> Iterator[tuple[Block, int]]:
+        """Every block with its offset in the file."""
+        offset = self.start
+        for block in self.header.blocks:
+            yield block, offset
+            offset += block.packed_length
 
 
 def apply_patch(
@@ -79,59 +95,65 @@ def apply_patch(
     out: Path,
     *,
     views: Views = KNOWN,
-    limits: Limits = DEFAULT,
     progress: Progress | None = None,
+    jobs: int = JOBS,
+    given: Mapping[str, Path] | None = None,
 ) -> Tree:
     """The new tree, its decoded files written into the empty folder ``out``.
 
     Files that are carried over whole keep the places they have in ``old``: nothing is copied.
     ``out`` gets files with numbers for names, no folders; on an error it holds rubbish.
 
+    Args:
+        patch: its blocks are decoded with its limits.
+        old: the tree it is for.
+        out: an empty folder.
+        views: the views to know.
+        progress: told of the bytes that blocks give.
+        jobs: blocks decoded at once, each in at most 64 MiB; 1 needs no thread.
+        given: new files, by path, that lie elsewhere already, such as those `unusable` names:
+            they are not decoded, only hashed, and keep the places given here.
+
     Raises:
         PatchError: ``old`` is not the tree the patch is for, a file of it has changed, or the
             result is not the tree the header names.
         FormatError: the patch is not one; its author or its transport is at fault.
         OSError: the disk.
+        ValueError: ``given`` has a path that no block gives.
     """
     header = patch.header
     _check_base(header, old)
     layout = Layout(old.manifest, header.changes)
-    run = _Application(header, layout, old, out, views)
-    digests = run.decode(patch, limits, progress or Silent())
+    run = _Application(patch, layout, old, out, views, given or {})
+    digests = run.decode(progress or Silent(), jobs)
     manifest = layout.manifest(header.app, header.new.version, header.new.release, digests)
     if manifest.digest != header.new.digest or len(manifest.data) != header.new.length:
         raise PatchError(
             f"the result is not {header.app} {header.new.version} as its publisher knows it",
             hint="the installed files are not those of the version they claim to be",
         )
-    return Tree(manifest, {path: run.place(path) for path in _file_paths(manifest)})
+    return Tree(manifest, {file.path: run.place(file.path) for file in manifest.files()})
 
 
-def check_file(file: File, place: Path) -> None:
-    """Refuse a file on disk that is not ``file``.
+def unusable(header: Header, views: Views = KNOWN) -> list[str]:
+    """New files, by path, that this machine cannot make: they must come from elsewhere.
 
     Raises:
-        PatchError: it is missing, of another kind, or has other bytes.
+        FormatError: a view is unknown, or a recipe is not one.
     """
+    return [
+        header.changes[view.file].path
+        for view in header.new_views
+        if not _works(view_of(views, view.id), view.recipe)
+    ]
+
+
+def _works(view: View, recipe: bytes) -> bool:
     try:
-        regular = place.is_file() and not place.is_symlink()
-        same = regular and place.stat().st_size == file.size and digest_of(place) == file.digest
-    except OSError as error:
-        raise PatchError(f"{shown(file.path)} cannot be read: {error.strerror}") from error
-    if not same:
-        raise PatchError(
-            f"{shown(file.path)} is missing or not as released",
-            hint="it was changed or damaged after it was installed",
-        )
-
-
-def digest_of(path: Path) -> Digest:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return Digest(digest.digest())
+        view.check(recipe)
+    except PatchError:
+        return False
+    return True
 
 
 def _check_base(header: Header, old: Tree) -> None:
@@ -145,99 +167,89 @@ def _check_base(header: Header, old: Tree) -> None:
         )
 
 
-def _file_paths(manifest: Manifest) -> Iterator[str]:
-    return (file.path for file in manifest.files())
-
-
-class _Output:
-    """One new file's view bytes, hashed as they come while they come in order."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file: BinaryIO | None = None
-        self._digest = hashlib.sha256()
-        self._hashed = 0
-
-    def write(self, offset: int, data: bytes) -> None:
-        if self.file is None:
-            self.file = self.path.open("w+b")
-        self.file.seek(offset)
-        self.file.write(data)
-        if offset == self._hashed:
-            self._digest.update(data)
-            self._hashed += len(data)
-
-    def close(self, length: int) -> Digest:
-        """Close the file of ``length`` bytes and give its digest."""
-        if self.file is not None:
-            self.file.close()
-            self.file = None
-        return Digest(self._digest.digest()) if self._hashed == length else digest_of(self.path)
-
-
 class _Application:
     """One patch being applied: which file numbers are which files."""
 
-    def __init__(self, header: Header, layout: Layout, old: Tree, out: Path, views: Views) -> None:
-        self._header = header
+    def __init__(
+        self,
+        patch: PatchFile,
+        layout: Layout,
+        old: Tree,
+        out: Path,
+        views: Views,
+        given: Mapping[str, Path],
+    ) -> None:
+        self._patch = patch
+        self._header = patch.header
         self._layout = layout
         self._old = old
-        self._out = out
-        self._views = views
-        self._lengths = dict(header.contents)
-        self._lengths.update((view.file, view.length) for view in header.new_views)
-        self._recipes = {view.file: view for view in header.new_views}
-        self._opened: dict[int, Path] = {}
-        self._outputs: dict[int, _Output] = {}
-        self._left = dict(self._lengths)
-        self._digests: dict[str, Digest] = {}
+        self._given = given
+        for view in (*self._header.old_views, *self._header.new_views):
+            view_of(views, view.id)  # one we do not know is found before any work
+        self._sizes = self._sizes_to_make()
+        self._bases = Bases(self._old_file, out, views, patch.limits)
+        self._outputs = Outputs(out, self._sizes, self._header.new_views, views)
 
     def place(self, path: str) -> Path:
         """Where the bytes of the new file ``path`` lie."""
+        if path in self._given:
+            return self._given[path]
         slot = self._layout.slots[path]
         if slot.change is not None and self._layout.changes[slot.change].size is not None:
-            return self._file(slot.change)
+            return self._outputs.path(slot.change)
         assert slot.source is not None  # noqa: S101 - what is not decoded is carried over
         return self._old.places[slot.source]
 
-    def decode(self, patch: PatchFile, limits: Limits, progress: Progress) -> dict[str, Digest]:
+    def decode(self, progress: Progress, jobs: int) -> dict[str, Digest]:
         """Write every new file; their digests by path."""
-        for view in (*self._header.old_views, *self._header.new_views):
-            view_of(self._views, view.id)  # one we do not know is found before any work
-        self._open_old_files()
+        given = {path: digest_of(place) for path, place in self._given.items()}
+        blocks = [
+            (block, offset)
+            for block, offset in self._patch.blocks()
+            if any(extent.file in self._sizes for extent in block.new)
+        ]
+        numbers = {extent.file for block, _ in blocks for extent in block.old}
+        self._bases.open(numbers, self._header.old_views, jobs)
         self._make_empty_files()
-        progress.start("apply", self._header.write_bytes)
+        progress.start("apply", sum(block.new_length for block, _ in blocks))
         try:
-            for block, packed in patch.blocks():
-                new = decode_block(block, packed, self._read(block.old), limits)
-                self._write(block.new, new)
-                progress.advance(len(new))
+            with in_order(self._decode, blocks, jobs) as results:
+                for block, _ in blocks:
+                    self._outputs.write(block.new, next(results))
+                    progress.advance(block.new_length)
+            self._outputs.finish(jobs)
         finally:
             progress.finish()
-            self._close_outputs()
-        return self._digests
+            self._outputs.close()
+        made = {self._header.changes[n].path: d for n, d in self._outputs.digests.items()}
+        return {**made, **given}
 
-    def _open_old_files(self) -> None:
-        """Check every old file that blocks read, and open those that have a view."""
-        views = {view.file: view for view in self._header.old_views}
-        read = {extent.file for block in self._header.blocks for extent in block.old}
-        for number in sorted(read):
-            file = self._old_file(number)
-            place = self._old.places[file.path]
-            check_file(file, place)
-            view = views.get(number)
-            if view is None:
-                self._opened[number] = place
-                continue
-            opened = self._out / f"old-{number}"
-            with place.open("rb") as reader, opened.open("wb") as writer:
-                view_of(self._views, view.id).open(reader, view.recipe, writer)
-            if opened.stat().st_size != view.length:
-                raise PatchError(f"view of {shown(file.path)} has another length than announced")
-            self._opened[number] = opened
+    def _decode(self, placed: tuple[Block, int]) -> bytes:
+        block, offset = placed
 
-    def _old_file(self, number: int) -> File:
-        """The old file of a number.
+        def read_old() -> bytes:
+            give_back()  # what decompressing took
+            return self._bases.read(block.old)
+
+        with self._patch.path.open("rb") as file:
+            file.seek(offset)
+            try:
+                return decode(block, file, read_old, self._patch.limits)
+            finally:
+                give_back()
+
+    def _sizes_to_make(self) -> dict[int, int]:
+        """Number -> size of every new file that blocks give and nobody else."""
+        contents = self._header.contents
+        unknown = set(self._given) - {self._header.changes[number].path for number in contents}
+        if unknown:
+            raise ValueError(f"no block gives {shown(min(unknown))}")
+        return {
+            n: s for n, s in contents.items() if self._header.changes[n].path not in self._given
+        }
+
+    def _old_file(self, number: int) -> tuple[File, Path]:
+        """The old file of a number, and its place.
 
         Raises:
             FormatError: there is none.
@@ -251,59 +263,9 @@ class _Application:
         file = self._old.manifest.by_path.get(path or "")
         if not isinstance(file, File):
             raise FormatError(f"old file {number} is not a file", context="blocks")
-        return file
+        return file, self._old.places[file.path]
 
     def _make_empty_files(self) -> None:
         for number, change in enumerate(self._header.changes):
             if change.size == 0:
-                self._file(number).touch()
-
-    def _file(self, number: int) -> Path:
-        return self._out / str(number)
-
-    def _read(self, extents: tuple[Extent, ...]) -> bytes:
-        parts = []
-        for extent in extents:
-            with self._opened[extent.file].open("rb") as file:
-                file.seek(extent.offset)
-                part = file.read(extent.length)
-            if len(part) != extent.length:
-                raise PatchError(f"old file {extent.file} ends before {extent}")
-            parts.append(part)
-        return b"".join(parts)
-
-    def _write(self, extents: tuple[Extent, ...], new: bytes) -> None:
-        taken = 0
-        for extent in extents:
-            part = new[taken : taken + extent.length]
-            taken += extent.length
-            self._output(extent.file).write(extent.offset, part)
-            self._left[extent.file] -= extent.length
-            if not self._left[extent.file]:
-                self._finish(extent.file)
-
-    def _output(self, number: int) -> _Output:
-        if number not in self._outputs:
-            name = f"view-{number}" if number in self._recipes else str(number)
-            self._outputs[number] = _Output(self._out / name)
-        return self._outputs[number]
-
-    def _finish(self, number: int) -> None:
-        """The last bytes of a file are in: close its view, keep its digest."""
-        output = self._outputs.pop(number)
-        digest = output.close(self._lengths[number])
-        view = self._recipes.get(number)
-        if view is not None:
-            with output.path.open("rb") as reader, self._file(number).open("wb") as writer:
-                view_of(self._views, view.id).close(reader, view.recipe, writer)
-            output.path.unlink()
-            digest = digest_of(self._file(number))
-        change = self._header.changes[number]
-        if self._file(number).stat().st_size != change.size:
-            raise PatchError(f"{shown(change.path)} comes out with another size than announced")
-        self._digests[change.path] = digest
-
-    def _close_outputs(self) -> None:
-        for output in self._outputs.values():
-            if output.file is not None:
-                output.file.close()
+                self._outputs.path(number).touch()

@@ -12,6 +12,8 @@ class UpdaterConfig:
     """How this client behaves; every number with its unit."""
 
     limits: Limits = field(default_factory=Limits)
+    jobs: int = 2
+    """Blocks decoded at once, each in at most 64 MiB of memory; 1 works without threads."""
     connect_timeout: float = 10.0
     """Seconds to reach the server."""
     read_timeout: float = 30.0

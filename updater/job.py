@@ -132,8 +132,8 @@ class Job:
             patch,
             tree if header.old is not None else nothing(header.app),
             stage.scratch(number),
-            limits=self._session.config.limits,
             progress=self._session.progress,
+            jobs=self._session.config.jobs,
         )
 
     @contextmanager

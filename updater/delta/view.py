@@ -16,6 +16,14 @@ from updater.errors import FormatError
 class View(Protocol):
     """One reversible reading. Both functions stream: neither holds a file in memory."""
 
+    def check(self, recipe: bytes) -> None:
+        """Find out before any work whether `close` with ``recipe`` can work on this machine.
+
+        Raises:
+            PatchError: it cannot; the file must come from elsewhere.
+            FormatError: not a recipe; its author is at fault.
+        """
+
     def open(self, file: BinaryIO, recipe: bytes, view: BinaryIO) -> None:
         """Write the view bytes of ``file`` into ``view``."""
 

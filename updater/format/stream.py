@@ -105,17 +105,13 @@ class Stream:
         if length > self._left:
             raise self._wrong
         self._left -= length
-        while length:
-            piece = self._source.read(min(length, CHUNK))
-            if not piece:
-                raise self._wrong
-            length -= len(piece)
-            yield piece
+        return self._pieces(length)
 
     def read(self, length: int) -> bytes:
         """``length`` bytes, never held twice however many they are."""
-        joined = io.BytesIO()
-        joined.writelines(self.pieces(length))
+        pieces = self.pieces(length)
+        joined = io.BytesIO(bytes(length))  # a buffer that grew would leave holes behind
+        joined.writelines(pieces)
         return joined.getvalue()
 
     def varint(self, most: int, what: str) -> int:
@@ -135,3 +131,11 @@ class Stream:
         """Nothing: there must be no byte more."""
         if self._left or self._source.read(1):
             raise self._wrong
+
+    def _pieces(self, length: int) -> Iterator[bytes]:
+        while length:
+            piece = self._source.read(min(length, CHUNK))
+            if not piece:
+                raise self._wrong
+            length -= len(piece)
+            yield piece

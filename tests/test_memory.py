@@ -1,0 +1,39 @@
+"""Giving memory back: never an error, whatever the system is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from updater import memory
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    memory._trim.cache_clear()
+    yield
+    memory._trim.cache_clear()
+
+
+def test_here() -> None:
+    memory.give_back()
+    memory.give_back()
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin", "freebsd14"])
+def test_where_it_cannot_be_asked_for(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    memory.give_back()
+
+
+def test_without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    memory.give_back()
+
+
+def test_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    ctypes = pytest.importorskip("ctypes")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    memory.give_back()
