@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from patchtool import inflate as builder
-from patchtool.inflate import Inflated, inflate
+from patchtool.inflate import Inflated, find, inflate
 
 from updater.delta.inflated import CHUNK, InflatedView, Parameters, deflate
 from updater.errors import PatchError
@@ -65,7 +65,7 @@ def taken(folder: Path, data: bytes) -> Inflated | None:
     """The view of a file of ``data``, opened and closed again before it is believed."""
     (folder / "file").write_bytes(data)
     (folder / "view").unlink(missing_ok=True)  # of the example before
-    made = inflate(folder / "file", folder / "view")
+    made = inflate(folder / "file", find(folder / "file"), folder / "view")
     assert (made is not None) == (folder / "view").exists()
     if made is None:
         return None
@@ -303,7 +303,7 @@ def test_a_view_of_more_than_eight_files_is_none_and_needs_no_memory(tmp_path: P
         file.write(compressor.flush())
     tracemalloc.start()
     try:
-        assert inflate(tmp_path / "bomb", tmp_path / "view") is None
+        assert inflate(tmp_path / "bomb", find(tmp_path / "bomb"), tmp_path / "view") is None
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
@@ -314,7 +314,7 @@ def test_opening_and_closing_need_little_memory_whatever_the_stream(tmp_path: Pa
     noise = random.Random(1)
     data = b"".join(noise.randbytes(CHUNK) + bytes(CHUNK) for _ in range(400))  # 52 MB
     (tmp_path / "file").write_bytes(zipped(("long", data)))
-    made = inflate(tmp_path / "file", tmp_path / "view")
+    made = inflate(tmp_path / "file", find(tmp_path / "file"), tmp_path / "view")
     assert made is not None
     tracemalloc.start()
     try:

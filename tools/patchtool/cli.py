@@ -68,6 +68,9 @@ def _add_folder_commands(commands: Any) -> None:
     apply.add_argument("patch", metavar="P", type=Path)
     apply.add_argument("old", metavar="OLD", type=Path)
     apply.add_argument("out", metavar="OUT", type=Path)
+    apply.add_argument(
+        "--jobs", type=_positive, default=2, help="blocks decoded at once; default: %(default)s"
+    )
     inspect = add_command(commands, "inspect", _inspect, "what a patch changes")
     inspect.add_argument("patch", metavar="P", type=Path)
 
@@ -133,7 +136,7 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _apply(options: argparse.Namespace) -> int:
-    manifest = apply_to_folder(options.patch, options.old, options.out)
+    manifest = apply_to_folder(options.patch, options.old, options.out, options.jobs)
     document = {"app": manifest.app, "version": manifest.version, "digest": str(manifest.digest)}
     tell(options, document, f"{options.out}: {manifest.app} {manifest.version}, whole")
     return 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.corpus import Corpus, Part
-from patchtool.inflate import Inflated, inflate
+from patchtool.inflate import Found, Inflated, find, inflate
 from updater.apply import Tree
 from updater.delta.view import INFLATED
 from updater.format.changes import Layout
@@ -67,8 +67,11 @@ def gather(layout: Layout, old: Tree, new: Tree, scratch: Path, pool: Executor) 
     """
     fresh = _new_files(layout, new)
     gone = _old_files(layout, old, new) if fresh else []
-    olds = list(pool.map(lambda w: _read(w, scratch / f"old-{w.number}"), gone))
-    news = list(pool.map(lambda w: _read(w, scratch / f"new-{w.number}"), fresh))
+    old_streams, new_streams = (
+        list(pool.map(lambda wanted: find(wanted.place), files)) for files in (gone, fresh)
+    )
+    olds = _read_all(gone, _only(old_streams, new_streams), scratch, "old", pool)
+    news = _read_all(fresh, _only(new_streams, old_streams), scratch, "new", pool)
     olds, news = _alike(olds, news), _alike(news, olds)
     return Contents(
         Corpus(read.part for read in olds),
@@ -109,8 +112,22 @@ def _kinship(path: str) -> tuple[str, str, str]:
     return name.rpartition(".")[2], name, path
 
 
-def _read(wanted: _Wanted, scratch: Path) -> _Read:
-    return _Read(wanted, inflate(wanted.place, scratch))
+def _only(here: list[list[Found]], there: list[list[Found]]) -> list[list[Found]]:
+    """The streams of ``here`` that are not in ``there`` as well: the others match as they are."""
+    known = {stream.digest for streams in there for stream in streams}
+    return [[stream for stream in streams if stream.digest not in known] for streams in here]
+
+
+def _read_all(
+    files: list[_Wanted], streams: list[list[Found]], scratch: Path, name: str, pool: Executor
+) -> list[_Read]:
+    """Every file, through a view where streams of it are worth taking apart."""
+
+    def read(wanted: _Wanted, found: list[Found]) -> _Read:
+        place = scratch / f"{name}-{wanted.number}"
+        return _Read(wanted, inflate(wanted.place, found, place))
+
+    return list(pool.map(read, files, streams))
 
 
 def _view(wanted: _Wanted, view: Inflated, recipe: bytes) -> View:

@@ -31,10 +31,11 @@ def diff_folders(old: Path, new: Path, out: Path, options: Options) -> Built:
     return build_patch(trees[0], trees[1], out, options)
 
 
-def apply_to_folder(patch: Path, old: Path, out: Path) -> Manifest:
+def apply_to_folder(patch: Path, old: Path, out: Path, jobs: int = 2) -> Manifest:
     """Rebuild the new release of ``patch`` in the fresh folder ``out``, given folder ``old``.
 
     Works on any patch: of bare folders, of a repository, bundles too (``old`` is empty then).
+    ``jobs`` blocks are decoded at once, each in at most 64 MiB.
 
     Raises:
         PatchError: ``old`` is not the tree the patch is for, or the result is not the one it
@@ -49,7 +50,7 @@ def apply_to_folder(patch: Path, old: Path, out: Path) -> Manifest:
         base = _base(file, old)
         out.mkdir(parents=True)
         try:
-            return _rebuild(file, base, out)
+            return _rebuild(file, base, out, jobs)
         except BaseException:
             shutil.rmtree(out)
             raise
@@ -75,10 +76,10 @@ def _base(patch: PatchFile, folder: Path) -> Tree:
     return tree_at(folder, manifest)
 
 
-def _rebuild(patch: PatchFile, base: Tree, out: Path) -> Manifest:
+def _rebuild(patch: PatchFile, base: Tree, out: Path, jobs: int) -> Manifest:
     scratch = out / ".upswap"  # a name no release may hold
     scratch.mkdir()
-    tree = apply_patch(patch, base, scratch)
+    tree = apply_patch(patch, base, scratch, jobs=jobs)
     for folder in sorted(tree.manifest.directories):
         Disk().mkdir(out / folder)
     for entry in tree.manifest.entries:

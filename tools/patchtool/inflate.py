@@ -11,8 +11,8 @@ import mmap
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -103,28 +103,59 @@ class Candidate:
     """Whether only its checksum tells it from chance."""
 
 
-def inflate(place: Path, view: Path) -> Inflated | None:
-    """The inflated view of the file at ``place``, written to ``view``; proven to close again.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A deflate stream of a file, whoever wrote it."""
 
-    A function of the file's bytes and of this machine's zlib alone. None, and no ``view``: too
-    little of the file can be taken apart, or its view would pass a limit.
+    candidate: Candidate
+    end: int
+    length: int
+    """Inflated bytes."""
+    digest: bytes
+    """Of the deflated bytes: a stream that is in both releases need not be taken apart."""
+
+    @property
+    def start(self) -> int:
+        """Where its first byte is."""
+        return self.candidate.start
+
+
+def find(place: Path) -> list[Found]:
+    """Every deflate stream of the file at ``place``, in order, none within another.
+
+    None at all if they would inflate beyond what a view may be.
+
+    Raises:
+        OSError: the disk.
+    """
+    with place.open("rb") as file, _mapped(file) as data:
+        try:
+            return list(_Finder(data, file).found())
+        except _TooLarge:
+            return []
+
+
+def inflate(place: Path, found: list[Found], view: Path) -> Inflated | None:
+    """The view of the file at ``place`` in which the streams ``found`` are taken apart.
+
+    It is written to ``view``, and proven to close again. A function of the file's bytes, the list
+    and this machine's zlib alone. None, and no ``view``: too little can be taken apart.
 
     Raises:
         PatchError: the view does not close: a defect of ours, or the file changed meanwhile.
         OSError: the disk.
     """
     with place.open("rb") as file, _mapped(file) as data:
-        try:
-            streams = _Finder(data, file).streams()
-        except _TooLarge:
+        if not _is_worth_it(found, len(data)):
             return None
+        streams = _Finder(data, file).reproduced(found)
         if not _is_worth_it(streams, len(data)):
             return None
         made = Inflated(view, 0, _open_recipe(data, streams), _close_recipe(streams))
         return _written(place, file, made)
 
 
-def _is_worth_it(streams: list[Stream], size: int) -> bool:
+def _is_worth_it(streams: Sequence[Found | Stream], size: int) -> bool:
     deflated = sum(stream.end - stream.start for stream in streams)
     inflated_length = sum(stream.length for stream in streams)
     return inflated_length >= WORTH and deflated >= min(PART_WORTH, size // SHARE_WORTH)
@@ -200,29 +231,38 @@ class _Finder:
         self._trials = _Trials()
         self._room = _most(len(data)) - len(data)
 
-    def streams(self) -> list[Stream]:
-        """Every stream that can be written again, in order, none within another.
+    def found(self) -> Iterator[Found]:
+        """Every stream, in order, none within another.
 
         Raises:
-            _TooLarge: the view would be.
+            _TooLarge: the view of one taken apart would be.
         """
-        streams: list[Stream] = []
-        at = taken = 0
-        while len(streams) < inflated.STREAMS_MOST:
+        at = taken = count = 0
+        while count < inflated.STREAMS_MOST:
             candidate = self._scanner.first(at)
             if candidate is None:
-                break
+                return
             if candidate.kind == CHUNKED and candidate.start - LEAD < taken:
                 at = candidate.found + 1  # its chunk begins in another stream
                 continue
-            with tempfile.SpooledTemporaryFile(SPOOL) as spool:
-                content = self._inflate(candidate, cast("BinaryIO", spool))
-                stream = content and self._reproduced(candidate, content)
-            if stream:
-                streams.append(stream)
-                self._room -= stream.length
-                taken = stream.end
-            at = content.end if content else candidate.found + 1
+            content = self._inflate(candidate, _NOWHERE)
+            at = candidate.found + 1
+            if content:
+                digest = hashlib.sha256(self._data[candidate.start : content.end]).digest()
+                yield Found(candidate, content.end, content.length, digest)
+                at = taken = content.end
+                count += 1
+
+    def reproduced(self, found: list[Found]) -> list[Stream]:
+        """Those of ``found`` that can be written again, as far as the view may grow."""
+        streams: list[Stream] = []
+        for stream in found:
+            with suppress(_TooLarge), tempfile.SpooledTemporaryFile(SPOOL) as spool:
+                content = self._inflate(stream.candidate, cast("BinaryIO", spool))
+                made = content and self._reproduced(stream.candidate, content)
+                if made:
+                    streams.append(made)
+                    self._room -= made.length
         return streams
 
     def _inflate(self, candidate: Candidate, spool: BinaryIO) -> _Content | None:
@@ -283,6 +323,16 @@ class _Content:
     end: int
     joined: bytes | None
     """The deflated bytes, where they are not in one piece."""
+
+
+class _Nowhere:
+    """Takes what is written and forgets it."""
+
+    def write(self, data: bytes) -> None:
+        """Forget it."""
+
+
+_NOWHERE = cast("BinaryIO", _Nowhere())
 
 
 def _may_inflate(probe: bytes) -> bool:
