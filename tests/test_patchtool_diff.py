@@ -201,9 +201,9 @@ def test_progress_counts_the_new_content(old: Placed, new: Placed, tmp_path: Pat
     build_patch(old, new, tmp_path / "p", Options(effort="fast", jobs=1, progress=shown))
     size = len(NEW_EDIT) + len(b"new")
     assert shown.events == [
-        event
-        for task in ("match", "pack")
-        for event in ((task, size), ("advance", size), ("finish", None))
+        *(("match", len(NEW_EDIT)), ("advance", len(NEW_EDIT)), ("finish", None)),
+        *(("search", 53), ("advance", 53), ("finish", None)),
+        *(("pack", size), ("advance", size), ("finish", None)),
     ]
 
 

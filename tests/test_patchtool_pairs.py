@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -9,60 +11,165 @@ import pytest
 from corpora import corpus, sized
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from patchtool.build import patch_blocks
+from patchtool.build import patch_blocks, placed
 from patchtool.contents import Contents
-from patchtool.corpus import Span
+from patchtool.corpus import Corpus, Joined, Part, Span
+from patchtool.match import Cover
 from patchtool.options import Options
-from patchtool.pairs import CELL, NEW_COST, OLD_COST, pairs
+from patchtool.pairs import (
+    CELL,
+    NEW_COST,
+    OLD_COST,
+    WINDOW,
+    Pair,
+    other_pairs,
+    own_pairs,
+    uncovered,
+)
 from trees import noise
 
-from updater.format.limits import MIB
+from updater.format.limits import GIB, MIB
+
+NOWHERE = Path("nowhere")
 
 
-def test_what_fits_the_budget_is_one_pair() -> None:
-    old, new = sized([5 * MIB, 9]), sized([7 * MIB])
-    (pair,) = pairs(old, new, 100 * MIB)
-    assert (pair.new, pair.old) == (Span(0, 7 * MIB), (Span(0, 5 * MIB + 9),))
+def numbered(lengths: dict[int, int]) -> Corpus:
+    return Corpus(Part(number, length, NOWHERE) for number, length in lengths.items())
 
 
-@settings(max_examples=40, deadline=None)
+def length(spans: tuple[Span, ...]) -> int:
+    return sum(span.length for span in spans)
+
+
+def test_a_file_is_matched_against_its_old_self_small_ones_several_at_once() -> None:
+    old, new = numbered({7: 50, 2: 30, 5: 10}), numbered({2: 20, 3: 99, 5: 40})
+    assert list(own_pairs(old, new, GIB)) == [
+        Pair((Span(0, 20), Span(119, 159)), (Span(50, 80), Span(80, 90)))
+    ]
+
+
+def test_large_files_are_matched_alone_and_those_beyond_the_budget_are_not() -> None:
+    lengths = {1: WINDOW, 2: 2 * WINDOW, 3: 9 * WINDOW, 4: 5}
+    files = numbered(lengths)
+    pairs = list(own_pairs(files, files, 3 * WINDOW * (OLD_COST + NEW_COST)))
+    assert [length(pair.new) for pair in pairs] == [WINDOW, 2 * WINDOW, 5]
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    olds=st.lists(st.integers(0, 9), max_size=4),
-    news=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.dictionaries(st.integers(0, 9), st.integers(1, 90)),
+    st.dictionaries(st.integers(0, 9), st.integers(1, 90)),
+    st.integers(9, 900),
 )
-def test_pairs_give_every_new_byte_once_and_keep_the_budget(
-    tmp_path_factory: pytest.TempPathFactory, olds: list[int], news: list[int]
+def test_own_pairs_keep_the_budget_and_take_every_file_once_at_most(
+    olds: dict[int, int], news: dict[int, int], memory: int
+) -> None:
+    old, new = numbered(olds), numbered(news)
+    pairs = list(own_pairs(old, new, memory))
+    taken = [span for pair in pairs for span in pair.new]
+    assert all(pair.memory <= memory for pair in pairs)
+    fits = [n for n in news if n in olds and olds[n] * OLD_COST + news[n] * NEW_COST <= memory]
+    assert taken == [new.spans[number] for number in new.spans if number in fits]
+
+
+def test_what_no_cover_gives_is_searched_for_unless_it_is_tiny() -> None:
+    covers = [Cover(0, 40, 10), Cover(9, 55, 5), Cover(0, 100, 50)]
+    assert uncovered(covers, sized([500])) == [Span(0, 40), Span(60, 100), Span(150, 500)]
+    assert uncovered([Cover(0, 0, 500)], sized([500])) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 9), max_size=4),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.data(),
+)
+def test_a_search_keeps_the_budget_and_loses_nothing_that_resembles(
+    tmp_path_factory: pytest.TempPathFactory,
+    olds: list[int],
+    news: list[int],
+    data: st.DataObject,
 ) -> None:
     folder = tmp_path_factory.mktemp("pairs")
     old = corpus(folder, [noise(n * 300, n) for n in olds], "old")
     new = corpus(folder, [noise(n * 300, n) for n in news], "new")
+    start = data.draw(st.integers(0, new.length - 1))
     budget = 2000 * (OLD_COST + NEW_COST)
-    with mock.patch("patchtool.pairs.CELL", 1000):
-        found = list(pairs(old, new, budget))
-    assert [pair.new.start for pair in found] == [0, *(pair.new.end for pair in found[:-1])]
-    assert found[-1].new.end == new.length
-    for pair in found:
+    with mock.patch.multiple("patchtool.pairs", CELL=500, SMALL=1000):
+        pairs = list(other_pairs(old, new, [Span(start, new.length)], budget))
+    for pair in pairs:
         assert pair.memory <= budget
-        assert all(0 <= s.start < s.end <= old.length for s in pair.old)
-        assert list(pair.old) == sorted(pair.old)
+        assert all(start <= span.start < span.end <= new.length for span in pair.new)
+        assert all(0 <= span.start < span.end <= old.length for span in pair.old)
+        assert all(a.end < b.start for a, b in pairwise(pair.old))
 
 
-def test_a_window_is_matched_against_what_it_came_from_however_far_it_moved(
-    tmp_path: Path,
-) -> None:
-    files = [noise(2 * MIB, seed) for seed in range(8)]
+def test_moved_content_is_searched_where_it_came_from_however_far_that_is(tmp_path: Path) -> None:
+    files = [noise(3 * MIB, seed) for seed in range(8)]
     old, new = corpus(tmp_path, files, "old"), corpus(tmp_path, files[::-1], "new")
-    found = list(pairs(old, new, 2 * MIB * (OLD_COST + NEW_COST)))
-    for number, pair in enumerate(found):
-        origin = 7 - number
-        cells = {n for s in pair.old for n in range(s.start // CELL, -(-s.end // CELL))}
-        assert cells >= {2 * origin, 2 * origin + 1}
+    budget = 3 * MIB * (OLD_COST + NEW_COST)
+    for number, pair in enumerate(other_pairs(old, new, [Span(0, new.length)], budget)):
+        origin = 3 * MIB * (7 - number)
+        found = {n for s in pair.old for n in range(s.start // CELL, -(-s.end // CELL))}
+        expected = set(range(origin // CELL, (origin + 3 * MIB) // CELL))
+        assert len(found & expected) > 0.95 * len(expected)
+
+
+@pytest.mark.parametrize("spans", [[], [Span(0, 5)]])
+def test_nothing_is_searched_for_in_nothing(spans: list[Span]) -> None:
+    assert list(other_pairs(sized([]), sized([5]), spans, GIB)) == []
+    assert list(other_pairs(sized([5]), sized([5]), [], GIB)) == []
+
+
+SPANS = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 20)), min_size=1, max_size=5)
+
+
+def spans_of(steps: list[tuple[int, int]]) -> tuple[Span, ...]:
+    spans, at = [], 0
+    for size, gap in steps:
+        spans.append(Span(at, at + size))
+        at += size + gap
+    return tuple(spans)
+
+
+@given(SPANS, SPANS, st.data())
+def test_covers_of_a_pair_say_the_same_in_the_corpora(
+    olds: list[tuple[int, int]], news: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    pair = Pair(spans_of(news), spans_of(olds))
+    old_length, new_length = length(pair.old), length(pair.new)
+    size = data.draw(st.integers(1, min(old_length, new_length)))
+    cover = Cover(
+        data.draw(st.integers(0, old_length - size)),
+        data.draw(st.integers(0, new_length - size)),
+        size,
+    )
+    with mock.patch("patchtool.build.LEAST", 1):
+        told = list(placed([cover], pair))
+    olds_at = [n for span in pair.old for n in range(span.start, span.end)]
+    news_at = [n for span in pair.new for n in range(span.start, span.end)]
+    assert [(c.old + n, c.new + n) for c in told for n in range(c.length)] == [
+        (olds_at[cover.old + n], news_at[cover.new + n]) for n in range(size)
+    ]
+
+
+@given(SPANS, st.randoms())
+def test_positions_lead_there_and_back_whatever_the_order(
+    steps: list[tuple[int, int]], chance: random.Random
+) -> None:
+    spans = list(spans_of(steps))
+    chance.shuffle(spans)
+    joined = Joined(spans)
+    for offset in range(length(tuple(spans))):
+        position, room = joined.position(offset)
+        assert room > 0
+        assert joined.offset(position) == offset
 
 
 def test_a_file_larger_than_the_budget_still_costs_little_where_its_parts_moved(
     tmp_path: Path,
 ) -> None:
-    a, b = noise(20 * MIB, 1), noise(20 * MIB, 2)
+    a, b = noise(12 * MIB, 1), noise(12 * MIB, 2)
     old, new = corpus(tmp_path, [a + b], "old"), corpus(tmp_path, [b + b"!" + a], "new")
     contents = Contents(old, new, (), ())
     options = Options(effort="fast", jobs=2, memory=4 * 9 * 2 * MIB)

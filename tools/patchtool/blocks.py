@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
-from patchtool.corpus import Corpus, Span
+from patchtool.corpus import Corpus, Joined, Span
 from patchtool.match import Cover
 from updater.format.limits import DEFAULT, MIB
 
@@ -99,9 +97,9 @@ class _Draft:
     def closed(self, old: Corpus) -> Draft:
         touched = (Span(c.old, c.old + c.length) for c in self._covers)
         spans = join(sorted(_pieces(touched, old)), DEFAULT.block_old_bytes)
-        base = _Base(spans)
+        base = Joined(spans)
         covers = tuple(
-            Cover(base.position(c.old), c.new - self.start, c.length) for c in self._covers
+            Cover(base.offset(c.old), c.new - self.start, c.length) for c in self._covers
         )
         return Draft(Span(self.start, self.end), spans, covers)
 
@@ -143,16 +141,3 @@ def _pieces(spans: Iterable[Span], corpus: Corpus) -> Iterator[tuple[int, Span]]
 
 def _pages(start: int, length: int) -> set[int]:
     return set(range(start // PAGE, (start + length - 1) // PAGE + 1))
-
-
-class _Base:
-    """Where a position of the old corpus lies among the bytes a block reads."""
-
-    def __init__(self, spans: Sequence[Span]) -> None:
-        self._spans = spans
-        self._starts = [span.start for span in spans]
-        self._before = list(accumulate((span.length for span in spans), initial=0))
-
-    def position(self, at: int) -> int:
-        index = bisect_right(self._starts, at) - 1
-        return self._before[index] + at - self._starts[index]

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 
 from patchtool import encode
 from patchtool.blocks import cut_bundle, cut_patch
 from patchtool.contents import Contents
-from patchtool.corpus import Corpus, Span
+from patchtool.corpus import Corpus, Joined
 from patchtool.encode import Encoded
 from patchtool.match import Cover, hdiffpatch_covers
 from patchtool.options import Options
-from patchtool.pairs import Pair, pairs
+from patchtool.pairs import Pair, other_pairs, own_pairs, uncovered
 from updater.format.patch import Block
 
 AT_ONCE = 2
 """Pairs that fit the memory budget at once. Not the number of jobs, or the bytes of a patch
 would depend on the machine that made it."""
+
+LEAST = 8
+"""Bytes below which what is cut off a match costs more than it saves."""
 
 
 def bundle_blocks(new: Corpus, spool: Path, options: Options) -> list[Block]:
@@ -59,47 +61,47 @@ def pool(options: Options, memory: int, *, writing: bool = False) -> Iterator[Ex
 
 
 def _find_all(old: Corpus, new: Corpus, options: Options) -> list[Cover]:
-    """Every match, in the order of ``new``."""
-    todo = list(pairs(old, new, options.memory // AT_ONCE))
-    options.progress.start("match", new.length)
+    """Every match, in the order of ``new``: with old selves, then with anything."""
+    memory = options.memory // AT_ONCE
+    own = _find(list(own_pairs(old, new, memory)), old, new, "match", options)
+    rest = uncovered(own, new)
+    others = _find(list(other_pairs(old, new, rest, memory)), old, new, "search", options)
+    return sorted(own + others, key=lambda cover: cover.new)
+
+
+def _find(pairs: list[Pair], old: Corpus, new: Corpus, task: str, options: Options) -> list[Cover]:
+    """The matches of all ``pairs``, in their order."""
+    found: list[Cover] = []
+    options.progress.start(task, sum(pair.new_length for pair in pairs))
     try:
-        with pool(options, max(pair.memory for pair in todo)) as workers:
-            found = []
-            for pair, covers in zip(
-                todo, workers.map(lambda pair: _find(pair, old, new), todo), strict=True
-            ):
-                found.append(covers)
-                options.progress.advance(pair.new.length)
-            return list(chain.from_iterable(found))
+        with pool(options, max((pair.memory for pair in pairs), default=1)) as workers:
+            results = workers.map(lambda pair: _find_in(pair, old, new), pairs)
+            for pair, covers in zip(pairs, results, strict=True):
+                found += covers
+                options.progress.advance(pair.new_length)
     finally:
         options.progress.finish()
+    return found
 
 
-def _find(pair: Pair, old: Corpus, new: Corpus) -> list[Cover]:
+def _find_in(pair: Pair, old: Corpus, new: Corpus) -> list[Cover]:
     """Matches of one pair, at their positions in the corpora."""
-    covers = hdiffpatch_covers(old.read(pair.old), new.read([pair.new]))
-    return list(_placed(covers, pair))
+    covers = hdiffpatch_covers(old.read(pair.old), new.read(pair.new))
+    return list(placed(covers, pair))
 
 
-def _placed(covers: Iterable[Cover], pair: Pair) -> Iterator[Cover]:
-    """``covers`` of a pair's bytes as covers of the corpora; cut where old spans meet."""
-    spans = list(_with_starts(pair.old))
+def placed(covers: Iterable[Cover], pair: Pair) -> Iterator[Cover]:
+    """Covers of a pair's bytes as covers of the corpora, cut where spans of the pair meet."""
+    olds, news = Joined(pair.old), Joined(pair.new)
     for cover in covers:
-        for start, span in spans:
-            begin, end = max(cover.old, start), min(cover.old + cover.length, start + span.length)
-            if begin < end:
-                yield Cover(
-                    span.start + begin - start,
-                    pair.new.start + cover.new + begin - cover.old,
-                    end - begin,
-                )
-
-
-def _with_starts(spans: Iterable[Span]) -> Iterator[tuple[int, Span]]:
-    start = 0
-    for span in spans:
-        yield start, span
-        start += span.length
+        done = 0
+        while done < cover.length:
+            old, old_room = olds.position(cover.old + done)
+            new, new_room = news.position(cover.new + done)
+            length = min(cover.length - done, old_room, new_room)
+            if length >= LEAST:
+                yield Cover(old, new, length)
+            done += length
 
 
 def _write(encoded: Iterable[Encoded], length: int, spool: Path, options: Options) -> list[Block]:

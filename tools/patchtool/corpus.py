@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -45,6 +46,13 @@ class Corpus:
         """Bytes of all parts."""
         return self._ends[-1] if self._ends else 0
 
+    @cached_property
+    def spans(self) -> dict[int, Span]:
+        """Where each part stands, by its number, in order."""
+        starts = (0, *self._ends[:-1])
+        ends = zip(self.parts, starts, self._ends, strict=False)
+        return {part.number: Span(start, end) for part, start, end in ends}
+
     def pieces(self, span: Span) -> Iterator[Span]:
         """``span`` cut where one part ends and the next begins."""
         start, part = span.start, self.part_at(span.start)
@@ -83,3 +91,25 @@ class Corpus:
         index = self.part_at(piece.start)
         part = self.parts[index]
         return part, piece.start - (self._ends[index] - part.length)
+
+
+class Joined:
+    """Spans of a corpus, in any order, read one after the other: positions there and back."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = spans
+        self._ends = tuple(accumulate(span.length for span in spans))
+        self._order = sorted(range(len(spans)), key=lambda number: spans[number])
+        self._starts = [spans[number].start for number in self._order]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Where in the corpus the byte at ``offset`` is, and how many follow it in its span."""
+        number = bisect_right(self._ends, offset)
+        left = self._ends[number] - offset
+        return self._spans[number].end - left, left
+
+    def offset(self, position: int) -> int:
+        """Where the byte at ``position`` of the corpus comes, if the spans have it."""
+        number = self._order[bisect_right(self._starts, position) - 1]
+        span = self._spans[number]
+        return self._ends[number] - span.length + position - span.start

@@ -1,84 +1,149 @@
 """Which old bytes to match which new bytes against, so that matching stays within memory.
 
-Everything is one pair as long as the budget allows: then what moved between files, was split or
-merged costs nothing. Beyond it the new corpus is cut into windows, each matched against those
-parts of the old one that share the most anchors with it.
+First every new file against its old self: among many files a matcher takes equal bytes from
+anywhere, and loses the long alignments in which executables differ by addresses only. Then what
+has found nothing there, from all files at once, against whatever old bytes resemble it: so moved
+code, split and merged files cost once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from patchtool.anchors import anchors
 from patchtool.corpus import Corpus, Span
+from patchtool.match import Cover
 from updater.format.limits import MIB
 
 OLD_COST, NEW_COST = 6, 3
 """Memory of matching, as bytes for each byte: suffix array and copies; copies and differences."""
-ONE_IN = 64
-"""Anchors used to find windows: about one in 4 KiB of mixed content."""
-CELL = MIB
-"""Old bytes are chosen for a window in pieces of this."""
+WINDOW = 16 * MIB
+"""New bytes of small files matched together."""
+CELL = MIB // 16
+"""Old bytes are chosen in pieces of this."""
+SMALL = 16 * MIB
+"""Old bytes that are searched whole."""
+NAMES = 1 << 20
+"""Anchors of new bytes looked for at once; of more content, a sample."""
+WORTH = 32
+"""New bytes in a row that are worth a search."""
 
 
 @dataclass(frozen=True)
 class Pair:
     """New bytes, and the old ones they are matched against."""
 
-    new: Span
+    new: tuple[Span, ...]
     old: tuple[Span, ...]
+
+    @property
+    def new_length(self) -> int:
+        """Bytes of the new spans."""
+        return sum(span.length for span in self.new)
 
     @property
     def memory(self) -> int:
         """Bytes of memory that matching takes, about."""
         old = sum(span.length for span in self.old)
-        return old * OLD_COST + self.new.length * NEW_COST
+        return old * OLD_COST + self.new_length * NEW_COST
 
 
-def pairs(old: Corpus, new: Corpus, memory: int) -> Iterator[Pair]:
-    """Pairs that cover ``new`` once, in order, none of which takes more than ``memory`` bytes.
+def own_pairs(old: Corpus, new: Corpus, memory: int) -> Iterator[Pair]:
+    """New files and their old selves, which have the same number; small ones several at once.
+
+    A file too large for ``memory`` bytes is left out.
+    """
+    collected = Pair((), ())
+    for number, span in new.spans.items():
+        before = old.spans.get(number)
+        alone = Pair((span,), (before,) if before else ())
+        if not before or alone.memory > memory:
+            continue
+        together = Pair(collected.new + alone.new, collected.old + alone.old)
+        if collected.new and (together.new_length > WINDOW or together.memory > memory):
+            yield collected
+            together = alone
+        collected = together
+    if collected.new:
+        yield collected
+
+
+def uncovered(covers: Iterable[Cover], new: Corpus) -> list[Span]:
+    """What no cover gives of ``new``, where it is worth a search; covers are in order."""
+    spans, at = [], 0
+    for cover in (*covers, Cover(0, new.length, 0)):
+        if cover.new - at >= WORTH:
+            spans.append(Span(at, cover.new))
+        at = cover.new + cover.length
+    return spans
+
+
+def other_pairs(old: Corpus, new: Corpus, spans: Sequence[Span], memory: int) -> Iterator[Pair]:
+    """``spans`` of ``new``, each with the old bytes that resemble it, as far as memory goes.
 
     Raises:
         OSError: the disk.
     """
-    whole = Pair(Span(0, new.length), (Span(0, old.length),) if old.length else ())
-    if whole.memory <= memory:
-        yield whole
+    if not spans or not old.length:
         return
-    window = max(memory // (OLD_COST + NEW_COST), CELL)
-    cells = _cells_by_anchor(old)
-    for start in range(0, new.length, window):
-        span = Span(start, min(start + window, new.length))
-        yield Pair(span, tuple(_choose(cells, old, new, span, window // CELL)))
+    window = max(memory // (OLD_COST + NEW_COST), 2 * CELL)
+    windows = list(_windows(spans, window))
+    if old.length <= min(SMALL, window):
+        yield from (Pair(new_spans, (Span(0, old.length),)) for new_spans in windows)
+        return
+    for new_spans, hits in zip(windows, _hits(old, new, windows), strict=True):
+        if hits:
+            yield Pair(new_spans, tuple(_cells(hits, window // CELL, old.length)))
 
 
-def _cells_by_anchor(corpus: Corpus) -> dict[int, int]:
-    """Cell of the first place where each anchor stands."""
-    cells: dict[int, int] = {}
-    for start in range(0, corpus.length, CELL):
-        data = corpus.read([Span(start, min(start + CELL, corpus.length))])
-        for name, _ in anchors(data, ONE_IN):
-            cells.setdefault(name, start // CELL)
-    return cells
+def _windows(spans: Iterable[Span], most: int) -> Iterator[tuple[Span, ...]]:
+    """``spans`` in groups of up to ``most`` bytes; longer ones are cut."""
+    group: list[Span] = []
+    length = 0
+    for span in spans:
+        for start in range(span.start, span.end, most):
+            piece = Span(start, min(start + most, span.end))
+            if length + piece.length > most:
+                yield tuple(group)
+                group, length = [], 0
+            group.append(piece)
+            length += piece.length
+    if group:
+        yield tuple(group)
 
 
-def _choose(
-    cells: dict[int, int], old: Corpus, new: Corpus, window: Span, most: int
-) -> Iterator[Span]:
-    """Up to ``most`` cells of ``old`` that resemble ``window``, near ones joined, in order."""
-    hits: Counter[int] = Counter()
-    for start in range(window.start, window.end, CELL):
-        data = new.read([Span(start, min(start + CELL, window.end))])
-        hits.update(cells[name] for name, _ in anchors(data, ONE_IN) if name in cells)
-    first = window.start * (old.length - 1) // new.length // CELL
-    for cell in range(first, first + most):  # about the same place, where anchors do not tell
-        hits[cell] += 1
-    count = -(-old.length // CELL)
-    ranked = sorted((c for c in hits if 0 <= c < count), key=lambda cell: (-hits[cell], cell))
+def _hits(old: Corpus, new: Corpus, windows: list[tuple[Span, ...]]) -> list[Counter[int]]:
+    """For each window, how many of its anchors stand in which cells of ``old``."""
+    length = sum(span.length for window in windows for span in window)
+    one_in = max(1, length // 64 // NAMES)
+    names = _names(new, windows, one_in)
+    hits: list[Counter[int]] = [Counter() for _ in windows]
+    for cell in range(-(-old.length // CELL)):
+        data = old.read([Span(cell * CELL, min((cell + 1) * CELL, old.length))])
+        for name, _ in anchors(data, one_in):
+            if name in names:
+                hits[names[name]][cell] += 1
+    return hits
+
+
+def _names(new: Corpus, windows: list[tuple[Span, ...]], one_in: int) -> Mapping[int, int]:
+    """The window in which each anchor of new bytes stands; the last one, if in several."""
+    return {
+        name: number
+        for number, window in enumerate(windows)
+        for span in window
+        for start in range(span.start, span.end, MIB)
+        for name, _ in anchors(new.read([Span(start, min(start + MIB, span.end))]), one_in)
+    }
+
+
+def _cells(hits: Counter[int], most: int, length: int) -> Iterator[Span]:
+    """Up to ``most`` cells with the most hits, near ones joined, in order."""
+    ranked = sorted(hits, key=lambda cell: (-hits[cell], cell))
     chosen = enumerate(sorted(ranked[:most]))
     for _, run in groupby(chosen, key=lambda item: item[1] - item[0]):
         numbers = [cell for _, cell in run]
-        yield Span(numbers[0] * CELL, min((numbers[-1] + 1) * CELL, old.length))
+        yield Span(numbers[0] * CELL, min((numbers[-1] + 1) * CELL, length))
