@@ -87,7 +87,15 @@ def _rebuild(patch: PatchFile, base: Tree, out: Path, jobs: int) -> Manifest:
         if isinstance(entry, Symlink):
             place.symlink_to(entry.target)
         elif isinstance(entry, File):
-            shutil.copyfile(tree.places[entry.path], place)
+            _put(tree.places[entry.path], place, scratch)
             place.chmod(mode_of(entry.executable))
     shutil.rmtree(scratch)
     return tree.manifest
+
+
+def _put(source: Path, place: Path, scratch: Path) -> None:
+    """A decoded file is moved, for it is nobody else's; any other is copied."""
+    if scratch in source.parents:
+        source.replace(place)
+    else:
+        shutil.copyfile(source, place)
