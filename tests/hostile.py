@@ -44,7 +44,16 @@ class Request:
     @property
     def start(self) -> int:
         """The offset asked for by ``Range: bytes=N-``; 0 without one."""
-        return int(self.headers.get("range", "bytes=0-")[len("bytes=") : -1])
+        return int(self._range[0])
+
+    @property
+    def stop(self) -> int | None:
+        """Behind the last byte asked for by ``Range: bytes=N-M``; None if that is the end."""
+        return int(self._range[1]) + 1 if self._range[1] else None
+
+    @property
+    def _range(self) -> list[str]:
+        return self.headers.get("range", "bytes=0-")[len("bytes=") :].split("-")
 
 
 @dataclass
@@ -122,13 +131,13 @@ def honest(content: bytes) -> Answer:
 
 def whole_or_part(content: bytes, request: Request) -> bytes:
     """What an honest server says."""
-    start = request.start
-    if not start:
+    if "range" not in request.headers:
         return message(200, content)
-    if start >= len(content):
+    if request.start >= len(content):
         return message(416, Content_Range=f"bytes */{len(content)}")
-    part = f"bytes {start}-{len(content) - 1}/{len(content)}"
-    return message(206, content[start:], Content_Range=part)
+    body = content[request.start : request.stop]
+    part = f"bytes {request.start}-{request.start + len(body) - 1}/{len(content)}"
+    return message(206, body, Content_Range=part)
 
 
 def resets_after(content: bytes, count: int) -> Answer:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hostile import Answer, Request, message, raw_served, reset, says
+from hostile import Answer, Request, honest, message, raw_served, reset, says
 from sessions import QUICK
 from trees import noise
 
@@ -209,6 +209,15 @@ def test_the_answer_says_where_it_starts(start: int) -> None:
                 assert (got.start, b"".join(got.chunks)) == (begin, BODY[begin:])
             transport.close()
             assert server.requests[0].start == start
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (0, 5000), (7, 8), (100, 4999)])
+def test_a_part_may_have_an_end(start: int, stop: int) -> None:
+    transport = HttpTransport(QUICK)
+    with raw_served(honest(BODY)) as server, transport.get(server.url, start, stop) as got:
+        assert (got.start, b"".join(got.chunks)) == (start, BODY[start:stop])
+    transport.close()
+    assert server.requests[0].headers["range"] == f"bytes={start}-{stop - 1}"
 
 
 def drip(gap: float) -> Answer:

@@ -42,7 +42,7 @@ class FolderTransport:
         self._folder = folder
 
     @contextmanager
-    def get(self, url: str, start: int = 0) -> Iterator[Answer]:
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
         assert not start
         path = self._folder / url.removeprefix("http://here/")
         if not path.is_file():

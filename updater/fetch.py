@@ -46,15 +46,17 @@ class HttpTransport:
         self._session.mount("https://", adapter)
 
     @contextmanager
-    def get(self, url: str, start: int = 0) -> Iterator[Answer]:
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
         """See `Transport.get`."""
-        headers = {"Range": f"bytes={start}-"} if start else {}
+        is_part = start > 0 or stop is not None
+        last = "" if stop is None else stop - 1
+        headers = {"Range": f"bytes={start}-{last}"} if is_part else {}
         timeouts = (self._config.connect_timeout, self._config.read_timeout)
         try:
             with self._session.get(
                 url, headers=headers, timeout=timeouts, stream=True, allow_redirects=False
             ) as response:
-                begin = _check(url, response, start)
+                begin = _check(url, response, start if is_part else None)
                 yield Answer(begin, self._chunks(url, response))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise TransportError(f"{url}: {_reason(error)}", hint=_OFFLINE) from error
@@ -106,8 +108,11 @@ def _retries(config: UpdaterConfig) -> urllib3.Retry:
     )
 
 
-def _check(url: str, response: requests.Response, start: int) -> int:
-    """The offset at which the body starts; refuses every answer that is not the file."""
+def _check(url: str, response: requests.Response, start: int | None) -> int:
+    """The offset at which the body starts; refuses every answer that is not the file.
+
+    ``start``: of the part that was asked for; None if that was the whole.
+    """
     status = response.status_code
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise TransportError(f"{url}: compressed answer refused", status=status)
@@ -127,9 +132,9 @@ def _check(url: str, response: requests.Response, start: int) -> int:
     )
 
 
-def _range_start(url: str, response: requests.Response, start: int) -> int:
+def _range_start(url: str, response: requests.Response, start: int | None) -> int:
     field = response.headers.get("Content-Range", "")
-    if start and field.startswith(f"bytes {start}-"):
+    if start is not None and field.startswith(f"bytes {start}-"):
         return start
     raise TransportError(f"{url}: another range than asked for", status=206)
 

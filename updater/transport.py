@@ -23,8 +23,10 @@ class Transport(Protocol):
     received: int
     """Body bytes received so far, of all files."""
 
-    def get(self, url: str, start: int = 0) -> AbstractContextManager[Answer]:
-        """The file at ``url`` from byte ``start`` on.
+    def get(
+        self, url: str, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Answer]:
+        """The file at ``url`` from byte ``start`` on, up to ``stop`` if the server can end there.
 
         Raises:
             TransportError: no answer, an HTTP error, a redirect, a stalled or cut body.

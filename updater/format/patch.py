@@ -7,6 +7,7 @@ specifies every byte.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -101,6 +102,15 @@ class Header:
         """Number -> size of every new file whose content blocks give (empty ones excepted)."""
         return {k: c.size for k, c in enumerate(self.changes) if c.size}
 
+    def blocks_of(self, paths: Collection[str]) -> frozenset[int]:
+        """Numbers of the blocks that give any byte of the new files ``paths``."""
+        files = {number for number in self.contents if self.changes[number].path in paths}
+        return frozenset(
+            number
+            for number, block in enumerate(self.blocks)
+            if any(extent.file in files for extent in block.new)
+        )
+
     @property
     def blocks_length(self) -> int:
         """Bytes that follow the header."""
@@ -115,6 +125,10 @@ class Header:
     def scratch_bytes(self) -> int:
         """Scratch disk that the views need while the patch is applied."""
         return sum(view.length for view in (*self.old_views, *self.new_views))
+
+
+Select = Callable[[Header], Collection[int]]
+"""Tells the numbers of the blocks that are wanted of a patch; the same whenever it is asked."""
 
 
 def check_header(header: Header, limits: Limits = DEFAULT) -> Header:
