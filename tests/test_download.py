@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hostile import (
     Answer,
+    Patch,
     Request,
     Server,
     flip,
@@ -452,7 +453,7 @@ def test_a_server_in_trouble_is_not_asked_more_often_than_configured(tmp_path: P
 SELECTIONS = list(chain.from_iterable(combinations(range(4), count) for count in range(5)))
 
 
-def excerpt(blocks: tuple[int, ...], patch: Any = PATCH) -> bytes:
+def excerpt(blocks: tuple[int, ...], patch: Patch = PATCH) -> bytes:
     """What a download of some blocks of ``patch`` has on disk."""
     bounds = [*patch.starts, len(patch.data)]
     return patch.data[: bounds[0]] + b"".join(

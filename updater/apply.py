@@ -6,7 +6,7 @@ patch with it. Writes only into the folder it is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from updater.format.header import PREAMBLE_MOST, decode_header, header_length
 from updater.format.limits import DEFAULT, Limits
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import Block, Header
+from updater.format.patch import Block, Header, Select
 from updater.format.paths import shown
 from updater.memory import give_back
 from updater.outputs import Outputs
@@ -33,6 +33,7 @@ __all__ = [
     "apply_patch",
     "check_file",
     "digest_of",
+    "extract",
     "nothing",
     "tree_at",
     "unusable",
@@ -63,8 +64,13 @@ def nothing(app: str) -> Tree:
 class PatchFile:
     """A patch on disk: its header, read and checked; its blocks, read when asked for."""
 
-    def __init__(self, path: Path, limits: Limits = DEFAULT) -> None:
+    def __init__(self, path: Path, limits: Limits = DEFAULT, select: Select | None = None) -> None:
         """Read the header of ``path``.
+
+        Args:
+            path: the header, and its blocks one behind the other.
+            limits: what a patch may ask of this machine.
+            select: tells which blocks ``path`` has; without it all.
 
         Raises:
             FormatError: not a patch, or its length is not what its header announces.
@@ -75,16 +81,18 @@ class PatchFile:
             self.start = header_length(file.read(PREAMBLE_MOST), limits)
             file.seek(0)
             self.header = decode_header(file.read(self.start), limits)
-        length = self.start + self.header.blocks_length
+        blocks = self.header.blocks
+        self._numbers = range(len(blocks)) if select is None else sorted(select(self.header))
+        length = self.start + sum(blocks[number].packed_length for number in self._numbers)
         if path.stat().st_size != length:
             raise FormatError(
                 f"patch of {path.stat().st_size} bytes, its header announces {length}"
             )
 
     def blocks(self) -> Iterator[tuple[Block, int]]:
-        """Every block with its offset in the file."""
+        """Every block that is there, with its offset in the file."""
         offset = self.start
-        for block in self.header.blocks:
+        for block in (self.header.blocks[number] for number in self._numbers):
             yield block, offset
             offset += block.packed_length
 
@@ -124,7 +132,8 @@ def apply_patch(
     header = patch.header
     _check_base(header, old)
     layout = Layout(old.manifest, header.changes)
-    run = _Application(patch, layout, old, out, views, given or {})
+    given = given or {}
+    run = _Application(patch, layout, old, out, views, _to_make(header, given), given)
     digests = run.decode(progress or Silent(), jobs)
     manifest = layout.manifest(header.app, header.new.version, header.new.release, digests)
     if manifest.digest != header.new.digest or len(manifest.data) != header.new.length:
@@ -133,6 +142,47 @@ def apply_patch(
             hint="the installed files are not those of the version they claim to be",
         )
     return Tree(manifest, {file.path: run.place(file.path) for file in manifest.files()})
+
+
+def extract(
+    bundle: PatchFile,
+    paths: Collection[str],
+    out: Path,
+    *,
+    progress: Progress | None = None,
+    jobs: int = JOBS,
+) -> dict[str, Path]:
+    """Some files of a bundle: where each of ``paths`` lies in the empty folder ``out``.
+
+    Their bytes are those that were signed with the bundle; no manifest is asked. Only the blocks
+    that hold them are decoded, and need be there.
+
+    Args:
+        bundle: a patch from the empty tree.
+        paths: files of it.
+        out: an empty folder; on an error it holds rubbish.
+        progress: told of the bytes that blocks give.
+        jobs: as for `apply_patch`.
+
+    Raises:
+        PatchError: not a bundle, it has no such file, or not in a form this machine can read.
+        FormatError: not a patch; its author or its transport is at fault.
+        OSError: the disk.
+    """
+    header = bundle.header
+    old = nothing(header.app)
+    _check_base(header, old)
+    sizes = {
+        n: c.size for n, c in enumerate(header.changes) if c.size is not None and c.path in paths
+    }
+    missing = set(paths) - {header.changes[number].path for number in sizes}
+    if missing:
+        raise PatchError(
+            f"the bundle of {header.app} {header.new.version} has no {shown(min(missing))}"
+        )
+    run = _Application(bundle, Layout(old.manifest, header.changes), old, out, KNOWN, sizes, {})
+    run.decode(progress or Silent(), jobs)
+    return {path: run.place(path) for path in paths}
 
 
 def unusable(header: Header, views: Views = KNOWN) -> list[str]:
@@ -156,6 +206,18 @@ def _works(view: View, recipe: bytes) -> bool:
     return True
 
 
+def _to_make(header: Header, given: Mapping[str, Path]) -> dict[int, int]:
+    """Number -> size of every new file that is not there yet, empty ones included."""
+    unknown = set(given) - {header.changes[number].path for number in header.contents}
+    if unknown:
+        raise ValueError(f"no block gives {shown(min(unknown))}")
+    return {
+        number: change.size
+        for number, change in enumerate(header.changes)
+        if change.size is not None and change.path not in given
+    }
+
+
 def _check_base(header: Header, old: Tree) -> None:
     if header.old is None:
         if old.manifest.entries:
@@ -177,6 +239,7 @@ class _Application:
         old: Tree,
         out: Path,
         views: Views,
+        sizes: Mapping[int, int],
         given: Mapping[str, Path],
     ) -> None:
         self._patch = patch
@@ -186,7 +249,7 @@ class _Application:
         self._given = given
         for view in (*self._header.old_views, *self._header.new_views):
             view_of(views, view.id)  # one we do not know is found before any work
-        self._sizes = self._sizes_to_make()
+        self._sizes = sizes
         self._bases = Bases(self._old_file, out, views, patch.limits)
         self._outputs = Outputs(out, self._sizes, self._header.new_views, views)
 
@@ -238,16 +301,6 @@ class _Application:
             finally:
                 give_back()
 
-    def _sizes_to_make(self) -> dict[int, int]:
-        """Number -> size of every new file that blocks give and nobody else."""
-        contents = self._header.contents
-        unknown = set(self._given) - {self._header.changes[number].path for number in contents}
-        if unknown:
-            raise ValueError(f"no block gives {shown(min(unknown))}")
-        return {
-            n: s for n, s in contents.items() if self._header.changes[n].path not in self._given
-        }
-
     def _old_file(self, number: int) -> tuple[File, Path]:
         """The old file of a number, and its place.
 
@@ -266,6 +319,6 @@ class _Application:
         return file, self._old.places[file.path]
 
     def _make_empty_files(self) -> None:
-        for number, change in enumerate(self._header.changes):
-            if change.size == 0:
+        for number, size in self._sizes.items():
+            if size == 0:
                 self._outputs.path(number).touch()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from updater.apply import PatchFile, Tree, apply_patch, nothing
+from updater.apply import PatchFile, Tree, apply_patch, nothing, unusable
 from updater.download import Download
-from updater.errors import FormatError, InstallError, PatchError, TransportError
+from updater.errors import InstallError, PatchError, TransportError
+from updater.excerpt import take_files
 from updater.format.manifest import Manifest
 from updater.launch.disk import remove_tree
 from updater.launch.journal import Journal
 from updater.launch.recover import commit
 from updater.launch.state import State
 from updater.launch.swap import FileSwap, discard_stage
-from updater.plan import Hop, Plan, make_plan
+from updater.plan import Hop, Plan, check_header, make_plan
 from updater.session import Session
 from updater.stage import Stage, live_tree
 from updater.store import Settings
@@ -98,10 +100,11 @@ class Job:
         with self._cleared():
             stage = Stage(self._session.disk, self._state)
             stage.clear()
-            patches = [(hop, self._fetch(hop)) for hop in plan.hops]
+            patches = [self._fetch(hop) for hop in plan.hops]
+            given = [self._take(plan, n, patch, stage) for n, patch in enumerate(patches)]
             tree = live_tree(self._state, self._manifest)
-            for number, (hop, patch) in enumerate(patches):
-                tree = self._apply(hop, patch, tree, stage, number)
+            for number, patch in enumerate(patches):
+                tree = self._apply(patch, tree, stage.scratch(number), given[number])
             settings = replace(self._settings, previous=self._manifest.version)
             return stage.fill(self._manifest, tree, settings.data, mend=mend)
 
@@ -116,24 +119,38 @@ class Job:
             config=self._session.config,
             progress=self._session.progress,
         ).run()
-        return PatchFile(path, self._session.config.limits)
+        patch = PatchFile(path, self._session.config.limits)
+        release = self._catalogue.releases[hop.new]
+        check_header(patch.header, self._settings.app, hop, release)
+        return patch
 
-    def _apply(self, hop: Hop, patch: PatchFile, tree: Tree, stage: Stage, number: int) -> Tree:
+    def _take(self, plan: Plan, number: int, patch: PatchFile, stage: Stage) -> Mapping[str, Path]:
+        """New files of hop ``number`` that this machine cannot make of ``patch``."""
+        hop = plan.hops[number]
+        paths = unusable(patch.header)
+        if hop.old is None or not paths:
+            return {}
+        return take_files(
+            self._session,
+            self._state,
+            self._settings.app,
+            self._catalogue.releases[hop.new],
+            paths,
+            stage.scratch(len(plan.hops) + number),
+            reserve=plan.work_bytes,
+        )
+
+    def _apply(self, patch: PatchFile, tree: Tree, out: Path, given: Mapping[str, Path]) -> Tree:
         header = patch.header
-        old = header.old.version if header.old is not None else None
-        signed = self._catalogue.releases[hop.new].manifest
-        if (header.app, old, header.new.version) != (self._settings.app, hop.old, hop.new):
-            raise FormatError(f"{hop.blob.name} is a patch for something else")
-        if (header.new.digest, header.new.length) != (signed.digest, signed.length):
-            raise FormatError(f"{hop.blob.name} leads to another tree than {signed.name}")
         if header.old is not None or not self._manifest.entries:
             self._changes.update(change.kind.name.lower() for change in header.changes)
         return apply_patch(
             patch,
             tree if header.old is not None else nothing(header.app),
-            stage.scratch(number),
+            out,
             progress=self._session.progress,
             jobs=self._session.config.jobs,
+            given=given,
         )
 
     @contextmanager

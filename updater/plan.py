@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from updater.errors import InstallError
+from updater.errors import FormatError, InstallError
 from updater.format.names import order
+from updater.format.patch import Header
 from updater.trust import Blob, Catalogue, Published
 from updater.version import __version__
 
@@ -46,9 +47,14 @@ class Plan:
         return sum(hop.blob.write_bytes for hop in self.hops)
 
     @property
+    def work_bytes(self) -> int:
+        """Free disk the update needs once everything is downloaded: stage and scratch."""
+        return self.write_bytes + sum(hop.blob.scratch_bytes for hop in self.hops)
+
+    @property
     def disk_bytes(self) -> int:
         """Free disk the update needs at its peak: downloads, stage and scratch together."""
-        return self.fetch_bytes + self.write_bytes + sum(h.blob.scratch_bytes for h in self.hops)
+        return self.fetch_bytes + self.work_bytes
 
 
 def choose(
@@ -104,6 +110,26 @@ def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan
         f"no patch or bundle leads to {version}",
         hint="the publisher pruned it; install the application again",
     )
+
+
+def check_header(header: Header, app: str, hop: Hop, release: Published) -> None:
+    """Refuse a patch that is another than it was published as.
+
+    Args:
+        header: what it says of itself.
+        app: whose patch it shall be.
+        hop: where from and to it shall lead.
+        release: what it shall give.
+
+    Raises:
+        FormatError: it is for something else; whoever signed it is at fault.
+    """
+    old = header.old.version if header.old is not None else None
+    signed = release.manifest
+    if (header.app, old, header.new.version) != (app, hop.old, hop.new):
+        raise FormatError(f"{hop.blob.name} is a patch for something else")
+    if (header.new.digest, header.new.length) != (signed.digest, signed.length):
+        raise FormatError(f"{hop.blob.name} leads to another tree than {signed.name}")
 
 
 def _stops(catalogue: Catalogue, installed: str, wanted: str) -> list[str]:
