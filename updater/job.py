@@ -126,15 +126,14 @@ class Job:
 
     def _take(self, plan: Plan, number: int, patch: PatchFile, stage: Stage) -> Mapping[str, Path]:
         """New files of hop ``number`` that this machine cannot make of ``patch``."""
-        hop = plan.hops[number]
         paths = unusable(patch.header)
-        if hop.old is None or not paths:
+        if not paths:
             return {}
         return take_files(
             self._session,
             self._state,
             self._settings.app,
-            self._catalogue.releases[hop.new],
+            self._catalogue.releases[plan.hops[number].new],
             paths,
             stage.scratch(len(plan.hops) + number),
             reserve=plan.work_bytes,
