@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from benchmarks.measure import ROOT
@@ -72,8 +71,6 @@ class Method:
             return f"not run on folders over {self.most_tree // MB} MB"
         if pair.largest > self.most_file:
             return f"not run on files over {self.most_file // MB} MB"
-        if "--jobs" in self.apply and not _apply_takes_jobs():
-            return "patchtool apply takes no --jobs"
         return ""
 
 
@@ -170,9 +167,3 @@ def _first_line(*line: str) -> str:
 
 def _present(need: str) -> bool:
     return shutil.which(need) is not None or importlib.util.find_spec(need) is not None
-
-
-@cache
-def _apply_takes_jobs() -> bool:
-    line = [PYTHON, "-m", "patchtool", "apply", "--help"]
-    return "--jobs" in subprocess.run(line, capture_output=True, text=True, check=False).stdout

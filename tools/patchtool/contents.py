@@ -107,9 +107,8 @@ def _ordered(files: Iterable[_Wanted]) -> list[_Wanted]:
     return sorted(files, key=lambda file: _kinship(file.path))
 
 
-def _kinship(path: str) -> tuple[str, str, str]:
-    name = path.rpartition("/")[2]
-    return name.rpartition(".")[2], name, path
+def _kinship(path: str) -> tuple[str, str]:
+    return path.rpartition("/")[2].rpartition(".")[2], path
 
 
 def _only(here: list[list[Found]], there: list[list[Found]]) -> list[list[Found]]:

@@ -41,7 +41,7 @@ EFFORTS: dict[Effort, Spending] = {
         preset=BEST, bundle_preset=BEST, sparse=256, zstd=22, zstd_always=True, bsdiff=True
     ),
 }
-"""`fast` takes about a fifth of the time of `default`, `best` about four times as long."""
+"""What they cost and gain is measured in docs/benchmarks.md."""
 
 MEMORY_LEAST = 512 * MIB
 """Bytes without which one block of 16 MiB cannot be matched and packed."""
