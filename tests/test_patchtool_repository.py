@@ -44,6 +44,7 @@ class FolderTransport:
     @contextmanager
     def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
         assert not start
+        assert stop is None
         path = self._folder / url.removeprefix("http://here/")
         if not path.is_file():
             raise TransportError("HTTP status 404", status=404)
