@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from contextlib import suppress
 
@@ -14,7 +15,7 @@ from updater.delta.bsdiff import Triples
 from updater.delta.control import Control, decode_control, encode_control, most_bytes
 from updater.errors import FormatError
 from updater.format.limits import DEFAULT, Limits
-from updater.format.wire import Writer
+from updater.format.wire import VARINT_BYTES, Writer
 
 MOST = DEFAULT.block_new_bytes
 numbers = st.integers(0, 300) | st.integers(0, 1 << 20)
@@ -106,3 +107,11 @@ def test_numbers_that_are_not_counted_are_never_made() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 2 * len(data)
+
+
+@pytest.mark.parametrize("length", [VARINT_BYTES, 5_000_000])
+def test_a_number_of_megabytes_is_refused_at_once(length: int) -> None:
+    begin = time.monotonic()
+    with pytest.raises(FormatError, match="longer than 9 bytes"):
+        decode_control(b"\x00\x01" + b"\xff" * length + b"\x01\x00", 1 << 24)
+    assert time.monotonic() - begin < 1

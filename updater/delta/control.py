@@ -6,6 +6,7 @@ may hold a million, so this takes them all in one loop and checks each column as
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from updater.format.wire import VARINT_BYTES
 
 _CONTINUED = bytes(range(0x80, 0x100))
 """Every byte of a varint but its last."""
+_TOO_LONG = re.compile(rb"[\x80-\xff]{%d}" % VARINT_BYTES)
+"""The start of a number of more bytes than any may have: to add up megabytes takes hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ def decode_control(data: bytes, new_length: int, limits: Limits = DEFAULT) -> Co
 
 
 def _numbers(data: bytes, limits: Limits) -> array[int]:
-    """All numbers; before they are made, it is certain that there are not too many."""
+    """All numbers; before they are made, it is certain that there are not too many, nor long."""
+    if _TOO_LONG.search(data):
+        raise FormatError(f"control number longer than {VARINT_BYTES} bytes")
     counts = _parse(data[: 2 * VARINT_BYTES], 2)
     if len(counts) < 2 or max(counts) > limits.block_triples:
         raise FormatError(f"triples or gaps refused, {limits.block_triples} allowed")
@@ -86,7 +91,7 @@ def _numbers(data: bytes, limits: Limits) -> array[int]:
 
 
 def _parse(data: bytes, most: int) -> array[int]:
-    """The first ``most`` varints of ``data``, or as many as there are."""
+    """The first ``most`` varints of ``data``, none of them too long, or as many as there are."""
     numbers = array("q")
     value = shift = 0
     for byte in data:
@@ -94,7 +99,7 @@ def _parse(data: bytes, most: int) -> array[int]:
             value |= (byte & 0x7F) << shift
             shift += 7
             continue
-        if (not byte and shift) or shift >= 7 * VARINT_BYTES:
+        if not byte and shift:
             raise FormatError("control number not in shortest form")
         numbers.append(value | byte << shift)
         value = shift = 0
