@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from itertools import pairwise
 from pathlib import Path
 from unittest import mock
@@ -175,3 +176,11 @@ def test_a_file_larger_than_the_budget_still_costs_little_where_its_parts_moved(
     options = Options(effort="fast", jobs=2, memory=4 * 9 * 2 * MIB)
     blocks = patch_blocks(contents, tmp_path / "spool", options)
     assert sum(block.packed_length for block in blocks) < 20_000
+
+
+def test_a_hundred_thousand_tiny_files_are_paired_in_seconds() -> None:
+    files = numbered(dict.fromkeys(range(100_000), 100))
+    begin = time.monotonic()
+    (pair,) = own_pairs(files, files, GIB)
+    assert pair.new == pair.old == tuple(files.spans.values())
+    assert time.monotonic() - begin < 10

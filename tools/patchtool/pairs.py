@@ -56,19 +56,24 @@ def own_pairs(old: Corpus, new: Corpus, memory: int) -> Iterator[Pair]:
 
     A file too large for ``memory`` bytes is left out.
     """
-    collected = Pair((), ())
+    news: list[Span] = []
+    olds: list[Span] = []
+    length = taken = 0
     for number, span in new.spans.items():
         before = old.spans.get(number)
-        alone = Pair((span,), (before,) if before else ())
-        if not before or alone.memory > memory:
+        if before is None:
             continue
-        together = Pair(collected.new + alone.new, collected.old + alone.old)
-        if collected.new and (together.new_length > WINDOW or together.memory > memory):
-            yield collected
-            together = alone
-        collected = together
-    if collected.new:
-        yield collected
+        alone = Pair((span,), (before,))
+        if alone.memory > memory:
+            continue
+        if news and (length + span.length > WINDOW or taken + alone.memory > memory):
+            yield Pair(tuple(news), tuple(olds))
+            news, olds, length, taken = [], [], 0, 0
+        news.append(span)
+        olds.append(before)
+        length, taken = length + span.length, taken + alone.memory
+    if news:
+        yield Pair(tuple(news), tuple(olds))
 
 
 def uncovered(covers: Iterable[Cover], new: Corpus) -> list[Span]:
