@@ -16,6 +16,7 @@ from strategies import SETTINGS
 
 from updater.delta import inflated
 from updater.delta.inflated import (
+    CHUNK,
     CHUNKED,
     WHOLE,
     InflatedView,
@@ -112,6 +113,19 @@ def test_pieces_of_an_image(lengths: tuple[int, ...]) -> None:
     count = len(separators) // 12
     length = b"\xa4\3" + bytes([count])
     assert view == b"\x0a" + file[:10] + length + separators + CONTENT + file[-4:]
+    assert closed(view, write_close_recipe([(CHUNKED, USUAL)])) == file
+
+
+def test_a_stream_takes_no_piece_it_does_not_need() -> None:
+    """zlib holds the end of a match, and all packed bytes, when a chunk of content is full."""
+    content = bytes(CHUNK + 1)
+    stream = b"".join(deflate([content], USUAL))
+    parts = (b"x\x9c" + stream, zlib.adler32(content).to_bytes(4, "big"))
+    file = b"".join(struct.pack(">I", len(part)) + b"IDAT" + part + b"crc." for part in parts)
+    view = opened(file, write_open_recipe([(CHUNKED, 10 - predict(file))]))
+    assert (
+        view == b"\x0a" + file[:10] + numbers(len(content), 0) + content + file[10 + len(stream) :]
+    )
     assert closed(view, write_close_recipe([(CHUNKED, USUAL)])) == file
 
 

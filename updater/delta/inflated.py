@@ -296,15 +296,17 @@ class Deflated:
             PatchError: there is no whole stream.
         """
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        part = b""
         while not inflater.eof:
-            data = inflater.unconsumed_tail or self._take()
+            has_more = len(part) == CHUNK  # perhaps, without needing what is in the next piece
+            data = inflater.unconsumed_tail or (b"" if has_more else self._take())
             try:
                 part = inflater.decompress(data, CHUNK)
             except zlib.error:
                 raise PatchError("no deflate stream where the recipe says one is") from None
             if part:
                 yield part
-            elif not data:
+            elif not data and not has_more:
                 raise PatchError("a deflate stream is cut short")
         self._source.back(len(inflater.unused_data))
 
