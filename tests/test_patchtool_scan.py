@@ -180,3 +180,15 @@ def test_only_a_folder_is_a_release(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"1")
     with pytest.raises(InstallError, match="is not a folder"):
         scan(tmp_path / name)
+
+
+def test_folders_deeper_than_any_path_are_refused_by_name(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("a", dir_fd=folder)
+        inner = os.open("a", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    with pytest.raises(FormatError, match="1024 bytes"):
+        scan(tmp_path)

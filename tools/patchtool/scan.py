@@ -12,7 +12,7 @@ from pathspec import GitIgnoreSpec
 from updater.apply import digest_of
 from updater.errors import FormatError, InstallError
 from updater.format.manifest import Directory, Entry, File, Symlink
-from updater.format.paths import shown
+from updater.format.paths import check_path, shown
 from updater.launch.disk import told
 
 SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
@@ -55,6 +55,7 @@ def _walk(folder: Path, prefix: str, left_out: GitIgnoreSpec) -> Iterator[Entry]
             yield _entry(child, path)
             continue
         _refuse_special(child, path)
+        check_path(path, portable=False)  # before one so deep is entered that it has no end
         inside = list(_walk(child, path + "/", left_out))
         yield from inside or [Directory(path)]
 
