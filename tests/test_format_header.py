@@ -24,6 +24,7 @@ from updater.format.header import (
     encode_header,
     header_length,
 )
+from updater.format.limits import Limits
 from updater.format.names import Digest
 from updater.format.patch import Block, Extent, Header, Tree, View, check_header
 from updater.format.release import Release
@@ -196,3 +197,17 @@ def test_thousands_of_like_changes_cost_next_to_nothing() -> None:
         Change(Kind.MODE, f"lib/module_{i:05d}.py", executable=True) for i in range(5_000)
     )
     assert len(encode_header(changed(changes=changes, blocks=()))) < 12_000
+
+
+def test_names_that_repeat_each_other_into_gigabytes_are_refused_before_they_are_made() -> None:
+    path = "/".join("x" * 200 for _ in range(5))
+    paths = (f"{path}/{number:06d}" for number in range(2_000))
+    changes = tuple(Change(Kind.MODE, path, executable=True) for path in paths)
+    data = encode_header(changed(changes=changes, blocks=()))
+    assert len(decode_header(data).changes) == 2_000
+    with pytest.raises(FormatError, match="names of 2022000 bytes"):
+        decode_header(data, Limits(names_bytes=2_021_999))
+    moves = tuple(Change(Kind.MOVE_DIRECTORY, f"{n:06d}", source=path) for n in range(2_000))
+    data = encode_header(changed(changes=moves, blocks=()))
+    with pytest.raises(FormatError, match="names of 2008000 bytes"):
+        decode_header(data, Limits(names_bytes=2_000_000))

@@ -87,6 +87,7 @@ CASES: list[tuple[str, int, Callable[[Limits], None]]] = [
     ("file_bytes", 4, manifest),
     ("file_bytes", 4, built_manifest),
     ("file_bytes", 4, header),
+    ("names_bytes", 12, header),
     ("release_bytes", 18, header),
     ("release_bytes", 18, lambda limits: void(Release.parse(RELEASE.to_json(), limits))),
     ("head_entries", 1, head),

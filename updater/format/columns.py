@@ -6,7 +6,8 @@ beside each other compress to little or nothing.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterable
+from itertools import chain, pairwise
 
 from updater.errors import FormatError
 from updater.format.limits import Limits
@@ -28,6 +29,7 @@ def read_names(reader: Reader, count: int, limits: Limits) -> list[str]:
     """``count`` names; one that shares more with its predecessor than it says is refused."""
     shared = reader.column(count, limits.path_bytes, "shared length of a name")
     lengths = reader.column(count, limits.path_bytes, "length of a name")
+    _check_sum(chain(shared, lengths), limits)
     names: list[str] = []
     before = b""
     for keep, length in zip(shared, lengths, strict=True):
@@ -52,6 +54,7 @@ def read_edits(reader: Reader, paths: list[str], limits: Limits) -> list[str]:
     """The sources of ``paths``."""
     count = len(paths)
     columns = [reader.column(count, limits.path_bytes, "edit of a name") for _ in range(3)]
+    _check_sum(chain(*columns), limits)
     sources = []
     for name, head, tail, length in zip(paths, *columns, strict=True):
         path, middle = name.encode(), reader.raw(length, "edit of a name")
@@ -94,10 +97,23 @@ def _expected(file: int, before: Extent) -> int:
     return before.offset + before.length if file == before.file else 0
 
 
+def _check_sum(lengths: Iterable[int], limits: Limits) -> None:
+    """Refuse names that are a few bytes each, and together more than memory holds."""
+    length = sum(lengths)
+    if length > limits.names_bytes:
+        raise FormatError(f"names of {length} bytes, {limits.names_bytes} allowed")
+
+
 def _shared(a: bytes, b: bytes) -> int:
     """Length of the common start of two byte strings."""
-    least = min(len(a), len(b))
-    return next((i for i in range(least) if a[i] != b[i]), least)
+    same, other = 0, min(len(a), len(b)) + 1  # lengths of starts that are, and are not, in common
+    while other - same > 1:
+        middle = (same + other) // 2
+        if a[same:middle] == b[same:middle]:
+            same = middle
+        else:
+            other = middle
+    return same
 
 
 def _edit(path: bytes, source: bytes) -> tuple[int, int, bytes]:

@@ -160,7 +160,7 @@ def _read_changes(
     count = reader.varint(limits.changes, "number of changes")
     kinds = [_kind(code) for code in reader.raw(count, "kinds of changes")]
     paths = columns.read_names(reader, count, limits)
-    keys = list(zip(kinds, (path.encode() for path in paths), strict=True))
+    keys = zip(kinds, (path.encode() for path in paths), strict=True)
     if any(a >= b for a, b in pairwise(keys)):
         raise FormatError("not sorted by kind and path", context="changes")
     with_source = [k for k, kind in enumerate(kinds) if kind in WITH_SOURCE]

@@ -25,6 +25,8 @@ class Limits:
     """Folders entries stand in: a deep path implies hundreds, each held in memory by name."""
     file_bytes: int = 1 << 40
     """Bytes of one file: far above any release, far below integer trouble on disk."""
+    names_bytes: int = 128 * MIB
+    """Paths of one list of a patch header together, spelled out: all of two manifests."""
     release_bytes: int = 64 * KIB
     """Canonical bytes of a release description, notes included."""
     head_entries: int = 8
