@@ -8,6 +8,7 @@ import hashlib
 import io
 import random
 import struct
+import time
 import tracemalloc
 import zipfile
 import zlib
@@ -270,6 +271,15 @@ def test_a_long_stream_is_not_tried_for_ever(
     assert text(3) in view
     assert text(4) not in view
     assert text(5) in view
+
+
+def test_a_file_full_of_streams_that_never_end_is_searched_in_linear_time(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(
+        b"x\x9c\n\x90" * 250_000
+    )  # each inflates to the end of the file
+    begin = time.monotonic()
+    assert find(tmp_path / "file") == []
+    assert time.monotonic() - begin < 20
 
 
 def test_a_file_has_few_different_sets(tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ that one that did not change is taken apart on both sides or on neither.
 SETS = 16
 """Different sets of one file, so that a client checks few."""
 
+VAIN_LEAST, VAIN_SHARE = 64 * MIB, 8
+"""Bytes, and times the size of the file, inflated in vain after which no stream is looked for:
+where each of its bytes may begin a stream that never ends, looking for them would not either."""
+
 DEFAULT_STRATEGY, FILTERED, HUFFMAN, RLE, FIXED = range(5)
 
 Bytes = bytes | mmap.mmap
@@ -123,7 +127,7 @@ class Found:
 def find(place: Path) -> list[Found]:
     """Every deflate stream of the file at ``place``, in order, none within another.
 
-    None at all if they would inflate beyond what a view may be.
+    None at all if they would inflate beyond what a view may be, or too much is none.
 
     Raises:
         OSError: the disk.
@@ -131,7 +135,7 @@ def find(place: Path) -> list[Found]:
     with place.open("rb") as file, _mapped(file) as data:
         try:
             return list(_Finder(data, file).found())
-        except _TooLarge:
+        except (_TooLarge, _TooMuchInVain):
             return []
 
 
@@ -230,12 +234,14 @@ class _Finder:
         self._scanner = _Scanner(data)
         self._trials = _Trials()
         self._room = _most(len(data)) - len(data)
+        self._patience = VAIN_LEAST + VAIN_SHARE * len(data)
 
     def found(self) -> Iterator[Found]:
         """Every stream, in order, none within another.
 
         Raises:
             _TooLarge: the view of one taken apart would be.
+            _TooMuchInVain: the file is full of what only looks like streams.
         """
         at = taken = count = 0
         while count < inflated.STREAMS_MOST:
@@ -245,6 +251,7 @@ class _Finder:
             if candidate.kind == CHUNKED and candidate.start - LEAD < taken:
                 at = candidate.found + 1  # its chunk begins in another stream
                 continue
+            self._source.seek(candidate.start)
             content = self._inflate(candidate, _NOWHERE)
             at = candidate.found + 1
             if content:
@@ -252,6 +259,14 @@ class _Finder:
                 yield Found(candidate, content.end, content.length, digest)
                 at = taken = content.end
                 count += 1
+            else:
+                self._lose_patience(self._source.position - candidate.start)
+
+    def _lose_patience(self, length: int) -> None:
+        """``length`` bytes were no stream; to find that out costs something even of a few."""
+        self._patience -= max(length, PROBE)
+        if self._patience < 0:
+            raise _TooMuchInVain
 
     def reproduced(self, found: list[Found]) -> list[Stream]:
         """Those of ``found`` that can be written again, as far as the view may grow."""
@@ -311,6 +326,10 @@ class _Finder:
 
 class _TooLarge(Exception):  # noqa: N818 - it is not an error, only the end
     """The view would pass its bounds."""
+
+
+class _TooMuchInVain(Exception):  # noqa: N818 - as above
+    """What looks like streams is none."""
 
 
 @dataclass(frozen=True, slots=True)
