@@ -186,3 +186,24 @@ def test_an_interrupted_build_leaves_nothing_behind(
     assert process.returncode == 130
     assert b"error: interrupted" in told
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "old"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
+def test_packing_takes_no_more_memory_than_the_best_effort_says() -> None:
+    script = (
+        "from memory_probe import peak\n"
+        "from patchtool.options import EFFORTS\n"
+        "from trees import noise\n"
+        "from updater.format import zstandard\n"
+        "best = EFFORTS['best']\n"
+        "old, new = (noise(16 << 20, seed) for seed in (1, 2))\n"
+        "before = peak()\n"
+        "zstandard.pack(new, old, best.zstd)  # takes more than xz and than bsdiff4\n"
+        "candidates = 4 * len(new)\n"
+        "assert peak() - before + candidates < best.block_memory, peak() - before\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ LEAST = 8
 def bundle_blocks(new: Corpus, spool: Path, options: Options) -> list[Block]:
     """The blocks of a bundle; their bytes go to the new file ``spool``, in order."""
     spending = options.spending
-    with pool(options, encode.MEMORY) as workers:
+    with pool(options, spending.block_memory) as workers:
         drafts = cut_bundle(new)
         blocks = workers.map(lambda draft: encode.encode_whole(draft, new, spending), drafts)
         return _write(blocks, new.length, spool, options)
@@ -38,7 +38,7 @@ def patch_blocks(contents: Contents, spool: Path, options: Options) -> list[Bloc
     """The blocks of a patch; their bytes go to the new file ``spool``, in order."""
     old, new, spending = contents.old, contents.new, options.spending
     covers = _find_all(old, new, options)
-    with pool(options, encode.MEMORY) as workers:
+    with pool(options, spending.block_memory) as workers:
         drafts = cut_patch(covers, old, new)
         blocks = workers.map(lambda draft: encode.encode(draft, old, new, spending), drafts)
         return _write(blocks, new.length, spool, options)

@@ -16,8 +16,6 @@ from updater.format.limits import DEFAULT, MIB
 from updater.format.names import Digest
 from updater.format.patch import ZSTD, Block, Extent
 
-MEMORY = 320 * MIB
-"""What encoding one block takes at most: xz's match finder, a block and its candidates."""
 WORTH = 256
 """New bytes for each packed one (beyond the first MiB) up to which zstd is worth its time."""
 

@@ -32,19 +32,27 @@ class Spending:
     """Try zstd on every block."""
     bsdiff: bool = False
     """Ask bsdiff4 for matches too."""
+    block_memory: int = 320 * MIB
+    """Bytes that packing one block takes at most: its candidates, and xz's or zstd's tables."""
 
 
 EFFORTS: dict[Effort, Spending] = {
     "fast": Spending(preset=6, bundle_preset=1, sparse=8, zstd=None),
     "default": Spending(preset=BEST, bundle_preset=6, sparse=256, zstd=19),
     "best": Spending(
-        preset=BEST, bundle_preset=BEST, sparse=256, zstd=22, zstd_always=True, bsdiff=True
+        preset=BEST,
+        bundle_preset=BEST,
+        sparse=256,
+        zstd=22,
+        zstd_always=True,
+        bsdiff=True,
+        block_memory=576 * MIB,
     ),
 }
 """What they cost and gain is measured in docs/benchmarks.md."""
 
 MEMORY_LEAST = 512 * MIB
-"""Bytes without which one block of 16 MiB cannot be matched and packed."""
+"""Bytes without which one block of 16 MiB cannot be matched and packed; `best` takes 640 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
