@@ -57,7 +57,10 @@ def _candidates(gone: Sketches, fresh: Sketches) -> Iterator[tuple[float, str, s
             holders[name].append(path)
     for new, names in fresh.items():
         common = Counter(
-            old for name in names if len(holders.get(name, ())) <= CROWD for old in holders[name]
+            old
+            for name in names
+            if len(old_ones := holders.get(name, ())) <= CROWD
+            for old in old_ones
         )
         for old, count in common.items():
             share = count / min(len(names), len(gone[old]))
