@@ -8,6 +8,8 @@ import hashlib
 import io
 import random
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 import zipfile
@@ -18,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from patchtool import inflate as builder
-from patchtool.inflate import Inflated, find, inflate
+from patchtool.inflate import STEP, Inflated, find, inflate
 
 from updater.delta.inflated import CHUNK, InflatedView, Parameters, deflate
 from updater.errors import PatchError
@@ -280,6 +282,34 @@ def test_a_file_full_of_streams_that_never_end_is_searched_in_linear_time(tmp_pa
     begin = time.monotonic()
     assert find(tmp_path / "file") == []
     assert time.monotonic() - begin < 20
+
+
+CUT_SHORT = """
+import os, sys
+from pathlib import Path
+from patchtool import inflate
+place = Path(sys.argv[1])
+first = inflate._Scanner.first
+def cut(scanner, at):
+    os.truncate(place, 10)
+    return first(scanner, at)
+inflate._Scanner.first = cut
+print(inflate.find(place))
+"""
+
+
+def test_a_file_that_is_cut_short_meanwhile_does_not_end_the_process(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(1 << 20) + zlib.compress(text(1)))
+    command = [sys.executable, "-c", CUT_SHORT, str(tmp_path / "file")]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, b"[]")
+
+
+@pytest.mark.parametrize("shift", range(-6, 3))
+def test_a_stream_is_found_wherever_the_search_steps_on(shift: int, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(STEP + shift) + zlib.compress(text(1)))
+    (found,) = find(tmp_path / "file")
+    assert found.start == STEP + shift + 2
 
 
 def test_a_file_has_few_different_sets(tmp_path: Path) -> None:

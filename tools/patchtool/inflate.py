@@ -7,7 +7,6 @@ not matter how a candidate was found: there is no wrong one.
 from __future__ import annotations
 
 import hashlib
-import mmap
 import re
 import tempfile
 import zlib
@@ -65,7 +64,30 @@ where each of its bytes may begin a stream that never ends, looking for them wou
 
 DEFAULT_STRATEGY, FILTERED, HUFFMAN, RLE, FIXED = range(5)
 
-Bytes = bytes | mmap.mmap
+STEP = MIB
+"""Bytes of a file searched at once."""
+
+
+class FileBytes:
+    """A file's bytes by position.
+
+    Not a map of the file: one that is cut short meanwhile would end this process.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._length = file.seek(0, 2)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._length)
+        self._file.seek(start)
+        return self._file.read(max(stop - start, 0))
+
+
+Bytes = bytes | FileBytes
 
 
 @dataclass(frozen=True)
@@ -132,7 +154,7 @@ def find(place: Path) -> list[Found]:
     Raises:
         OSError: the disk.
     """
-    with place.open("rb") as file, _mapped(file) as data:
+    with _opened(place) as (data, file):
         try:
             return list(_Finder(data, file).found())
         except (_TooLarge, _TooMuchInVain):
@@ -149,7 +171,7 @@ def inflate(place: Path, found: list[Found], view: Path) -> Inflated | None:
         PatchError: the view does not close: a defect of ours, or the file changed meanwhile.
         OSError: the disk.
     """
-    with place.open("rb") as file, _mapped(file) as data:
+    with _opened(place) as (data, file):
         if not _is_worth_it(found, len(data)):
             return None
         streams = _Finder(data, file).reproduced(found)
@@ -166,12 +188,10 @@ def _is_worth_it(streams: Sequence[Found | Stream], size: int) -> bool:
 
 
 @contextmanager
-def _mapped(file: BinaryIO) -> Iterator[Bytes]:
-    if not file.seek(0, 2):
-        yield b""  # which cannot be mapped
-        return
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield data
+def _opened(place: Path) -> Iterator[tuple[FileBytes, BinaryIO]]:
+    """A file by position and, with a position of its own, to be read forward."""
+    with place.open("rb") as content, place.open("rb") as file:
+        yield FileBytes(content), file
 
 
 def _open_recipe(data: Bytes, streams: list[Stream]) -> bytes:
@@ -393,6 +413,7 @@ class _Scanner:
 
     def __init__(self, data: Bytes) -> None:
         self._data = data
+        self._searches = {mark: _Search(mark, data) for mark in _MARKS}
         self._found = dict.fromkeys(_MARKS, -1)
 
     def first(self, at: int) -> Candidate | None:
@@ -400,8 +421,7 @@ class _Scanner:
         while True:
             for mark, found in self._found.items():
                 if found < at:
-                    match = mark.search(self._data, at)
-                    self._found[mark] = match.start() if match else len(self._data)
+                    self._found[mark] = self._searches[mark].first(at)
             mark, at = min(self._found.items(), key=lambda item: item[1])
             if at == len(self._data):
                 return None
@@ -411,9 +431,30 @@ class _Scanner:
             at += 1
 
 
+class _Search:
+    """Finds one kind of mark, in a window of the file that goes on with it."""
+
+    def __init__(self, mark: re.Pattern[bytes], data: Bytes) -> None:
+        self._mark = mark
+        self._data = data
+        self._start = -STEP
+        self._window = b""
+
+    def first(self, at: int) -> int:
+        """Where the first one at ``at`` or behind is; the file's length if there is none."""
+        while at < len(self._data):
+            if not self._start <= at < self._start + STEP:
+                self._start, self._window = at, self._data[at : at + STEP + MARK_MOST - 1]
+            if match := self._mark.search(self._window, at - self._start):
+                return self._start + match.start()
+            at = self._start + STEP
+        return len(self._data)
+
+
 def _zip_entry(data: Bytes, at: int) -> Candidate | None:
     """A local header: deflated, not encrypted."""
-    if data[at + 8 : at + 10] != b"\x08\0" or data[at + 6] & 1:
+    header = data[at : at + 10]
+    if header[8:] != b"\x08\0" or header[6] & 1:
         return None
     return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
 
@@ -433,6 +474,8 @@ def _zlib_stream(data: Bytes, at: int) -> Candidate | None:
 
 _FIRST_BYTES = b"".join(re.escape(bytes([b])) for b in range(256) if b >> 1 & 3 in {1, 2})
 """What a stream may begin with: a Huffman block. Stored ones hide nothing."""
+MARK_MOST = 4
+"""Bytes of the longest mark."""
 _MARKS: dict[re.Pattern[bytes], Callable[[Bytes, int], Candidate | None]] = {
     re.compile(rb"PK\x03\x04"): _zip_entry,
     re.compile(rb"\x1f\x8b\x08"): _gzip_member,
