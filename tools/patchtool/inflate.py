@@ -52,9 +52,12 @@ PROBE = 512
 PATIENCE = 2 * MIB
 """Bytes of one stream deflated in vain, after which no more sets are tried.
 
-Of one stream, not of the file: whether a stream is taken apart should depend on its own bytes, so
+Of one stream, not of the file, as long as it may be zlib's: whether a stream is taken apart should depend on its own bytes, so
 that one that did not change is taken apart on both sides or on neither.
 """
+IN_A_ROW = 64
+"""Streams refuted one after the other, after which one new set is tried of each: their encoder is
+not zlib, and what it wrote comes out alike in the other release."""
 SETS = 16
 """Different sets of one file, so that a client checks few."""
 
@@ -493,20 +496,24 @@ class _Trials:
     def __init__(self) -> None:
         self._known: list[Parameters] = []
         """Those that worked in this file, the last one first."""
+        self._refuted = 0
+        """Streams in a row that nothing gave."""
 
     def find(
         self, header: bytes, content: BinaryIO, works: Callable[[Parameters], bool]
     ) -> Parameters | None:
         """The first set that works, which leaves ``content`` where it was refuted."""
-        patience = PATIENCE
+        patience = PATIENCE if self._refuted < IN_A_ROW else 0
         for tried in self._order(header):
             if works(tried):
+                self._refuted = 0
                 self._known = [tried, *(known for known in self._known if known != tried)]
                 return tried
             if tried not in self._known:
                 patience -= content.tell()
             if patience < 0:
                 break
+        self._refuted += 1
         return None
 
     def _order(self, header: bytes) -> Iterator[Parameters]:
