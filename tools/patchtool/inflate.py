@@ -52,8 +52,8 @@ PROBE = 512
 PATIENCE = 2 * MIB
 """Bytes of one stream deflated in vain, after which no more sets are tried.
 
-Of one stream, not of the file, as long as it may be zlib's: whether a stream is taken apart should depend on its own bytes, so
-that one that did not change is taken apart on both sides or on neither.
+Of one stream, not of the file, as long as it may be zlib's: whether a stream is taken apart should
+depend on its own bytes, so that one of many is not lost for what the others are.
 """
 IN_A_ROW = 64
 """Streams refuted one after the other, after which one new set is tried of each: their encoder is
