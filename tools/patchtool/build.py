@@ -18,7 +18,7 @@ from patchtool.pairs import Pair, other_pairs, own_pairs, uncovered
 from updater.format.patch import Block
 
 AT_ONCE = 2
-"""Pairs that fit the memory budget at once. Not the number of jobs, or the bytes of a patch
+"""Searches that fit the memory budget at once. Not the number of jobs, or the bytes of a patch
 would depend on the machine that made it."""
 
 LEAST = 8
@@ -62,10 +62,10 @@ def pool(options: Options, memory: int, *, writing: bool = False) -> Iterator[Ex
 
 def _find_all(old: Corpus, new: Corpus, options: Options) -> list[Cover]:
     """Every match, in the order of ``new``: with old selves, then with anything."""
-    memory = options.memory // AT_ONCE
-    own = _find(list(own_pairs(old, new, memory)), old, new, "match", options)
+    own = _find(list(own_pairs(old, new, options.memory)), old, new, "match", options)
     rest = uncovered(own, new)
-    others = _find(list(other_pairs(old, new, rest, memory)), old, new, "search", options)
+    most = options.memory // AT_ONCE
+    others = _find(list(other_pairs(old, new, rest, most)), old, new, "search", options)
     return sorted(own + others, key=lambda cover: cover.new)
 
 

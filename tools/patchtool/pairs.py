@@ -54,26 +54,46 @@ class Pair:
 def own_pairs(old: Corpus, new: Corpus, memory: int) -> Iterator[Pair]:
     """New files and their old selves, which have the same number; small ones several at once.
 
-    A file too large for ``memory`` bytes is left out.
+    A file too large for ``memory`` bytes is matched in windows.
     """
-    news: list[Span] = []
-    olds: list[Span] = []
+    selves = [(span, old.spans[n]) for n, span in new.spans.items() if n in old.spans]
+    for group in _groups(selves, memory):
+        news, olds = zip(*group, strict=True)
+        pair = Pair(news, olds)
+        if pair.memory > memory:
+            yield from _own_windows(*group[0], memory)
+        else:
+            yield pair
+
+
+def _groups(selves: Iterable[tuple[Span, Span]], memory: int) -> Iterator[list[tuple[Span, Span]]]:
+    """(new span, old span) in groups of up to `WINDOW` new bytes; what is larger stands alone."""
+    group: list[tuple[Span, Span]] = []
     length = taken = 0
-    for number, span in new.spans.items():
-        before = old.spans.get(number)
-        if before is None:
-            continue
-        alone = Pair((span,), (before,))
-        if alone.memory > memory:
-            continue
-        if news and (length + span.length > WINDOW or taken + alone.memory > memory):
-            yield Pair(tuple(news), tuple(olds))
-            news, olds, length, taken = [], [], 0, 0
-        news.append(span)
-        olds.append(before)
-        length, taken = length + span.length, taken + alone.memory
-    if news:
-        yield Pair(tuple(news), tuple(olds))
+    for new, old in selves:
+        more = Pair((new,), (old,)).memory
+        if group and (length + new.length > WINDOW or taken + more > memory):
+            yield group
+            group, length, taken = [], 0, 0
+        group.append((new, old))
+        length, taken = length + new.length, taken + more
+    if group:
+        yield group
+
+
+def _own_windows(new: Span, old: Span, memory: int) -> Iterator[Pair]:
+    """A large file in windows, each with twice as many old bytes from around its place.
+
+    Searched for like moved content it would lose its alignment: a library of 133 MB cost twice.
+    """
+    width = memory // (2 * OLD_COST + NEW_COST)
+    count = -(-new.length // width)
+    for number in range(count):
+        start = new.start + new.length * number // count
+        end = new.start + new.length * (number + 1) // count
+        middle = old.start + old.length * (2 * number + 1) // (2 * count)
+        first = max(old.start, min(middle - width, old.end - 2 * width))
+        yield Pair((Span(start, end),), (Span(first, min(first + 2 * width, old.end)),))
 
 
 def uncovered(covers: Iterable[Cover], new: Corpus) -> list[Span]:
