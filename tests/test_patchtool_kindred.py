@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from patchtool.anchors import LENGTH, anchors, sketch
+from patchtool.folders import apply_to_folder, diff_folders
 from patchtool.kindred import CROWD, pair_up, reader
+from patchtool.options import Options
 from patchtool.similarity import blanked, describe
 from tree_strategies import manifest_of
-from trees import Tree, noise, write_tree
+from trees import Tree, noise, read_tree, write_tree
 
 from updater.apply import tree_at
 from updater.format.changes import Change, Kind
@@ -122,3 +124,23 @@ def test_fewer_anchors_are_a_sample_of_all() -> None:
 @pytest.mark.parametrize("data", [b"", b"\n", b"\n" * (LENGTH - 1), bytes(5000)])
 def test_content_without_anchors_has_an_empty_sketch(data: bytes) -> None:
     assert sketch(data) == frozenset()
+
+
+def test_a_file_made_from_one_that_stays_costs_only_its_difference(tmp_path: Path) -> None:
+    library, bundle = noise(60_000, 1), text(prose(1, 400))
+    old: Tree = {
+        "lib/it.so.1": library,
+        "assets/main-1a2b3c.js": bundle,
+        "z.so.9": noise(60_000, 9),
+    }
+    new: Tree = {
+        **old,
+        "lib/it.so.2": library[:30_000] + b"edited" + library[30_000:],
+        "assets/main-9f8e7d.js": bundle + b"\nedited();",
+    }
+    folders = [write_tree(tmp_path / v, tree) for v, tree in (("old", old), ("new", new))]
+    built = diff_folders(folders[0], folders[1], tmp_path / "p", Options(effort="fast", jobs=1))
+    assert built.bytes < 1000
+    assert built.header.sources == ("assets/main-1a2b3c.js", "lib/it.so.1")
+    apply_to_folder(tmp_path / "p", folders[0], tmp_path / "out")
+    assert read_tree(tmp_path / "out") == read_tree(folders[1])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.corpus import Corpus, Part
 from patchtool.inflate import Found, Inflated, find, inflate
+from patchtool.kindred import originals
 from updater.apply import Tree
 from updater.delta.view import INFLATED
-from updater.format.changes import Layout
+from updater.format.changes import Kind, Layout
+from updater.format.manifest import File
 from updater.format.patch import View
 
 
@@ -59,14 +61,41 @@ def new_corpus(layout: Layout, new: Tree) -> Corpus:
     return Corpus(_Read(wanted).part for wanted in _new_files(layout, new))
 
 
-def gather(layout: Layout, old: Tree, new: Tree, scratch: Path, pool: Executor) -> Contents:
+def originals_of(layout: Layout, old: Tree, new: Tree) -> tuple[str, ...]:
+    """Old files that stay as they are, and that added ones were made from.
+
+    Raises:
+        OSError: the disk.
+    """
+    gone = {wanted.path for wanted in _old_files(layout, old, new)}
+    kept = [file for file in old.manifest.files() if file.path not in gone]
+    added = [
+        file
+        for change in layout.changes
+        if change.kind == Kind.ADD
+        and isinstance(file := new.manifest.by_path.get(change.path), File)
+    ]
+    return originals(added, kept, old, new)
+
+
+def gather(
+    layout: Layout, sources: tuple[str, ...], old: Tree, new: Tree, scratch: Path, pool: Executor
+) -> Contents:
     """All new content, and old content that may resemble it; views go to ``scratch``.
+
+    Args:
+        layout: the changes, whose numbers files have.
+        sources: old files to be read besides; numbered after the changes.
+        old: where old bytes lie.
+        new: where new ones do.
+        scratch: an empty folder.
+        pool: does the work.
 
     Raises:
         OSError: the disk.
     """
     fresh = _new_files(layout, new)
-    gone = _old_files(layout, old, new) if fresh else []
+    gone = _ordered([*_old_files(layout, old, new), *_sources(layout, sources, old)])
     old_streams, new_streams = (
         list(pool.map(lambda wanted: find(wanted.place), files)) for files in (gone, fresh)
     )
@@ -100,6 +129,12 @@ def _old_files(layout: Layout, old: Tree, new: Tree) -> list[_Wanted]:
         for file in old.manifest.files()
         if file.size and file.path in numbers and (file.path in edited or file.digest not in kept)
     )
+
+
+def _sources(layout: Layout, paths: tuple[str, ...], old: Tree) -> Iterator[_Wanted]:
+    sizes = {file.path: file.size for file in old.manifest.files()}
+    for number, path in enumerate(paths, len(layout.changes)):
+        yield _Wanted(number, path, old.places[path], sizes[path])
 
 
 def _ordered(files: Iterable[_Wanted]) -> list[_Wanted]:

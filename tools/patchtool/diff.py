@@ -13,7 +13,7 @@ from pathlib import Path
 
 from patchtool import kindred
 from patchtool.build import bundle_blocks, patch_blocks, pool
-from patchtool.contents import gather, new_corpus
+from patchtool.contents import gather, new_corpus, originals_of
 from patchtool.options import Options
 from patchtool.similarity import describe
 from updater.apply import PatchFile, Tree, apply_patch, nothing
@@ -90,12 +90,13 @@ def _make_blocks(old: Tree, new: Tree, folder: Path, options: Options, *, bundle
         blocks = bundle_blocks(new_corpus(layout, new), spool, options)
         return Header(new.manifest.app, *named, changes, (), (), (), tuple(blocks))
     with pool(options, INFLATE_MEMORY, writing=True) as workers:
-        contents = gather(layout, old, new, folder, workers)
+        sources = originals_of(layout, old, new)
+        contents = gather(layout, sources, old, new, folder, workers)
     blocks = patch_blocks(contents, spool, options)
     read = {extent.file for block in blocks for extent in block.old}
     old_views = tuple(view for view in contents.old_views if view.file in read)
     return Header(
-        new.manifest.app, *named, changes, (), old_views, contents.new_views, tuple(blocks)
+        new.manifest.app, *named, changes, sources, old_views, contents.new_views, tuple(blocks)
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from patchtool.anchors import sketch
 from patchtool.similarity import Alike, blanked
@@ -20,6 +21,13 @@ SHARE_OF_NAMESAKES = 0.1
 """The same for files whose names differ only in numbers and hashes."""
 CROWD = 32
 """Old files with the same anchor above which it tells nothing: a license in every file."""
+
+COPY_WORTH = 4096
+"""Bytes of an added file that are worth looking for the file it was made from."""
+COPIES = 256
+"""Added files, the largest, of which that is asked."""
+LIKELY = 8
+"""Files that are looked at for each."""
 
 Sketches = dict[str, frozenset[int]]
 
@@ -47,6 +55,50 @@ def pair_up(gone: Sketches, fresh: Sketches) -> dict[str, str]:
             pairs[old] = new
             taken.add(new)
     return pairs
+
+
+def originals(added: list[File], kept: list[File], old: Tree, new: Tree) -> tuple[str, ...]:
+    """Paths of ``kept`` old files that ``added`` new ones were made from, each once.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    shelf = _Shelf([file for file in kept if file.size >= COPY_WORTH])
+    worth = (file for file in added if file.size >= COPY_WORTH)
+    found: set[str] = set()
+    for file in sorted(worth, key=lambda file: (-file.size, file.path))[:COPIES]:
+        likely = shelf.like(file)
+        fresh = _sketches([file], new.places) if likely else {}
+        best = sorted(_candidates(_sketches(likely, old.places), fresh))[:1]
+        found.update(path for _, path, _ in best)
+    return tuple(sorted(found))
+
+
+class _Shelf:
+    """Files by what shows from outside: name, suffix, size."""
+
+    def __init__(self, files: list[File]) -> None:
+        self._groups: defaultdict[str, list[tuple[int, str, File]]] = defaultdict(list)
+        for file in files:
+            for key in (_name(file), _suffix(file)):
+                self._groups[key].append((file.size, file.path, file))
+        for group in self._groups.values():
+            group.sort()
+
+    def like(self, file: File) -> list[File]:
+        """The few of the nearest size among those of its name; else of its suffix."""
+        group = self._groups.get(_name(file)) or self._groups.get(_suffix(file), [])
+        middle = bisect_left(group, (file.size, file.path))
+        near = group[max(middle - LIKELY // 2, 0) : middle + LIKELY // 2]
+        return [other for _, _, other in near]
+
+
+def _name(file: File) -> str:
+    return blanked(PurePosixPath(file.path).name)
+
+
+def _suffix(file: File) -> str:
+    return "*" + PurePosixPath(_name(file)).suffix
 
 
 def _candidates(gone: Sketches, fresh: Sketches) -> Iterator[tuple[float, str, str]]:
