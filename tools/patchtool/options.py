@@ -19,9 +19,6 @@ Effort = Literal["fast", "default", "best"]
 class Spending:
     """The settings of one effort level."""
 
-    block: int
-    """New bytes of a patch's blocks. Half of what a block may hold costs 0.3 to 1 %, and gives
-    two processors work where there would be one block, here and where the patch is applied."""
     preset: int
     """xz preset of a patch's blocks."""
     bundle_preset: int
@@ -40,10 +37,9 @@ class Spending:
 
 
 EFFORTS: dict[Effort, Spending] = {
-    "fast": Spending(block=8 * MIB, preset=6, bundle_preset=1, sparse=8, zstd=None),
-    "default": Spending(block=8 * MIB, preset=BEST, bundle_preset=6, sparse=256, zstd=19),
+    "fast": Spending(preset=6, bundle_preset=1, sparse=8, zstd=None),
+    "default": Spending(preset=BEST, bundle_preset=6, sparse=256, zstd=19),
     "best": Spending(
-        block=16 * MIB,
         preset=BEST,
         bundle_preset=BEST,
         sparse=256,
