@@ -16,13 +16,15 @@ from benchmarks.trees import fingerprint, read_tree
 
 Say = Callable[[str], None]
 SIDES = ("old", "new")
+LONG = 20.0
+"""Seconds from which one build tells enough; shorter ones are repeated as applies are."""
 
 
 @dataclass(frozen=True)
 class Options:
     """How often and how long."""
 
-    repeat: int  # applies of each method
+    repeat: int  # builds, unless they are long, and applies of each method
     limit: float  # seconds for one step
 
 
@@ -48,7 +50,7 @@ def _pair(folder: Path) -> Pair:
 def run_pair(
     pair: Pair, methods: Sequence[Method], scratch: Path, options: Options, say: Say
 ) -> list[Cell]:
-    """Measure all methods on one pair: each builds once, then they take turns applying.
+    """Measure all methods on one pair: they take turns building, then applying.
 
     Both folders are read before the first step, so that nobody finds them in memory who
     profits from another's reading. What is left in ``scratch`` must stay until the last pair
@@ -57,8 +59,9 @@ def run_pair(
     trees = {side: fingerprint(pair.folder / side) for side in SIDES}
     trials = [Trial(pair, method, scratch / pair.name, options.limit) for method in methods]
     (scratch / pair.name).mkdir()
-    for trial in trials:
-        trial.build(say)
+    for _ in range(options.repeat):
+        for trial in trials:
+            trial.build(say)
     for _ in range(options.repeat):
         for trial in trials:
             trial.apply(trees["old" if trial.method.is_floor else "new"], say)
@@ -75,16 +78,17 @@ class Trial:
         self._outputs = scratch
         self._limit = limit
         self._note = method.hindrance(pair)
-        self._built: Cost | None = None
+        self._built: list[Cost] = []
         self._applied: list[Cost] = []
 
     def build(self, say: Say) -> None:
-        """Make the patch, if this method makes its own and nothing hinders it."""
-        if self.method.build and not self._note:
-            with self._noting():
-                self._built = self._measure(self.method.build, self._patch)
-        if self.method.build or self._note:
-            say(f"{self._pair.name}: {self.method.title}: build: {self._outcome(self._built)}")
+        """Make the patch, if this method makes its own, quickly enough, and nothing hinders it."""
+        if self._note or not self.method.build or any(cost.seconds > LONG for cost in self._built):
+            return
+        self._patch.unlink(missing_ok=True)
+        with self._noting():
+            self._built.append(self._measure(self.method.build, self._patch))
+        self._tell("build", self._built, say)
 
     def apply(self, expected: dict[str, str], say: Say) -> None:
         """Make the new folder, and compare it outside the measured time."""
@@ -98,8 +102,7 @@ class Trial:
             if fingerprint(out) != expected:
                 raise StepError("the folder it made is not the right one")
             _empty(out)
-        cost = self._applied[-1] if self._applied else None
-        say(f"{self._pair.name}: {self.method.title}: apply: {self._outcome(cost)}")
+        self._tell("apply", self._applied, say)
 
     def cell(self) -> Cell:
         """What was found; figures of a method that made a wrong folder are not told."""
@@ -107,16 +110,11 @@ class Trial:
         if self._note:
             return Cell(pair, key, note=self._note)
         size = self._patch.stat().st_size if self._patch.exists() else None
-        return Cell(pair, key, size, self._built, self._typical())
+        return Cell(pair, key, size, _typical(self._built), _typical(self._applied))
 
-    def _typical(self) -> Cost | None:
-        if not self._applied:
-            return None
-        seconds = median(cost.seconds for cost in self._applied)
-        return Cost(seconds, max(cost.peak for cost in self._applied))
-
-    def _outcome(self, cost: Cost | None) -> str:
-        return self._note or (f"{cost.seconds:.2f} s, {cost.peak:,} bytes" if cost else "")
+    def _tell(self, step: str, costs: list[Cost], say: Say) -> None:
+        cost = f"{costs[-1].seconds:.2f} s, {costs[-1].peak:,} bytes" if costs else ""
+        say(f"{self._pair.name}: {self.method.title}: {step}: {self._note or cost}")
 
     def _measure(self, template: str, out: Path) -> Cost:
         os.sync()  # nobody pays for what the one before left to write
@@ -137,3 +135,9 @@ def _empty(folder: Path) -> None:
     for path in read_tree(folder).files:
         if (folder / path).stat().st_nlink == 1:
             os.truncate(folder / path, 0)
+
+
+def _typical(costs: list[Cost]) -> Cost | None:
+    if not costs:
+        return None
+    return Cost(median(cost.seconds for cost in costs), max(cost.peak for cost in costs))

@@ -67,7 +67,7 @@ def test_blocks_give_every_byte_once_keep_every_match_and_the_limits(
 ) -> None:
     old, new, covers = pair
     with small_limits():
-        drafts = list(cut_patch(covers, old, new))
+        drafts = list(cut_patch(covers, old, new, SMALL.block_new_bytes))
     assert [n for d in drafts for n in range(d.new.start, d.new.end)] == list(range(new.length))
     assert as_copied(drafts) == [(c.old + n, c.new + n) for c in covers for n in range(c.length)]
     for draft in drafts:

@@ -43,9 +43,11 @@ def cut_bundle(new: Corpus) -> Iterator[Draft]:
         yield Draft(Span(start, end))
 
 
-def cut_patch(covers: Iterable[Cover], old: Corpus, new: Corpus) -> Iterator[Draft]:
-    """Blocks of about equal size that give every byte of ``new`` once, in order."""
-    count = -(-new.length // DEFAULT.block_new_bytes)
+def cut_patch(
+    covers: Iterable[Cover], old: Corpus, new: Corpus, most: int = DEFAULT.block_new_bytes
+) -> Iterator[Draft]:
+    """Blocks of about equal size, ``most`` bytes at most, that give ``new`` once, in order."""
+    count = -(-new.length // most)
     target = -(-new.length // max(count, 1))
     draft = _Draft(0, target)
     for cover in covers:

@@ -39,7 +39,7 @@ def patch_blocks(contents: Contents, spool: Path, options: Options) -> list[Bloc
     old, new, spending = contents.old, contents.new, options.spending
     covers = _find_all(old, new, options)
     with pool(options, spending.block_memory) as workers:
-        drafts = cut_patch(covers, old, new)
+        drafts = cut_patch(covers, old, new, spending.block)
         blocks = workers.map(lambda draft: encode.encode(draft, old, new, spending), drafts)
         return _write(blocks, new.length, spool, options)
 

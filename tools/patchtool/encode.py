@@ -19,6 +19,9 @@ from updater.format.patch import ZSTD, Block, Extent
 WORTH = 256
 """New bytes for each packed one (beyond the first MiB) up to which zstd is worth its time."""
 
+TEXT = 8
+"""Executables hold one zero in 3 to 7 bytes; text none, but for tables of messages (1 in 13)."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -67,7 +70,7 @@ def _patched(draft: Draft, base: bytes, fresh: bytes, spending: Spending) -> Ite
         covers = bsdiff_covers(base, fresh)[: DEFAULT.block_triples - 1]
         other = as_delta(covers, base, fresh)
         yield _delta_body(other, spending.preset, spending.sparse, reads_old=True)
-    if spending.zstd and (spending.zstd_always or _is_worth_zstd(delta, len(body.packed))):
+    if spending.zstd and (spending.zstd_always or _is_worth_zstd(delta, fresh, len(body.packed))):
         packed = zstandard.pack(fresh, base, spending.zstd)
         yield _Body(ZSTD, len(fresh), packed, reads_old=True)
     if len(delta.extra) > len(fresh) // 2:  # else so much matches that it would be time lost
@@ -78,15 +81,15 @@ def _bundled(fresh: bytes, spending: Spending) -> Iterator[_Body]:
     yield _delta_body(whole(fresh), spending.preset, spending.sparse, reads_old=False)
 
 
-def _is_worth_zstd(delta: Delta, packed: int) -> bool:
+def _is_worth_zstd(delta: Delta, fresh: bytes, packed: int) -> bool:
     """Whether zstd may win enough for its time.
 
-    It wins on text, which is edited by words, never on executables, where addresses change in
-    every line; a twentieth of the block at best.
+    It wins on text, which is edited by words, up to a twentieth of the block; never on
+    executables, where addresses change in every line, and which hold many zeros.
     """
     edited = len(delta.difference) - delta.difference.count(0)
-    new_length = len(delta.difference) + len(delta.extra)
-    return edited <= len(delta.extra) and packed * WORTH >= new_length - MIB
+    is_text = fresh.count(0) * TEXT < len(fresh) and edited <= 2 * len(delta.extra)
+    return is_text and packed * WORTH >= len(fresh) - MIB
 
 
 def _delta_body(delta: Delta, preset: int, sparse: int, *, reads_old: bool) -> _Body:

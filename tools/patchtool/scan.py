@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
@@ -46,17 +47,19 @@ def _patterns(exclude: Sequence[str]) -> GitIgnoreSpec:
 
 
 def _walk(folder: Path, prefix: str, left_out: GitIgnoreSpec) -> Iterator[Entry]:
-    for child in sorted(folder.iterdir()):
+    with os.scandir(folder) as children:
+        ordered = sorted(children, key=lambda child: child.name)
+    for child in ordered:
         path = prefix + child.name
-        is_folder = child.is_dir() and not child.is_symlink()
+        is_folder = child.is_dir(follow_symlinks=False)
         if left_out.match_file(path + "/" if is_folder else path):
             continue
         if not is_folder:
-            yield _entry(child, path)
+            yield _entry(Path(child.path), path)
             continue
-        _refuse_special(child, path)
+        _refuse_special(child.stat(follow_symlinks=False), path, child.path)
         check_path(path, portable=False)  # before one so deep is entered that it has no end
-        inside = list(_walk(child, path + "/", left_out))
+        inside = list(_walk(Path(child.path), path + "/", left_out))
         yield from inside or [Directory(path)]
 
 
@@ -66,12 +69,12 @@ def _entry(place: Path, path: str) -> Entry:
         return Symlink(path, str(place.readlink()))
     if not stat.S_ISREG(info.st_mode):
         raise FormatError(f"{shown(path)} is neither file, folder nor symlink")
-    _refuse_special(place, path)
+    _refuse_special(info, path, place)
     return File(path, info.st_size, digest_of(place), bool(info.st_mode & 0o100))
 
 
-def _refuse_special(place: Path, path: str) -> None:
-    if place.lstat().st_mode & SPECIAL_BITS:
+def _refuse_special(info: os.stat_result, path: str, place: str | Path) -> None:
+    if info.st_mode & SPECIAL_BITS:
         raise FormatError(
             f"{shown(path)} has a setuid, setgid or sticky bit", hint=f"chmod ug-s,-t {place}"
         )

@@ -211,7 +211,7 @@ def _directory_moves(became: dict[str, str]) -> list[Change]:
     """Folders most of whose entries went to one other folder, outermost first."""
     votes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for path, to in became.items():
-        _vote(votes, PurePosixPath(path), PurePosixPath(to))
+        _vote(votes, path, to)
     moves: dict[str, str] = {}
     for folder in sorted(votes):
         inherited = moved(f"{folder}/", moves)[:-1]
@@ -223,11 +223,14 @@ def _directory_moves(became: dict[str, str]) -> list[Change]:
     return [Change(Kind.MOVE_DIRECTORY, to, source=folder) for folder, to in moves.items()]
 
 
-def _vote(votes: defaultdict[str, Counter[str]], path: PurePosixPath, to: PurePosixPath) -> None:
+def _vote(votes: defaultdict[str, Counter[str]], path: str, to: str) -> None:
     """Count an entry for each pair of folders that it kept its place below."""
-    while path.name == to.name and len(path.parts) > 1 and len(to.parts) > 1:
-        path, to = path.parent, to.parent
-        votes[str(path)][str(to)] += 1
+    path, _, name = path.rpartition("/")
+    to, _, other = to.rpartition("/")
+    while path and to and name == other:
+        votes[path][to] += 1
+        path, _, name = path.rpartition("/")
+        to, _, other = to.rpartition("/")
 
 
 def _fate(entry: Entry, became: Entry | None, moves: dict[str, str]) -> list[Change]:
