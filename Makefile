@@ -5,13 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-network check format bench clean
+.PHONY: demo test test-crash test-network check format bench clean
 
 demo: $(READY)
 	$(BIN)/python sample_releases/demo.py
 
 test: check
-	$(BIN)/pytest -n 2 -m "not network"
+	$(BIN)/pytest -n 2 -m "not network and not crash"
+
+# Every system call and every power cut; UPSWAP_CRASH_EVERY=7 disturbs every seventh.
+test-crash: $(READY)
+	$(BIN)/pytest -n 2 -m crash -raP --show-capture=stdout
 
 test-network: $(READY)
 	$(BIN)/pytest -m network

@@ -127,6 +127,9 @@ def tour(shell: Shell) -> None:
         publish(shell, "2.0.0")
         say("The installed application finds that, updates itself and starts as the new version.")
         update(shell)
+        say("The next release is broken. It crashes at its first start, and 2.0.0 is back.")
+        publish_broken(shell, "2.0.1")
+        fall_back(shell)
     say("Is it really 2.0.0 now, and are the user's notes still there?")
     verify(shell)
 
@@ -146,6 +149,11 @@ def make_repository(shell: Shell) -> None:
 def publish(shell: Shell, version: str) -> None:
     """Add a sample release to the repository and let the channel ``stable`` offer it."""
     lay_out(version, shell.folder / "releases" / version)
+    add_release(shell, version)
+
+
+def add_release(shell: Shell, version: str) -> None:
+    """Publish a release folder, and let the channel ``stable`` offer it."""
     release = (f"releases/{version}", "--config", f"releases/{version}.toml")
     shell.run(*PATCHTOOL, "add-release", "repo", "--version", version, *release, *KEYS, "--quiet")
     shell.run(*PATCHTOOL, "promote", "repo", "--version", version, "--channel", "stable", *KEYS)
@@ -185,6 +193,27 @@ def update(shell: Shell) -> None:
     output = shell.run(NOTES, "update")
     expect(output, "updated 1.0.0 -> 2.0.0")
     expect(output, "\nnotes 2.0.0")
+
+
+def publish_broken(shell: Shell, version: str) -> None:
+    """Release 2.0.0 once more, with a bug, as a version that must confirm that it works."""
+    folder = shell.folder / "releases" / version
+    lay_out("2.0.0", folder)
+    (folder / "keeper" / "cli.py").write_text('raise RuntimeError("a bug")\n', encoding="utf-8")
+    text = 'entry = "notes"\nconfirm = "app"\n'
+    (shell.folder / "releases" / f"{version}.toml").write_text(text, encoding="utf-8")
+    add_release(shell, version)
+
+
+def fall_back(shell: Shell) -> None:
+    """Update to the broken release, start it, and see the one before answer."""
+    shell.run(*UPDATER, "update", "--dir", "apps/notes", "--no-restart", "--quiet")
+    start = ("launch", "--dir", "apps/notes", "--", "search", "smorrebrod")
+    output = shell.run(*UPDATER, *start)
+    expect(output, "RuntimeError: a bug")
+    expect(output, "2.0.1 ended with exit code 1: 2.0.0 is back")
+    expect(output, "Smørrebrød for lunch")
+    expect(shell.run(*UPDATER, "status", "--dir", "apps/notes"), "bad: 2.0.1")
 
 
 def verify(shell: Shell) -> None:

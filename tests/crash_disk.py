@@ -17,12 +17,14 @@ from patchtool.scan import scan
 from trees import Content, Exe, read_tree, write_tree
 
 from updater.apply import Tree
+from updater.config import Swap
 from updater.format.manifest import File, Manifest
-from updater.format.release import Release
+from updater.format.release import Policy, Release
 from updater.launch.disk import PART, Disk
 from updater.launch.journal import Journal
 from updater.launch.state import State
-from updater.stage import Stage
+from updater.newtree import NewTree
+from updater.stage import NO_NOTES, Stage
 from updater.store import Settings
 
 
@@ -59,6 +61,15 @@ class CountingDisk(Disk):
     def keep(self, path: Path, aside: Path) -> None:
         self._begin("keep", aside)
         super().keep(path, aside)
+
+    def share(self, source: Path, path: Path, *, copied: int) -> None:
+        self._torn = source.read_bytes()
+        self._begin("share", path)
+        super().share(source, path, copied=copied)
+
+    def exchange(self, path: Path, other: Path) -> None:
+        self._begin("exchange", path)
+        super().exchange(path, other)
 
     def symlink(self, target: str, path: Path) -> None:
         self._begin("symlink", path)
@@ -188,11 +199,16 @@ def copy_world(world: World, folder: Path) -> World:
 
 
 def manifest_of(
-    folder: Path, version: str, contents: Mapping[str, Content], *, entry: tuple[str, ...] = ()
+    folder: Path,
+    version: str,
+    contents: Mapping[str, Content],
+    *,
+    entry: tuple[str, ...] = (),
+    policy: tuple[tuple[str, Policy], ...] = (),
 ) -> Manifest:
     """The manifest of a release of ``contents``, which is laid out in ``folder``."""
     release = write_tree(folder / f"release-{version}", contents)
-    return Manifest.of("notes", version, scan(release), Release(entry=entry))
+    return Manifest.of("notes", version, scan(release), Release(entry=entry, policy=policy))
 
 
 def settings(previous: str) -> bytes:
@@ -202,14 +218,23 @@ def settings(previous: str) -> bytes:
 
 
 def prepare(
-    disk: Disk, world: World, new: Manifest, contents: Mapping[str, Content], *, mend: bool = False
+    disk: Disk,
+    world: World,
+    new: Manifest,
+    contents: Mapping[str, Content],
+    *,
+    mend: bool = False,
+    notes: Mapping[Path, bytes] = NO_NOTES,
+    swap: Swap = "file",
 ) -> Journal:
     """Stage ``new`` over what is installed, as `Job` does, with ``contents`` for its files."""
     stage = Stage(disk, world.state)
     stage.clear()
     old = world.manifest
     places = _places(world.state, old, new, contents, stage.scratch(0))
-    return stage.fill(old, Tree(new, places), settings(old.version), mend=mend)
+    tree = Tree(new, places)
+    journal = stage.fill(old, tree, settings(old.version), mend=mend, notes=notes)
+    return NewTree(disk, world.state, swap, 0).grow(journal, old, new)
 
 
 def _places(

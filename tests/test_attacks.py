@@ -34,6 +34,7 @@ from publisher import Publisher
 from serving import misserved, send
 from trees import Exe, Link, Tree, noise, read_tree
 
+from updater.apply import WrongTree
 from updater.client import Updater, install
 from updater.errors import (
     FormatError,
@@ -201,16 +202,20 @@ def test_bundle_and_patch_both_damaged_on_the_server(victim: Victim) -> None:
     victim.recovers()
 
 
-def test_a_wrong_base_and_a_damaged_bundle_leave_the_users_edit_alone(victim: Victim) -> None:
+def test_a_wrong_base_and_damaged_bundles_leave_the_users_edit_alone(victim: Victim) -> None:
     victim.publisher.release("2.0", NEW)
-    path = bundle_of(victim.publisher)
-    path.write_bytes(flip(path.read_bytes(), -1))
+    bundles = victim.publisher.folder.glob("targets/notes/releases/*/*.bundle")
+    honest = {path: path.read_bytes() for path in bundles}
+    for path, data in honest.items():
+        path.write_bytes(bytes(len(data)))
     edited = {**OLD, "data": b"edited"}
     (victim.folder / "data").write_bytes(b"edited")
     with pytest.raises(TrustError):
         victim.updater.update()
     assert read_tree(victim.folder) == edited
     (victim.folder / "data").write_bytes(noise(20_000))
+    for path, data in honest.items():
+        path.write_bytes(data)
     victim.recovers()
 
 
@@ -505,7 +510,7 @@ def test_a_patch_that_does_not_give_the_tree_its_publisher_signed(victim: Victim
     """Only the result tells: patch, then bundle, are tried; both were made to lie."""
     evil_patch(victim.publisher, ADD, (BLOCK, PACKED), base="1.0")
     evil_patch(victim.publisher, ADD, (BLOCK, PACKED))
-    error = victim.refuses(PatchError, 6)
+    error = victim.refuses(WrongTree, 6)
     assert error.hint
     victim.recovers()
 

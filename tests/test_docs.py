@@ -69,3 +69,13 @@ def test_the_readme_tells_the_two_commands_of_the_makefile() -> None:
     for target in ("demo", "test"):
         assert f"make {target} " in readme
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_test_that_reliability_names_is_there() -> None:
+    text = (ROOT / "docs/reliability.md").read_text("utf-8")
+    sources = {path.name: path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py")}
+    named = set(re.findall(r"\btest_\w+(?:\.py)?", text))
+    functions = {name for name in named if not name.endswith(".py")}
+    assert {name for name in named if name.endswith(".py")} <= sources.keys()
+    assert {f for f in functions if f"def {f}(" not in "".join(sources.values())} == set()
+    assert len(functions) > 30

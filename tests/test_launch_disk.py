@@ -275,3 +275,46 @@ def test_errors_that_speak_for_themselves_pass_untouched() -> None:
         raise InstallError("mine")
     with suppress(KeyError), told("reading notes"):
         raise KeyError
+
+
+def test_two_folders_change_places_in_one_step(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b"")
+    DISK.exchange(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["a"]
+    with pytest.raises(FileNotFoundError) as caught:
+        DISK.exchange(tmp_path / "a", tmp_path / "missing")
+    assert caught.value.filename == str(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("size", "is_link"), [(10, False), (11, True)])
+def test_a_shared_file_is_copied_if_it_is_small_and_linked_if_not(
+    tmp_path: Path, size: int, is_link: bool
+) -> None:
+    source, path = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"x" * size)
+    source.chmod(0o755)
+    DISK.share(source, path, copied=10)
+    assert path.read_bytes() == source.read_bytes()
+    assert mode(path) == 0o755
+    is_reflinked = module._reflink(source, tmp_path / "c")
+    assert same(source, path) == (is_link and not is_reflinked)
+
+
+def test_where_files_can_share_blocks_nothing_is_copied_or_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine's file system may not have reflinks: what the kernel does is done here."""
+
+    def clone(target: int, code: int, source: int) -> None:
+        assert code == module.FICLONE
+        os.write(target, os.pread(source, 100, 0))
+
+    monkeypatch.setattr("fcntl.ioctl", clone)
+    (tmp_path / "a").write_bytes(b"x" * 11)
+    monkeypatch.setattr(os, "link", refuse(errno.EIO))
+    monkeypatch.setattr(DISK, "copy", refuse(errno.EIO))
+    DISK.share(tmp_path / "a", tmp_path / "b", copied=20)
+    assert (tmp_path / "b").read_bytes() == b"x" * 11

@@ -22,7 +22,7 @@ JOURNAL = Journal(
     "2.0",
     (
         Step(Action.MKDIR, "new"),
-        Step(Action.PUT, "new/é", 3, "new/é.new", "new/é.old", keep=True, size=7),
+        Step(Action.PUT, "new/é", 3, "new/é.new", "new/é.old", keep=True, size=7, content="0" * 64),
         Step(Action.REMOVE, "gone", aside="gone.old-1"),
         Step(Action.SET_ASIDE, "folder", aside="folder.old"),
         Step(Action.RMDIR, "empty"),
@@ -70,8 +70,10 @@ def test_the_phase_is_the_name_and_entering_one_is_a_durable_rename(state: State
         assert disk.log == (renames if before is not phase else [])
     assert {named(state, phase).name for phase in Phase} == {
         "journal",
-        "journal.undo",
         "journal.done",
+        "journal.revert",
+        "journal.staged",
+        "journal.undo",
     }
 
 
@@ -86,7 +88,7 @@ def test_every_action_and_every_field_has_a_name_that_recovery_of_a_later_versio
 ) -> None:
     JOURNAL.write(Disk(), state)
     document = json.loads(state.journal.read_bytes())
-    assert document["journal"] == 1
+    assert (document["journal"], document["swap"]) == (3, "file")
     assert [step["action"] for step in document["steps"]] == [
         "mkdir",
         "put",
@@ -103,6 +105,10 @@ def test_every_action_and_every_field_has_a_name_that_recovery_of_a_later_versio
         "keep",
         "size",
         "own",
+        "disposable",
+        "stays",
+        "content",
+        "was",
     }
 
 
@@ -136,7 +142,7 @@ def test_a_journal_cut_anywhere_is_refused_and_nothing_touched(interrupted: Worl
         assert str(journal) in refused(interrupted)
 
 
-@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.STAGED])
 def test_a_damaged_journal_is_refused_in_every_phase(interrupted: World, phase: Phase) -> None:
     enter(Disk(), interrupted.state, phase)
     named(interrupted.state, phase).write_bytes(b"\0" * 500)
@@ -172,7 +178,7 @@ def test_a_journal_that_is_no_journal_is_refused(interrupted: World, text: str) 
     refused(interrupted)
 
 
-@pytest.mark.parametrize("number", [0, 2, "1", None])
+@pytest.mark.parametrize("number", [0, 1, 2, 4, "3", None])
 def test_a_journal_of_another_format_version_is_left_to_the_updater_that_knows_it(
     interrupted: World, number: object
 ) -> None:

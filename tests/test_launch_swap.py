@@ -81,7 +81,7 @@ def test_nothing_live_changes_before_stage_and_journal_are_durable(
                 unsynced.discard(str(path))
             if path == state.journal:
                 files = {str(p) for p in state.stage.iterdir() if p.is_file()}
-                assert len(files) == 4 + 2, "changed and new files, manifest and settings"
+                assert len(files) == 4 + 3, "changed and new files, manifest, settings, brief"
                 assert unsynced == set(), "all staged files and their names are durable"
                 assert f"sync {state.folder}" in self.log, "and so is the stage"
             if state.install in path.parents:
@@ -104,7 +104,7 @@ def test_every_staged_file_was_synced_itself(tmp_path: Path, world: World) -> No
 
     prepare(Watching(), world, manifest_of(tmp_path, "2.0", NEW, entry=("app",)), NEW)
     files = [path for path in world.state.stage.iterdir() if not path.is_symlink()]
-    assert len(files) == 4 + 2, "changed and new files, manifest and settings"
+    assert len(files) == 4 + 3, "changed and new files, manifest, settings, brief"
     assert {path.stat().st_ino for path in files} <= synced
 
 
@@ -255,7 +255,8 @@ def test_a_folder_made_by_an_interrupted_commit_gets_its_mode(tmp_path: Path, wo
 
 @pytest.mark.parametrize("size", [-1, 3])
 def test_a_new_file_of_another_kind_or_size_is_noticed(world: World, size: int) -> None:
-    journal = Journal("1.0", "2.0", (Step(Action.PUT, "lib/a", 0, "lib/a.new", size=size),))
+    step = Step(Action.PUT, "lib/a", 0, "lib/a.new", size=size, content="0" * 64)
+    journal = Journal("1.0", "2.0", (step,))
     with pytest.raises(InstallError, match="lib/a is not what was put there"):
         FileSwap(Disk(), world.state, journal).forward()
 
@@ -272,4 +273,4 @@ def test_the_phases_cover_the_whole_commit(tmp_path: Path, world: World) -> None
 
     commit(Watching(), world.state, staged(tmp_path, world))
     assert {phase for _, phase in seen} == {Phase.SWAPPING, Phase.COMMITTED}
-    assert {what for what, phase in seen if phase is Phase.COMMITTED} == {"unlink"}
+    assert {what for what, phase in seen if phase is Phase.COMMITTED} == {"sync", "unlink"}

@@ -18,8 +18,8 @@ from patchtool import encode as encoding
 from patchtool.blocks import cut_bundle, cut_patch
 from patchtool.build import patch_blocks
 from patchtool.contents import Contents
+from patchtool.diff import diff_folders
 from patchtool.encode import Encoded, encode, encode_whole
-from patchtool.folders import diff_folders
 from patchtool.match import as_delta, hdiffpatch_covers
 from patchtool.options import EFFORTS, Effort, Options
 from trees import noise, write_tree

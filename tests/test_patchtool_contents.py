@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from patchtool.diff import Built
-from patchtool.folders import apply_to_folder, diff_folders
+from patchtool.diff import Built, diff_folders
+from patchtool.folders import apply_to_folder
 from patchtool.options import Options
 from trees import noise, read_tree, write_tree
 

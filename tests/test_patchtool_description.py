@@ -47,6 +47,11 @@ def test_without_a_file_there_is_nothing_to_start_and_nothing_left_out() -> None
         ('confirm = {mode = "none", seconds = 60, starts = 1}', Release()),
         ("policy = {}", Release()),
         ('policy = {"*" = "replace"}', Release(policy=(("*", "replace"),))),
+        ("policy = {'*.cfg' = 'keep'}", Release(policy=(("*.cfg", "keep"),))),
+        (
+            "policy = {'a' = 'replace', '**/x/**' = 'keep-if-changed'}",
+            Release(policy=(("a", "replace"), ("**/x/**", "keep-if-changed"))),
+        ),
         ('launcher = ""', Release()),
     ],
 )
@@ -112,23 +117,11 @@ def test_what_is_wrong_is_refused_with_file_and_key(
     assert str(caught.value).startswith(str(tmp_path / "release.toml"))
 
 
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ("confirm = 'app'", "confirm"),
-        ("confirm = {mode = 'health', health = ['app', '--check'], seconds = 5, starts = 1}", ""),
-        ("policy = {'*.cfg' = 'keep'}", "policy"),
-        ("policy = {'*' = 'replace', '*.cfg' = 'keep-if-changed'}", "policy"),
-        ("launcher = 'launch'", "launcher"),
-    ],
-)
-def test_what_this_version_would_ignore_is_refused_with_a_hint(
-    text: str, key: str, tmp_path: Path
-) -> None:
-    key = key or "confirm"
-    with pytest.raises(FormatError, match=f"{key}: this version") as caught:
-        read(tmp_path, text)
-    assert caught.value.hint == f"leave {key} out"
+def test_a_version_that_cannot_be_started_cannot_be_put_on_trial(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="confirm: nothing can be confirmed") as caught:
+        read(tmp_path, "confirm = 'app'")
+    assert "entry" in caught.value.hint
+    read(tmp_path, "confirm = 'app'\nentry = 'app'")
 
 
 @pytest.mark.parametrize("data", [b"entry", b"a = 1\na = 2", b"\xff", b"stop = True", b"a = '"])

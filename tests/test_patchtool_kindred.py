@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from patchtool.anchors import LENGTH, anchors, sketch
-from patchtool.folders import apply_to_folder, diff_folders
+from patchtool.diff import diff_folders
+from patchtool.folders import apply_to_folder
 from patchtool.kindred import CROWD, pair_up, reader
 from patchtool.options import Options
 from patchtool.similarity import blanked, describe

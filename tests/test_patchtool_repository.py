@@ -53,7 +53,8 @@ class FolderTransport:
 
 def look(repository: Path, memory: Path, root: bytes, now: int = NOW) -> Catalogue:
     """What a client that remembers ``memory`` sees of a repository."""
-    trust = Trust(memory, "http://here", root, FolderTransport(repository))
+    transport = FolderTransport(repository)
+    trust = Trust(memory, "http://here", root, transport, seen=memory / "seen")
     return trust.refresh("notes", "stable", now)
 
 

@@ -224,7 +224,8 @@ def test_a_recalled_stop_stops_nobody() -> None:
 
 def test_a_stop_that_is_bad_here_is_neither_tried_again_nor_jumped_over() -> None:
     published = catalogue("1.0", release("2.0", stop=True), "3.0")
-    assert chosen(published, "1.0", "2.0") is None
+    with pytest.raises(InstallError, match=r"2\.0 has to come first, and it failed here"):
+        chosen(published, "1.0", "2.0")
 
 
 def test_a_bad_version_is_passed_over_for_the_next_offer() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from patchtool.diff import Built, build_patch
-from patchtool.folders import apply_to_folder, diff_folders
+from patchtool.diff import Built, build_patch, diff_folders
+from patchtool.folders import apply_to_folder
 from patchtool.options import Options
 from patchtool.similarity import describe
 from tree_strategies import edited, manifest_of, names, pairs, trees

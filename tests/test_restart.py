@@ -6,16 +6,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from updater.errors import InstallError
-from updater.format.release import Release
-from updater.restart import command, replace_process, start_beside
+from updater.launch.environment import cleaned, unfrozen
+from updater.restart import replace_process, start_beside
 
 ROOT = Path(__file__).parent.parent
+Start = Callable[[list[str], Mapping[str, str]], object]
 
 
 @pytest.fixture
@@ -38,16 +39,29 @@ def eventually(path: Path) -> str:
     return path.read_text()
 
 
-def test_the_command_is_the_entry_its_arguments_and_those_given() -> None:
-    release = Release(entry=("bin/app", "--gui", "a b"))
-    line = command(Path("/opt/app"), release, ["--after-update", "$HOME"])
-    assert line == ["/opt/app/bin/app", "--gui", "a b", "--after-update", "$HOME"]
+def test_what_the_old_version_set_for_itself_is_not_handed_on() -> None:
+    environment = {
+        "HOME": "/home/me",
+        "LD_LIBRARY_PATH": "/opt/app/_internal",
+        "LD_LIBRARY_PATH_ORIG": "/opt/mine",
+        "LD_PRELOAD": "/tmp/planted.so",
+        "PATH": "/usr/bin",
+        "PYTHONHOME": "/opt/app/python",
+        "PYTHONPATH": "/tmp/planted",
+        "_PYI_ARCHIVE_FILE": "/opt/app/app",
+    }
+    assert cleaned(environment) == {
+        "HOME": "/home/me",
+        "LD_LIBRARY_PATH": "/opt/mine",
+        "PATH": "/usr/bin",
+    }
 
 
-def test_a_release_without_an_entry_says_how_to_get_one() -> None:
-    with pytest.raises(InstallError, match="no entry") as caught:
-        command(Path("/opt/app"), Release())
-    assert "release.toml" in caught.value.hint
+def test_a_frozen_launcher_leads_the_application_to_none_of_its_own_files() -> None:
+    users = {"LD_LIBRARY_PATH": "/opt/mine", "PYTHONPATH": "/home/me/lib"}
+    assert unfrozen(users) == users
+    frozen = {"LD_LIBRARY_PATH": "/tmp/_MEI1", "_PYI_ARCHIVE_FILE": "/x", "HOME": "/home/me"}
+    assert unfrozen(frozen) == {"HOME": "/home/me"}
 
 
 REPLACE = """
@@ -55,7 +69,7 @@ import os, sys
 from updater.restart import replace_process
 print("before", os.getpid())
 print("said", file=sys.stderr, end="")
-replace_process(sys.argv[1:])
+replace_process(sys.argv[1:], os.environ)
 print("after")
 """
 
@@ -83,7 +97,9 @@ def test_the_application_takes_the_place_of_this_process(script: Callable[[str],
 @pytest.mark.parametrize("damage", ["missing", "not executable", "folder", "no program"])
 @pytest.mark.parametrize("start", [replace_process, start_beside])
 def test_what_cannot_be_started_is_told_and_this_process_goes_on(
-    start: Callable[[list[str]], None], damage: str, script: Callable[[str], Path]
+    start: Start,
+    damage: str,
+    script: Callable[[str], Path],
 ) -> None:
     place = script("exit 0")
     if damage == "not executable":
@@ -94,7 +110,7 @@ def test_what_cannot_be_started_is_told_and_this_process_goes_on(
         place.unlink()
         place.mkdir() if damage == "folder" else None
     with pytest.raises(InstallError, match="starting") as caught:
-        start([str(place)])
+        start([str(place)], os.environ)
     assert str(place) in str(caught.value)
     assert caught.value.hint
 
@@ -104,18 +120,18 @@ def test_a_program_without_standard_streams_can_be_replaced(
 ) -> None:
     """On Windows a program without a console has none."""
     became: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda _, line: became.append(line))
+    monkeypatch.setattr(os, "execve", lambda _, line, __: became.append(line))
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    start: Callable[[list[str]], object] = replace_process
-    start(["/x"])
+    start: Start = replace_process
+    start(["/x"], {})
     assert became == [["/x"]]
 
 
 BESIDE = """
-import sys
+import os, sys
 from updater.restart import start_beside
-start_beside(sys.argv[1:])
+start_beside(sys.argv[1:], os.environ)
 print("ours")
 """
 

@@ -6,8 +6,8 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from patchtool.diff import Built
-from patchtool.folders import apply_to_folder, diff_folders
+from patchtool.diff import Built, diff_folders
+from patchtool.folders import apply_to_folder
 from patchtool.options import Options
 from trees import Exe, Link, Tree, noise, read_tree, write_tree
 

@@ -67,6 +67,7 @@ def test_what_changes_is_staged_whole_and_what_stays_is_not(world: World, tmp_pa
     manifest = staged.pop("../.app.upswap/manifest")
     assert manifest.read_bytes() == manifest_of(tmp_path / "again", "2.0", NEW).data
     assert staged.pop("../.app.upswap/install.json").read_bytes() == settings("1.0")
+    assert staged.pop("../.app.upswap/release.json").exists()
     assert set(staged) == set(NEW) - {"lib/same"}
     assert staged["fresh/f"].read_bytes() == b"fresh"
     assert staged["lib/copy"].read_bytes() == b"same"
@@ -176,7 +177,7 @@ def test_mending_looks_at_every_file_and_puts_back_what_is_not_as_released(
         assert isinstance(content, bytes | Exe)
         places[file.path].write_bytes(content.data if isinstance(content, Exe) else content)
     journal = stage.fill(manifest, Tree(manifest, places), settings("1.0"), mend=True)
-    own = {"../.app.upswap/manifest", "../.app.upswap/install.json"}
+    own = {f"../.app.upswap/{name}" for name in ("manifest", "install.json", "release.json")}
     assert {step.path for step in journal.steps} - own == {"lib/core.py", "lib/same", "link"}
     commit(Disk(), world.state, journal)
     assert world.tree == OLD | {"lib/core.py.old": b"edited", "link.old": Link("elsewhere")}
@@ -202,10 +203,14 @@ def test_a_state_inside_the_install_is_no_part_of_the_release(tmp_path: Path) ->
     commit(CountingDisk(), state, stage.fill(old, Tree(new, places), settings("1.0")))
     tree = read_tree(state.install)
     assert {path: tree.pop(path) for path in NEW} == NEW
-    assert tree == {
-        ".upswap/manifest": new.data,
-        ".upswap/install.json": settings("1.0"),
+    parked = {path for path in tree if path.startswith(".upswap/old/")}
+    assert tree.keys() - parked == {
+        ".upswap/manifest",
+        ".upswap/install.json",
+        ".upswap/release.json",
     }
+    assert tree[".upswap/manifest"] == new.data
+    assert tree[".upswap/install.json"] == settings("1.0")
 
 
 # Whole updates on this machine's own disks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,18 @@ def test_a_damaged_manifest_is_told_with_a_way_out(damage: str, state: State) ->
     with pytest.raises(InstallError, match="damaged") as caught:
         read_manifest(state)
     assert caught.value.hint
+
+
+def test_a_machine_out_of_handles_is_not_taken_for_a_damaged_install(state: State) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(InstallError, match="too many open files") as caught:
+            read_manifest(state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "damaged" not in str(caught.value)
+    assert "try again" in caught.value.hint
 
 
 def test_what_is_whole_is_read(state: State) -> None:

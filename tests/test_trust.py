@@ -65,7 +65,8 @@ def trust(tmp_path: Path) -> Callable[..., Catalogue]:
     ) -> Catalogue:
         transport = HttpTransport(QUICK)
         try:
-            client = Trust(tmp_path / "trust", url, publisher.root, transport, config=QUICK)
+            folder, seen = tmp_path / "trust", tmp_path / "seen.json"
+            client = Trust(folder, url, publisher.root, transport, seen=seen, config=QUICK)
             return client.refresh(app, channel, publisher.now if now is None else now)
         finally:
             transport.close()
@@ -320,7 +321,7 @@ def test_an_expired_signature_is_told_as_that_and_not_as_an_attack(
     assert updater.status().version == "1.0"
 
 
-@pytest.mark.parametrize("now", [1_000_000_000, 4_000_000_000], ids=["2001", "2096"])
+@pytest.mark.parametrize("now", [1_769_000_000, 4_000_000_000], ids=["2026", "2096"])
 def test_our_clock_decides_what_has_expired_and_no_other(
     now: int, tmp_path: Path, trust: Callable[..., Catalogue]
 ) -> None:
@@ -689,6 +690,18 @@ def test_metadata_files_that_a_power_cut_emptied_are_fetched_again(
         assert all(path.stat().st_size > len(left) for path in files)
 
 
+def test_what_a_killed_refresh_was_writing_is_removed_by_the_next(
+    tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue]
+) -> None:
+    publisher.release("1.0", ONE)
+    with served(publisher.folder) as url:
+        trust(publisher, url)
+        (tmp_path / "trust/tmp0123abcd").write_bytes(b"half of a timest")
+        (tmp_path / "trust/tmp.json").write_bytes(b"the name of a role, none of python-tuf's")
+        assert trust(publisher, url).releases
+    assert [path.name for path in (tmp_path / "trust").glob("tmp*")] == ["tmp.json"]
+
+
 def test_the_metadata_folder_is_harmless_to_lose(
     tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue]
 ) -> None:
@@ -718,6 +731,10 @@ def test_a_wiped_metadata_folder_installs_nothing_older_than_what_runs(
         install(tmp_path / "app", url, publisher.root, "notes", session=session)
         shutil.rmtree(tmp_path / ".app.upswap/trust")
         old["served"] = True
+        for _ in range(2):
+            with pytest.raises(TrustError, match="was seen here"):
+                Updater(tmp_path / "app", session).update()
+        old["served"] = False
         assert Updater(tmp_path / "app", session).update() is None
     assert read_tree(tmp_path / "app") == TWO
 
@@ -736,7 +753,9 @@ def test_metadata_is_durable_before_it_is_used(
     with served(publisher.folder) as url:
         transport = HttpTransport(QUICK)
         folder = tmp_path / "trust"
-        Trust(folder, url, publisher.root, transport, disk=Noting()).refresh("notes", "stable", NOW)
+        seen = tmp_path / "seen.json"
+        trust = Trust(folder, url, publisher.root, transport, seen=seen, disk=Noting())
+        trust.refresh("notes", "stable", NOW)
         transport.close()
     expected = {f"{role}.json" for role in (*ROLES, "1.root")} | {"trust", "root_history"}
     assert expected <= set(synced)
@@ -750,7 +769,8 @@ from updater.fetch import HttpTransport
 from updater.trust import Trust
 folder, url, root, now = sys.argv[1:]
 for _ in range(5):
-    trust = Trust(Path(folder), url, Path(root).read_bytes(), HttpTransport(QUICK))
+    seen = Path(folder).with_name("seen.json")
+    trust = Trust(Path(folder), url, Path(root).read_bytes(), HttpTransport(QUICK), seen=seen)
     print(len(trust.refresh("notes", "stable", int(now)).releases))
 """
 
@@ -787,9 +807,9 @@ def test_a_refresh_that_never_ends_is_not_waited_for_for_ever(
     folder = tmp_path / "trust"
     folder.mkdir()
     config = type(QUICK)(trust_lock_timeout=0.2)
-    trust = Trust(
-        folder, "http://127.0.0.1:1", publisher.root, HttpTransport(config), config=config
-    )
+    transport, seen = HttpTransport(config), tmp_path / "seen.json"
+    url = "http://127.0.0.1:1"
+    trust = Trust(folder, url, publisher.root, transport, seen=seen, config=config)
     before = time.monotonic()
     with locked(folder / ".lock", "testing"), pytest.raises(UpdateInProgress, match="testing"):
         trust.refresh("notes", "stable", NOW)

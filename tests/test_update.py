@@ -11,8 +11,10 @@ from serving import served
 from trees import Exe, Link, Tree, noise, read_tree
 
 from updater.client import Updater, install
-from updater.format.release import Release
+from updater.errors import InstallError, UpdateInProgress
+from updater.format.release import Confirm, Release
 from updater.launch.disk import Disk
+from updater.progress import Silent
 from updater.session import Session
 
 OLD: Tree = {
@@ -167,3 +169,67 @@ def test_ctrl_c_after_the_commit_leaves_a_complete_install(
         )
     assert read_tree(tmp_path / "app") == OLD
     assert Updater(tmp_path / "app", session).status().version == "1.0"
+
+
+def test_an_update_in_the_middle_of_verify_is_told_and_no_damage(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    class Meanwhile(Silent):
+        def start(self, task: str, total: int) -> None:  # noqa: ARG002
+            assert Updater(tmp_path / "app", session).update() is not None
+
+    with served(publisher.folder) as url:
+        publisher.release("1.0", OLD)
+        install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        publisher.release("2.0", NEW)
+        updater = Updater(tmp_path / "app", replace(session, progress=Meanwhile()))
+        with pytest.raises(UpdateInProgress, match="updated meanwhile"):
+            updater.verify()
+    assert Updater(tmp_path / "app", session).verify(full=True).whole
+
+
+def test_an_interrupted_update_is_not_verified_but_told(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    publisher.release("1.0", OLD)
+    with served(publisher.folder) as url:
+        install(tmp_path / "app", url, publisher.root, "notes", session=session)
+    (tmp_path / ".app.upswap/journal").write_bytes(b"an update begins")
+    with pytest.raises(InstallError, match="interrupted") as caught:
+        Updater(tmp_path / "app", session).verify()
+    assert "recover" in caught.value.hint
+
+
+def test_a_rollback_leaves_edited_files_to_their_user_and_takes_ours_away(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    rules = Release(policy=(("keep", "keep"), ("dist", "keep-if-changed")))
+    old: Tree = {"f": b"1", "keep": b"1", "dist": b"1"}
+    with served(publisher.folder) as url:
+        publisher.release("1.0", old, release=rules)
+        install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        publisher.release("2.0", dict.fromkeys(old, b"22"), release=rules)
+        for path in ("keep", "dist"):
+            (tmp_path / "app" / path).write_bytes(b"user")
+        updater = Updater(tmp_path / "app", session)
+        assert updater.update() is not None
+        users = {"keep": b"user", "dist": b"user"}
+        assert read_tree(tmp_path / "app") == {"f": b"22", "dist.dist": b"22", **users}
+        updater.rollback()
+    assert read_tree(tmp_path / "app") == {"f": b"1", **users}
+    assert updater.verify(full=True).kept == ("dist", "keep")
+
+
+def test_a_version_on_trial_is_verified_and_not_repaired(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    rules = Release(entry=("app",), confirm=Confirm(mode="app"))
+    with served(publisher.folder) as url:
+        publisher.release("1.0", OLD)
+        install(tmp_path / "app", url, publisher.root, "notes", session=session)
+        publisher.release("2.0", NEW, release=rules)
+        updater = Updater(tmp_path / "app", session)
+        assert updater.update() is not None
+        assert updater.verify(full=True).whole
+        with pytest.raises(InstallError, match="not confirmed yet"):
+            updater.repair()

@@ -17,7 +17,7 @@ from hostile import evil_patch, flip, rewrite
 from publisher import Publisher
 from serving import served
 from sessions import quick_session
-from trees import Exe, Tree, noise, read_tree
+from trees import Exe, Tree, noise, read_tree, write_tree
 
 from updater import cli
 from updater.client import Updater
@@ -35,6 +35,7 @@ from updater.launch.lock import locked
 from updater.version import __version__
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = ("install", "adopt", "status", "check", "update", "recover", "verify", "repair")
 OLD: Tree = {"data": noise(200_000), "version": b"1"}
 NEW: Tree = {"data": noise(200_000) + b"2", "version": b"2"}
 
@@ -196,6 +197,7 @@ def test_status_says_what_is_installed(app: Path, publisher: Publisher, run: Run
         "version": "1.0",
         "channel": "stable",
         "state": "clean",
+        "pending": "",
         "previous": "",
         "bad": [],
     }
@@ -280,15 +282,16 @@ def test_a_failed_update_says_error_and_hint_and_leaves_by_its_code(
 
 def test_an_update_under_way_is_told_with_7(app: Path, run: Run) -> None:
     with locked(app.parent / ".app.upswap/lock", "updating"):
-        for command in ("update", "recover"):
+        for command in ("update", "recover", "repair"):
             said = run(command, "--dir", app)
             assert (said.code, said.out) == (7, "")
             assert len(said.errors) == 2
         assert run("status", "--dir", app).code == 0
         assert run("check", "--dir", app).code == 10
+        assert run("verify", "--dir", app).code == 0
 
 
-@pytest.mark.parametrize("command", ["status", "check", "update", "recover"])
+@pytest.mark.parametrize("command", ["status", "check", "update", "recover", "verify", "repair"])
 @pytest.mark.parametrize("kind", ["missing", "empty", "file"])
 def test_a_folder_that_is_no_install_is_told_with_7(
     command: str, kind: str, tmp_path: Path, run: Run
@@ -315,6 +318,8 @@ def test_a_folder_that_is_no_install_is_told_with_7(
         ["check", "--dir", "x", "extra"],
         ["install", "x"],
         ["install", "--url", "http://x", "--root", "y", "x"],
+        ["adopt", "--url", "http://x", "--root", "y", "--app", "a", "--dir", "x"],
+        ["repair", "--dir", "x", "--full"],
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -334,7 +339,7 @@ def test_help_names_every_command_and_the_version_is_told(
             cli.main([option])
         assert caught.value.code == 0
     out, _ = capsys.readouterr()
-    assert all(name in out for name in ("install", "status", "check", "update", "recover"))
+    assert all(name in out for name in COMMANDS)
     assert out.endswith(f"upswap {__version__}\n")
 
 
@@ -353,13 +358,117 @@ def test_help_names_every_command_and_the_version_is_told(
 def test_every_branch_of_errors_has_its_exit_code(
     fault: BaseException, code: int, app: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Updater) -> None:
+    def fail(self: Updater, running: str) -> None:
         raise fault
 
     monkeypatch.setattr(Updater, "update", fail)
     said = run("update", "--dir", app)
     assert (said.code, said.out) == (code, "")
     assert said.err == ("error: interrupted\n" if code == 130 else "error: x\n")
+
+
+def test_verify_is_0_if_all_is_whole_though_there_is_more(app: Path, run: Run) -> None:
+    (app / "mine.txt").write_bytes(b"mine")
+    for options in ([], ["--full"]):
+        said = run("verify", "--dir", app, *options)
+        assert (said.code, said.errors) == (0, [])
+        assert said.out == "extra: 'mine.txt'\n1.0 is whole\n"
+
+
+def test_verify_is_6_and_lists_everything_if_something_is_damaged(app: Path, run: Run) -> None:
+    (app / "data").write_bytes(b"x")
+    (app / "version").unlink()
+    said = run("verify", "--dir", app)
+    assert said.code == 6
+    assert said.out == "missing: 'version'\nchanged: 'data'\n1.0 is damaged\n"
+    assert said.errors == [
+        "error: not 1.0 as released: 1 missing, 1 changed ('data', 'version')",
+        "hint: run updater repair",
+    ]
+
+
+def test_verify_tells_programs_every_list(app: Path, run: Run) -> None:
+    (app / "data").unlink()
+    (app / "mine").write_bytes(b"mine")
+    said = run("verify", "--full", "--json", "--dir", app)
+    assert said.code == 6
+    assert said.document == {
+        "state": "damaged",
+        "version": "1.0",
+        "full": True,
+        "missing": ["data"],
+        "changed": [],
+        "mode_changed": [],
+        "wrong_kind": [],
+        "unreadable": [],
+        "kept": [],
+        "extra": ["mine"],
+    }
+
+
+def test_verify_asks_nobody_and_writes_nothing(
+    app: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [(p, p.lstat().st_mtime_ns) for p in sorted(app.parent.rglob("*"))]
+    monkeypatch.setattr(cli, "Session", lambda **_: quick_session(lambda: 1 << 40))
+    settings = app.parent / ".app.upswap/install.json"
+    times = settings.stat()
+    settings.write_bytes(re.sub(rb'"http://[^"]*"', b'"http://127.0.0.1:9"', settings.read_bytes()))
+    os.utime(settings, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert run("verify", "--full", "--dir", app).code == 0
+    assert [(p, p.lstat().st_mtime_ns) for p in sorted(app.parent.rglob("*"))] == before
+
+
+def test_repair_is_0_if_something_was_put_back_and_10_if_nothing_had_to_be(
+    app: Path, run: Run
+) -> None:
+    (app / "version").write_bytes(b"edited")
+    said = run("repair", "--dir", app)
+    assert (said.code, said.out) == (0, "put back: 'version'\nrepaired 1.0\n")
+    assert "what was there is kept as version.old" in said.err
+    assert read_tree(app) == {**OLD, "version.old": b"edited"}
+    assert run("repair", "--dir", app).code == 10
+    assert run("repair", "--json", "--dir", app).document == {"state": "whole", "version": "1.0"}
+
+
+def test_repair_tells_programs_what_it_did(app: Path, run: Run) -> None:
+    (app / "version").write_bytes(b"edited")
+    document = run("repair", "--json", "--dir", app).document
+    assert document.pop("fetched_bytes") > 0
+    assert document == {
+        "state": "repaired",
+        "version": "1.0",
+        "repaired": ["version"],
+        "written_bytes": 1,
+        "kept": ["version.old"],
+    }
+
+
+def adopting(tmp_path: Path, url: str, place: Path) -> list[str]:
+    words = first(tmp_path, url)[1:]
+    return ["adopt", *words, "--version", "1.0", "--dir", str(place)]
+
+
+def test_adopt_takes_over_what_another_installer_placed(tmp_path: Path, url: str, run: Run) -> None:
+    place = write_tree(tmp_path / "home/app", OLD)
+    said = run(*adopting(tmp_path, url, place))
+    assert (said.code, said.out) == (0, "adopted notes 1.0\n")
+    assert run("status", "--dir", place, "--json").document["version"] == "1.0"
+
+
+def test_adopt_is_6_and_lists_what_differs_unless_it_shall_repair(
+    tmp_path: Path, url: str, run: Run
+) -> None:
+    place = write_tree(tmp_path / "home/app", {**OLD, "version": b"?"})
+    said = run(*adopting(tmp_path, url, place), "--json")
+    assert said.code == 6
+    assert (said.document["state"], said.document["changed"]) == ("damaged", ["version"])
+    assert len(said.errors) == 2
+    assert not (tmp_path / "home/.app.upswap").exists()
+    done = run(*adopting(tmp_path, url, place), "--repair", "--json")
+    assert done.code == 0
+    assert done.document["state"] == "adopted"
+    assert read_tree(place) == {**OLD, "version.old": b"?"}
 
 
 @pytest.mark.parametrize("content", ["file", "folder", "hidden", "link"])

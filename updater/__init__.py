@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from updater.version import __version__
 
 if TYPE_CHECKING:
+    from updater.adoption import adopt
+    from updater.application import confirm, previous_version
     from updater.client import Offer, Status, Updater, install
     from updater.config import UpdaterConfig
     from updater.errors import (
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
         TrustError,
         UpdaterError,
     )
+    from updater.inspection import Findings
     from updater.job import Updated
+    from updater.mend import Repaired
     from updater.progress import Progress
     from updater.session import Session
 
@@ -42,22 +46,29 @@ _HOMES = {
     "TransportError": "updater.errors",
     "TrustError": "updater.errors",
     "UpdaterError": "updater.errors",
+    "confirm": "updater.application",
+    "previous_version": "updater.application",
+    "Findings": "updater.inspection",
     "Offer": "updater.client",
     "Progress": "updater.progress",
+    "Repaired": "updater.mend",
     "Session": "updater.session",
     "Status": "updater.client",
     "Updated": "updater.job",
     "Updater": "updater.client",
     "UpdaterConfig": "updater.config",
+    "adopt": "updater.adoption",
     "install": "updater.client",
 }
 
 __all__ = [
+    "Findings",
     "FormatError",
     "InstallError",
     "Offer",
     "PatchError",
     "Progress",
+    "Repaired",
     "Session",
     "Status",
     "TransportError",
@@ -67,7 +78,10 @@ __all__ = [
     "UpdaterConfig",
     "UpdaterError",
     "__version__",
+    "adopt",
+    "confirm",
     "install",
+    "previous_version",
 ]
 
 

@@ -30,6 +30,7 @@ from updater.progress import Progress, Silent
 __all__ = [
     "PatchFile",
     "Tree",
+    "WrongTree",
     "apply_patch",
     "check_file",
     "digest_of",
@@ -41,6 +42,17 @@ __all__ = [
 
 JOBS = 2
 """Blocks decoded at once unless a caller says otherwise."""
+
+
+class WrongTree(PatchError):  # noqa: N818 - reads as what the user is told
+    """What a patch gave is not the tree its header names; ``manifest`` tells what it is."""
+
+    def __init__(self, header: Header, manifest: Manifest) -> None:
+        super().__init__(
+            f"the result is not {header.app} {header.new.version} as its publisher knows it",
+            hint="the installed files are not those of the version they claim to be",
+        )
+        self.manifest = manifest
 
 
 @dataclass(frozen=True)
@@ -123,8 +135,8 @@ def apply_patch(
             they are not decoded, only hashed, and keep the places given here.
 
     Raises:
-        PatchError: ``old`` is not the tree the patch is for, a file of it has changed, or the
-            result is not the tree the header names.
+        PatchError: ``old`` is not the tree the patch is for, or a file of it has changed.
+        WrongTree: the result is not the tree the header names.
         FormatError: the patch is not one; its author or its transport is at fault.
         OSError: the disk.
         ValueError: ``given`` has a path that no block gives.
@@ -137,10 +149,7 @@ def apply_patch(
     digests = run.decode(progress or Silent(), jobs)
     manifest = layout.manifest(header.app, header.new.version, header.new.release, digests)
     if manifest.digest != header.new.digest or len(manifest.data) != header.new.length:
-        raise PatchError(
-            f"the result is not {header.app} {header.new.version} as its publisher knows it",
-            hint="the installed files are not those of the version they claim to be",
-        )
+        raise WrongTree(header, manifest)
     return Tree(manifest, {file.path: run.place(file.path) for file in manifest.files()})
 
 

@@ -9,12 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from updater.adoption import adopt
 from updater.client import Updater, install
 from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
 from updater.errors import InstallError, UpdaterError
+from updater.format.paths import shown
+from updater.inspection import Finding, Findings, NotWhole
 from updater.job import Updated
 from updater.launch.disk import told
 from updater.launch.recover import Outcome
+from updater.mend import Repaired
 from updater.progress import Progress, Silent
 from updater.session import Session
 from updater.version import __version__
@@ -33,24 +37,64 @@ def _parser() -> argparse.ArgumentParser:
     first = add_command(
         commands, "install", _install, "install an application into an empty folder"
     )
-    first.add_argument("--url", required=True, help="the repository's URL")
-    first.add_argument("--root", required=True, type=Path, help="its root.json, from the publisher")
-    first.add_argument("--app", required=True, help="the application's name in the repository")
-    first.add_argument("--channel", default="stable", help="default: %(default)s")
+    _add_source(first)
     first.add_argument("folder", metavar="DIR", type=Path)
+    other = add_command(
+        commands, "adopt", _adopt, "take over an application another installer placed"
+    )
+    _add_source(other)
+    other.add_argument("--version", required=True, metavar="V", help="the version that is there")
+    other.add_argument("--repair", action="store_true", help="fetch what is missing or damaged")
+    other.add_argument("--dir", dest="folder", required=True, metavar="DIR", type=Path)
     for name, action, text in (
         ("status", _status, "what is installed; asks nobody"),
         ("check", _check, "is there an update? exit code 0 yes, 10 no"),
         ("update", _update, "bring the application to the newest version offered to it"),
         ("recover", _recover, "finish or undo an interrupted update"),
+        ("rollback", _rollback, "bring the version before the last update back; needs no network"),
+        ("launch", _launch, "start the application, as its launcher does"),
+        ("verify", _verify, "are all files as released? exit code 0 yes, 6 no; asks nobody"),
+        ("repair", _repair, "put back what is missing, damaged or edited"),
     ):
         command = add_command(commands, name, action, text)
         command.add_argument("--dir", dest="folder", required=True, metavar="DIR", type=Path)
         if action is _update:
-            command.add_argument(
-                "--no-restart", action="store_true", help="do not start the new version"
-            )
+            _add_update_options(command)
+        if action is _launch:
+            command.add_argument("arguments", nargs="*", metavar="ARG", help="for the application")
+        if action is _verify:
+            command.add_argument("--full", action="store_true", help="hash every file")
     return parser
+
+
+def _add_update_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-restart", action="store_true", help="do not start the new version")
+    running = command.add_mutually_exclusive_group()
+    running.add_argument(
+        "--wait",
+        dest="running",
+        action="store_const",
+        const="wait",
+        default="stage",
+        help="wait until the application ends, instead of leaving the update to its next launch",
+    )
+    running.add_argument(
+        "--force",
+        dest="running",
+        action="store_const",
+        const="force",
+        help="change the files of the application though it runs",
+    )
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    """Where an install comes from."""
+    command.add_argument("--url", required=True, help="the repository's URL")
+    command.add_argument(
+        "--root", required=True, type=Path, help="its root.json, from the publisher"
+    )
+    command.add_argument("--app", required=True, help="the application's name in the repository")
+    command.add_argument("--channel", default="stable", help="default: %(default)s")
 
 
 def _install(options: argparse.Namespace) -> int:
@@ -74,6 +118,7 @@ def _check(options: argparse.Namespace) -> int:
     offer = updater.check()
     if offer is None:
         version = updater.status().version
+        _warn_of_clock(updater)
         tell(options, {"available": None, "installed": version}, f"{version} is up to date")
         return NOTHING_TO_DO
     tell(
@@ -91,21 +136,36 @@ def _update(options: argparse.Namespace) -> int:
     if done is None:
         version = updater.status().version
         document = {"state": "current", "from": version, "to": version}
+        _warn_of_clock(updater)
         tell(options, document, f"{version} is up to date")
         return NOTHING_TO_DO
+    if done.state == "staged":
+        words = f"{done.new} is ready: the next start of the application brings it"
+        tell(options, _document("staged", done), words)
+        return 0
     tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
     for kept in done.kept:
         print(f"your own version is kept as {kept}", file=sys.stderr)
-    if updater.release.entry and not options.no_restart:
+    if not options.no_restart and updater.release.entry:
         _start(updater, done.new)
     return 0
+
+
+def _warn_of_clock(updater: Updater) -> None:
+    """Nothing newer was found by a clock that sees nothing expire: that is not all there is."""
+    if updater.clock_is_behind:
+        print(
+            "hint: this machine's clock is behind: a newer release that is held back would not be "
+            "noticed; set it right",
+            file=sys.stderr,
+        )
 
 
 def _updated(options: argparse.Namespace, updater: Updater) -> Updated | None:
     """Update; a rollback is a result too, and stands in the JSON document."""
     before = updater.status().version
     try:
-        return updater.update()
+        return updater.update(options.running)
     except UpdaterError as error:
         if error.rolled_back and options.json:
             document = {"error": str(error), "from": before, "state": "rolled-back", "to": before}
@@ -134,9 +194,80 @@ def _recover(options: argparse.Namespace) -> int:
     return 0
 
 
+def _rollback(options: argparse.Namespace) -> int:
+    done = Updater(options.folder).rollback()
+    document: dict[str, Any] = {"state": "rolled-back", "from": done.old, "to": done.new}
+    document |= {"kept": done.kept} if done.kept else {}
+    tell(options, document, f"{done.new} is back; {done.old} will not be offered again")
+    for kept in done.kept:
+        print(f"your own version is kept as {kept}", file=sys.stderr)
+    return 0
+
+
+def _launch(options: argparse.Namespace) -> int:
+    return Updater(options.folder).launch(options.arguments)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    findings = Updater(options.folder, _session(options)).verify(full=options.full)
+    _tell_findings(options, findings)
+    findings.require_whole(hint="run updater repair")
+    return 0
+
+
+def _tell_findings(options: argparse.Namespace, findings: Findings) -> None:
+    """All of them for programs; for people a line for each path, then the verdict."""
+    lines = [
+        f"{kind.value.replace('_', ' ')}: {shown(path)}"
+        for kind in Finding
+        for path in getattr(findings, kind.value)
+    ]
+    verdict = f"{findings.version} is {'whole' if findings.whole else 'damaged'}"
+    tell(options, findings.document, "\n".join([*lines, verdict]))
+
+
+def _repair(options: argparse.Namespace) -> int:
+    updater = Updater(options.folder, _session(options))
+    done = updater.repair()
+    if done is None:
+        version = updater.status().version
+        tell(options, {"state": "whole", "version": version}, f"{version} is whole")
+        return NOTHING_TO_DO
+    _tell_repaired(options, "repaired", done, f"repaired {done.version}")
+    return 0
+
+
+def _adopt(options: argparse.Namespace) -> int:
+    with told(f"reading {options.root}"):
+        root = options.root.read_bytes()
+    try:
+        done = adopt(
+            options.folder,
+            options.url,
+            root,
+            options.app,
+            options.version,
+            options.channel,
+            mend=options.repair,
+            session=_session(options),
+        )
+    except NotWhole as error:
+        _tell_findings(options, error.findings)
+        raise
+    _tell_repaired(options, "adopted", done, f"adopted {options.app} {done.version}")
+    return 0
+
+
+def _tell_repaired(options: argparse.Namespace, state: str, done: Repaired, words: str) -> None:
+    lines = [*(f"put back: {shown(path)}" for path in done.repaired), words]
+    tell(options, {"state": state, **asdict(done)}, "\n".join(lines))
+    for kept in done.kept:
+        print(f"what was there is kept as {kept}", file=sys.stderr)
+
+
 def _document(state: str, done: Updated) -> dict[str, Any]:
-    document = asdict(done)
-    return {"state": state, "from": document.pop("old"), "to": document.pop("new"), **document}
+    document = asdict(done) | {"state": state}
+    return {"from": document.pop("old"), "to": document.pop("new"), **document}
 
 
 def _session(options: argparse.Namespace) -> Session:

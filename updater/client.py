@@ -9,25 +9,38 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
+from updater.claim import check_empty, check_url, claim, empty, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
 from updater.format.release import Release
-from updater.job import Job, Updated
-from updater.launch.disk import present, remove_tree, told
-from updater.launch.journal import phase_of
+from updater.inspection import Findings, inspect
+from updater.job import Job, Running, Updated
+from updater.launch.disk import present, told
+from updater.launch.environment import cleaned
+from updater.launch.journal import Phase, phase_of
+from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
+from updater.launch.pending import pending_version
 from updater.launch.recover import Outcome, recover
-from updater.launch.state import State, find
-from updater.launch.state import choose as choose_state
+from updater.launch.rollback import edited_files, roll_back
+from updater.launch.running import VARIABLE as RUN_LOCK
+from updater.launch.running import alone, give_up
+from updater.launch.state import State
 from updater.launch.swap import discard_stage
+from updater.launch.trial import is_confirmed, read_trial, settle
+from updater.launcher import launcher_command, renew_launcher, start_command
+from updater.mend import Repaired, repair
 from updater.plan import Plan, choose, make_plan
-from updater.restart import command, replace_process, start_beside
+from updater.restart import replace_process, start_beside
+from updater.seen import read_seen
 from updater.session import Session
+from updater.stage import brief_of, renew_brief
 from updater.store import Settings, find_install, read_manifest, read_settings
 from updater.trust import Catalogue
+
+DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -38,9 +51,14 @@ class Status:
     version: str
     channel: str
     state: str
-    """``clean``, or ``interrupted``: run recover."""
+    """``clean``; ``staged``: an update waits for the next launch; ``unconfirmed``: on trial;
+    ``interrupted``: run recover."""
+    pending: str
+    """The version that waits for the next launch."""
     previous: str
+    """The version before the last update."""
     bad: tuple[str, ...]
+    """Versions that failed here; not offered again."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,18 @@ class Offer:
     """Whether there is something to restart afterwards."""
 
 
+@dataclass(frozen=True)
+class RolledBack:
+    """A rollback that was made."""
+
+    old: str
+    """Version before; bad from now on."""
+    new: str
+    """The earlier version that is back."""
+    kept: tuple[str, ...] = ()
+    """Its files that were changed since the update; they keep that content."""
+
+
 class Updater:
     """One install of one application."""
 
@@ -82,12 +112,12 @@ class Updater:
             InstallError: the state is damaged.
         """
         settings, manifest = self._read()
-        state = "clean" if phase_of(self._state) is None else "interrupted"
         return Status(
             settings.app,
             manifest.version,
             settings.channel,
-            state,
+            self._condition(),
+            pending_version(self._state),
             settings.previous,
             settings.bad,
         )
@@ -114,10 +144,24 @@ class Updater:
             bool(manifest.release.entry),
         )
 
-    def update(self) -> Updated | None:
+    def _condition(self) -> str:
+        phase = phase_of(self._state)
+        if phase not in {None, Phase.STAGED}:
+            return "interrupted"
+        trial = read_trial(self._state)
+        if trial is not None and not is_confirmed(self._state, trial):
+            return "unconfirmed"
+        return "clean" if phase is None else "staged"
+
+    def update(self, running: Running = "stage") -> Updated | None:
         """Bring the install to the version it shall have; None if it has it.
 
         Recovers an interrupted update first. Restarts nothing: call `restart` when ready.
+
+        Args:
+            running: what to do while the application runs, if the launcher has started it.
+                ``stage``: leave the complete update to its next launch; ``wait`` for its end;
+                ``force``: go on all the same.
 
         Raises:
             TransportError: the network; what was downloaded is kept for the next try.
@@ -129,13 +173,35 @@ class Updater:
         """
         with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
             self._recover()
+            self._refuse_on_trial()
             settings, manifest = self._read()
             received = self._session.transport.received
             catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
+                discard_stage(self._session.disk, self._state)
                 return None
-            job = Job(self._session, self._state, catalogue, settings, manifest, received)
-            return job.run(plan)
+            job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
+            waits = pending_version(self._state) == plan.version
+            return (job.resume() if waits else None) or job.run(plan)
+
+    def rollback(self) -> RolledBack:
+        """Bring the version before the last update back; needs no network.
+
+        The present version is not offered again until a newer one is.
+
+        Raises:
+            InstallError: none is kept, or the application runs; nothing was changed.
+            UpdateInProgress: an update is under way just now.
+            RollbackFailed: it could not be finished; `recover` goes on with it.
+        """
+        what = f"rolling back {self._state.install}"
+        with told(what), locked(self._state.lock, "rolling back"), alone(self._state) as is_alone:
+            recover(self._session.disk, self._state)
+            if not is_alone:
+                raise InstallError("the application runs", hint="end it and try again")
+            kept = edited_files(self._session.disk, self._state)
+            commit = roll_back(self._session.disk, self._state, "rolled back by its user")
+            return RolledBack(commit.new, commit.old, kept)
 
     def recover(self) -> Outcome:
         """Finish or undo what an interrupted update left; needs no network.
@@ -147,21 +213,73 @@ class Updater:
         with told(f"recovering {self._state.install}"), locked(self._state.lock, "recovering"):
             return self._recover()
 
+    def verify(self, *, full: bool = False) -> Findings:
+        """Compare the install with the manifest of its release; changes nothing, asks nobody.
+
+        Holds no lock, and may be called by a user who may only read. Without ``full`` a file is
+        hashed only if it was touched since it was put in place; a disk that gives other bytes
+        than were written to it is found with ``full`` alone.
+
+        Raises:
+            InstallError: the state is damaged or an update was interrupted.
+            UpdateInProgress: an update came in between; try again.
+        """
+        with told(f"verifying {self._state.install}"):
+            manifest = self._settled()
+            findings = inspect(self._state, manifest, self._session.progress, full=full)
+            if self._is_changing() or self._settled() != manifest:
+                raise UpdateInProgress(
+                    f"{self._state.install} was updated meanwhile", hint="try again"
+                )
+            return findings
+
+    def repair(self) -> Repaired | None:
+        """Put back what is missing, damaged or edited as it was released; None if nothing is.
+
+        Fetches only the parts of the release's bundle that hold such files; needs no network for
+        symlinks and modes. What lies in their place is kept as ``NAME.old``. Files whose policy
+        is ``keep`` or ``keep-if-changed`` stay as the user has made them. Settings do not change.
+
+        Raises:
+            TransportError, TrustError, FormatError: as `update`.
+            PatchError: the installed release or its bundle is published no more.
+            InstallError: as `update`; or the state is damaged, and what is installed is no
+                published release either. But for `RollbackFailed` the tree is as before.
+        """
+        with told(f"repairing {self._state.install}"), locked(self._state.lock, "repairing"):
+            self._recover()
+            self._refuse_on_trial()
+            return repair(self._session, self._state)
+
     def restart(self, arguments: Sequence[str] = ()) -> NoReturn:
-        """End this process and start the installed version in its place.
+        """End this process and start the installed version in its place, through the launcher.
+
+        An update that waits for this application to end is committed on the way.
 
         Raises:
             InstallError: the release names nothing to start, or it cannot be started.
         """
-        replace_process(self._command(arguments))
+        line, environment = self._command(arguments), cleaned(os.environ)
+        give_up(self._state, environment)
+        replace_process(line, environment)
 
     def start(self, arguments: Sequence[str] = ()) -> None:
-        """Start the installed version by itself, beside this process.
+        """Start the installed version by itself, beside this process, through the launcher.
 
         Raises:
             InstallError: as `restart`.
         """
-        start_beside(self._command(arguments))
+        environment = cleaned(os.environ)
+        environment.pop(RUN_LOCK, None)
+        start_beside(self._command(arguments), environment)
+
+    def launch(self, arguments: Sequence[str] = ()) -> int:
+        """Be the launcher: see `updater.launch.launcher`; the application's exit code.
+
+        Raises:
+            InstallError: the tree is not whole and cannot be made so, or nothing can be started.
+        """
+        return Launcher(self._state, self._session.disk).run(arguments)
 
     @property
     def release(self) -> Release:
@@ -172,6 +290,18 @@ class Updater:
         """
         return read_manifest(self._state, self._session.config.limits).release
 
+    @property
+    def clock_is_behind(self) -> bool:
+        """Whether something was signed more than a day after what this machine's clock says.
+
+        Updates go on at the signed time, but what is held back from us is not seen to expire.
+
+        Raises:
+            InstallError: the state cannot be read.
+        """
+        with told(f"reading {self._state.seen}"):
+            return read_seen(self._state.seen).time.value > self._session.now() + DAY
+
     def _read(self) -> tuple[Settings, Manifest]:
         if phase_of(self._state) is not None and not present(self._state.manifest):
             raise InstallError(
@@ -181,22 +311,65 @@ class Updater:
         manifest = read_manifest(self._state, self._session.config.limits)
         return read_settings(self._state), manifest
 
+    def _is_changing(self) -> bool:
+        """Whether a commit is under way; one that waits for the next launch changes nothing."""
+        return phase_of(self._state) not in {None, Phase.STAGED}
+
+    def _settled(self) -> Manifest:
+        """The manifest of an install that no update is changing.
+
+        Raises:
+            InstallError: one is, or was interrupted.
+        """
+        if self._is_changing():
+            raise InstallError(
+                f"an update of {self._state.install} is under way or was interrupted",
+                hint="run updater recover, then try again",
+            )
+        return read_manifest(self._state, self._session.config.limits)
+
     def _plan(self, settings: Settings, installed: str) -> tuple[Catalogue, Plan | None]:
-        now = self._session.now()
-        catalogue = self._session.refresh(self._state, settings, now)
+        catalogue = self._session.refresh(self._state, settings, self._session.now())
         version = choose(
-            catalogue, settings.install_id, now, installed=installed, bad=frozenset(settings.bad)
+            catalogue,
+            settings.install_id,
+            catalogue.now,
+            installed=installed,
+            bad=frozenset(settings.bad),
         )
         plan = None if version is None else make_plan(catalogue, installed, version)
         return catalogue, plan
 
     def _recover(self) -> Outcome:
-        outcome = recover(self._session.disk, self._state)
-        discard_stage(self._session.disk, self._state)
+        disk, state = self._session.disk, self._state
+        outcome = recover(disk, state)
+        if phase_of(state) is None:
+            discard_stage(disk, state)
+        trial = settle(disk, state)
+        # A damaged manifest is told by whoever needs it; a launcher is renewed another time.
+        with suppress(InstallError, OSError):
+            manifest = read_manifest(state, self._session.config.limits)
+            renew_brief(disk, state, manifest)
+            if trial is None or launcher_command(state) is None:
+                renew_launcher(disk, state, manifest)
         return outcome
 
+    def _refuse_on_trial(self) -> None:
+        trial = read_trial(self._state)
+        if trial is not None:
+            start = start_command(self._state) or "updater launch"
+            raise InstallError(
+                f"{trial.version} is not confirmed yet",
+                hint=f"start the application by {start}, or run updater rollback",
+                retryable=True,
+            )
+
     def _command(self, arguments: Sequence[str]) -> list[str]:
-        return command(self._state.install, self.release, arguments)
+        brief = brief_of(read_manifest(self._state, self._session.config.limits))
+        direct = Launcher(self._state).command(brief, arguments)
+        with told(f"starting {self._state.install}"):
+            launcher = launcher_command(self._state)
+        return direct if launcher is None else [*launcher, *arguments]
 
 
 def install(
@@ -220,7 +393,7 @@ def install(
     settings = Settings(
         app=check_app(app),
         channel=check_channel(channel),
-        url=_check_url(url),
+        url=check_url(url),
         install_id=uuid.uuid4().hex,
     )
     place = Path(folder)
@@ -235,7 +408,7 @@ def install(
             raise
         except BaseException:
             with suppress(OSError):  # the cause is what counts
-                _withdraw(session, _real(place), is_new=is_new)
+                withdraw(session, real(place), is_new=is_new)
             raise
 
 
@@ -247,15 +420,14 @@ def _undisturbed(session: Session, state: State, settings: Settings, root: bytes
     except BaseException:
         if phase_of(state) is None and not present(state.manifest):
             with suppress(OSError):  # the cause is what counts
-                _empty(session, state)
+                empty(session, state)
         raise
 
 
 def _first_install(session: Session, state: State, settings: Settings) -> Updated:
-    now = session.now()
     received = session.transport.received
-    catalogue = session.refresh(state, settings, now)
-    version = choose(catalogue, settings.install_id, now, installed="", bad=frozenset())
+    catalogue = session.refresh(state, settings, session.now())
+    version = choose(catalogue, settings.install_id, catalogue.now, installed="", bad=frozenset())
     if version is None:
         raise InstallError(
             f"channel {settings.channel} of {settings.app} offers nothing",
@@ -263,7 +435,10 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
         )
     nothing = Manifest.empty(settings.app)
     plan = make_plan(catalogue, None, version)
-    return Job(session, state, catalogue, settings, nothing, received).run(plan)
+    done = Job(session, state, catalogue, settings, nothing, received).run(plan)
+    with suppress(InstallError, OSError):  # the next command makes it
+        renew_launcher(session.disk, state, read_manifest(state, session.config.limits))
+    return done
 
 
 def _claim(session: Session, place: Path) -> State:
@@ -271,13 +446,7 @@ def _claim(session: Session, place: Path) -> State:
     place.parent.mkdir(parents=True, exist_ok=True)
     if not present(place):
         session.disk.mkdir(place)
-    place = _real(place)
-    state = find(place)
-    if state is None:
-        state = choose_state(place)
-        _check_empty(state)
-        session.disk.mkdir(state.folder)
-    return state
+    return claim(session, real(place), check_empty)
 
 
 def _start_over(session: Session, state: State) -> None:
@@ -285,44 +454,5 @@ def _start_over(session: Session, state: State) -> None:
     recover(session.disk, state)
     if present(state.manifest):
         raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
-    _check_empty(state)
-    _empty(session, state)
-
-
-def _check_empty(state: State) -> None:
-    if any(child != state.folder for child in state.install.iterdir()):
-        raise InstallError(
-            f"{state.install} is not empty", hint="name a new folder; other files are not touched"
-        )
-
-
-def _empty(session: Session, state: State) -> None:
-    """Leave nothing in the State but the lock this process holds."""
-    for child in sorted(state.folder.iterdir()):
-        if child != state.lock:
-            remove_tree(session.disk, child)
-
-
-def _withdraw(session: Session, place: Path, *, is_new: bool) -> None:
-    """Remove a State with nothing in it but the lock, which nobody holds any more."""
-    state = find(place)
-    if state is not None and {state.lock}.issuperset(state.folder.iterdir()):
-        remove_tree(session.disk, state.folder)
-    if is_new:
-        session.disk.rmdir(place)
-
-
-def _real(place: Path) -> Path:
-    """``place`` without symlinks; one that leads to itself stays as it is, and is found later."""
-    return Path(os.path.realpath(place))
-
-
-def _check_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and not parts.query
-    except ValueError:  # such as a bracket that is not closed
-        usable = False
-    if not usable:
-        raise InstallError(f"{url!a} is not the URL of a repository", hint="http:// or https://")
-    return url.rstrip("/")
+    check_empty(state)
+    empty(session, state)

@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 
 from updater.errors import PatchError
-from updater.format.manifest import File
+from updater.format.manifest import Directory, Entry, File, Symlink
 from updater.format.names import Digest
 from updater.format.paths import shown
+from updater.launch.disk import WINDOWS, is_executable, present
 
 CHUNK = 1 << 20
 """Bytes read at once."""
@@ -39,3 +40,30 @@ def digest_of(path: Path) -> Digest:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return Digest(digest.digest())
+
+
+def differs(entry: Entry, place: Path) -> bool:
+    """Whether what is at ``place`` has another content than ``entry``; its mode is not asked.
+
+    A folder has no content. What is missing, of another kind or cannot be read differs.
+    """
+    if isinstance(entry, Directory):
+        return False
+    if isinstance(entry, Symlink):
+        return not place.is_symlink() or str(place.readlink()) != entry.target
+    try:
+        check_file(entry, place)
+    except PatchError:
+        return True
+    return False
+
+
+def has_mode(entry: Entry, place: Path, known: Path) -> bool:
+    """Whether a file may be executed as ``entry`` says; true where there are no such modes.
+
+    ``known`` is a file we made and that nobody executes: where it may be executed all the same,
+    the file system does not keep modes (exFAT), and says nothing by them.
+    """
+    if WINDOWS or not isinstance(entry, File) or is_executable(place) == entry.executable:
+        return True
+    return present(known) and is_executable(known)

@@ -7,22 +7,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
-from updater.apply import PatchFile, Tree, apply_patch, nothing, unusable
+from updater.apply import PatchFile, Tree, WrongTree, apply_patch, nothing, unusable
 from updater.download import Download
 from updater.errors import InstallError, PatchError, TransportError
 from updater.excerpt import take_files
 from updater.format.manifest import Manifest
 from updater.launch.disk import remove_tree
+from updater.launch.document import encode
+from updater.launch.document import read as read_document
 from updater.launch.journal import Journal
+from updater.launch.kinds import swap_of
+from updater.launch.pending import commit_pending, waiting
 from updater.launch.recover import commit
+from updater.launch.running import alone
 from updater.launch.state import State
-from updater.launch.swap import FileSwap, discard_stage
+from updater.launch.swap import discard_stage
+from updater.launch.trial import Trial
+from updater.launcher import check_launcher
+from updater.newtree import NewTree
 from updater.plan import Hop, Plan, check_header, make_plan
 from updater.session import Session
+from updater.sources import Sources
 from updater.stage import Stage, live_tree
 from updater.store import Settings
 from updater.trust import Catalogue
+
+Outcome = Literal["updated", "staged"]
+Running = Literal["stage", "wait", "force"]
+"""What to do while the application runs: leave the update to its next launch, wait, or go on."""
 
 GONE = {404, 410}
 """HTTP statuses of a patch that was pruned, or did not reach a mirror."""
@@ -35,6 +49,8 @@ class Updated:
     old: str
     """Version before; empty for a first install."""
     new: str
+    state: Outcome
+    """``updated``, or ``staged``: it is complete, and waits for the running application to end."""
     fetched_bytes: int
     """Bytes received for it, metadata included."""
     full_bytes: int
@@ -58,6 +74,7 @@ class Job:
         settings: Settings,
         manifest: Manifest,
         received: int,
+        running: Running = "stage",
     ) -> None:
         """``received``: bytes the session had received before this update was looked for."""
         self._session = session
@@ -66,10 +83,14 @@ class Job:
         self._settings = settings
         self._manifest = manifest
         self._received = received
+        self._running = running
+        self._sources = Sources(session, state, catalogue, manifest)
         self._changes: Counter[str] = Counter()
 
     def run(self, plan: Plan) -> Updated:
-        """Follow ``plan``; if its patches do not fit what is installed, take the bundle.
+        """Follow ``plan``; if its patches do not fit what is installed, mend that first.
+
+        The last resort is the whole bundle.
 
         Raises:
             PatchError: the bundle does not give the release either.
@@ -80,11 +101,66 @@ class Job:
         except (PatchError, TransportError) as error:
             if plan.starts_afresh or not _is_of_the_patch(error):
                 raise
-            journal = self._prepare(self._bundle(plan, error), mend=True)
-        commit(self._session.disk, self._state, journal)
+            journal = self._otherwise(plan, error)
+        return self._report(*self._conclude(journal))
+
+    def resume(self) -> Updated | None:
+        """Go on with the update that waits for the application to end; None if it fits no more.
+
+        Raises:
+            InstallError, RollbackFailed, OSError: see `commit_pending`.
+        """
+        disk, state = self._session.disk, self._state
+        journal, swap = waiting(state), self._session.config.swap
+        if journal is None or (swap == "tree" and journal.tree is None):
+            return None
+        with alone(state, wait=self._running == "wait") as nobody_runs:
+            if not nobody_runs and self._running == "stage":
+                return self._report(journal, "staged")
+            if not nobody_runs:
+                self._new_tree().running(journal)
+            made = commit_pending(disk, state, whole=nobody_runs and swap != "file")
+        return None if made is None else self._report(made, "updated")
+
+    def _conclude(self, journal: Journal) -> tuple[Journal, Outcome]:
+        """Commit now, or leave it to the launcher if the application runs."""
+        with alone(self._state, wait=self._running == "wait") as nobody_runs:
+            if not nobody_runs and self._running == "stage":
+                check_launcher(self._state)
+                journal.hold(self._session.disk, self._state)
+                return journal, "staged"
+            fitting = journal if nobody_runs else self._new_tree().running(journal)
+            made = commit(self._session.disk, self._state, fitting)
         with suppress(OSError):  # harmless; the update is made
             remove_tree(self._session.disk, self._state.downloads)
-        return self._report(journal)
+        return made, "updated"
+
+    def _notes(self, new: Manifest) -> dict[Path, bytes]:
+        """What the State shall say of the update: whence, and whether it is on trial."""
+        old = self._manifest.version
+        if not old:
+            return {}
+        notes = {self._state.arrival: encode({"previous": self._last_run(old)})}
+        if new.release.confirm.mode != "none":
+            notes[self._state.trial] = Trial(new.version, old).data
+        return notes
+
+    def _last_run(self, installed: str) -> str:
+        """The version the application was last started as: nobody was told of one in between."""
+        with suppress(InstallError):
+            untold = (read_document(self._state.arrival) or {}).get("previous")
+            return untold if isinstance(untold, str) and untold else installed
+        return installed
+
+    def _otherwise(self, plan: Plan, error: PatchError | TransportError) -> Journal:
+        """The same patches with what they lack from the installed release's bundle, else ours."""
+        if isinstance(error, PatchError):
+            try:
+                return self._prepare(plan, mend=True)
+            except (PatchError, TransportError) as again:
+                if not _is_of_the_patch(again):
+                    raise
+        return self._prepare(self._bundle(plan, error), mend=True)
 
     def _bundle(self, plan: Plan, error: PatchError | TransportError) -> Plan:
         """The way that needs nothing of what is installed; ``error`` if there is none."""
@@ -103,10 +179,19 @@ class Job:
             patches = [self._fetch(hop) for hop in plan.hops]
             given = [self._take(plan, n, patch, stage) for n, patch in enumerate(patches)]
             tree = live_tree(self._state, self._manifest)
+            if mend and not plan.starts_afresh:
+                tree = self._mended(plan, patches, tree, stage)
             for number, patch in enumerate(patches):
-                tree = self._apply(patch, tree, stage.scratch(number), given[number])
+                tree = self._apply(plan, patch, tree, stage, given[number])
             settings = replace(self._settings, previous=self._manifest.version)
-            return stage.fill(self._manifest, tree, settings.data, mend=mend)
+            notes = self._notes(tree.manifest)
+            journal = stage.fill(self._manifest, tree, settings.data, mend=mend, notes=notes)
+            return self._new_tree().grow(journal, self._manifest, tree.manifest)
+
+    def _new_tree(self) -> NewTree:
+        """What makes an exchange of the whole folder, where that is wanted and possible."""
+        config = self._session.config
+        return NewTree(self._session.disk, self._state, config.swap, config.disk_reserve)
 
     def _fetch(self, hop: Hop) -> PatchFile:
         downloads = self._state.downloads
@@ -139,17 +224,38 @@ class Job:
             reserve=plan.work_bytes,
         )
 
-    def _apply(self, patch: PatchFile, tree: Tree, out: Path, given: Mapping[str, Path]) -> Tree:
+    def _mended(self, plan: Plan, patches: list[PatchFile], tree: Tree, stage: Stage) -> Tree:
+        """``tree`` with the files that the patches lack from the installed release's bundle."""
+        places = self._sources.bases(
+            patches[0].header, stage.scratch("bases"), plan.work_bytes, last=len(patches) == 1
+        )
+        return replace(tree, places={**tree.places, **places})
+
+    def _apply(
+        self, plan: Plan, patch: PatchFile, tree: Tree, stage: Stage, given: Mapping[str, Path]
+    ) -> Tree:
+        """The tree ``patch`` gives; files that it makes wrong come from the bundle."""
         header = patch.header
         if header.old is not None or not self._manifest.entries:
             self._changes.update(change.kind.name.lower() for change in header.changes)
+        old = tree if header.old is not None else nothing(header.app)
+        out = stage.scratch(f"to-{header.new.version}")
+        try:
+            return self._decode(patch, old, out, given)
+        except WrongTree as error:
+            if header.old is None:
+                raise
+            again = stage.scratch(f"again-{header.new.version}")
+            right = self._sources.right(header, error, again, plan.work_bytes)
+            remove_tree(self._session.disk, out)
+            return self._decode(
+                patch, old, stage.scratch(f"to-{header.new.version}"), {**given, **right}
+            )
+
+    def _decode(self, patch: PatchFile, old: Tree, out: Path, given: Mapping[str, Path]) -> Tree:
+        session = self._session
         return apply_patch(
-            patch,
-            tree if header.old is not None else nothing(header.app),
-            out,
-            progress=self._session.progress,
-            jobs=self._session.config.jobs,
-            given=given,
+            patch, old, out, progress=session.progress, jobs=session.config.jobs, given=given
         )
 
     @contextmanager
@@ -162,16 +268,17 @@ class Job:
                 discard_stage(self._session.disk, self._state)
             raise
 
-    def _report(self, journal: Journal) -> Updated:
+    def _report(self, journal: Journal, outcome: Outcome) -> Updated:
         bundle = self._catalogue.releases[journal.new].bundle
         return Updated(
             journal.old,
             journal.new,
+            outcome,
             self._session.transport.received - self._received,
             bundle.length if bundle else 0,
-            sum(max(step.size, 0) for step in journal.steps if not step.own),
+            sum(max(step.size, 0) for step in journal.as_files.steps if not step.own),
             dict(self._changes),
-            FileSwap(self._session.disk, self._state, journal).kept(),
+            swap_of(self._session.disk, self._state, journal).kept(),
         )
 
 

@@ -68,6 +68,9 @@ def choose(
         now: seconds since 1970.
         installed: the version it has; empty for a fresh install.
         bad: versions that failed on this machine.
+
+    Raises:
+        InstallError: a release that may not be jumped over failed here.
     """
 
     def excluded(version: str) -> bool:
@@ -80,7 +83,12 @@ def choose(
     if wanted is None or wanted == installed:
         return None
     nearest = min((wanted, *_stops(catalogue, installed, wanted)), key=order)
-    return None if nearest in bad else nearest
+    if nearest in bad:
+        raise InstallError(
+            f"{wanted} is there, but {nearest} has to come first, and it failed here",
+            hint="tell the publisher: a release that mends it must be published",
+        )
+    return nearest
 
 
 def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan:
@@ -94,7 +102,7 @@ def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan
     Raises:
         InstallError: this updater is too old for the release, or no way leads there.
     """
-    _check_updater(catalogue.releases[version])
+    check_updater(catalogue.releases[version])
     best: dict[str, tuple[int, int]] = {}
     queue: list[tuple[int, int, str, tuple[Hop, ...]]] = [(0, 0, installed or "", ())]
     while queue:
@@ -150,7 +158,12 @@ def _hops(catalogue: Catalogue, at: str, *, start: bool) -> Iterator[Hop]:
             yield Hop(None, version, published.bundle)
 
 
-def _check_updater(published: Published) -> None:
+def check_updater(published: Published) -> None:
+    """Refuse a release this updater is too old for.
+
+    Raises:
+        InstallError: it is.
+    """
     needed = published.min_updater
     if needed and Version(__version__) < Version(needed):
         raise InstallError(

@@ -5,30 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from updater.errors import InstallError
-from updater.format.release import Release
 from updater.launch.disk import told
 
 
-def command(install: Path, release: Release, arguments: Sequence[str] = ()) -> list[str]:
-    """The command line that starts the application of ``release`` in ``install``.
-
-    Raises:
-        InstallError: the release names nothing to start.
-    """
-    if not release.entry:
-        raise InstallError(
-            "this release names no entry to start",
-            hint="set entry in release.toml when the release is made",
-        )
-    return [str(install / release.entry[0]), *release.entry[1:], *arguments]
-
-
-def replace_process(line: Sequence[str]) -> NoReturn:
+def replace_process(line: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Become the application: same process, same terminal, same service.
 
     Windows has no such thing; there the application is started and this process ends.
@@ -41,12 +24,12 @@ def replace_process(line: Sequence[str]) -> NoReturn:
             stream.flush()
     with told(f"starting {line[0]}"):
         if sys.platform == "win32":
-            subprocess.Popen(line)  # noqa: S603 - the publisher's own, verified executable
+            subprocess.Popen(line, env=environment)  # noqa: S603 - our launcher
             raise SystemExit(0)
-        os.execv(line[0], list(line))  # noqa: S606 - as above
+        os.execve(line[0], list(line), environment)  # noqa: S606 - as above
 
 
-def start_beside(line: Sequence[str]) -> None:
+def start_beside(line: Sequence[str], environment: Mapping[str, str]) -> None:
     """Start the application by itself: it outlives this process and keeps none of its streams.
 
     Raises:
@@ -54,6 +37,6 @@ def start_beside(line: Sequence[str]) -> None:
     """
     quiet = subprocess.DEVNULL
     with told(f"starting {line[0]}"):
-        subprocess.Popen(  # noqa: S603 - the publisher's own, verified executable
-            line, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        subprocess.Popen(  # noqa: S603 - our launcher
+            line, env=environment, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
         )

@@ -55,6 +55,7 @@ class Session:
                 settings.url,
                 root,
                 self.transport,
+                seen=state.seen,
                 config=self.config,
                 disk=self.disk,
             )

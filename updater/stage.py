@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from updater.apply import Tree, check_file, tree_at
+from updater.edits import Edits
 from updater.errors import InstallError, PatchError
-from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
+from updater.files import differs, has_mode
+from updater.format.manifest import Directory, File, Manifest, Symlink
+from updater.format.names import Digest
 from updater.format.paths import shown
+from updater.launch.brief import Brief
+from updater.launch.content import content_of
 from updater.launch.disk import Disk, present
 from updater.launch.journal import Action, Journal, Step
 from updater.launch.state import State
 from updater.launch.swap import discard_stage
 from updater.steps import StepPlan, unwritable
+
+NO_NOTES: Mapping[Path, bytes] = MappingProxyType({})
 
 
 class Stage:
@@ -30,13 +39,21 @@ class Stage:
         self._disk.mkdir(self._state.stage)
         self._disk.mkdir(self._state.scratch)
 
-    def scratch(self, number: int) -> Path:
-        """A new empty folder for the files of hop ``number``."""
-        folder = self._state.scratch / str(number)
+    def scratch(self, name: int | str) -> Path:
+        """A new empty folder, for the files of one hop or for others."""
+        folder = self._state.scratch / str(name)
         self._disk.mkdir(folder)
         return folder
 
-    def fill(self, old: Manifest, new: Tree, settings: bytes, *, mend: bool = False) -> Journal:
+    def fill(
+        self,
+        old: Manifest,
+        new: Tree,
+        settings: bytes,
+        *,
+        mend: bool = False,
+        notes: Mapping[Path, bytes] = NO_NOTES,
+    ) -> Journal:
         """Put every file that is to change into the stage, and plan the commit.
 
         Args:
@@ -45,6 +62,7 @@ class Stage:
                 listed alike in ``old`` are left alone.
             settings: ``install.json`` as it shall be afterwards.
             mend: do not believe ``old``, look at every live file.
+            notes: other files of the State that shall be there afterwards.
 
         Raises:
             PatchError: a file to carry over is not as released, or one that stays is missing.
@@ -53,19 +71,29 @@ class Stage:
         """
         users = Counter(new.places.values())
         staged: dict[str, int] = {}
+        offered: dict[str, int] = {}
+        edits = Edits(self._state.install, old, new.manifest)
         for entry in new.manifest.entries:
-            if not isinstance(entry, Directory) and not self._is_live(entry, old, mend=mend):
-                staged[entry.path] = len(staged)
-                self._put(entry, new, len(staged) - 1, users)
-        plan = StepPlan(
-            self._state.install, old, new.manifest, staged, self._changed(old, new.manifest, staged)
-        )
-        steps = plan.steps()
+            if isinstance(entry, Directory) or self._is_live(entry, old, mend=mend):
+                continue
+            if not (stays := edits.stays(entry)) or edits.is_offered(entry):
+                number = len(staged) + len(offered)
+                (offered if stays else staged)[entry.path] = number
+                self._put(entry, new, number, users)
+        changed = self._changed(old, new.manifest, staged)
+        kept = edits.kept(offered)
+        steps = StepPlan(self._state.install, old, new.manifest, staged, changed, kept).steps()
         self._check_permission(unwritable(self._state.install, steps))
-        own = (
-            self._put_own(self._state.manifest, new.manifest.data, len(staged)),
-            self._put_own(self._state.settings, settings, len(staged) + 1),
-        )
+        files = {
+            self._state.manifest: new.manifest.data,
+            self._state.settings: settings,
+            self._state.release: brief_of(new.manifest).data,
+            **notes,
+        }
+        own = [
+            self._put_own(place, data, number)
+            for number, (place, data) in enumerate(files.items(), len(staged) + len(offered))
+        ]
         self._disk.sync_directory(self._state.stage)
         self._disk.sync_directory(self._state.folder)
         return Journal(old.version, new.manifest.version, (*steps, *own))
@@ -89,6 +117,8 @@ class Stage:
             aside if present(place) else "",
             size=len(data),
             own=True,
+            content=str(Digest.of(data)),
+            was=content_of(place),
         )
 
     def _put(self, entry: File | Symlink, new: Tree, number: int, users: Counter[Path]) -> None:
@@ -100,6 +130,8 @@ class Stage:
         if self._state.scratch in place.parents and users[place] == 1:
             self._disk.settle(place, executable=entry.executable)
             self._disk.replace(place, staged)
+        elif not place.is_file():
+            raise PatchError(f"what {shown(entry.path)} is made of is missing: {place}")
         else:
             self._disk.copy(place, staged, executable=entry.executable)
             check_file(entry, staged)
@@ -110,7 +142,7 @@ class Stage:
             return False
         place = self._state.install / entry.path
         if mend:
-            return not _differs(entry, place)
+            return not differs(entry, place) and has_mode(entry, place, self._state.root)
         if not _is_there(entry, place):
             raise PatchError(f"{shown(entry.path)} is missing", hint="somebody removed it")
         return True
@@ -121,7 +153,7 @@ class Stage:
         return frozenset(
             e.path
             for e in doomed
-            if present(self._state.install / e.path) and _differs(e, self._state.install / e.path)
+            if present(self._state.install / e.path) and differs(e, self._state.install / e.path)
         )
 
     def _check_permission(self, folder: Path | None) -> None:
@@ -129,6 +161,30 @@ class Stage:
             raise InstallError(
                 f"no permission to change {folder}", hint="run as the owner of the folder"
             )
+
+
+def brief_of(manifest: Manifest) -> Brief:
+    """What the launcher must know of a release."""
+    release, confirm = manifest.release, manifest.release.confirm
+    return Brief(
+        manifest.version,
+        release.entry,
+        confirm.mode,
+        confirm.health,
+        confirm.starts,
+        confirm.seconds,
+    )
+
+
+def renew_brief(disk: Disk, state: State, manifest: Manifest) -> None:
+    """Have ``release.json`` say what is installed, should somebody have damaged it.
+
+    Raises:
+        OSError: the disk; it is as before.
+    """
+    data = brief_of(manifest).data
+    if content_of(state.release) != str(Digest.of(data)):
+        disk.write(state.release, data)
 
 
 def live_tree(state: State, manifest: Manifest) -> Tree:
@@ -140,15 +196,3 @@ def _is_there(entry: File | Symlink, place: Path) -> bool:
     """Whether something of the entry's kind is live; what is in it only reading could tell."""
     is_link = place.is_symlink()
     return is_link if isinstance(entry, Symlink) else place.is_file() and not is_link
-
-
-def _differs(entry: Entry, place: Path) -> bool:
-    if isinstance(entry, Directory):
-        return False
-    if isinstance(entry, Symlink):
-        return not place.is_symlink() or str(place.readlink()) != entry.target
-    try:
-        check_file(entry, place)
-    except PatchError:
-        return True
-    return False

@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from updater.edits import DIST, Kept
 from updater.errors import InstallError
-from updater.format.manifest import Directory, File, Manifest
+from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import folded, parents, shown
+from updater.format.policies import Policies
+from updater.launch.content import FOLDER, NOTHING, content_of, link_to
 from updater.launch.disk import PART, present
 from updater.launch.journal import Action, Step
 
@@ -19,8 +22,9 @@ NAME_BYTES = 255
 class StepPlan:
     """The steps from what is installed to ``new``, in the order they must happen.
 
-    Old files that must make way for folders; folders; files; what is gone; folders that make
-    way for files; those files; executables that start the application; emptied folders.
+    Old files that must make way for folders; folders; files; ours beside edited ones; what is
+    gone; folders that make way for files; those files; executables that start the application;
+    emptied folders.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class StepPlan:
         new: Manifest,
         staged: dict[str, int],
         changed: frozenset[str],
+        kept: Kept | None = None,
     ) -> None:
         """Plan the commit.
 
@@ -39,7 +44,9 @@ class StepPlan:
             new: what shall be.
             staged: number of the staged file or symlink, by path.
             changed: old paths whose live content is not the released one: the user's work.
+            kept: what policies leave to the user, nothing unless given.
         """
+        self._kept = kept or Kept()
         self._install = install
         self._old = old
         self._new = new
@@ -47,6 +54,7 @@ class StepPlan:
         self._changed = changed
         self._taken = {folded(p) for p in (*new.by_path, *new.directories)}
         self._links = {p for p in new.directories if (install / p).is_symlink()}
+        self._policies = Policies(new.release)
         self._starts = {*old.release.entry[:1], *new.release.entry[:1]}
 
     def steps(self) -> tuple[Step, ...]:
@@ -56,7 +64,7 @@ class StepPlan:
             InstallError: a folder of the installed release is a symlink here: what is done
                 through it would leave the install.
         """
-        self._refuse_links()
+        refuse_links(self._install, self._old)
         puts = sorted(self._staged, key=lambda path: (path in self._starts, path))
         blocked = [path for path in puts if self._is_folder(path)]
         starts = [path for path in puts if path in self._starts and path not in blocked]
@@ -66,6 +74,7 @@ class StepPlan:
             *(self._remove(path) for path in way),
             *(Step(Action.MKDIR, p) for p in self._new_folders() if not self._is_folder(p)),
             *(self._put(p) for p in puts if p not in blocked and p not in starts),
+            *(self._offer(path) for path in sorted(self._kept.offered)),
             *(self._remove(path) for path in gone if path not in way),
             *(Step(Action.SET_ASIDE, path, aside=self._free(path, ".old")) for path in blocked),
             *(self._put(path) for path in blocked),
@@ -84,10 +93,46 @@ class StepPlan:
             aside=self._free(path, ".old") if replaces else "",
             keep=replaces and self._is_users(path),
             size=entry.size if isinstance(entry, File) else -1,
+            content=_content(entry),
+            was=self._found(path) if replaces else self._blocking(path),
+            stays=self._policies.of(path) != "replace",
+        )
+
+    def _blocking(self, path: str) -> str:
+        return FOLDER if self._is_folder(path) else NOTHING
+
+    def _offer(self, path: str) -> Step:
+        """Ours beside the user's: in the place of an older one, or under a free name."""
+        entry = self._new.by_path[path]
+        replaces = path in self._kept.outdated
+        name = path + DIST if replaces else self._free(path, DIST)
+        return Step(
+            Action.PUT,
+            name,
+            stage=self._kept.offered[path],
+            incoming=self._free(name, ".new"),
+            aside=self._free(name, ".old") if replaces else "",
+            size=entry.size if isinstance(entry, File) else -1,
+            content=_content(entry),
+            was=content_of(self._install / name),
         )
 
     def _remove(self, path: str) -> Step:
-        return Step(Action.REMOVE, path, aside=self._free(path, ".old"), keep=self._is_users(path))
+        return Step(
+            Action.REMOVE,
+            path,
+            aside=self._free(path, ".old"),
+            keep=self._is_users(path),
+            disposable=path.endswith(".pyc") and path not in self._old.by_path,
+            was=self._found(path),
+        )
+
+    def _found(self, path: str) -> str:
+        """What is live at ``path``: known of a released file, else looked at."""
+        entry = self._old.by_path.get(path)
+        if entry is None or isinstance(entry, Directory) or path in self._changed:
+            return content_of(self._install / path)
+        return _content(entry)
 
     def _is_users(self, path: str) -> bool:
         known = path in self._old.by_path or path.endswith(".pyc")
@@ -97,7 +142,7 @@ class StepPlan:
         """Live files of the old release that the new one has not, and stale bytecode."""
         new_files = {e.path for e in self._new.entries if not isinstance(e, Directory)}
         old_files = {e.path for e in self._old.entries if not isinstance(e, Directory)}
-        gone = old_files - new_files
+        gone = old_files - new_files - self._kept.left
         edited = gone | (self._staged.keys() & old_files)
         stale = {path for name in edited for path in self._bytecode(name)}
         stale -= new_files | old_files
@@ -136,14 +181,6 @@ class StepPlan:
         """Whether ``path`` leads through a symlink that makes way for a folder before."""
         return not self._links.isdisjoint(parents(path))
 
-    def _refuse_links(self) -> None:
-        for path in sorted(self._old.directories):
-            if (self._install / path).is_symlink():
-                raise InstallError(
-                    f"{shown(path)} is a symlink here, and a folder of the release",
-                    hint="put the folder back in its place",
-                )
-
     def _free(self, path: str, suffix: str) -> str:
         """A name beside ``path`` that neither the disk, the release nor another step has."""
         parent, _, name = path.rpartition("/")
@@ -161,11 +198,32 @@ class StepPlan:
         return folded(path) not in self._taken and not present(self._install / path)
 
 
+def refuse_links(install: Path, manifest: Manifest) -> None:
+    """Refuse symlinks in the place of folders: what is done through them would leave the install.
+
+    Raises:
+        InstallError: there is one.
+    """
+    for path in sorted(manifest.directories):
+        if (install / path).is_symlink():
+            raise InstallError(
+                f"{shown(path)} is a symlink here, and a folder of the release",
+                hint="put the folder back in its place",
+            )
+
+
 def unwritable(install: Path, steps: Iterable[Step]) -> Path | None:
     """A folder the steps must change and this user may not, if there is one."""
     folders = {(install / step.path).parent for step in steps}
     live = (folder for folder in sorted(folders) if folder.is_dir())
     return next((folder for folder in live if not os.access(folder, os.W_OK | os.X_OK)), None)
+
+
+def _content(entry: Entry) -> str:
+    """What stands where ``entry`` is in place."""
+    if isinstance(entry, File):
+        return str(entry.digest)
+    return link_to(entry.target) if isinstance(entry, Symlink) else FOLDER
 
 
 def _literal(stem: str) -> str:

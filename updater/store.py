@@ -87,7 +87,12 @@ def read_settings(state: State) -> Settings:
     Raises:
         InstallError: they are missing or damaged.
     """
-    return _read(state, state.settings, Settings.parse)
+    return _read(
+        state,
+        state.settings,
+        Settings.parse,
+        "install the application again into another folder",
+    )
 
 
 def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:
@@ -96,15 +101,16 @@ def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:
     Raises:
         InstallError: it is missing or damaged.
     """
-    return _read(state, state.manifest, lambda data: Manifest.parse(data, limits))
+    return _read(
+        state, state.manifest, lambda data: Manifest.parse(data, limits), "run updater repair"
+    )
 
 
-def _read(state: State, path: Path, parse: Callable[[bytes], T]) -> T:
-    try:
-        with told(f"reading {path}"):
+def _read(state: State, path: Path, parse: Callable[[bytes], T], hint: str) -> T:
+    with told(f"reading {path}"):  # a disk that fails now need not do so later
+        try:
             return parse(path.read_bytes())
-    except (FormatError, InstallError) as error:
-        raise InstallError(
-            f"the state of {state.install} is damaged: {error}",
-            hint="install the application again into another folder",
-        ) from error
+        except (FormatError, FileNotFoundError, IsADirectoryError) as error:
+            raise InstallError(
+                f"the state of {state.install} is damaged: {error}", hint=hint
+            ) from error

@@ -3,14 +3,15 @@
 Never hand-written: every hand-written TUF client had a CVE. What is added around the library
 are the wrappers it needs in the field: the embedded root passed at every start (without it a
 kill at the wrong moment bricks the metadata folder), a lock around the folder (two clients in
-one folder crash), durable files afterwards, our transport, our errors.
+one folder crash), durable files afterwards, a memory apart from the folder (see `updater.seen`),
+a clock that is not believed when it is behind signed times, our transport, our errors.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,19 +25,22 @@ from tuf.api.exceptions import (
     ExpiredMetadataError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Signed as Role
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater
 
 from updater.config import UpdaterConfig
 from updater.errors import FormatError, InstallError, TransportError, TrustError
-from updater.format.canonical import Record, string, within
+from updater.format.canonical import INTEGER_MAX, Record, string, within
 from updater.format.head import Head
 from updater.format.names import Digest, check_version
 from updater.format.release import Confirm
 from updater.launch.disk import Disk
 from updater.launch.lock import locked
+from updater.seen import Mark, Seen, read_seen
 from updater.transport import Transport
+from updater.version import BUILT
 
 T = TypeVar("T")
 
@@ -86,6 +90,8 @@ class Catalogue:
     releases: Mapping[str, Published]
     patches: Mapping[tuple[str, str], Blob]
     """Patches by (from, to)."""
+    now: int = BUILT
+    """The time of this run: the clock's, or a later one that was signed."""
 
 
 class Trust:
@@ -98,6 +104,7 @@ class Trust:
         root: bytes,
         transport: Transport,
         *,
+        seen: Path,
         config: UpdaterConfig | None = None,
         disk: Disk | None = None,
     ) -> None:
@@ -108,6 +115,7 @@ class Trust:
             url: the repository's URL; ``metadata/`` and ``targets/`` stand below it.
             root: the root metadata this install was made with.
             transport: how bytes come.
+            seen: the file that keeps what was seen; outside ``folder``, which may be wiped.
             config: lock timeout and limits.
             disk: durable primitives.
         """
@@ -115,6 +123,7 @@ class Trust:
         self._url = url.rstrip("/")
         self._root = root
         self._transport = transport
+        self._memory = seen
         self._config = config or UpdaterConfig()
         self._disk = disk or Disk()
 
@@ -124,33 +133,93 @@ class Trust:
         Args:
             app: whose releases.
             channel: whose head.
-            now: seconds since 1970; decides what has expired.
+            now: what the clock says, in seconds since 1970; with the newest signed time seen it
+                decides what has expired.
 
         Raises:
             TransportError: the network, the server, a captive portal.
-            TrustError: signatures, versions or expiry do not hold.
+            TrustError: signatures, versions or expiry do not hold, or something is older than
+                what was seen here.
             FormatError: signed metadata that our format does not allow.
             InstallError: the repository has no such app or channel.
             UpdateInProgress: another process refreshes and does not end.
-            OSError: the disk.
+            OSError: the disk. After any error what was seen before is still remembered.
         """
         self._disk.mkdir(self._folder)
         timeout = self._config.trust_lock_timeout
-        with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url):
-            updater = self._updater(now)
-            updater.refresh()
-            name = f"{app}/channels/{channel}"
-            target = updater.get_targetinfo(name)
-            # Loads and verifies app.APP, whatever the name: no such target need exist.
-            updater.get_targetinfo(f"{app}/patches/-")
+        with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url, now):
+            self._sweep()
+            seen = read_seen(self._memory)
+            target = self._verified(app, channel, now, seen)
             self._make_durable()
             if target is None or not self._is_delegated(app):
                 raise InstallError(
                     f"{self._url} has no channel {channel} of {app}",
                     hint="check the app and channel names; was a release promoted?",
                 )
-            targets = self._read(f"app.{app}")
-        return Catalogue(_head(target, app, channel), *self._published(app, targets))
+            targets = self._targets(f"app.{app}")
+            head = _head(target, app, channel)
+            time = self._remember(app, seen, self._found(app, head)).time.value
+        return Catalogue(head, *self._published(app, targets), now=max(now, BUILT, time))
+
+    def _verified(self, app: str, channel: str, now: int, seen: Seen) -> TargetFile | None:
+        """Verify at the newest time known; the head's target.
+
+        A time that a stolen online key signed would make all that follows look expired: it is
+        forgotten with that key.
+        """
+        latest = max(now, BUILT, seen.time.value)
+        try:
+            return self._load(app, channel, latest)
+        except ExpiredMetadataError:
+            root = Metadata[Root].from_bytes(self._bytes("root")).signed
+            if seen.time.keys == Mark.of(0, root.roles["timestamp"].keyids).keys:
+                raise
+            return self._load(app, channel, max(now, BUILT))
+
+    def _load(self, app: str, channel: str, now: int) -> TargetFile | None:
+        updater = self._updater(now)
+        updater.refresh()
+        target = updater.get_targetinfo(f"{app}/channels/{channel}")
+        # Loads and verifies app.APP, whatever the name: no such target need exist.
+        updater.get_targetinfo(f"{app}/patches/-")
+        return target
+
+    def _found(self, app: str, head: Head) -> Seen:
+        """What the metadata just verified says of itself."""
+        root = Metadata[Root].from_bytes(self._bytes("root")).signed
+        timestamp = Metadata[Timestamp].from_bytes(self._bytes("timestamp")).signed
+        snapshot = Metadata[Snapshot].from_bytes(self._bytes("snapshot")).signed
+        targets = self._targets("targets")
+        release, channels = self._targets(f"app.{app}"), self._targets(f"channels.{app}")
+        delegations = targets.delegations
+        roles = (delegations and delegations.roles) or {}
+        time = _signed_time(head, timestamp, (root, snapshot, targets, release, channels))
+        return Seen(
+            root=Mark.of(root.version),
+            targets=Mark.of(targets.version, root.roles["targets"].keyids),
+            app=Mark.of(release.version, roles[f"app.{app}"].keyids),
+            time=Mark.of(time, root.roles["timestamp"].keyids),
+        )
+
+    def _remember(self, app: str, seen: Seen, found: Seen) -> Seen:
+        """Keep what was found, durably and before it is used; drop it if it is older than seen."""
+        try:
+            after = seen.follow(found)
+        except TrustError:
+            # python-tuf has kept it: an honest repository would look older, and be refused.
+            for role in ("timestamp", "snapshot", "targets", f"app.{app}", f"channels.{app}"):
+                self._disk.unlink(self._folder / f"{role}.json")
+            raise
+        if after != seen:
+            self._disk.write(self._memory, after.data)
+        return after
+
+    def _sweep(self) -> None:
+        """Remove what python-tuf was writing when it was killed; the lock is held."""
+        for path in self._folder.glob("tmp*"):
+            if path.suffix != ".json":
+                self._disk.unlink(path)
 
     def _updater(self, now: int) -> Updater:
         try:
@@ -172,12 +241,16 @@ class Trust:
 
     def _is_delegated(self, app: str) -> bool:
         """Whether ``app.APP`` was among the roles just verified: an old copy proves nothing."""
-        delegations = self._read("targets").delegations
+        delegations = self._targets("targets").delegations
         return delegations is not None and f"app.{app}" in (delegations.roles or {})
 
-    def _read(self, role: str) -> Targets:
+    def _targets(self, role: str) -> Targets:
+        """A role that was just verified and holds targets or delegates them."""
+        return Metadata[Targets].from_bytes(self._bytes(role)).signed
+
+    def _bytes(self, role: str) -> bytes:
         """A role that was just verified, from where python-tuf keeps it."""
-        return Metadata[Targets].from_file(str(self._folder / f"{role}.json")).signed
+        return (self._folder / f"{role}.json").read_bytes()  # an `OSError` is one, then
 
     def _make_durable(self) -> None:
         """python-tuf never syncs: after power loss its rollback memory would be empty files."""
@@ -275,8 +348,8 @@ def _refuse_page(url: str, first: bytes) -> None:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Turn python-tuf's errors into ours."""
+def _told(url: str, now: int) -> Iterator[None]:
+    """Turn python-tuf's errors into ours; ``now`` is what the clock says."""
     try:
         yield
     except DownloadError as error:
@@ -285,7 +358,7 @@ def _told(url: str) -> Iterator[None]:
         raise TrustError(
             f"metadata of {url} has expired: {error}",
             hint="no attack is needed for this: the publisher must sign again (patchtool "
-            "refresh), or this machine's clock is wrong",
+            f"refresh), or this machine's clock is wrong: it says {_date(now)}",
         ) from error
     except RepositoryError as error:
         if _is_garbage(error):
@@ -311,6 +384,22 @@ def _is_garbage(error: RepositoryError) -> bool:
     return isinstance(error, DeserializationError) and isinstance(
         cause, json.JSONDecodeError | UnicodeDecodeError
     )
+
+
+def _date(now: int) -> str:
+    return dt.datetime.fromtimestamp(now, dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _signed_time(head: Head, timestamp: Timestamp, others: Sequence[Role]) -> int:
+    """The newest time that was signed, 0 without one.
+
+    A time is ignored at which anything of the same repository had expired: it was not signed then.
+    So no key can set the clock further than the others' signatures hold.
+    """
+    said = Record(timestamp.unrecognized_fields)
+    issued = said.integer("issued", INTEGER_MAX) if said.has("issued") else 0
+    end = min(int(role.expires.timestamp()) for role in (timestamp, *others))
+    return max((time for time in (head.issued, issued) if time < end), default=0)
 
 
 def _head(target: TargetFile, app: str, channel: str) -> Head:

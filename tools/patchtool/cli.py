@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import signal
-import sys
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
-from patchtool.description import read_description
-from patchtool.folders import apply_to_folder, diff_folders
-from patchtool.keys import Keys
-from patchtool.options import MEMORY_LEAST, Effort, Options
-from patchtool.publish import add_release, promote
-from patchtool.repository import Repository
+from patchtool.folders import apply_to_folder
+from patchtool.options import MEMORY_LEAST, Effort
 from updater.apply import PatchFile
-from updater.console import INTERRUPTED, NOTHING_TO_DO, Bar, add_command, run, tell
-from updater.errors import InstallError
+from updater.console import INTERRUPTED, add_command, run, tell
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.head import EVERYONE
 from updater.format.limits import GIB, MIB
-from updater.format.names import check_app
 from updater.launch.disk import told
-from updater.progress import Progress, Silent
 from updater.version import __version__
 
 UNITS = {"M": MIB, "G": GIB}
@@ -56,8 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _later(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command that builds: its libraries take longer to load than a small patch to apply."""
+
+    def run_it(options: argparse.Namespace) -> int:
+        code: int = getattr(import_module("patchtool.commands"), name)(options)
+        return code
+
+    return run_it
+
+
 def _add_folder_commands(commands: Any) -> None:
-    diff = add_command(commands, "diff", _diff, "make a patch from one folder to another")
+    diff = add_command(commands, "diff", _later("diff"), "make a patch from one folder to another")
     diff.add_argument("old", metavar="OLD", type=Path)
     diff.add_argument("new", metavar="NEW", type=Path)
     diff.add_argument("-o", "--output", metavar="P", required=True, type=Path)
@@ -76,12 +76,14 @@ def _add_folder_commands(commands: Any) -> None:
 
 
 def _add_repository_commands(commands: Any) -> None:
-    init = add_command(commands, "init", _init, "make a repository, and the keys that are missing")
+    init = add_command(
+        commands, "init", _later("init"), "make a repository, and the keys that are missing"
+    )
     init.add_argument("repository", metavar="REPO", type=Path)
     init.add_argument(
         "--threshold", type=_positive, default=1, help="root signatures needed; default: 1"
     )
-    add = add_command(commands, "add-release", _add_release, "publish a folder as a version")
+    add = add_command(commands, "add-release", _later("release"), "publish a folder as a version")
     add.add_argument("repository", metavar="REPO", type=Path)
     add.add_argument("folder", metavar="FOLDER", type=Path)
     add.add_argument("--version", required=True)
@@ -95,15 +97,31 @@ def _add_repository_commands(commands: Any) -> None:
     )
     add.add_argument("--config", type=Path, metavar="release.toml")
     _add_effort(add)
-    promoted = add_command(commands, "promote", _promote, "let a channel offer a version")
+    promoted = add_command(commands, "promote", _later("offer"), "let a channel offer a version")
     promoted.add_argument("repository", metavar="REPO", type=Path)
     promoted.add_argument("--version", required=True)
     promoted.add_argument("--channel", default="stable", help="default: %(default)s")
     promoted.add_argument(
         "--rollout", type=_percent, default=EVERYONE, metavar="PERCENT", help="default: 100"
     )
+    renewed = add_command(
+        commands, "refresh", _later("renew"), "sign what expires soon; exit code 10: nothing did"
+    )
+    renewed.add_argument("repository", metavar="REPO", type=Path)
+    renewed.add_argument(
+        "--at-least",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="after a restore from a backup: give every role this version at least",
+    )
+    examined = add_command(
+        commands, "doctor", _later("examine"), "what clients cannot use, now or soon"
+    )
+    examined.add_argument("repository", metavar="REPO", type=Path)
     for command in (init, add, promoted):
         command.add_argument("--app", required=True)
+    for command in (init, add, promoted, renewed):
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
 
 
@@ -119,20 +137,6 @@ def _add_effort(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="what the build may take, such as 1500M or 8G; default: 2G",
     )
-
-
-def _diff(options: argparse.Namespace) -> int:
-    built = diff_folders(options.old, options.new, options.output, _build_options(options))
-    document = {
-        "bytes": built.bytes,
-        "changes": built.changes,
-        "blocks": len(built.header.blocks),
-        "header_bytes": len(built.header_bytes),
-        "seconds": round(built.seconds, 3),
-        "peak_rss": _peak_rss(),
-    }
-    tell(options, document, f"{options.output}: {built.bytes:,} bytes, {_count(built.changes)}")
-    return 0
 
 
 def _apply(options: argparse.Namespace) -> int:
@@ -166,88 +170,6 @@ def _inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _init(options: argparse.Namespace) -> int:
-    check_app(options.app)
-    repository = _repository(options)
-    repository.check_new()
-    made = _keys(options).make_missing(options.threshold)
-    repository.create(options.app, options.threshold)
-    for path in made:
-        print(
-            f"new key: {path} (keep a copy where this machine's fate does not reach)",
-            file=sys.stderr,
-        )
-    root = options.repository / "metadata" / "1.root.json"
-    document = {
-        "repository": str(options.repository),
-        "root": str(root),
-        "keys": list(map(str, made)),
-    }
-    tell(
-        options, document, f"{options.repository}: repository of {options.app}; clients need {root}"
-    )
-    return 0
-
-
-def _add_release(options: argparse.Namespace) -> int:
-    added = add_release(
-        _repository(options),
-        options.app,
-        options.version,
-        options.folder,
-        description=read_description(options.config),
-        bases=options.bases,
-        options=_build_options(options),
-    )
-    if added is None:
-        tell(
-            options,
-            {"version": options.version, "state": "published before"},
-            f"{options.app} {options.version} is published already, with this content",
-        )
-        return NOTHING_TO_DO
-    patches = "".join(f"\n  patch from {v}: {size:,} bytes" for v, size in added.patches.items())
-    skipped = "".join(f"\n  no patch from {v}: the bundle is smaller" for v in added.skipped)
-    words = f"{options.app} {added.version}\n  bundle: {added.bundle:,} bytes{patches}{skipped}"
-    tell(options, asdict(added), words)
-    return 0
-
-
-def _promote(options: argparse.Namespace) -> int:
-    head = promote(
-        _repository(options),
-        check_app(options.app),
-        options.channel,
-        options.version,
-        now=int(time.time()),
-        basis_points=options.rollout,
-    )
-    words = f"{options.channel} offers {options.app} {options.version}"
-    tell(options, head.to_json(), f"{words} to {options.rollout / 100:g} % of its installs")
-    return 0
-
-
-def _repository(options: argparse.Namespace) -> Repository:
-    return Repository(options.repository, _keys(options), int(time.time()))
-
-
-def _keys(options: argparse.Namespace) -> Keys:
-    if options.keys.resolve().is_relative_to(options.repository.resolve()):
-        raise InstallError(
-            f"{options.keys} lies inside the repository",
-            hint="who serves the repository would serve the keys: name a folder elsewhere",
-        )
-    ask = getpass.getpass if sys.stdin.isatty() else None
-    return Keys(options.keys, os.environ, ask)
-
-
-def _build_options(options: argparse.Namespace) -> Options:
-    progress: Progress = Silent() if options.quiet else Bar()
-    return Options(
-        effort=options.effort, jobs=options.jobs, memory=options.memory, progress=progress
-    )
-
-
 def _change_to_json(change: Change) -> dict[str, Any]:
     document: dict[str, Any] = {"kind": change.kind.name.lower(), "path": change.path}
     if change.kind in WITH_SOURCE:
@@ -265,21 +187,6 @@ def _change_in_words(change: Change) -> str:
     size = f" ({change.size:,} bytes)" if change.size is not None else ""
     word = change.kind.name.lower().replace("_", " ")
     return f"  {word:14} {source}{change.path}{target}{size}"
-
-
-def _count(changes: dict[str, int]) -> str:
-    words = (f"{count} {kind.replace('_', ' ')}" for kind, count in changes.items())
-    return ", ".join(words) or "no change"
-
-
-def _peak_rss() -> int:
-    """Most memory this process has held, in bytes; 0 where the system does not tell."""
-    if sys.platform == "win32":
-        return 0
-    import resource  # noqa: PLC0415 - POSIX only
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _positive(text: str) -> int:

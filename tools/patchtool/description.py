@@ -61,7 +61,7 @@ def _parse(document: dict[str, Any]) -> Description:
             f"unknown key {key!a}", hint=f"known: {', '.join(sorted({*known, 'exclude'}))}"
         )
     release = Release.parse(_without_defaults(_spelled(document)))
-    _refuse_unsupported(release)
+    _check_sense(release)
     return Description(release, tuple(exclude))
 
 
@@ -84,22 +84,16 @@ def _without_defaults(document: dict[str, Any]) -> dict[str, Any]:
     return {key: document[key] for key in kept}
 
 
-def _refuse_unsupported(release: Release) -> None:
+def _check_sense(release: Release) -> None:
     if release.min_updater and order(release.min_updater) > Version(__version__):
         raise FormatError(
             f"no updater {release.min_updater} exists yet",
             context="min_updater",
             hint=f"this upswap is {__version__}",
         )
-    unsupported = {
-        "confirm": release.confirm.mode != "none",
-        "launcher": bool(release.launcher),
-        "policy": any(policy != "replace" for _, policy in release.policy),
-    }
-    for key, is_used in unsupported.items():
-        if is_used:
-            raise FormatError(
-                "this version of upswap does not act on it yet",
-                context=key,
-                hint=f"leave {key} out",
-            )
+    if release.confirm.mode != "none" and not release.entry:
+        raise FormatError(
+            "nothing can be confirmed that cannot be started",
+            context="confirm",
+            hint="name what is started with entry",
+        )

@@ -15,8 +15,9 @@ from patchtool import kindred
 from patchtool.build import bundle_blocks, patch_blocks, pool
 from patchtool.contents import gather, new_corpus, originals_of
 from patchtool.options import Options
+from patchtool.scan import scan
 from patchtool.similarity import describe
-from updater.apply import PatchFile, Tree, apply_patch, nothing
+from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.changes import Layout
 from updater.format.header import encode_header
@@ -25,6 +26,9 @@ from updater.format.manifest import Manifest
 from updater.format.patch import Header, check_header
 from updater.format.patch import Tree as Named
 from updater.launch.disk import told
+
+APP, OLD, NEW = "folder", "0", "1"
+"""Names a bare folder has, because a manifest must name an app and a version."""
 
 INFLATE_MEMORY = 192 * MIB
 """What taking one file apart takes at most: an inflated stream, and trials to deflate it."""
@@ -51,6 +55,20 @@ class Built:
         """How many changes of each kind."""
         kinds = Counter(change.kind.name.lower() for change in self.header.changes)
         return dict(sorted(kinds.items()))
+
+
+def diff_folders(old: Path, new: Path, out: Path, options: Options) -> Built:
+    """Write the patch from folder ``old`` to folder ``new`` to ``out``.
+
+    Raises:
+        FormatError: a folder holds what a release cannot.
+        InstallError: a folder cannot be read, or ``out`` not written.
+    """
+    trees = [
+        tree_at(folder, Manifest.of(APP, version, scan(folder)))
+        for folder, version in ((old, OLD), (new, NEW))
+    ]
+    return build_patch(trees[0], trees[1], out, options)
 
 
 def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None = None) -> Built:

@@ -1,34 +1,15 @@
-"""Bare folders, without repository or version: what ``patchtool diff`` and ``apply`` take."""
+"""A patch applied to a bare folder, without an install: what ``patchtool apply`` does."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from patchtool.diff import Built, build_patch
-from patchtool.options import Options
 from patchtool.scan import scan
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.manifest import File, Manifest, Symlink
 from updater.launch.disk import Disk, mode_of, told
-
-APP, OLD, NEW = "folder", "0", "1"
-"""Names a bare folder has, because a manifest must name an app and a version."""
-
-
-def diff_folders(old: Path, new: Path, out: Path, options: Options) -> Built:
-    """Write the patch from folder ``old`` to folder ``new`` to ``out``.
-
-    Raises:
-        FormatError: a folder holds what a release cannot.
-        InstallError: a folder cannot be read, or ``out`` not written.
-    """
-    trees = [
-        tree_at(folder, Manifest.of(APP, version, scan(folder)))
-        for folder, version in ((old, OLD), (new, NEW))
-    ]
-    return build_patch(trees[0], trees[1], out, options)
 
 
 def apply_to_folder(patch: Path, old: Path, out: Path, jobs: int = 2) -> Manifest:

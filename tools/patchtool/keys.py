@@ -35,6 +35,10 @@ class Keys:
     ask: AskPassword | None = None
     """None: nobody is there to be asked."""
 
+    def has(self, role: Role) -> bool:
+        """Whether there is a key file of a role."""
+        return self.folder.is_dir() and any(self.folder.glob(f"{role}*.pem"))
+
     def signers(self, role: Role) -> list[Signer]:
         """The keys of a role, by file name; root may have several, the others have one.
 

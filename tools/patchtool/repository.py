@@ -8,7 +8,7 @@ after it the new one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,16 @@ LIFETIMES = {
     "timestamp": 7 * DAY,
 }
 """How long a signature holds: long where the key is offline, short where it is at hand."""
+NOTICE = {
+    "root": 60 * DAY,
+    "targets": 60 * DAY,
+    "app": 30 * DAY,
+    "channels": 15 * DAY,
+    "snapshot": 15 * DAY,
+    "timestamp": 4 * DAY,
+}
+"""How long before its end a signature is due: time to find an offline key, or to see that a job
+that should have signed did not run."""
 SIGNERS: dict[str, Role] = {
     "root": "root",
     "targets": "targets",
@@ -64,6 +74,34 @@ class Target:
     name: str
     content: Path | bytes
     custom: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a role stands."""
+
+    role: str
+    key: Role
+    """Whose key signs it."""
+    version: int
+    expires: int
+    """Seconds since 1970."""
+    is_due: bool
+    """Whether it ought to be signed anew."""
+
+    def is_below(self, version: int) -> bool:
+        """Whether it may and should be raised to ``version``; root's versions have no gaps."""
+        return self.role != "root" and self.version < version
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON object of this value."""
+        return {
+            "role": self.role,
+            "key": self.key,
+            "version": self.version,
+            "expires": self.expires,
+        }
 
 
 class Repository:
@@ -128,7 +166,8 @@ class Repository:
             roles = ("targets", f"app.{app}", f"channels.{app}")
             meta = {f"{role}.json": MetaFile(version=1) for role in roles}
             self._write("snapshot", Snapshot(expires=self._expiry("snapshot"), meta=meta))
-            self._write("timestamp", Timestamp(expires=self._expiry("timestamp")))
+            first = Timestamp(expires=self._expiry("timestamp"))
+            self._write("timestamp", self._dated(first))
 
     def targets(self, role: str) -> dict[str, TargetFile]:
         """The targets of ``app.APP`` or ``channels.APP``, by name.
@@ -155,14 +194,106 @@ class Repository:
             self._check_keys(name)
         for target in targets:
             signed.targets[target.name] = self._store(target)
+        self._commit({role: signed})
+
+    def standings(self) -> list[Standing]:
+        """How every role stands, root first, as clients see it.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
         snapshot = self._current("snapshot", Snapshot)
+        others = sorted(name.removesuffix(".json") for name in snapshot.meta)
+        known: dict[str, Signed] = {"root": self._root()}
+        known |= {role: self._current(role, Targets) for role in others}
+        known |= {"snapshot": snapshot, "timestamp": self._current("timestamp", Timestamp)}
+        return [self._standing(role, signed) for role, signed in known.items()]
+
+    def is_signed(self, role: str) -> bool:
+        """Whether what clients see of a role is signed by as many as its delegator asks for."""
+        place = self._newest_root if role == "root" else self._place(role)
+        with told(f"reading {place}"):
+            metadata = Metadata[Any].from_bytes(place.read_bytes())
+        delegated = _kind(role) in {"app", "channels"}
+        delegator = self._current("targets", Targets) if delegated else self._root()
+        try:
+            delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        except (RepositoryError, ValueError):  # too few; or the role is delegated to nobody
+            return False
+        return True
+
+    def stray(self) -> tuple[list[str], list[str]]:
+        """Files clients may ask for that are missing, and files in ``targets`` nothing names."""
+        named = {self._metadata / f"{n}.root.json": -1 for n in range(1, self._root().version)}
+        for standing in self.standings():
+            if standing.key in {"release", "online"} and "." in standing.role:
+                found = self.targets(standing.role).values()
+                named |= {self.path_of(target): target.length for target in found}
+        with told(f"reading {self._folder}"):
+            missing = [path for path, length in named.items() if not _is_there(path, length)]
+            files = {path for path in (self._folder / "targets").rglob("*") if path.is_file()}
+        return self._shown(missing), self._shown(files - named.keys())
+
+    def _shown(self, paths: Iterable[Path]) -> list[str]:
+        return sorted(path.relative_to(self._folder).as_posix() for path in paths)
+
+    def can_sign(self, role: str) -> bool:
+        """Whether the keys of a role are at hand, as many as it needs.
+
+        Raises:
+            InstallError: those at hand are not of this repository, or cannot be opened.
+        """
+        if not self._keys.has(SIGNERS[_kind(role)]):
+            return False
+        self._check_keys(role)
+        if role != "root":
+            return True
+        needed = self._root().roles["root"]
+        at_hand = {signer.public_key.keyid for signer in self._signers(role)}
+        return len(at_hand.intersection(needed.keyids)) >= needed.threshold
+
+    def renew(self, roles: Sequence[str], at_least: int = 0) -> None:
+        """Sign roles anew with a new expiry; what they say stays.
+
+        Versions go up by one, or to ``at_least``; root's by one. Clients accept the repository
+        wherever this is stopped: a new root by itself, all else with the timestamp.
+
+        Raises:
+            InstallError: a key is missing or not of this repository, or the disk; then clients
+                see what they saw before, but perhaps a new root.
+        """
+        for name in (*roles, "snapshot", "timestamp"):
+            self._check_keys(name)
+        if "root" in roles:
+            root = self._root()
+            self._next("root", root)
+            self._write("root", root)
+        others = [role for role in roles if _kind(role) not in {"root", "snapshot", "timestamp"}]
+        changed = {role: self._current(role, Targets) for role in others}
+        self._commit(changed, at_least, snapshot="snapshot" in roles)
+
+    def _commit(
+        self, changed: Mapping[str, Targets], at_least: int = 0, *, snapshot: bool = False
+    ) -> None:
+        """Write roles, the snapshot if they or ``snapshot`` ask for it, and the timestamp."""
         timestamp = self._current("timestamp", Timestamp)
-        snapshot.meta[f"{role}.json"] = MetaFile(version=self._next(role, signed))
-        timestamp.snapshot_meta = MetaFile(version=self._next("snapshot", snapshot))
-        self._next("timestamp", timestamp)
-        self._write(role, signed)
-        self._write("snapshot", snapshot)
-        self._write("timestamp", timestamp)
+        for role, signed in changed.items():
+            self._next(role, signed, at_least)
+            self._write(role, signed)
+        if changed or snapshot:
+            listing = self._current("snapshot", Snapshot)
+            new = {f"{role}.json": MetaFile(signed.version) for role, signed in changed.items()}
+            listing.meta.update(new)
+            timestamp.snapshot_meta = MetaFile(self._next("snapshot", listing, at_least))
+            self._write("snapshot", listing)
+        self._next("timestamp", timestamp, at_least)
+        self._write("timestamp", self._dated(timestamp))
+
+    def _standing(self, role: str, signed: Signed) -> Standing:
+        kind = _kind(role)
+        is_due = signed.expires - self._now <= NOTICE[kind]
+        end = int(signed.expires.timestamp())
+        return Standing(role, SIGNERS[kind], signed.version, end, is_due)
 
     @property
     def _metadata(self) -> Path:
@@ -196,18 +327,21 @@ class Repository:
         return targets
 
     def _current(self, role: str, kind: type[T]) -> T:
-        timestamp: Timestamp = _load(self._metadata / "timestamp.json", Timestamp)
+        return _load(self._place(role), kind)
+
+    def _place(self, role: str) -> Path:
+        """Where the version of a role lies that clients see."""
         if role == "timestamp":
-            return _of_kind(timestamp, kind)
-        version = timestamp.snapshot_meta.version
+            return self._metadata / "timestamp.json"
+        version = self._current("timestamp", Timestamp).snapshot_meta.version
         if role != "snapshot":
-            snapshot: Snapshot = _load(self._metadata / f"{version}.snapshot.json", Snapshot)
+            snapshot = self._current("snapshot", Snapshot)
             if f"{role}.json" not in snapshot.meta:
                 raise InstallError(
                     f"{self._folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
-        return _load(self._metadata / f"{version}.{role}.json", kind)
+        return self._metadata / f"{version}.{role}.json"
 
     def _store(self, target: Target) -> TargetFile:
         """Put the content where clients look for it."""
@@ -225,10 +359,15 @@ class Repository:
             self._disk.sync_directory(place.parent)
         return info
 
-    def _next(self, role: str, signed: Signed) -> int:
-        signed.version += 1
+    def _next(self, role: str, signed: Signed, at_least: int = 0) -> int:
+        signed.version = max(signed.version + 1, at_least)
         signed.expires = self._expiry(role)
         return signed.version
+
+    def _dated(self, timestamp: Timestamp) -> Timestamp:
+        """Say when it is signed: clients whose clock is behind go by that."""
+        timestamp.unrecognized_fields["issued"] = int(self._now.timestamp())
+        return timestamp
 
     def _expiry(self, role: str) -> dt.datetime:
         return (self._now + LIFETIMES[_kind(role)]).replace(microsecond=0)
@@ -253,9 +392,15 @@ class Repository:
             delegations = self._current("targets", Targets).delegations
             roles = (delegations and delegations.roles) or {}
             return roles[role].keyids if role in roles else ()
+        return self._root().roles[role].keyids
+
+    def _root(self) -> Root:
+        return _load(self._newest_root, Root)
+
+    @property
+    def _newest_root(self) -> Path:
         roots = self._metadata.glob("*.root.json")
-        newest = max(roots, key=lambda path: int(path.name.partition(".")[0]))
-        return _load(newest, Root).roles[role].keyids
+        return max(roots, key=lambda path: int(path.name.partition(".")[0]))
 
     def _write(self, role: str, signed: T) -> None:
         metadata = Metadata(signed)
@@ -268,6 +413,11 @@ class Repository:
 
 def _kind(role: str) -> str:
     return role.partition(".")[0]
+
+
+def _is_there(path: Path, length: int) -> bool:
+    """Whether there is a file of that length; -1 stands for any."""
+    return path.is_file() and length in {-1, path.stat().st_size}
 
 
 def _load(path: Path, kind: type[T]) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from updater.errors import FormatError
 from updater.format.limits import DEFAULT, Limits
@@ -29,7 +30,7 @@ def check_path(path: str, *, portable: bool = True, limits: Limits = DEFAULT) ->
     """
     _check_bytes(path, limits)
     for name in path.split("/"):
-        reason = _refusal(name, limits) or (_windows_refusal(name) if portable else "")
+        reason = _reason(name, limits, portable)
         if reason:
             raise FormatError(f"path {shown(path)} refused: {reason}")
     return path
@@ -49,7 +50,7 @@ def check_target(path: str, target: str, *, portable: bool = True, limits: Limit
     parts = target.split("/")
     ups = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
     for name in parts[ups:]:
-        reason = _refusal(name, limits) or (_windows_refusal(name) if portable else "")
+        reason = _reason(name, limits, portable)
         if reason:
             raise FormatError(f"symlink target {shown(target)} refused: {reason}")
     if ups > path.count("/"):
@@ -82,6 +83,12 @@ def _check_bytes(text: str, limits: Limits, what: str = "path") -> None:
         raise FormatError(f"{what} {shown(text)} refused: 1 to {limits.path_bytes} bytes allowed")
     if _CONTROL.search(text):
         raise FormatError(f"{what} {shown(text)} refused: it has a control character")
+
+
+@lru_cache(4096)
+def _reason(name: str, limits: Limits, portable: bool) -> str:
+    """Why ``name`` is refused, or nothing; remembered, for most paths share their folders."""
+    return _refusal(name, limits) or (_windows_refusal(name) if portable else "")
 
 
 def _refusal(name: str, limits: Limits) -> str:

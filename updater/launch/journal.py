@@ -1,31 +1,39 @@
 """The journal: what a commit is about to do, written before it does it.
 
 One JSON file. How far the commit has come is its *name*, because a rename needs no disk space
-and is one step; at most one of the names exists. What recovery does:
+and is one step; at most one of the names exists.
 
-=================== ============================================ ====================
-name                the live tree may be                         recovery
-=================== ============================================ ====================
-(none)              old or new, whole                            nothing
-``journal``         anything between; all new files are durable  finish it, else undo
-``journal.undo``    anything between                             undo
-``journal.done``    new; old files may still lie aside           clean up
-=================== ============================================ ====================
+=================== ============================================
+name                the live tree may be
+=================== ============================================
+(none)              old or new, whole
+``journal.staged``  old, whole; the new one waits for the next launch
+``journal``         anything between; all new files are durable
+``journal.undo``    anything between, on the way back from a commit that failed
+``journal.done``    new; old files may still lie aside
+``journal.revert``  anything between, on the way back from a commit that was made
+``old/journal``     new; the commit was made and can be rolled back
+=================== ============================================
+
+What recovery does with each stands in recover.py.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import uuid
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from updater.errors import InstallError
 from updater.launch.disk import Disk, present
+from updater.launch.listing import Listing, Mark, Root
 from updater.launch.state import State
 
-FORMAT = 1
+FORMAT = 3
+"""Of this file; a launcher that does not know it must not meet it."""
 
 
 class Action(str, Enum):
@@ -46,9 +54,11 @@ class Action(str, Enum):
 class Phase(Enum):
     """How far a commit has come; the value ends the journal's file name."""
 
+    STAGED = ".staged"
     SWAPPING = ""
     UNDOING = ".undo"
     COMMITTED = ".done"
+    REVERTING = ".revert"
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,45 @@ class Step:
     """PUT: bytes of the new file; -1 for a symlink."""
     own: bool = False
     """PUT: whether it is a file of the State, which changes together with the tree."""
+    disposable: bool = False
+    """Whether nobody needs it back: compiled Python that no release has."""
+    stays: bool = False
+    """PUT: whether a file that is edited after the commit stays, though it is taken back."""
+    content: str = ""
+    """PUT: the new content, as content.py writes it down."""
+    was: str = ""
+    """What the planner found at the path; what it gave up for this step."""
+
+    @property
+    def parks(self) -> bool:
+        """Whether what it puts aside is kept for a rollback, in the State."""
+        return self.action is not Action.SET_ASIDE and bool(self.aside) and not self.disposable
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What a tree swap needs to know; names are of folders beside the install."""
+
+    incoming: str
+    """The name the new tree takes first (``NAME.new``); the old one has it right after."""
+    aside: str
+    """The name the old tree keeps for a rollback (``NAME.old``)."""
+    old_root: Root
+    new_root: Root
+    old: Listing
+    """Every managed entry of the old tree, as it was when the new one was made of it."""
+    new: Listing
+    """Every entry of the new tree."""
+    disposable: tuple[str, ...]
+    """Paths in the old tree that may be deleted though no manifest names them."""
+    files: tuple[Step, ...]
+    """The same change of the tree as steps of a file swap, should the folders not be exchanged."""
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """Files that are alike in both trees."""
+        put = {step.path for step in self.files if step.action is Action.PUT}
+        return frozenset(self.old.keys() & self.new.keys() - put)
 
 
 @dataclass(frozen=True)
@@ -80,11 +129,36 @@ class Journal:
     new: str
     """Version after."""
     steps: tuple[Step, ...]
+    """What is done one by one: all of a file swap; of a tree swap, the files of the State."""
+    tree: Exchange | None = None
+    """A tree swap's; None: this is a file swap."""
+    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Names this commit, in reports and against mistaking one for another."""
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it leads to another version; a first install and a repair do not."""
+        return self.old not in {"", self.new}
+
+    @property
+    def as_files(self) -> Journal:
+        """The same commit as a file swap; the stage holds all that it needs."""
+        if self.tree is None:
+            return self
+        return replace(self, steps=(*self.tree.files, *self.steps), tree=None)
 
     def write(self, disk: Disk, state: State) -> None:
         """Begin: from here on recovery leads to the new tree or back, never between."""
-        document = asdict(self) | {"journal": FORMAT}
-        disk.write(state.journal, json.dumps(document).encode())
+        self._write(disk, state, Phase.SWAPPING)
+
+    def hold(self, disk: Disk, state: State) -> None:
+        """Leave the stage for later: nothing live is touched until `enter` says SWAPPING."""
+        self._write(disk, state, Phase.STAGED)
+
+    def _write(self, disk: Disk, state: State, phase: Phase) -> None:
+        kind = "file" if self.tree is None else "tree"
+        document = asdict(self) | {"journal": FORMAT, "swap": kind}
+        disk.write(named(state, phase), json.dumps(document).encode())
 
 
 def phase_of(state: State) -> Phase | None:
@@ -124,9 +198,32 @@ def _parse(document: Any, path: Path) -> Journal:
     try:
         if document["journal"] != FORMAT:
             raise InstallError(
-                f"journal {path} was written by another version", hint="use the newer updater"
+                f"journal {path} was written by another version of upswap",
+                hint="run updater recover of the version that wrote it",
             )
-        steps = (Step(**{**step, "action": Action(step["action"])}) for step in document["steps"])
-        return Journal(document["old"], document["new"], tuple(steps))
+        tree = _exchange(document["tree"]) if document["swap"] == "tree" else None
+        steps = _steps(document["steps"])
+        return Journal(document["old"], document["new"], steps, tree, document["identity"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InstallError(f"journal {path} is damaged: {error!r}", hint=_HINT) from error
+
+
+def _steps(items: Any) -> tuple[Step, ...]:
+    return tuple(Step(**{**step, "action": Action(step["action"])}) for step in items)
+
+
+def _exchange(item: Any) -> Exchange:
+    return Exchange(
+        item["incoming"],
+        item["aside"],
+        Root(*item["old_root"]),
+        Root(*item["new_root"]),
+        _listing(item["old"]),
+        _listing(item["new"]),
+        tuple(item["disposable"]),
+        _steps(item["files"]),
+    )
+
+
+def _listing(item: Any) -> Listing:
+    return {path: Mark(*mark) for path, mark in item.items()}

@@ -1,15 +1,56 @@
-"""Commit, and recovery from any interruption of it: finish, or undo; both may be interrupted."""
+"""Commit, and recovery from any interruption of it; both may be interrupted anywhere.
+
+What `recover` finds, and does:
+
+===================== ======================================== =======================
+journal               what may be on disk                      action
+===================== ======================================== =======================
+none                  old or new, whole                        nothing (1)
+``journal.staged``    old, whole; the stage is complete        nothing (1): the next launch commits
+``journal``           each step done or not                    go forward (2); on a fault, back
+``journal.undo``      each step done, undone or not begun      go back
+``journal.done``      new, whole; old files aside or parked    park them, end
+``journal.revert``    each step taken back or not              take back, end
+===================== ======================================== =======================
+
+For a tree swap the exchange of the folders is one more step, before those of the State's files,
+and is undone after them; where each folder stands is told by its inode:
+
+===================== ================== ==================== ====================
+journal               ``NAME``           ``NAME.new``         ``NAME.old``
+===================== ================== ==================== ====================
+``journal``           old                nothing, or new      before: the one kept by the
+                                                              commit before
+                      new                old                  as above
+``journal.undo``      new, then old      old, then new, then  as above
+                                         ever less of it
+``journal.done``      new                old, then nothing    then old
+``journal.revert``    new, then old      nothing              old, then new, then ever less
+===================== ================== ==================== ====================
+
+(1) After a tree swap, what somebody made in ``NAME.old`` since is carried to the live tree.
+(2) Folders that cannot be exchanged, or must not because the old one was changed since the new
+one was made of it, are left where they are: the journal becomes that of a file swap, by a rename.
+
+How a step tells from the disk whether it was done stands with the step: `FileSwap`, `TreeSwap`
+and their reversals.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
 from updater.errors import InstallError, RollbackFailed
-from updater.launch.disk import Disk, disk_error, told
+from updater.launch.disk import Disk, disk_error, present, remove_tree, told
+from updater.launch.document import encode
+from updater.launch.fitting import as_it_is
 from updater.launch.journal import Journal, Phase, enter, named, phase_of, read
+from updater.launch.kinds import Swap, swap_of, way_back
 from updater.launch.state import State
-from updater.launch.swap import FileSwap, discard_stage
+from updater.launch.swap import discard_stage
+from updater.launch.treeswap import CannotExchange
 
 
 class Outcome(str, Enum):
@@ -20,8 +61,10 @@ class Outcome(str, Enum):
     UNDONE = "undone"
 
 
-def commit(disk: Disk, state: State, journal: Journal) -> None:
+def commit(disk: Disk, state: State, journal: Journal) -> Journal:
     """Make the staged tree the live one. The stage is complete and durable before the call.
+
+    Returns the commit as it was made: a tree swap may have become a file swap.
 
     Raises:
         InstallError: a fault; the old tree is back, whole, and the stage is gone.
@@ -29,8 +72,11 @@ def commit(disk: Disk, state: State, journal: Journal) -> None:
             goes on with it. The message says what lies where.
     """
     try:
-        journal.write(disk, state)
-        _make(disk, state, journal)
+        if phase_of(state) is Phase.STAGED:
+            enter(disk, state, Phase.SWAPPING)
+        else:
+            journal.write(disk, state)
+        journal = _make(disk, state, journal)
     except KeyboardInterrupt as error:
         _undo(disk, state, journal, error)
         raise
@@ -39,6 +85,7 @@ def commit(disk: Disk, state: State, journal: Journal) -> None:
         raise _told(error) from error
     with suppress(OSError):  # the update is made; the next recovery removes what is left over
         _clean(disk, state, journal)
+    return journal
 
 
 def recover(disk: Disk, state: State) -> Outcome:
@@ -49,34 +96,104 @@ def recover(disk: Disk, state: State) -> Outcome:
         InstallError: the journal cannot be understood, or clean-up is not possible now.
     """
     phase = phase_of(state)
-    if phase is None:
+    if phase is None or phase is Phase.STAGED:
+        with suppress(OSError, InstallError):  # the tree is whole; the next command tries again
+            _carry(disk, state)
         return Outcome.CLEAN
-    journal = read(named(state, phase))
-    if phase is Phase.SWAPPING:
-        try:
-            _make(disk, state, journal)
-        except (OSError, InstallError) as error:
-            _undo(disk, state, journal, error)
-            return Outcome.UNDONE
-    if phase is Phase.UNDOING:
-        _undo(disk, state, journal, None)
+    return _ACTIONS[phase](disk, state, read(named(state, phase)))
+
+
+def revert(disk: Disk, state: State) -> None:
+    """Take the last commit back, as ``old/journal`` has it.
+
+    Raises:
+        RollbackFailed: it could not be finished; `recover` goes on with it.
+        OSError: it could not be begun; nothing was changed.
+    """
+    discard_stage(disk, state)
+    journal = read(state.parked)
+    disk.replace(state.parked, named(state, Phase.REVERTING))
+    _take_back(disk, state, journal)
+
+
+def _carry(disk: Disk, state: State) -> None:
+    if present(state.parked):
+        way_back(disk, state, read(state.parked)).carry()
+
+
+def _finish(disk: Disk, state: State, journal: Journal) -> Outcome:
+    try:
+        journal = _make(disk, state, journal)
+    except (OSError, InstallError) as error:
+        _undo(disk, state, journal, error)
         return Outcome.UNDONE
+    return _clean_up(disk, state, journal)
+
+
+def _go_back(disk: Disk, state: State, journal: Journal) -> Outcome:
+    _undo(disk, state, journal, None)
+    return Outcome.UNDONE
+
+
+def _clean_up(disk: Disk, state: State, journal: Journal) -> Outcome:
     with told(f"cleaning up after the update to {journal.new}"):
         _clean(disk, state, journal)
     return Outcome.FINISHED
 
 
-def _make(disk: Disk, state: State, journal: Journal) -> None:
-    """The new tree in place; once it is said to be, there is no way back."""
-    FileSwap(disk, state, journal).forward()
+def _take_back(disk: Disk, state: State, journal: Journal) -> Outcome:
+    try:
+        disk.sync_directory(state.folder)
+        way_back(disk, state, journal).run()
+        disk.unlink(state.trial)
+        disk.unlink(state.confirmed)
+        with suppress(OSError):  # told to the application if it can be; the tree counts more
+            disk.write(state.arrival, encode({"previous": journal.new}))
+        _end(disk, state, Phase.REVERTING)
+    except OSError as error:
+        raise RollbackFailed(
+            f"the rollback to {journal.old} could not be finished: {error}; old files that are "
+            f"not back yet lie in {state.old}",
+            hint="free disk space, check permissions, then run updater recover",
+        ) from error
+    return Outcome.UNDONE
+
+
+_ACTIONS: dict[Phase, Callable[[Disk, State, Journal], Outcome]] = {
+    Phase.SWAPPING: _finish,
+    Phase.UNDOING: _go_back,
+    Phase.COMMITTED: _clean_up,
+    Phase.REVERTING: _take_back,
+}
+
+
+def _make(disk: Disk, state: State, journal: Journal) -> Journal:
+    """The new tree in place; once it is said to be, there is no way back but a rollback."""
+    try:
+        swap_of(disk, state, journal).forward()
+    except CannotExchange as reason:
+        journal = _as_files(disk, state, journal, reason)
+        swap_of(disk, state, journal).forward()
     enter(disk, state, Phase.COMMITTED)
+    return journal
+
+
+def _as_files(disk: Disk, state: State, journal: Journal, reason: CannotExchange) -> Journal:
+    """The commit goes on as a file swap, over what is live now."""
+    fitting = as_it_is(state, journal.as_files)
+    if fitting is None:
+        raise InstallError(str(reason), hint="try again", retryable=True) from reason
+    fitting.write(disk, state)
+    return fitting
 
 
 def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | None) -> None:
     try:
-        if phase_of(state) is not None:  # else nothing was begun
+        if phase_of(state) not in {None, Phase.STAGED}:  # else nothing was begun
+            if phase_of(state) is Phase.SWAPPING and journal.tree is not None:
+                journal = read(state.journal)  # it may have become a file swap
             enter(disk, state, Phase.UNDOING)
-            FileSwap(disk, state, journal).backward()
+            swap_of(disk, state, journal).backward()
             _end(disk, state, Phase.UNDOING)
     except OSError as error:
         why = f" after: {cause}" if cause else ""
@@ -88,15 +205,33 @@ def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | Non
 
 
 def _clean(disk: Disk, state: State, journal: Journal) -> None:
-    """From the new tree in place to nothing left over; needs no disk space."""
-    FileSwap(disk, state, journal).clean()
+    """From the new tree in place to the old files parked; needs next to no disk space."""
+    swap = swap_of(disk, state, journal)
+    if journal.is_update:
+        _park(disk, state, swap)
+    else:
+        swap.discard()
     _end(disk, state, Phase.COMMITTED)
+
+
+def _park(disk: Disk, state: State, swap: Swap) -> None:
+    """The old files go where a rollback finds them, instead of those of the commit before."""
+    if present(state.parked):
+        way_back(disk, state, read(state.parked)).forget()
+        remove_tree(disk, state.old)
+    disk.mkdir(state.old)
+    swap.park()
+    disk.sync_directory(state.old)
+    disk.replace(named(state, Phase.COMMITTED), state.parked)
+    disk.sync_directory(state.old)
 
 
 def _end(disk: Disk, state: State, phase: Phase) -> None:
     disk.unlink(named(state, phase))
     disk.sync_directory(state.folder)
     with suppress(OSError):  # nobody reads it any more, and the next update begins by this
+        if not present(state.parked):
+            remove_tree(disk, state.old)
         discard_stage(disk, state)
 
 

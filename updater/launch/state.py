@@ -43,6 +43,11 @@ class State:
         return self.folder / "trust"
 
     @property
+    def seen(self) -> Path:
+        """The newest versions and signed time that were seen; see updater/seen.py."""
+        return self.folder / "seen.json"
+
+    @property
     def downloads(self) -> Path:
         """Verified and partial downloads; harmless to lose."""
         return self.folder / "downloads"
@@ -53,9 +58,64 @@ class State:
         return self.folder / "stage"
 
     @property
+    def staged_tree(self) -> Path:
+        """The whole new tree, where the folders will be exchanged."""
+        return self.stage / "tree"
+
+    @property
+    def carried(self) -> Path:
+        """One file of the user's, on its way from one tree to the other."""
+        return self.folder / "carried"
+
+    @property
     def scratch(self) -> Path:
         """Files being decoded; harmless to lose."""
         return self.folder / "scratch"
+
+    @property
+    def release(self) -> Path:
+        """``release.json``: what the launcher must know of the installed release; see brief.py."""
+        return self.folder / "release.json"
+
+    @property
+    def old(self) -> Path:
+        """What the last commit replaced, kept for a rollback, and that commit's journal."""
+        return self.folder / "old"
+
+    @property
+    def parked(self) -> Path:
+        """The journal of the commit that can be rolled back; none: nothing can."""
+        return self.old / "journal"
+
+    @property
+    def trial(self) -> Path:
+        """There while the installed version is not confirmed; see trial.py."""
+        return self.folder / "trial"
+
+    @property
+    def confirmed(self) -> Path:
+        """The one file the application writes to keep a new version: that version."""
+        return self.folder / "confirmed"
+
+    @property
+    def arrival(self) -> Path:
+        """The version before, until the application was started and told of it."""
+        return self.folder / "arrival"
+
+    @property
+    def reports(self) -> Path:
+        """What went wrong here, to be sent."""
+        return self.folder / "reports"
+
+    @property
+    def launcher(self) -> Path:
+        """Launchers by number, and the pointer to the one in use."""
+        return self.folder / "launcher"
+
+    @property
+    def run_lock(self) -> Path:
+        """Held, shared, by every running application; alone by a commit."""
+        return self.folder / "run.lock"
 
     @property
     def journal(self) -> Path:
@@ -67,9 +127,23 @@ class State:
         """Held while the install is changed."""
         return self.folder / "lock"
 
+    def beside(self, name: str) -> Path:
+        """A folder beside the install."""
+        return self.install.with_name(name)
+
+    def at(self, path: str) -> Path:
+        """Where a journal's path lies: in the install, or in the State, wherever both are now."""
+        if path.startswith("../"):  # ../.NAME.upswap/FILE, by the name it had then
+            return self.folder / path.split("/", 2)[2]
+        return self.install / path
+
     def staged(self, number: int) -> Path:
         """Staged file ``number``."""
         return self.stage / str(number)
+
+    def parked_file(self, number: int) -> Path:
+        """What step ``number`` of the last commit put aside."""
+        return self.old / str(number)
 
 
 def find(install: Path) -> State | None:

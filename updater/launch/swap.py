@@ -4,17 +4,26 @@ Every step can be done forward and backward, any number of times: each looks at 
 see how far it came. On POSIX the live name is never absent: the old file gets its second name
 by a hard link, then ``rename`` puts the new one over it. Windows cannot rename over a running
 executable, so there the old one is renamed away first.
+
+Where the old content of a step lies:
+
+============================== ==============================
+before the step                at its path
+after it                       at ``PATH.old``, in the install
+after the commit (`park`)      in the State, as ``old/NUMBER``
+============================== ==============================
+
+What is the user's work stays at ``PATH.old`` for good.
 """
 
 from __future__ import annotations
 
-import errno
-import stat
 from pathlib import Path, PurePosixPath
 
 from updater.errors import InstallError
-from updater.launch.disk import PART, WINDOWS, Disk, present, remove_tree, same
-from updater.launch.journal import Action, Journal, Step
+from updater.launch.content import content_of
+from updater.launch.disk import PART, WINDOWS, Disk, move, present, remove_tree, same
+from updater.launch.journal import Action, Journal, Phase, Step, named
 from updater.launch.state import State
 
 
@@ -34,7 +43,7 @@ class FileSwap:
 
         Raises:
             OSError: a step failed; `backward` can be called.
-            InstallError: the result is not the new tree.
+            InstallError: the result is not the new tree; another program was faster.
         """
         for step in self._steps:
             self._forward(step)
@@ -52,17 +61,32 @@ class FileSwap:
             self._backward(step)
         self._sync()
 
-    def clean(self) -> None:
-        """After the commit: remove what went aside, but for what is the user's."""
+    def park(self) -> None:
+        """After the commit: what went aside moves to the State, but for what is the user's."""
+        for number, step in enumerate(self._steps):
+            if step.parks:
+                self._park(self._at(self._resting(step.aside)), number, keep=step.keep)
+        self.discard()
+
+    def _park(self, aside: Path, number: int, *, keep: bool) -> None:
+        parked = self._state.parked_file(number)
+        if not keep:
+            move(self._disk, aside, parked)
+        elif present(aside) and not present(parked):  # the user's stays where it is, too
+            self._disk.keep(aside, parked)
+
+    def discard(self) -> None:
+        """After the commit: remove what still lies aside, but for what is the user's."""
         for step in self._steps:
             if step.aside and step.action != Action.SET_ASIDE and not step.keep:
                 self._disk.unlink(self._at(self._resting(step.aside)))
         folders = [s.path for s in self._steps if s.action == Action.RMDIR]
         for path in [*folders, *self._set_aside]:
             self._disk.rmdir(self._at(self._resting(path)))
+        self._sync()
 
     def kept(self) -> tuple[str, ...]:
-        """After `clean`: where the user's work lies that had to make way."""
+        """After the commit: where the user's work lies that had to make way."""
         files = [self._resting(step.aside) for step in self._steps if step.keep]
         folders = [aside for aside in self._set_aside.values() if present(self._at(aside))]
         return (*files, *folders)
@@ -88,25 +112,12 @@ class FileSwap:
 
     def _put(self, step: Step) -> None:
         path, incoming = self._at(step.path), self._at(step.incoming)
-        staged = self._state.staged(step.stage)
-        if present(staged):
-            self._move_in(staged, incoming)
+        move(self._disk, self._state.staged(step.stage), incoming)
         if present(incoming):
             aside = self._at(step.aside)
             if step.aside and present(path) and not present(aside):
                 self._disk.replace(path, aside) if WINDOWS else self._disk.keep(path, aside)
             self._disk.replace(incoming, path)
-
-    def _move_in(self, staged: Path, incoming: Path) -> None:
-        try:
-            self._disk.replace(staged, incoming)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            # a folder of the install is a mount of its own
-            self._disk.unlink(incoming)
-            self._disk.keep(staged, incoming)
-            self._disk.unlink(staged)
 
     def _backward(self, step: Step) -> None:
         path, aside = self._at(step.path), self._at(step.aside)
@@ -147,14 +158,11 @@ class FileSwap:
             self._disk.unlink(self._at(name))
 
     def _check(self, step: Step) -> None:
-        if step.action == Action.PUT:
-            info = self._at(step.path).lstat()
-            link = stat.S_ISLNK(info.st_mode)
-            if link != (step.size < 0) or not (link or info.st_size == step.size):
-                raise InstallError(
-                    f"{step.path} is not what was put there",
-                    hint="another program changes the install folder; try again",
-                )
+        if step.action == Action.PUT and content_of(self._at(step.path)) != step.content:
+            raise InstallError(
+                f"{step.path} is not what was put there",
+                hint="another program changes the install folder; try again",
+            )
 
     def _sync(self) -> None:
         folders = {self._at(step.path).parent for step in self._steps}
@@ -163,7 +171,7 @@ class FileSwap:
                 self._disk.sync_directory(folder)
 
     def _at(self, path: str) -> Path:
-        return self._state.install / path
+        return self._state.at(path)
 
     def _resting(self, path: str) -> str:
         """Where ``path`` lies after the commit, folders set aside taken into account."""
@@ -174,6 +182,11 @@ class FileSwap:
 
 
 def discard_stage(disk: Disk, state: State) -> None:
-    """Remove staged and scratch files, and a half-written journal: no journal needs them."""
-    for path in (state.stage, state.scratch, state.journal.with_name(state.journal.name + PART)):
+    """Remove staged and scratch files, and what waits to be committed: no journal needs them.
+
+    With them goes what a killed process was just writing in the State.
+    """
+    disk.unlink(named(state, Phase.STAGED))
+    parts = [*state.folder.glob(f"*{PART}"), *state.reports.glob(f"*{PART}")]
+    for path in (state.stage, state.scratch, state.carried, *sorted(parts)):
         remove_tree(disk, path)

@@ -1,0 +1,637 @@
+"""The launcher, as a user's shortcut starts it: a real process, a real application, real time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from crash_disk import FaultyDisk, Killed, World, manifest_of, prepare, world_of
+from trees import Content, Exe
+
+from updater.errors import InstallError
+from updater.format.release import Confirm, Release
+from updater.launch.disk import Disk
+from updater.launch.document import encode
+from updater.launch.journal import Phase, enter, named, phase_of
+from updater.launch.lock import locked
+from updater.launch.recover import commit, recover
+from updater.launch.running import alone
+from updater.launch.swap import FileSwap
+from updater.launch.trial import Trial
+from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
+from updater.stage import Stage
+from updater.store import Settings
+
+PATIENCE = 30
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+"""Root's own may lie where nobody else can read."""
+
+
+def program(version: str, then: str = "") -> Exe:
+    """An application that tells who it is, then does something."""
+    text = (
+        f"#!{sys.executable}\n"
+        "import os, sys, time\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent.parent)!r})\n"
+        "def confirm():\n    import updater\n    updater.confirm()\n"
+        f"print('I am {version}', os.environ.get('UPSWAP_PREVIOUS_VERSION', '-'),"
+        " *sys.argv[1:], flush=True)\n"
+        f"{then}\n"
+    )
+    return Exe(text.encode())
+
+
+@dataclass
+class Case:
+    """An install of 1.0, and a launcher."""
+
+    folder: Path
+    world: World
+
+    def release(self, version: str, then: str = "", confirm: Confirm | None = None) -> None:
+        """Stage ``version`` over what is installed, and commit it."""
+        self.stage(version, then, confirm)
+        self.commit()
+
+    def stage(self, version: str, then: str = "", confirm: Confirm | None = None) -> None:
+        tree: dict[str, Content] = {"app": program(version, then), "data": version.encode()}
+        release = Release(entry=("app",), confirm=confirm or Confirm())
+        manifest = replace(manifest_of(self.folder, version, tree), release=release)
+        state = self.world.state
+        notes = {state.arrival: encode({"previous": self.world.manifest.version})}
+        if release.confirm.mode != "none":
+            notes[state.trial] = Trial(version, self.world.manifest.version).data
+        self.journal = prepare(Disk(), self.world, manifest, tree, notes=notes)
+
+    def commit(self) -> None:
+        commit(Disk(), self.world.state, self.journal)
+
+    def hold(self) -> None:
+        self.journal.hold(Disk(), self.world.state)
+
+    @property
+    def line(self) -> list[str]:
+        return launcher_command(self.world.state) or []
+
+    def start(self, *arguments: str, seconds: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+        """Start the application; what it said."""
+        return subprocess.run(
+            [*self.line, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[str]]:
+        """The application, started by the launcher, while the body runs."""
+        process = subprocess.Popen(self.line, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout
+            process.stdout.readline()  # it tells who it is when it is up
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    @property
+    def version(self) -> str:
+        return (self.world.state.install / "data").read_text()
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.parse(self.world.state.settings.read_bytes())
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return make(tmp_path)
+
+
+def make(folder: Path, then: str = "") -> Case:
+    """1.0 is installed."""
+    tree: dict[str, Content] = {"app": program("1.0", then), "data": b"1.0"}
+    manifest = replace(manifest_of(folder, "1.0", tree), release=Release(entry=("app",)))
+    case = Case(folder, world_of(folder / "world", manifest, tree))
+    state = case.world.state
+    journal = prepare(Disk(), case.world, manifest, tree)
+    commit(Disk(), state, journal)
+    renew_launcher(Disk(), state, manifest)
+    return case
+
+
+APP = Confirm(mode="app", starts=1, seconds=60)
+
+
+def test_the_application_gets_its_arguments_and_gives_its_exit_code(tmp_path: Path) -> None:
+    case = make(tmp_path, "sys.exit(7)")
+    done = case.start("a b", "--flag")
+    assert done.stdout == "I am 1.0 - a b --flag\n"
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_the_shortcut_starts_the_application_from_any_folder(case: Case, tmp_path: Path) -> None:
+    shortcut = start_command(case.world.state)
+    assert shortcut
+    done = subprocess.run([shortcut, "x"], cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == "I am 1.0 - x\n"
+
+
+def test_an_install_that_was_moved_still_starts(case: Case, tmp_path: Path) -> None:
+    moved = tmp_path / "moved here"
+    case.world.folder.rename(moved)
+    shortcut = moved / ".app.upswap" / "launcher" / "start"
+    done = subprocess.run([shortcut], capture_output=True, text=True, check=True)
+    assert done.stdout == "I am 1.0 -\n"
+
+
+def test_a_service_has_the_application_itself_as_its_process(tmp_path: Path) -> None:
+    case = make(tmp_path, "print(os.getpid(), flush=True)")
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert out.splitlines()[1] == str(process.pid)
+
+
+@pytest.mark.parametrize("extent", [0.0, 0.5, 1.0])
+def test_an_interrupted_update_is_finished_before_the_application_starts(
+    extent: float, case: Case
+) -> None:
+    case.stage("2.0")
+    case.journal.write(Disk(), case.world.state)
+    steps = case.journal.steps[: round(len(case.journal.steps) * extent)]
+    FileSwap(Disk(), case.world.state, replace(case.journal, steps=steps)).forward()
+    assert case.start().stdout == "I am 2.0 1.0\n"
+    assert phase_of(case.world.state) is None
+
+
+def test_an_interrupted_undo_is_finished_before_the_application_starts(case: Case) -> None:
+    case.stage("2.0")
+    case.journal.write(Disk(), case.world.state)
+    FileSwap(Disk(), case.world.state, case.journal).forward()
+    enter(Disk(), case.world.state, Phase.UNDOING)
+    assert case.start().stdout == "I am 1.0 -\n"
+
+
+def test_what_was_staged_while_the_application_ran_comes_with_its_next_start(case: Case) -> None:
+    case.stage("2.0")
+    case.hold()
+    assert case.start().stdout == "I am 2.0 1.0\n"
+    assert case.start().stdout == "I am 2.0 -\n", "it is told once"
+    assert case.version == "2.0"
+
+
+def test_nothing_is_committed_under_a_running_application(tmp_path: Path) -> None:
+    case = make(tmp_path, "'second' in sys.argv or time.sleep(60)")
+    with case.running():
+        case.stage("2.0")
+        case.hold()
+        assert case.start("second").stdout.startswith("I am 1.0"), "a second window"
+        assert phase_of(case.world.state) is Phase.STAGED
+    assert case.start().stdout.startswith("I am 2.0")
+
+
+def test_what_the_user_did_to_a_file_since_it_was_staged_is_kept(case: Case) -> None:
+    case.stage("2.0")
+    case.hold()
+    (case.world.state.install / "data").write_bytes(b"mine")
+    assert case.start().stdout.startswith("I am 2.0")
+    assert (case.world.state.install / "data.old").read_bytes() == b"mine"
+    assert case.version == "2.0"
+
+
+def test_a_stage_that_fits_no_more_is_dropped_and_the_old_version_starts(case: Case) -> None:
+    case.stage("2.0")
+    case.hold()
+    put = next(step for step in case.journal.steps if step.path == "data")
+    (case.world.state.install / put.incoming).write_bytes(b"mine")
+    assert case.start().stdout == "I am 1.0 -\n"
+    assert (case.world.state.install / put.incoming).read_bytes() == b"mine"
+    assert phase_of(case.world.state) is None
+    assert not case.world.state.stage.exists()
+
+
+def test_a_staged_journal_that_is_damaged_is_dropped_and_the_old_version_starts(
+    case: Case,
+) -> None:
+    case.stage("2.0")
+    case.hold()
+    named(case.world.state, Phase.STAGED).write_bytes(b"\0" * 100)
+    assert case.start().stdout == "I am 1.0 -\n"
+    assert phase_of(case.world.state) is None
+
+
+def test_a_version_that_confirms_stays(case: Case) -> None:
+    case.release("2.0", "confirm()", APP)
+    assert case.start().stdout == "I am 2.0 1.0\n"
+    assert not case.world.state.trial.exists() or case.world.state.confirmed.exists()
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert not case.world.state.trial.exists()
+    assert not case.world.state.confirmed.exists()
+    assert case.settings.bad == ()
+
+
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [
+        ("sys.exit(1)", "exit code 1"),
+        ("raise SystemError", "exit code 1"),
+        ("os.abort()", "signal 6"),
+        ("os.kill(os.getpid(), 9)", "signal 9"),
+    ],
+)
+def test_a_version_that_crashes_before_it_confirms_is_rolled_back_at_once(
+    then: str, why: str, case: Case
+) -> None:
+    case.release("2.0", then, APP)
+    done = case.start("x")
+    assert done.stdout == "I am 2.0 1.0 x\nI am 1.0 2.0 x\n"
+    assert why in done.stderr
+    assert done.returncode == 0, "the exit code is that of the version that stays"
+    assert case.version == "1.0"
+    assert case.settings.bad == ("2.0",)
+    (report,) = case.world.state.reports.iterdir()
+    assert why in json.loads(report.read_bytes())["error"]
+    assert case.start().stdout == "I am 1.0 -\n"
+
+
+def test_a_version_that_hangs_is_ended_and_rolled_back(case: Case) -> None:
+    case.release("2.0", "time.sleep(100)", replace(APP, seconds=1))
+    done = case.start()
+    assert done.stdout == "I am 2.0 1.0\nI am 1.0 2.0\n"
+    assert "not confirmed in 1 seconds" in done.stderr
+
+
+def test_a_version_that_ignores_being_ended_is_killed(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100)"
+    case.release("2.0", deaf, replace(APP, seconds=1))
+    done = case.start()
+    assert done.stdout == "I am 2.0 1.0\nI am 1.0 2.0\n"
+
+
+def test_a_version_that_cannot_even_be_started_is_rolled_back(case: Case) -> None:
+    case.release("2.0", "", APP)
+    (case.world.state.install / "app").chmod(0o644)
+    done = case.start()
+    assert done.stdout == "I am 1.0 2.0\n"
+    assert "cannot be started" in done.stderr
+
+
+def test_starts_that_end_well_but_unconfirmed_are_counted(case: Case) -> None:
+    case.release("2.0", "", replace(APP, starts=2))
+    assert case.start().stdout == "I am 2.0 1.0\n"
+    assert case.start().stdout == "I am 2.0 1.0\n", "told until it is confirmed"
+    done = case.start()
+    assert done.stdout == "I am 1.0 2.0\n"
+    assert "not confirmed in 2 starts" in done.stderr
+    assert case.settings.bad == ("2.0",)
+
+
+def test_a_start_cut_off_with_the_plug_is_counted_too(case: Case) -> None:
+    case.release("2.0", "time.sleep(100)", APP)
+    process = (
+        subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, process_group=0)
+        if (sys.version_info >= (3, 11))
+        else subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    )
+    assert process.stdout
+    assert process.stdout.readline().startswith("I am 2.0")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert case.start().stdout == "I am 1.0 2.0\n"
+
+
+def test_a_service_that_is_stopped_says_nothing_about_the_version(case: Case) -> None:
+    case.release("2.0", "time.sleep(100)", replace(APP, starts=5))
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    process.stdout.readline()
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert case.version == "2.0"
+    assert case.settings.bad == ()
+
+
+HEALTH = Confirm(mode="health", health=("app", "--health"), starts=1, seconds=20)
+
+
+def test_a_health_command_that_succeeds_keeps_the_version(case: Case) -> None:
+    then = "sys.exit(0) if '--health' in sys.argv else time.sleep(2.5)"
+    case.release("2.0", then, HEALTH)
+    assert case.start().stdout == "I am 2.0 1.0\n", "the health command is not heard"
+    assert not case.world.state.trial.exists()
+    assert case.version == "2.0"
+
+
+def test_a_health_command_that_fails_for_all_its_time_gives_the_version_back(case: Case) -> None:
+    then = "sys.exit(1) if '--health' in sys.argv else time.sleep(100)"
+    case.release("2.0", then, replace(HEALTH, seconds=3))
+    done = case.start()
+    assert done.stdout == "I am 2.0 1.0\nI am 1.0 2.0\n"
+    assert case.settings.bad == ("2.0",)
+
+
+def test_an_application_that_was_confirmed_can_update_itself_and_restart(case: Case) -> None:
+    """The watcher lets go of its lock, or the launcher that is restarted could not commit."""
+    restart = (
+        "confirm()\n"
+        "time.sleep(1)\n"
+        "import updater\n"
+        "updater.Updater(os.environ['UPSWAP_DIR']).restart(['again'])"
+    )
+    case.release("2.0", restart, APP)
+    case.stage("3.0")
+    journal = case.journal
+    journal.hold(Disk(), case.world.state)
+    done = case.start()
+    assert done.stdout == "I am 2.0 1.0\nI am 3.0 2.0 again\n"
+    assert case.version == "3.0"
+
+
+def test_the_application_is_started_though_the_state_cannot_be_written(case: Case) -> None:
+    """A user who does not own the install, or a disk that has become read-only."""
+    if os.geteuid() != 0 or not SYSTEM_PYTHON.exists():
+        pytest.skip("needs root to become somebody else, and a Python that one may run")
+    (case.world.state.install / "app").write_text("#!/bin/sh\necho I am 1.0 -\n")
+    for folder in [case.world.folder, *case.world.folder.parents]:
+        if folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(folder.stat().st_mode | 0o005)
+    line: list[str | Path] = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        SYSTEM_PYTHON,
+        *case.line[1:],
+    ]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stdout == "I am 1.0 -\n"
+
+
+def test_the_launcher_needs_nothing_but_the_standard_library(case: Case) -> None:
+    """Isolated, without site packages, with a planted module in the way."""
+    planted = case.folder / "planted"
+    planted.mkdir()
+    (planted / "json.py").write_text("raise SystemExit('planted')")
+    python, _, pyz = case.line
+    done = subprocess.run(
+        [python, "-I", "-S", pyz],
+        capture_output=True,
+        text=True,
+        cwd=planted,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(planted)},
+    )
+    assert done.stdout == "I am 1.0 -\n"
+
+
+def test_a_release_without_an_entry_says_how_to_get_one(case: Case) -> None:
+    case.world.state.release.write_bytes(encode({"version": "1.0"}))
+    done = case.start()
+    assert done.returncode == 7
+    assert "names no entry" in done.stderr
+    assert "release.toml" in done.stderr
+
+
+def test_a_launcher_renewed_is_used_and_the_one_before_goes(case: Case) -> None:
+    state = case.world.state
+    (state.launcher / "1" / "launcher.pyz").write_bytes(b"an older one")
+    renew_launcher(Disk(), state, case.world.manifest)
+    assert sorted(path.name for path in state.launcher.iterdir()) == ["2", "current", "start"]
+    assert case.start().stdout == "I am 1.0 -\n"
+    before = time.time_ns()
+    renew_launcher(Disk(), state, case.world.manifest)
+    assert (state.launcher / "2").stat().st_mtime_ns < before, "nothing to renew"
+
+
+def test_stages_of_the_same_tree_are_no_part_of_a_launch(case: Case) -> None:
+    Stage(Disk(), case.world.state).clear()
+    assert case.start().stdout == "I am 1.0 -\n"
+
+
+def test_a_launcher_of_the_release_is_used_where_there_is_one(case: Case) -> None:
+    """For a frozen application: no Python of the machine is needed."""
+    state = case.world.state
+    text = b'#!/bin/sh\necho "I am a launcher at $0 with $@"\n'
+    tree: dict[str, Content] = {"app": program("1.0"), "frozen": text}
+    release = Release(entry=("app",), launcher="frozen")
+    manifest = replace(manifest_of(case.folder / "frozen", "1.0", tree), release=release)
+    renew_launcher(Disk(), state, manifest)
+    assert not (state.launcher / "2").exists(), "it is not there"
+    (state.install / "frozen").write_bytes(text)
+    renew_launcher(Disk(), state, manifest)
+    place = state.launcher / "2" / "launcher"
+    assert case.start("x").stdout == f"I am a launcher at {place} with x\n"
+    shortcut = start_command(state)
+    assert shortcut
+    done = subprocess.run([shortcut, "y"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"I am a launcher at {place} with y\n"
+
+
+def test_a_renewal_killed_anywhere_leaves_a_launcher_that_works(case: Case) -> None:
+    def run(at: int) -> bool:
+        launchers = case.world.state.launcher
+        folder = launchers / (launchers / "current").read_text().strip()
+        (folder / "launcher.pyz").write_bytes((folder / "launcher.pyz").read_bytes() + b"\0")
+        disk = FaultyDisk(kill=at)
+        with suppress(Killed):
+            renew_launcher(disk, case.world.state, case.world.manifest)
+        assert case.start().stdout == "I am 1.0 -\n", f"killed at {at}"
+        return disk.dead
+
+    at = 1
+    while run(at):
+        at += 1
+    assert at > 8
+    renew_launcher(Disk(), case.world.state, case.world.manifest)
+    assert len(list(case.world.state.launcher.iterdir())) == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\x00", b"7", b"../.."])
+def test_a_pointer_that_leads_nowhere_is_mended_by_the_next_renewal(
+    damage: bytes, case: Case
+) -> None:
+    (case.world.state.launcher / "current").write_bytes(damage)
+    assert launcher_command(case.world.state) is None
+    renew_launcher(Disk(), case.world.state, case.world.manifest)
+    assert case.start().stdout == "I am 1.0 -\n"
+
+
+def test_a_commit_is_not_left_to_a_launcher_that_cannot_read_its_journal(case: Case) -> None:
+    check_launcher(case.world.state)
+    (case.world.state.launcher / "1" / "format").write_text("1\n")
+    with pytest.raises(InstallError, match="launcher of this install") as caught:
+        check_launcher(case.world.state)
+    assert "recover" in caught.value.hint
+
+
+def test_an_update_that_is_being_fetched_keeps_nobody_waiting(case: Case) -> None:
+    with locked(case.world.state.lock, "updating"):
+        assert case.start().stdout == "I am 1.0 -\n"
+
+
+def test_a_start_in_the_middle_of_a_commit_waits_for_its_end(case: Case) -> None:
+    case.stage("2.0")
+    state = case.world.state
+    with locked(state.lock, "updating"), alone(state) as nobody_runs:
+        assert nobody_runs
+        case.journal.write(Disk(), state)
+        process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        recover(Disk(), state)
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert out == "I am 2.0 1.0\n"
+
+
+def test_many_starts_at_once_bring_one_update_and_all_run(case: Case) -> None:
+    case.stage("2.0")
+    case.hold()
+    starts = [subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True) for _ in range(12)]
+    said = {process.communicate(timeout=PATIENCE)[0].split()[2] for process in starts}
+    assert said <= {"1.0", "2.0"}
+    assert all(process.returncode == 0 for process in starts)
+    assert case.start().stdout.startswith("I am 2.0")
+    assert case.version == "2.0"
+
+
+def test_the_shortcut_may_be_reached_through_links(case: Case, tmp_path: Path) -> None:
+    shortcut = start_command(case.world.state)
+    assert shortcut
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "one").symlink_to(shortcut)
+    (tmp_path / "two").symlink_to("bin/one")
+    done = subprocess.run([tmp_path / "two"], capture_output=True, text=True, check=True)
+    assert done.stdout == "I am 1.0 -\n"
+
+
+def test_another_python_serves_where_the_one_of_the_install_is_gone(case: Case) -> None:
+    (case.world.state.launcher / "1" / "python").write_text("/nowhere/python\n")
+    assert case.start().stdout == "I am 1.0 -\n"
+    shortcut = start_command(case.world.state)
+    assert shortcut
+    done = subprocess.run([shortcut], capture_output=True, text=True, check=True)
+    assert done.stdout == "I am 1.0 -\n"
+
+
+def test_an_application_that_confirms_and_updates_itself_at_once_meets_no_lock(
+    case: Case,
+) -> None:
+    then = (
+        "confirm()\n"
+        "from updater.launch.lock import locked\n"
+        "from pathlib import Path\n"
+        f"for _ in range(100):\n"
+        f"    with locked(Path({str(case.world.state.lock)!r}), 'updating'):\n"
+        "        time.sleep(0.01)\n"
+        "print('never in the way', flush=True)"
+    )
+    case.release("2.0", then, APP)
+    done = case.start()
+    assert done.stdout == "I am 2.0 1.0\nnever in the way\n", done.stderr
+
+
+def test_a_crash_is_no_health_though_the_command_says_so(case: Case) -> None:
+    slow = "time.sleep(2); sys.exit(0)"
+    then = f"if '--health' in sys.argv:\n    {slow}\ntime.sleep(1.5)\nsys.exit(9)"
+    case.release("2.0", then, HEALTH)
+    done = case.start()
+    assert "ended with exit code 9" in done.stderr
+    assert case.settings.bad == ("2.0",)
+
+
+def test_a_health_command_that_hangs_hides_no_crash_and_leaves_nobody_behind(case: Case) -> None:
+    then = (
+        "import subprocess\n"
+        "if '--health' in sys.argv:\n"
+        f"    child = subprocess.Popen(['sleep', '100'])\n"
+        f"    open({str(case.folder / 'child')!r}, 'w').write(str(child.pid))\n"
+        "    time.sleep(100)\n"
+        "time.sleep(3)\n"
+        "sys.exit(9)"
+    )
+    case.release("2.0", then, replace(HEALTH, seconds=60))
+    done = case.start(seconds=20)
+    assert "ended with exit code 9" in done.stderr
+    pid = int((case.folder / "child").read_text())
+    deadline = time.monotonic() + PATIENCE
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_application_ended_from_outside_says_nothing_about_the_version(
+    number: signal.Signals, case: Case
+) -> None:
+    case.release("2.0", f"os.kill(os.getpid(), {int(number)})", replace(APP, starts=5))
+    assert case.start().stdout == "I am 2.0 1.0\n"
+    assert case.version == "2.0"
+    assert case.settings.bad == ()
+
+
+def test_a_second_window_that_ends_badly_takes_nothing_from_the_first(case: Case) -> None:
+    then = "sys.exit(1) if 'second' in sys.argv else time.sleep(100)"
+    case.release("2.0", then, replace(APP, starts=5))
+    with case.running():
+        done = case.start("second")
+        assert done.returncode == 1
+        assert case.version == "2.0"
+        assert case.settings.bad == ()
+
+
+def test_a_start_on_trial_is_watched_though_it_cannot_be_counted(case: Case) -> None:
+    case.release("2.0", "sys.exit(3)", APP)
+    part = case.world.state.trial.with_name("trial.part")
+    part.mkdir()
+    (part / "in the way").write_bytes(b"")
+    done = case.start()
+    assert done.stdout == "I am 2.0 1.0\nI am 1.0 2.0\n"
+
+
+@pytest.mark.parametrize(
+    "damage", [{"started": "x"}, {"version": 2}, {"more": 1}, {"previous": None}]
+)
+def test_a_trial_of_another_shape_is_none(damage: dict[str, object], case: Case) -> None:
+    trial = {"version": "1.0", "previous": "0.9", "started": 0}
+    case.world.state.trial.write_bytes(encode(trial | damage))
+    assert case.start().stdout == "I am 1.0 -\n"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"entry": [1]},
+        {"entry": ["\ud800"]},
+        {"version": 3},
+        {"starts": "x"},
+        {"seconds": 10**400},
+        {"x": 1},
+    ],
+)
+def test_a_brief_of_another_shape_is_told(damage: dict[str, object], case: Case) -> None:
+    document = json.dumps({"version": "1.0", "entry": ["app"]} | damage)
+    case.world.state.release.write_text(document)
+    done = case.start()
+    assert done.returncode == 7
+    assert "is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_somebody_without_business_with_the_run_lock_stops_nobody(case: Case) -> None:
+    with alone(case.world.state) as nobody_runs:
+        assert nobody_runs
+        assert case.start().stdout == "I am 1.0 -\n"

@@ -1,0 +1,251 @@
+"""An update while the application runs, from the publisher's server to the user's next start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from publisher import Publisher
+from serving import served
+from trees import Exe, Tree
+
+from updater.client import Updater, install
+from updater.format.release import Confirm, Release
+from updater.launcher import start_command
+from updater.session import Session
+
+ROOT = Path(__file__).parent.parent
+ENTRY = Release(entry=("app",))
+
+
+def program(then: str) -> Exe:
+    """A program that says its release's version, then does something."""
+    return Exe(
+        (
+            f"#!{sys.executable}\nimport os, sys, time\nsys.path.insert(0, {str(ROOT)!r})\n"
+            "here = os.path.dirname(os.path.abspath(__file__))\n"
+            "print('I am', open(here + '/version').read(), flush=True)\n"
+            f"{then}\n"
+        ).encode()
+    )
+
+
+def tree(version: str, then: str = "") -> Tree:
+    return {"app": program(then), "version": version.encode()}
+
+
+class User:
+    """Somebody with the application installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run the updater's command line."""
+        line = [sys.executable, "-m", "updater", command, "--dir", str(self.folder), *options]
+        return subprocess.run(
+            line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def document(self, command: str, *options: str) -> dict[str, Any]:
+        """What the command line says as JSON, in peace."""
+        done = self.run(command, "--json", "--quiet", *options)
+        assert done.returncode in {0, 10}, done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start the application as a shortcut does; it is up when this returns."""
+        place = start_command(Updater(self.folder)._state)
+        assert place
+        process = subprocess.Popen([place], stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        self.said = process.stdout.readline()
+        return process
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[str]]:
+        process = self.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    @property
+    def version(self) -> str:
+        return (self.folder / "version").read_text()
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Publisher:
+    """A publisher of today: the command asks the machine's clock."""
+    publisher = Publisher(tmp_path / "publisher", now=int(time.time()))
+    publisher.release("1.0", tree("1.0", "time.sleep(60)"), release=ENTRY)
+    return publisher
+
+
+@pytest.fixture
+def user(tmp_path: Path, publisher: Publisher) -> Iterator[User]:
+    with served(publisher.folder) as url:
+        install(tmp_path / "app", url, publisher.root, "notes", session=Session())
+        yield User(tmp_path / "app")
+
+
+def test_an_update_of_a_running_application_waits_for_its_next_start(
+    user: User, publisher: Publisher
+) -> None:
+    publisher.release("2.0", tree("2.0", "time.sleep(60)"), release=ENTRY)
+    with user.running():
+        done = user.document("update")
+        assert (done["state"], done["from"], done["to"]) == ("staged", "1.0", "2.0")
+        assert user.version == "1.0"
+        status = user.document("status")
+        assert (status["state"], status["pending"], status["version"]) == ("staged", "2.0", "1.0")
+        again = user.document("update")
+        assert again["state"] == "staged"
+        assert again["fetched_bytes"] < 20_000, "nothing but metadata is fetched twice"
+    with user.running():
+        assert user.said == "I am 2.0\n"
+        status = user.document("status")
+        assert (status["state"], status["version"], status["previous"]) == ("clean", "2.0", "1.0")
+
+
+def test_what_waits_is_brought_by_the_next_update_too(user: User, publisher: Publisher) -> None:
+    publisher.release("2.0", tree("2.0"), release=ENTRY)
+    with user.running():
+        assert user.document("update")["state"] == "staged"
+    done = user.document("update", "--no-restart")
+    assert (done["state"], done["to"]) == ("updated", "2.0")
+    assert user.version == "2.0"
+
+
+def test_a_newer_release_takes_the_place_of_one_that_waits(
+    user: User, publisher: Publisher
+) -> None:
+    publisher.release("2.0", tree("2.0"), release=ENTRY)
+    with user.running():
+        assert user.document("update")["to"] == "2.0"
+        publisher.release("3.0", tree("3.0"), release=ENTRY)
+        assert user.document("update")["to"] == "3.0"
+    with user.running():
+        assert user.said == "I am 3.0\n"
+
+
+def test_force_changes_the_files_of_a_running_application(user: User, publisher: Publisher) -> None:
+    publisher.release("2.0", tree("2.0"), release=ENTRY)
+    with user.running():
+        assert user.document("update", "--force", "--no-restart")["state"] == "updated"
+        assert user.version == "2.0"
+
+
+def test_wait_commits_when_the_application_ends(user: User, publisher: Publisher) -> None:
+    publisher.release("2.0", tree("2.0"), release=ENTRY)
+    with user.running() as application:
+        line = [sys.executable, "-m", "updater", "update", "--dir", str(user.folder)]
+        options = ["--wait", "--no-restart", "--json", "--quiet"]
+        waiting = subprocess.Popen([*line, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(3)
+        assert user.version == "1.0"
+        application.kill()
+        out, _ = waiting.communicate(timeout=60)
+    assert json.loads(out)["state"] == "updated"
+    assert user.version == "2.0"
+
+
+def test_rollback_needs_no_network_and_the_version_is_not_offered_again(
+    user: User, publisher: Publisher
+) -> None:
+    publisher.release("2.0", tree("2.0"), release=ENTRY)
+    user.document("update", "--no-restart")
+    done = user.document("rollback")
+    assert done == {"state": "rolled-back", "from": "2.0", "to": "1.0"}
+    assert user.version == "1.0"
+    assert user.document("status")["bad"] == ["2.0"]
+    assert user.document("update")["state"] == "current"
+    publisher.release("3.0", tree("3.0"), release=ENTRY)
+    assert user.document("update", "--no-restart")["to"] == "3.0"
+
+
+def test_rollback_without_an_old_version_is_refused(user: User) -> None:
+    done = user.run("rollback")
+    assert done.returncode == 7
+    assert "error: no previous version" in done.stderr
+    assert "hint: " in done.stderr
+
+
+def test_nothing_is_rolled_back_under_a_running_application(
+    user: User, publisher: Publisher
+) -> None:
+    publisher.release("2.0", tree("2.0", "time.sleep(60)"), release=ENTRY)
+    user.document("update", "--no-restart")
+    with user.running():
+        done = user.run("rollback")
+        assert (done.returncode, user.version) == (7, "2.0")
+        assert "the application runs" in done.stderr
+
+
+TRIAL = Release(entry=("app",), confirm=Confirm(mode="app", starts=1, seconds=30))
+
+
+def test_a_bad_release_comes_and_goes_by_itself_and_the_next_good_one_stays(
+    user: User, publisher: Publisher
+) -> None:
+    publisher.release("2.0", tree("2.0", "sys.exit(3)"), release=TRIAL)
+    user.document("update", "--no-restart")
+    assert user.document("status")["state"] == "unconfirmed"
+    refused = user.run("update")
+    assert refused.returncode == 7
+    assert "2.0 is not confirmed yet" in refused.stderr
+    assert "/launcher/start, or run updater rollback" in refused.stderr
+    process = user.start()
+    assert user.said == "I am 2.0\n"
+    assert process.stdout
+    assert process.stdout.readline() == "I am 1.0\n"
+    process.kill()
+    process.communicate()
+    assert user.document("status")["bad"] == ["2.0"]
+    assert user.document("update")["state"] == "current", "no endless loop"
+    then = "import updater\nupdater.confirm()"
+    publisher.release("3.0", tree("3.0", then), release=TRIAL)
+    assert user.document("update", "--no-restart")["to"] == "3.0"
+    process = user.start()
+    process.communicate(timeout=30)
+    assert user.document("recover")
+    status = user.document("status")
+    assert (status["version"], status["state"]) == ("3.0", "clean")
+
+
+@pytest.mark.parametrize("command", ["status", "check", "recover", "update", "rollback"])
+def test_every_command_survives_a_damaged_trial(
+    command: str, user: User, publisher: Publisher
+) -> None:
+    """It is an error with a hint, never a traceback."""
+    Updater(user.folder)._state.trial.write_bytes(b"\0")
+    done = user.run(command)
+    assert "Traceback" not in done.stderr
+    if done.returncode not in {0, 10}:
+        assert "hint: " in done.stderr
+
+
+def test_a_version_nobody_started_is_not_told_as_the_one_before(
+    user: User, publisher: Publisher
+) -> None:
+    """Its migrations never ran; those of the version that did run are due."""
+    tell = "print(os.environ.get('UPSWAP_PREVIOUS_VERSION', '-'), flush=True)"
+    publisher.release("2.0", tree("2.0"), release=ENTRY)
+    user.document("update", "--no-restart")
+    publisher.release("3.0", tree("3.0", tell), release=ENTRY)
+    user.document("update", "--no-restart")
+    for told in ("1.0\n", "-\n"):
+        with user.start() as process:
+            assert process.stdout
+            assert process.stdout.read() == told

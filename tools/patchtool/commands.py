@@ -1,0 +1,172 @@
+"""What the commands that build or publish do; loaded when one of them is run."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+import time
+from dataclasses import asdict
+
+from patchtool.description import read_description
+from patchtool.diff import diff_folders
+from patchtool.doctor import diagnose
+from patchtool.keys import Keys
+from patchtool.options import Options
+from patchtool.publish import add_release, promote
+from patchtool.refresh import refresh
+from patchtool.repository import Repository
+from updater.console import NOTHING_TO_DO, Bar, tell
+from updater.errors import InstallError
+from updater.format.names import check_app
+from updater.progress import Progress, Silent
+
+
+def diff(options: argparse.Namespace) -> int:
+    """``patchtool diff``."""
+    built = diff_folders(options.old, options.new, options.output, _build_options(options))
+    document = {
+        "bytes": built.bytes,
+        "changes": built.changes,
+        "blocks": len(built.header.blocks),
+        "header_bytes": len(built.header_bytes),
+        "seconds": round(built.seconds, 3),
+        "peak_rss": _peak_rss(),
+    }
+    tell(options, document, f"{options.output}: {built.bytes:,} bytes, {_count(built.changes)}")
+    return 0
+
+
+def init(options: argparse.Namespace) -> int:
+    """``patchtool init``."""
+    check_app(options.app)
+    repository = _repository(options)
+    repository.check_new()
+    made = _keys(options).make_missing(options.threshold)
+    repository.create(options.app, options.threshold)
+    for path in made:
+        print(
+            f"new key: {path} (keep a copy where this machine's fate does not reach)",
+            file=sys.stderr,
+        )
+    root = options.repository / "metadata" / "1.root.json"
+    document = {
+        "repository": str(options.repository),
+        "root": str(root),
+        "keys": list(map(str, made)),
+    }
+    tell(
+        options, document, f"{options.repository}: repository of {options.app}; clients need {root}"
+    )
+    return 0
+
+
+def release(options: argparse.Namespace) -> int:
+    """``patchtool add-release``."""
+    added = add_release(
+        _repository(options),
+        options.app,
+        options.version,
+        options.folder,
+        description=read_description(options.config),
+        bases=options.bases,
+        options=_build_options(options),
+    )
+    if added is None:
+        tell(
+            options,
+            {"version": options.version, "state": "published before"},
+            f"{options.app} {options.version} is published already, with this content",
+        )
+        return NOTHING_TO_DO
+    patches = "".join(f"\n  patch from {v}: {size:,} bytes" for v, size in added.patches.items())
+    skipped = "".join(f"\n  no patch from {v}: the bundle is smaller" for v in added.skipped)
+    words = f"{options.app} {added.version}\n  bundle: {added.bundle:,} bytes{patches}{skipped}"
+    tell(options, asdict(added), words)
+    return 0
+
+
+def offer(options: argparse.Namespace) -> int:
+    """``patchtool promote``."""
+    head = promote(
+        _repository(options),
+        check_app(options.app),
+        options.channel,
+        options.version,
+        now=int(time.time()),
+        basis_points=options.rollout,
+    )
+    words = f"{options.channel} offers {options.app} {options.version}"
+    tell(options, head.to_json(), f"{words} to {options.rollout / 100:g} % of its installs")
+    return 0
+
+
+def renew(options: argparse.Namespace) -> int:
+    """``patchtool refresh``."""
+    done = refresh(_repository(options), options.at_least)
+    for standing in done.missing:
+        print(
+            f"hint: {standing.role} is due (version {standing.version}, valid until "
+            f"{_day(standing.expires)}): refresh with the {standing.key} key",
+            file=sys.stderr,
+        )
+    lines = [f"{s.role} {s.version}: valid until {_day(s.expires)}" for s in done.signed]
+    tell(options, done.document, "\n".join(lines) or "nothing was signed")
+    return 0 if done.signed else NOTHING_TO_DO
+
+
+def examine(options: argparse.Namespace) -> int:
+    """``patchtool doctor``."""
+    now = int(time.time())
+    nobody = Keys(options.repository / "metadata", {})  # it only looks
+    found = diagnose(Repository(options.repository, nobody, now), now)
+    lines = [
+        f"{s.role} {s.version}: valid until {_day(s.expires)}, signed with the {s.key} key"
+        for s in found.standings
+    ]
+    kinds = ("expired", "due", "unsigned", "missing", "unreferenced")
+    lines += [f"{kind}: {name}" for kind in kinds for name in getattr(found, kind)]
+    tell(options, found.document, "\n".join(lines))
+    found.require_health()
+    return 0
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+def _repository(options: argparse.Namespace) -> Repository:
+    return Repository(options.repository, _keys(options), int(time.time()))
+
+
+def _keys(options: argparse.Namespace) -> Keys:
+    if options.keys.resolve().is_relative_to(options.repository.resolve()):
+        raise InstallError(
+            f"{options.keys} lies inside the repository",
+            hint="who serves the repository would serve the keys: name a folder elsewhere",
+        )
+    ask = getpass.getpass if sys.stdin.isatty() else None
+    return Keys(options.keys, os.environ, ask)
+
+
+def _build_options(options: argparse.Namespace) -> Options:
+    progress: Progress = Silent() if options.quiet else Bar()
+    return Options(
+        effort=options.effort, jobs=options.jobs, memory=options.memory, progress=progress
+    )
+
+
+def _count(changes: dict[str, int]) -> str:
+    words = (f"{count} {kind.replace('_', ' ')}" for kind, count in changes.items())
+    return ", ".join(words) or "no change"
+
+
+def _peak_rss() -> int:
+    """Most memory this process has held, in bytes; 0 where the system does not tell."""
+    if sys.platform == "win32":
+        return 0
+    import resource  # noqa: PLC0415 - POSIX only
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,130 @@
+"""Adoption: an application that another installer placed becomes an install of ours."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from updater.claim import check_owned, check_url, claim, empty, real, withdraw
+from updater.errors import InstallError, UpdateInProgress
+from updater.format.names import check_app, check_channel, check_version
+from updater.inspection import inspect
+from updater.launch.disk import present, told
+from updater.launch.journal import phase_of
+from updater.launch.lock import locked
+from updater.launch.recover import recover
+from updater.launch.state import State
+from updater.launcher import renew_launcher
+from updater.mend import Mend, Repaired
+from updater.plan import check_updater
+from updater.session import Session
+from updater.signed import take_manifest
+from updater.store import Settings
+
+
+def adopt(  # noqa: PLR0913 - what `install` takes, and two more
+    folder: Path | str,
+    url: str,
+    root: bytes,
+    app: str,
+    version: str,
+    channel: str = "stable",
+    *,
+    mend: bool = False,
+    session: Session | None = None,
+) -> Repaired:
+    """Take over the application in ``folder``, if it is ``version`` as its publisher signed it.
+
+    Files the release does not know are left alone. Updates go on from here as if `install` had
+    placed it.
+
+    Args:
+        folder: where another installer has put the application.
+        url: the repository's URL.
+        root: the repository's root metadata, from a source the user trusts.
+        app: its name in the repository.
+        version: what is installed.
+        channel: whose updates it shall get.
+        mend: fetch what is missing or damaged; what lies there instead is kept as ``NAME.old``.
+        session: network, progress and settings.
+
+    Raises:
+        NotWhole: the files are not those of ``version``, and ``mend`` is not given.
+        PatchError: what is damaged cannot be had from the release's bundle.
+        InstallError: there is no such folder or no such version, it is an install already, or as
+            `Updater.update`.
+        UpdaterError: as `Updater.update`. After any error the tree is as before, and there is no
+            State.
+    """
+    session = session or Session()
+    settings = Settings(
+        app=check_app(app),
+        channel=check_channel(channel),
+        url=check_url(url),
+        install_id=uuid.uuid4().hex,
+    )
+    check_version(version)
+    place = real(Path(folder))
+    with told(f"adopting {place}"):
+        try:
+            state = claim(session, place, _check_place)
+            with locked(state.lock, "adopting"):
+                _start_over(session, state)
+                return _undisturbed(session, state, settings, root, version, mend=mend)
+        except UpdateInProgress:
+            raise
+        except BaseException:
+            with suppress(OSError, InstallError):  # the cause is what counts
+                withdraw(session, place, is_new=False)
+            raise
+
+
+def _check_place(state: State) -> None:
+    if not state.install.is_dir():
+        raise InstallError(
+            f"{state.install} is not a folder", hint="name the folder of the application"
+        )
+    check_owned(state)
+
+
+def _start_over(session: Session, state: State) -> None:
+    """What an adoption that was killed has left is finished, or makes way for this one."""
+    recover(session.disk, state)
+    if present(state.manifest):
+        raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
+    empty(session, state)
+
+
+def _undisturbed(
+    session: Session, state: State, settings: Settings, root: bytes, version: str, *, mend: bool
+) -> Repaired:
+    """The adoption itself, by the holder of the lock."""
+    try:
+        session.disk.write(state.root, root)
+        return _adopt(session, state, settings, version, mend=mend)
+    except BaseException:
+        if phase_of(state) is None and not present(state.manifest):
+            with suppress(OSError):  # the cause is what counts
+                empty(session, state)
+        raise
+
+
+def _adopt(
+    session: Session, state: State, settings: Settings, version: str, *, mend: bool
+) -> Repaired:
+    catalogue = session.refresh(state, settings, session.now())
+    release = catalogue.releases.get(version)
+    if release is None:
+        raise InstallError(
+            f"{settings.app} {version} is not published", hint="which version is installed?"
+        )
+    check_updater(release)
+    manifest = take_manifest(session, settings.app, release)
+    findings = inspect(state, manifest, session.progress, full=True)
+    if not mend:
+        findings.require_whole(hint="--repair puts back what is damaged, and keeps what is there")
+    done = Mend(session, state, settings, lambda: catalogue).run(manifest, findings)
+    with suppress(OSError):  # the next command makes it
+        renew_launcher(session.disk, state, manifest)
+    return done

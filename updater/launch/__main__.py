@@ -1,0 +1,13 @@
+"""The launcher as a program: a zipapp in the State, or frozen by the publisher."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from updater.launch.launcher import main
+
+if __name__ == "__main__":
+    sys.exit(
+        main(Path(sys.executable if getattr(sys, "frozen", False) else sys.argv[0]), sys.argv[1:])
+    )

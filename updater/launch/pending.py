@@ -1,0 +1,62 @@
+"""A commit that waits for the application to end: whether the tree is still as it was planned."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from updater.errors import InstallError
+from updater.launch.disk import Disk
+from updater.launch.fitting import as_it_is
+from updater.launch.journal import Journal, Phase, named, phase_of, read
+from updater.launch.recover import commit
+from updater.launch.state import State
+from updater.launch.swap import discard_stage
+from updater.launch.treeswap import Trees
+
+
+def pending_version(state: State) -> str:
+    """The version that waits for the next launch; empty if none does, or none that is whole."""
+    journal = waiting(state)
+    return journal.new if journal else ""
+
+
+def waiting(state: State) -> Journal | None:
+    """The commit that waits for the next launch; a damaged one is none: nothing was begun."""
+    if phase_of(state) is Phase.STAGED:
+        with suppress(InstallError):
+            return read(named(state, Phase.STAGED))
+    return None
+
+
+def commit_pending(disk: Disk, state: State, *, whole: bool = True) -> Journal | None:
+    """Make the version that waits the live one; None if there is none, or none that fits.
+
+    The application has run since it was staged: what it, or its user, did to managed files is
+    found out, and kept. A stage that fits no more is dropped; the next update makes another.
+
+    Args:
+        disk: durable primitives.
+        state: of the install.
+        whole: whether folders may be exchanged; not while the application runs.
+
+    Raises:
+        InstallError, RollbackFailed: see `commit`.
+        OSError: the disk; nothing was changed.
+    """
+    if phase_of(state) is not Phase.STAGED:
+        return None
+    planned = waiting(state)
+    journal = _fitting(disk, state, planned, whole=whole) if planned else None
+    if journal is None:
+        discard_stage(disk, state)
+        return None
+    journal.hold(disk, state)
+    return commit(disk, state, journal)
+
+
+def _fitting(disk: Disk, state: State, journal: Journal, *, whole: bool) -> Journal | None:
+    """The commit that fits what is live now: as it was planned if it can be."""
+    tree = journal.tree
+    if whole and tree is not None and Trees(disk, state, tree).fits():
+        return journal
+    return as_it_is(state, journal.as_files)

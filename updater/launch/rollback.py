@@ -1,0 +1,106 @@
+"""Going back to the version before, from what was kept of it; needs no network."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from updater.errors import InstallError
+from updater.launch.disk import Disk, present
+from updater.launch.document import encode, read
+from updater.launch.journal import Journal
+from updater.launch.journal import read as read_journal
+from updater.launch.kinds import way_back
+from updater.launch.recover import revert
+from updater.launch.state import State
+
+BAD_MOST = 1000
+"""Versions remembered as bad: more than any app publishes while one install lives."""
+
+
+def previous_version(state: State) -> str:
+    """The version a rollback leads to; empty if none is kept.
+
+    Raises:
+        InstallError: what was kept cannot be read.
+    """
+    return read_journal(state.parked).old if present(state.parked) else ""
+
+
+def edited_files(disk: Disk, state: State) -> tuple[str, ...]:
+    """Files of the version before that its user has changed since, and keeps in a rollback.
+
+    Raises:
+        InstallError: what was kept cannot be read.
+        OSError: the disk.
+    """
+    return (
+        way_back(disk, state, read_journal(state.parked)).edited() if present(state.parked) else ()
+    )
+
+
+def roll_back(disk: Disk, state: State, why: str) -> Journal:
+    """Bring the version before back; the present one is bad from now on. The commit taken back.
+
+    The caller holds the lock, and no application runs.
+
+    Args:
+        disk: durable primitives.
+        state: of the install.
+        why: what was wrong with the new version, for the report.
+
+    Raises:
+        InstallError: nothing, or not all, was kept of the old version; nothing was changed.
+        RollbackFailed: it was begun and could not be finished; `recover` goes on with it.
+        OSError: it could not be begun.
+    """
+    if not present(state.parked):
+        raise InstallError(
+            f"no previous version of {state.install} is kept",
+            hint="there is one after an update, until the next update or rollback",
+        )
+    journal = read_journal(state.parked)
+    way = way_back(disk, state, journal)
+    if reason := way.blocked():
+        raise InstallError(
+            f"{journal.new} cannot be taken back: {reason}",
+            hint="put the folder right, as the owner of the install; nothing was changed",
+        )
+    if damaged := way.damaged():
+        raise InstallError(
+            f"{journal.old} was not kept whole: {damaged[0]}", hint="run updater update or repair"
+        )
+    _mark_bad(disk, state, journal)
+    with suppress(OSError):  # worth less than the rollback itself
+        _report(disk, state, journal, why)
+    revert(disk, state)
+    return journal
+
+
+def _mark_bad(disk: Disk, state: State, journal: Journal) -> None:
+    """In the settings that come back with the old version, so that both happen in one step."""
+    number = next(n for n, step in enumerate(journal.steps) if _is_settings(state, step.path))
+    place = state.parked_file(number)
+    settings = read(place)
+    bad = settings.get("bad") if settings else None
+    if settings is None or not isinstance(bad, list):
+        raise InstallError(f"{place} is damaged", hint="run updater update or repair")
+    bad = [version for version in bad if version != journal.new]
+    settings["bad"] = [*bad, journal.new][-BAD_MOST:]
+    disk.write(place, encode(settings))
+
+
+def _is_settings(state: State, path: str) -> bool:
+    return path.rpartition("/")[2] == state.settings.name and path.startswith(("../", ".upswap/"))
+
+
+def _report(disk: Disk, state: State, journal: Journal, why: str) -> None:
+    """Queue what went wrong; a rollback that is tried again says it once."""
+    disk.mkdir(state.reports)
+    report = {
+        "id": journal.identity,
+        "step": "confirm",
+        "error": why,
+        "from": journal.old,
+        "to": journal.new,
+    }
+    disk.write(state.reports / f"{journal.identity}.json", encode(report))

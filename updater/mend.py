@@ -1,0 +1,207 @@
+"""Mending: what is damaged in an install is put back as it was released.
+
+The way of an update: staged whole, checked, then a commit that can be interrupted anywhere. Old
+manifest and new one are the same, so that the tree is either as it was found or as released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from updater.apply import Tree
+from updater.errors import InstallError, PatchError
+from updater.excerpt import take_files
+from updater.files import check_file
+from updater.format.manifest import File, Manifest
+from updater.format.names import order
+from updater.format.policies import Policies
+from updater.inspection import Findings, inspect
+from updater.launch.disk import remove_tree
+from updater.launch.journal import Journal
+from updater.launch.recover import commit
+from updater.launch.state import State
+from updater.launch.swap import FileSwap, discard_stage
+from updater.session import Session
+from updater.signed import take_manifest
+from updater.stage import Stage, live_tree
+from updater.steps import refuse_links
+from updater.store import Settings, read_manifest, read_settings
+from updater.trust import Catalogue, Published
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was mended."""
+
+    version: str
+    repaired: tuple[str, ...]
+    """Paths that were damaged and are as released now."""
+    fetched_bytes: int
+    """Bytes received for it, metadata included; 0 if nothing had to be fetched."""
+    written_bytes: int
+    """Bytes of the files that were put in place."""
+    kept: tuple[str, ...] = ()
+    """Where the content lies now that had to make way."""
+
+
+class Mend:
+    """Mends one install. The caller holds the lock, and has recovered."""
+
+    def __init__(
+        self, session: Session, state: State, settings: Settings, catalogue: Callable[[], Catalogue]
+    ) -> None:
+        """``catalogue`` is asked only if something must be fetched."""
+        self._session = session
+        self._state = state
+        self._settings = settings
+        self._catalogue = catalogue
+        self._received = session.transport.received
+
+    def run(self, manifest: Manifest, findings: Findings) -> Repaired:
+        """Put back what ``findings`` say is damaged, and say in the State what is installed.
+
+        Raises:
+            PatchError: the files cannot be had: the release or its bundle is published no more.
+            UpdaterError: as `Updater.update`. The tree is as it was found.
+        """
+        try:
+            journal = self._prepare(manifest, findings)
+        except BaseException:
+            with suppress(OSError):  # harmless to leave; the cause is what counts
+                discard_stage(self._session.disk, self._state)
+            raise
+        commit(self._session.disk, self._state, journal)
+        with suppress(OSError):  # harmless; the install is whole
+            remove_tree(self._session.disk, self._state.downloads)
+        return self._report(findings, journal)
+
+    def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:
+        refuse_links(self._state.install, manifest)
+        stage = Stage(self._session.disk, self._state)
+        damaged = frozenset(findings.damaged)
+        size = sum(file.size for file in manifest.files() if file.path in damaged)
+        self._session.require_space(self._state, size + len(manifest.data))
+        stage.clear()
+        places = dict(live_tree(self._state, manifest).places)
+        places |= self._take(manifest, findings, stage.scratch(0), size + len(manifest.data))
+        tree = Tree(manifest, places)
+        return stage.fill(manifest, tree, self._settings.data, mend=True)
+
+    def _take(
+        self, manifest: Manifest, findings: Findings, out: Path, reserve: int
+    ) -> Mapping[str, Path]:
+        """The files whose content is damaged, from the release's bundle."""
+        files = _lacking(manifest, findings)
+        if not files:
+            return {}
+        release = self._published(manifest)
+        paths = [file.path for file in files]
+        places = take_files(
+            self._session, self._state, manifest.app, release, paths, out, reserve=reserve
+        )
+        for file in files:
+            check_file(file, places[file.path])
+        return places
+
+    def _published(self, manifest: Manifest) -> Published:
+        release = self._catalogue().releases.get(manifest.version)
+        if release is None or release.manifest.digest != manifest.digest:
+            raise PatchError(
+                f"{manifest.app} {manifest.version} is not published any more",
+                hint="run updater update: a newer release brings all its files",
+            )
+        return release
+
+    def _report(self, findings: Findings, journal: Journal) -> Repaired:
+        return Repaired(
+            journal.new,
+            findings.damaged,
+            self._session.transport.received - self._received,
+            sum(max(step.size, 0) for step in journal.steps if not step.own),
+            FileSwap(self._session.disk, self._state, journal).kept(),
+        )
+
+
+def repair(session: Session, state: State) -> Repaired | None:
+    """Look at every installed file and mend what is damaged; None if nothing is.
+
+    If the State does not know any more what is installed, it is asked of the repository: see
+    `identify`.
+
+    Raises:
+        UpdaterError: as `Updater.repair`.
+    """
+    settings = read_settings(state)
+    catalogue = cache(lambda: session.refresh(state, settings, session.now()))
+    mend = Mend(session, state, settings, catalogue)
+    try:
+        manifest = read_manifest(state, session.config.limits)
+    except InstallError as error:
+        manifest = identify(session, state, settings.app, catalogue(), error)
+        return mend.run(manifest, inspect(state, manifest, session.progress, full=True))
+    findings = inspect(state, manifest, session.progress, full=True)
+    if findings.whole:
+        _tidy(session, state)
+        return None
+    signed = _signed(session, manifest, catalogue) if _lacking(manifest, findings) else manifest
+    if signed != manifest:
+        findings = inspect(state, signed, session.progress, full=True)
+    return mend.run(signed, findings)
+
+
+def _tidy(session: Session, state: State) -> None:
+    """Remove what a repair has fetched that was killed and finished by recovery."""
+    for path in state.downloads.glob("*.excerpt"):
+        session.disk.unlink(path)
+    session.disk.rmdir(state.downloads)
+
+
+def _lacking(manifest: Manifest, findings: Findings) -> list[File]:
+    """The files whose bytes are not there: all other damage is mended without any."""
+    paths = frozenset(findings.damaged) - frozenset(findings.mode_changed)
+    return [file for file in manifest.files() if file.path in paths]
+
+
+def _signed(session: Session, manifest: Manifest, catalogue: Callable[[], Catalogue]) -> Manifest:
+    """The manifest as it was signed, if the one of the State is not that."""
+    release = catalogue().releases.get(manifest.version)
+    if release is None or release.manifest.digest == manifest.digest:
+        return manifest
+    return take_manifest(session, manifest.app, release)
+
+
+def identify(
+    session: Session, state: State, app: str, catalogue: Catalogue, error: InstallError
+) -> Manifest:
+    """The manifest of the published release that is installed whole, newest first.
+
+    A release of which only some files are there is not believed: it would be a guess, and a
+    repair after it might be an update or a downgrade nobody asked for.
+
+    Raises:
+        InstallError: no release is there whole; ``error`` is why that matters.
+    """
+    for version in sorted(catalogue.releases, key=order, reverse=True):
+        manifest = take_manifest(session, app, catalogue.releases[version])
+        if _has_sizes(state, manifest) and (
+            inspect(state, manifest, session.progress, full=True).whole
+        ):
+            return manifest
+    raise InstallError(
+        f"{error}; and what is in {state.install} is no published release of {app}",
+        hint=f"move {state.folder} away, then run updater adopt --version V --repair",
+    ) from error
+
+
+def _has_sizes(state: State, manifest: Manifest) -> bool:
+    """Whether it may be worth hashing the tree for this release; most are ruled out by this."""
+    policies = Policies(manifest.release)
+    ours = (file for file in manifest.files() if policies.of(file.path) == "replace")
+    try:
+        return all((state.install / f.path).lstat().st_size == f.size for f in ours)
+    except OSError:
+        return False

@@ -1,0 +1,56 @@
+"""The signed manifest of a release, fetched from its repository."""
+
+from __future__ import annotations
+
+from updater.errors import FormatError, TransportError, TrustError
+from updater.format.manifest import Manifest
+from updater.format.names import Digest
+from updater.session import Session
+from updater.trust import Published, Signed
+
+
+def take_manifest(session: Session, app: str, release: Published) -> Manifest:
+    """The manifest of a release of ``app``, as its publisher signed it; nothing is written.
+
+    Raises:
+        TransportError: the network, after all tries.
+        TrustError: the server sends other bytes than were signed.
+        FormatError: what was signed is not the manifest of this release.
+    """
+    limits, signed = session.config.limits, release.manifest
+    if signed.length > limits.manifest_bytes:
+        raise FormatError(f"{signed.name}: {signed.length} bytes, {limits.manifest_bytes} allowed")
+    data = _fetch(session, signed)
+    if Digest.of(data) != signed.digest:
+        raise TrustError(
+            f"{signed.name}: the server sends other bytes than its publisher signed",
+            hint="nothing was changed; tell the publisher",
+        )
+    manifest = Manifest.parse(data, limits)
+    if (manifest.app, manifest.version) != (app, release.version):
+        raise FormatError(f"{signed.name} is the manifest of something else")
+    return manifest
+
+
+def _fetch(session: Session, signed: Signed) -> bytes:
+    """At most one byte more than was signed; small enough to begin again if the line breaks."""
+    for _ in range(session.config.attempts - 1):
+        before = session.transport.received
+        try:
+            return _try(session, signed)
+        except TransportError:
+            if session.transport.received == before:  # until bytes come, the transport tries
+                raise
+    return _try(session, signed)
+
+
+def _try(session: Session, signed: Signed) -> bytes:
+    data = bytearray()
+    with session.transport.get(signed.url) as answer:
+        for chunk in answer.chunks:
+            data += chunk[: signed.length + 1 - len(data)]
+            if len(data) > signed.length:
+                break
+    if len(data) < signed.length:
+        raise TransportError(f"{signed.url}: cut off", hint="try again")
+    return bytes(data)
