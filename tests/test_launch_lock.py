@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,20 @@ def test_a_second_process_is_told_at_once_who_holds_the_lock(tmp_path: Path) -> 
     assert caught.value.hint
 
 
+def test_a_holder_that_has_not_written_its_name_yet_is_waited_for(tmp_path: Path) -> None:
+    with holder(tmp_path / "lock") as process:
+        (tmp_path / "lock").write_text("")
+        naming = threading.Timer(0.2, (tmp_path / "lock").write_text, ["updating, process 7"])
+        naming.start()
+        with pytest.raises(UpdateInProgress, match="updating, process 7"):
+            locked(tmp_path / "lock", "checking").__enter__()
+        naming.join()
+        (tmp_path / "lock").write_text("")
+        with pytest.raises(UpdateInProgress, match=r"\(another updater\)"):
+            locked(tmp_path / "lock", "checking").__enter__()
+        assert process.poll() is None
+
+
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with holder(tmp_path / "lock") as process:
         process.kill()
@@ -102,8 +117,8 @@ def test_a_child_of_the_holder_does_not_inherit_the_lock(tmp_path: Path) -> None
 def test_the_lock_file_stays_and_can_be_taken_again(tmp_path: Path) -> None:
     for what in ("a long description of what is done", "short"):
         with locked(tmp_path / "lock", what):
-            pass
-        assert (tmp_path / "lock").read_text() == f"{what}, process {os.getpid()}"
+            assert (tmp_path / "lock").read_text() == f"{what}, process {os.getpid()}"
+        assert (tmp_path / "lock").read_text() == "", "who holds it next is not called by this name"
 
 
 def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ else:
 
 POLL = 0.05
 """Seconds between two looks at a lock somebody else holds."""
+NAMING = 1.0
+"""Seconds a new holder is given to write its name, which it can only do once it holds the lock."""
 
 
 @contextmanager
@@ -53,11 +55,11 @@ def locked(path: Path, what: str, timeout: float = 0.0) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         _wait(descriptor, timeout)
-        with suppress(OSError):  # a full disk must not keep recovery out
-            os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, f"{what}, process {os.getpid()}".encode())
-        yield
+        _name(descriptor, f"{what}, process {os.getpid()}")
+        try:
+            yield
+        finally:
+            _name(descriptor, "")  # the next holder must not be told of under this one's name
     finally:
         os.close(descriptor)
 
@@ -65,10 +67,22 @@ def locked(path: Path, what: str, timeout: float = 0.0) -> Iterator[None]:
 def _wait(descriptor: int, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while not _try_lock(descriptor):
-        if time.monotonic() >= deadline:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            holder = os.read(descriptor, 200).decode(errors="replace") or "another updater"
+        over = time.monotonic() - deadline
+        if over >= 0 and ((holder := _holder(descriptor)) or over >= NAMING):
             raise UpdateInProgress(
-                f"another updater is at work ({holder})", hint="wait for it to end and try again"
+                f"another updater is at work ({holder or 'another updater'})",
+                hint="wait for it to end and try again",
             )
         time.sleep(POLL)
+
+
+def _name(descriptor: int, holder: str) -> None:
+    with suppress(OSError):  # a full disk must not keep recovery out
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, holder.encode())
+
+
+def _holder(descriptor: int) -> str:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return os.read(descriptor, 200).decode(errors="replace")
