@@ -28,8 +28,9 @@ from trees import Content, Exe, Link, noise, read_tree
 import updater
 from updater.errors import InstallError, RollbackFailed
 from updater.format.manifest import Manifest
-from updater.launch.disk import Disk, present
-from updater.launch.journal import Journal, phase_of
+from updater.launch.disk import Disk
+from updater.launch.document import read as read_document
+from updater.launch.journal import Journal, Phase, phase_of
 from updater.launch.pending import commit_pending
 from updater.launch.recover import Outcome, commit, recover
 from updater.launch.rollback import previous_version, roll_back
@@ -425,19 +426,36 @@ def test_a_fault_in_a_rollback_is_told_and_the_next_recovery_makes_it_whole(
     every(run)
 
 
-def test_a_rollback_needs_no_disk_space_for_the_tree(case: Case) -> None:
-    """Once it has noted the bad version, nothing is written any more."""
+class FullDisk(Disk):
+    """No byte more can be written while ``full`` says so."""
 
-    class Full(CountingDisk):
-        def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
-            if present(case.world.state.parked):
-                super().create(path, data, executable=executable)
-            else:
-                raise OSError(errno.ENOSPC, "no space left", str(path))
+    def __init__(self, full: Callable[[], bool] = lambda: True) -> None:
+        self._full = full
 
-    journal: Journal = roll_back(Full(), case.world.state, "")
-    assert journal.old == "1.0"
+    def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        if self._full():
+            raise OSError(errno.ENOSPC, "no space left", str(path))
+        super().create(path, data, executable=executable)
+
+
+def test_a_rollback_needs_no_disk_space(case: Case) -> None:
+    state = case.world.state
+    assert roll_back(FullDisk(), state, "").old == "1.0"
     assert case.is_old()
+    assert (read_document(state.settings) or {})["bad"] == ["2.0"]
+
+
+def test_settings_that_could_not_be_marked_at_the_update_are_marked_by_the_rollback(
+    tmp_path: Path,
+) -> None:
+    case = waiting(tmp_path)
+    state = case.world.state
+    assert commit_pending(FullDisk(lambda: phase_of(state) is Phase.COMMITTED), state)
+    assert phase_of(state) is None, "the update is made, and can be taken back"
+    with pytest.raises(OSError, match="no space left"):
+        roll_back(FullDisk(), state, "")
+    roll_back(Disk(), state, "")
+    assert (read_document(state.settings) or {})["bad"] == ["2.0"]
 
 
 def waiting(folder: Path, edit: Callable[[Path], object] | None = None) -> Case:

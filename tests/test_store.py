@@ -13,13 +13,8 @@ from updater.format.canonical import encode
 from updater.format.manifest import Manifest
 from updater.format.release import Release
 from updater.launch.state import State
-from updater.store import (
-    BAD_MOST,
-    Settings,
-    find_install,
-    read_manifest,
-    read_settings,
-)
+from updater.launch.verdict import BAD_MOST
+from updater.store import Settings, find_install, read_manifest, read_settings
 
 SETTINGS = Settings(app="notes", channel="stable", url="https://example.org/u", install_id="0" * 32)
 FULL = replace(SETTINGS, previous="1.0", bad=("1.1", "2.0rc1"))

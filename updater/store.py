@@ -15,12 +15,11 @@ from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
 from updater.launch.disk import told
 from updater.launch.state import State, find
+from updater.launch.verdict import BAD_MOST
 
 T = TypeVar("T")
 
 FORMAT = 1
-BAD_MOST = 1000
-"""Versions remembered as bad: more than any app publishes while one install lives."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,7 @@ from updater.launch.kinds import Swap, swap_of, way_back
 from updater.launch.state import State
 from updater.launch.swap import discard_stage
 from updater.launch.treeswap import CannotExchange
+from updater.launch.verdict import mark_bad
 
 
 class Outcome(str, Enum):
@@ -208,19 +209,21 @@ def _clean(disk: Disk, state: State, journal: Journal) -> None:
     """From the new tree in place to the old files parked; needs next to no disk space."""
     swap = swap_of(disk, state, journal)
     if journal.is_update:
-        _park(disk, state, swap)
+        _park(disk, state, journal, swap)
     else:
         swap.discard()
     _end(disk, state, Phase.COMMITTED)
 
 
-def _park(disk: Disk, state: State, swap: Swap) -> None:
+def _park(disk: Disk, state: State, journal: Journal, swap: Swap) -> None:
     """The old files go where a rollback finds them, instead of those of the commit before."""
     if present(state.parked):
         way_back(disk, state, read(state.parked)).forget()
         remove_tree(disk, state.old)
     disk.mkdir(state.old)
     swap.park()
+    with suppress(OSError, InstallError):  # a full disk: the rollback tries again, if there is one
+        mark_bad(disk, state, journal)
     disk.sync_directory(state.old)
     disk.replace(named(state, Phase.COMMITTED), state.parked)
     disk.sync_directory(state.old)

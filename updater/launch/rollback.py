@@ -6,15 +6,13 @@ from contextlib import suppress
 
 from updater.errors import InstallError
 from updater.launch.disk import Disk, present
-from updater.launch.document import encode, read
+from updater.launch.document import encode
 from updater.launch.journal import Journal
 from updater.launch.journal import read as read_journal
 from updater.launch.kinds import way_back
 from updater.launch.recover import revert
 from updater.launch.state import State
-
-BAD_MOST = 1000
-"""Versions remembered as bad: more than any app publishes while one install lives."""
+from updater.launch.verdict import mark_bad
 
 
 def previous_version(state: State) -> str:
@@ -69,28 +67,11 @@ def roll_back(disk: Disk, state: State, why: str) -> Journal:
         raise InstallError(
             f"{journal.old} was not kept whole: {damaged[0]}", hint="run updater update or repair"
         )
-    _mark_bad(disk, state, journal)
+    mark_bad(disk, state, journal)
     with suppress(OSError):  # worth less than the rollback itself
         _report(disk, state, journal, why)
     revert(disk, state)
     return journal
-
-
-def _mark_bad(disk: Disk, state: State, journal: Journal) -> None:
-    """In the settings that come back with the old version, so that both happen in one step."""
-    number = next(n for n, step in enumerate(journal.steps) if _is_settings(state, step.path))
-    place = state.parked_file(number)
-    settings = read(place)
-    bad = settings.get("bad") if settings else None
-    if settings is None or not isinstance(bad, list):
-        raise InstallError(f"{place} is damaged", hint="run updater update or repair")
-    bad = [version for version in bad if version != journal.new]
-    settings["bad"] = [*bad, journal.new][-BAD_MOST:]
-    disk.write(place, encode(settings))
-
-
-def _is_settings(state: State, path: str) -> bool:
-    return path.rpartition("/")[2] == state.settings.name and path.startswith(("../", ".upswap/"))
 
 
 def _report(disk: Disk, state: State, journal: Journal, why: str) -> None:
