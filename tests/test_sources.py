@@ -111,18 +111,20 @@ def test_the_whole_release_is_much_more_than_what_these_tests_allow(case: Case) 
     ("path", "damage"),
     [
         *((path, "missing") for path in ("big", "carried", "copied", "moved")),
-        *((path, "edited") for path in ("big", "copied", "moved")),
+        *((path, "edited") for path in ("big", "carried", "copied", "moved")),
+        *((path, "rotten") for path in ("big", "carried", "copied", "moved")),
     ],
 )
 def test_only_the_damaged_file_is_fetched(case: Case, path: str, damage: str) -> None:
     place = case.live / path
-    place.unlink() if damage == "missing" else place.write_bytes(b"user")
+    size = place.stat().st_size
+    content = {"missing": b"", "edited": b"user", "rotten": bytes(size)}[damage]
+    place.write_bytes(content) if content else place.unlink()
     done = case.update(without="2.0")
     assert done.fetched_bytes < BLOCK
     assert done.changes["modify"] >= 1
     tree = case.tree
-    if damage == "edited":
-        assert tree.pop(path + ".old", b"user") == b"user"
+    assert tree.pop(path + ".old", content) == content
     assert tree == NEW
 
 
@@ -166,12 +168,6 @@ def test_an_edited_file_that_stays_is_not_fetched_for_others(case: Case) -> None
     (case.live / "link").unlink()
     assert case.update("2.1", without="1.0").fetched_bytes < 20_000
     assert case.tree == same | {"own.cfg": b"mine"}
-
-
-def test_an_edit_of_what_no_release_changed_is_left_alone(case: Case) -> None:
-    (case.live / "carried").write_bytes(b"user")
-    assert case.update(without="1.0 2.0").fetched_bytes < 20_000
-    assert case.tree == NEW | {"carried": b"user"}
 
 
 def test_without_the_bundle_of_the_installed_release_the_new_one_is_taken_whole(

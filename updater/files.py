@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from updater.errors import PatchError
@@ -56,6 +57,11 @@ def differs(entry: Entry, place: Path) -> bool:
     except PatchError:
         return True
     return False
+
+
+def touched(info: os.stat_result) -> int:
+    """When a file was last written, renamed or had its mode changed; nanoseconds."""
+    return max(info.st_mtime_ns, info.st_ctime_ns)
 
 
 def has_mode(entry: Entry, place: Path, known: Path) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from updater.errors import PatchError
-from updater.files import differs, digest_of, has_mode
+from updater.files import differs, digest_of, has_mode, touched
 from updater.format.globs import Globs
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import parents, shown
@@ -169,7 +169,7 @@ class Inspection:
     @cached_property
     def _committed(self) -> int:
         """When the manifest was put in place, the last of all files; nanoseconds."""
-        return _touched(self._state.manifest.stat())
+        return touched(self._state.manifest.stat())
 
     def _look(self, entry: Entry) -> Finding | None:
         try:
@@ -198,7 +198,7 @@ class Inspection:
     def _compare_content(self, file: File, info: os.stat_result) -> Finding | None:
         if info.st_size != file.size:
             return Finding.CHANGED
-        if not self._full and _touched(info) < self._committed:
+        if not self._full and touched(info) < self._committed:
             return None
         try:
             same = digest_of(self._install / file.path) == file.digest
@@ -233,11 +233,6 @@ class Inspection:
 def inspect(state: State, manifest: Manifest, progress: Progress, *, full: bool) -> Findings:
     """The findings of one `Inspection`."""
     return Inspection(state, manifest, progress, full=full).run()
-
-
-def _touched(info: os.stat_result) -> int:
-    """When the file was last written, renamed or had its mode changed; nanoseconds."""
-    return max(info.st_mtime_ns, info.st_ctime_ns)
 
 
 def _is_kind(entry: Entry, mode: int) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
 from updater.apply import Tree, check_file, tree_at
 from updater.edits import Edits
 from updater.errors import InstallError, PatchError
-from updater.files import differs, has_mode
+from updater.files import differs, has_mode, touched
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import shown
@@ -59,13 +61,13 @@ class Stage:
         Args:
             old: what is installed.
             new: what shall be, and where its bytes lie; files still at their live place and
-                listed alike in ``old`` are left alone.
+                listed alike in ``old`` are left alone if they are whole.
             settings: ``install.json`` as it shall be afterwards.
-            mend: do not believe ``old``, look at every live file.
+            mend: hash every live file, and put what is damaged in its place.
             notes: other files of the State that shall be there afterwards.
 
         Raises:
-            PatchError: a file to carry over is not as released, or one that stays is missing.
+            PatchError: a file to carry over is not as released; without ``mend``, one that stays.
             InstallError: this user may not change the install, or a symlink is in the way.
             OSError: the disk; nothing live was touched.
         """
@@ -74,7 +76,7 @@ class Stage:
         offered: dict[str, int] = {}
         edits = Edits(self._state.install, old, new.manifest)
         for entry in new.manifest.entries:
-            if isinstance(entry, Directory) or self._is_live(entry, old, mend=mend):
+            if isinstance(entry, Directory) or self._is_live(entry, old, edits, mend=mend):
                 continue
             if not (stays := edits.stays(entry)) or edits.is_offered(entry):
                 number = len(staged) + len(offered)
@@ -136,16 +138,38 @@ class Stage:
             self._disk.copy(place, staged, executable=entry.executable)
             check_file(entry, staged)
 
-    def _is_live(self, entry: File | Symlink, old: Manifest, *, mend: bool) -> bool:
-        """Whether the live tree has the entry already, as far as we know or can see."""
+    def _is_live(self, entry: File | Symlink, old: Manifest, edits: Edits, *, mend: bool) -> bool:
+        """Whether the live tree has the entry already, whole."""
         if old.by_path.get(entry.path) != entry:
             return False
         place = self._state.install / entry.path
-        if mend:
-            return not differs(entry, place) and has_mode(entry, place, self._state.root)
-        if not _is_there(entry, place):
-            raise PatchError(f"{shown(entry.path)} is missing", hint="somebody removed it")
-        return True
+        if not mend and self._is_untouched(entry, place):
+            return True
+        if not mend and differs(entry, place) and not edits.stays(entry):
+            raise PatchError(
+                f"{shown(entry.path)} is missing or not as released",
+                hint="it was removed, edited or damaged after it was installed",
+            )
+        return not differs(entry, place) and has_mode(entry, place, self._state.root)
+
+    def _is_untouched(self, entry: File | Symlink, place: Path) -> bool:
+        """Whether a released file has its size, and nobody touched it since the commit.
+
+        As `Inspection` looks at it without ``full``.
+        """
+        try:
+            info = place.lstat()
+        except OSError:
+            return False
+        if not isinstance(entry, File) or not stat.S_ISREG(info.st_mode):
+            return False
+        return info.st_size == entry.size and touched(info) < self._committed
+
+    @cached_property
+    def _committed(self) -> int:
+        """When the installed release was put in place; 0 if nothing is installed."""
+        place = self._state.manifest
+        return touched(place.stat()) if present(place) else 0
 
     def _changed(self, old: Manifest, new: Manifest, staged: dict[str, int]) -> frozenset[str]:
         """Old paths about to be replaced or removed whose content is not the released one."""
@@ -190,9 +214,3 @@ def renew_brief(disk: Disk, state: State, manifest: Manifest) -> None:
 def live_tree(state: State, manifest: Manifest) -> Tree:
     """The installed tree as its manifest describes it."""
     return tree_at(state.install, manifest)
-
-
-def _is_there(entry: File | Symlink, place: Path) -> bool:
-    """Whether something of the entry's kind is live; what is in it only reading could tell."""
-    is_link = place.is_symlink()
-    return is_link if isinstance(entry, Symlink) else place.is_file() and not is_link
