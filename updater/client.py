@@ -19,11 +19,11 @@ from updater.inspection import Findings, inspect
 from updater.job import Job, Running, Updated
 from updater.launch.disk import present, told
 from updater.launch.environment import cleaned
-from updater.launch.journal import Phase, phase_of
+from updater.launch.journal import DamagedJournal, Phase, enter, phase_of
 from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
-from updater.launch.recover import Outcome, recover
+from updater.launch.recover import Outcome, drop_damaged, recover
 from updater.launch.rollback import edited_files, roll_back
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.running import alone, give_up
@@ -247,9 +247,23 @@ class Updater:
                 published release either. But for `RollbackFailed` the tree is as before.
         """
         with told(f"repairing {self._state.install}"), locked(self._state.lock, "repairing"):
-            self._recover()
+            try:
+                self._recover()
+            except DamagedJournal:
+                return self._unmixed()
             self._refuse_on_trial()
             return repair(self._session, self._state)
+
+    def _unmixed(self) -> Repaired | None:
+        """Make one release of a tree that is perhaps between two, as nobody can tell any more.
+
+        The damaged journal stands until the commit of the repair, which takes its name: stopped
+        before, the install is still known to be mixed.
+        """
+        enter(self._session.disk, self._state, Phase.SWAPPING)
+        made = repair(self._session, self._state)
+        drop_damaged(self._session.disk, self._state)
+        return made
 
     def restart(self, arguments: Sequence[str] = ()) -> NoReturn:
         """End this process and start the installed version in its place, through the launcher.

@@ -179,19 +179,28 @@ def named(state: State, phase: Phase) -> Path:
     return state.journal.with_name(state.journal.name + phase.value)
 
 
+class DamagedJournal(InstallError):  # noqa: N818 - reads as what the user is told
+    """A journal says nothing any more: the disk, or somebody, has changed it."""
+
+
 def read(path: Path) -> Journal:
     """The journal at ``path``.
 
     Raises:
-        InstallError: it cannot be understood; nothing is touched then.
+        DamagedJournal: nobody can understand it; nothing is touched then.
+        InstallError: another version wrote it, or it cannot be read now; nothing is touched.
     """
     try:
         return _parse(json.loads(path.read_bytes()), path)
-    except (OSError, ValueError, RecursionError) as error:
-        raise InstallError(f"journal {path} cannot be read: {error}", hint=_HINT) from error
+    except OSError as error:
+        raise InstallError(
+            f"journal {path} cannot be read: {error}", hint="check the disk and the permissions"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedJournal(f"journal {path} is damaged: {error}", hint=_HINT) from error
 
 
-_HINT = "nothing was touched; install this application again over a copy of your files"
+_HINT = "nothing was touched; run updater repair"
 
 
 def _parse(document: Any, path: Path) -> Journal:
@@ -205,7 +214,7 @@ def _parse(document: Any, path: Path) -> Journal:
         steps = _steps(document["steps"])
         return Journal(document["old"], document["new"], steps, tree, document["identity"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise InstallError(f"journal {path} is damaged: {error!r}", hint=_HINT) from error
+        raise DamagedJournal(f"journal {path} is damaged: {error!r}", hint=_HINT) from error
 
 
 def _steps(items: Any) -> tuple[Step, ...]:

@@ -13,6 +13,9 @@ none                  old or new, whole                        nothing (1)
 ``journal.revert``    each step taken back or not              take back, end
 ===================== ======================================== =======================
 
+A journal that is damaged stops all this, but for ``journal.done``: then the new tree is in place,
+and only what it replaced is forgotten. `updater repair` makes one release of a mixed tree.
+
 For a tree swap the exchange of the folders is one more step, before those of the State's files,
 and is undone after them; where each folder stands is told by its inode:
 
@@ -46,7 +49,15 @@ from updater.errors import InstallError, RollbackFailed
 from updater.launch.disk import Disk, disk_error, present, remove_tree, told
 from updater.launch.document import encode
 from updater.launch.fitting import as_it_is
-from updater.launch.journal import Journal, Phase, enter, named, phase_of, read
+from updater.launch.journal import (
+    DamagedJournal,
+    Journal,
+    Phase,
+    enter,
+    named,
+    phase_of,
+    read,
+)
 from updater.launch.kinds import Swap, swap_of, way_back
 from updater.launch.state import State
 from updater.launch.swap import discard_stage
@@ -94,14 +105,37 @@ def recover(disk: Disk, state: State) -> Outcome:
 
     Raises:
         RollbackFailed: the disk lets neither happen now; run it again.
-        InstallError: the journal cannot be understood, or clean-up is not possible now.
+        DamagedJournal: the tree may be mixed, and nobody can tell how far it came; a repair can.
+        InstallError: the journal cannot be read now, or clean-up is not possible now.
     """
     phase = phase_of(state)
     if phase is None or phase is Phase.STAGED:
         with suppress(OSError, InstallError):  # the tree is whole; the next command tries again
             _carry(disk, state)
         return Outcome.CLEAN
-    return _ACTIONS[phase](disk, state, read(named(state, phase)))
+    try:
+        journal = read(named(state, phase))
+    except DamagedJournal:
+        if phase is not Phase.COMMITTED:
+            raise
+        return _forget(disk, state)
+    return _ACTIONS[phase](disk, state, journal)
+
+
+def drop_damaged(disk: Disk, state: State) -> None:
+    """Forget a journal that nobody understands, and what older ones kept for a rollback.
+
+    The caller has made one release of the tree; there is no telling what the way back was.
+
+    Raises:
+        OSError: the disk; call it again.
+    """
+    if present(state.parked):
+        with suppress(InstallError):
+            way_back(disk, state, read(state.parked)).forget()
+    remove_tree(disk, state.old)
+    disk.unlink(state.trial)
+    _end(disk, state, Phase.SWAPPING)
 
 
 def revert(disk: Disk, state: State) -> None:
@@ -139,6 +173,14 @@ def _go_back(disk: Disk, state: State, journal: Journal) -> Outcome:
 def _clean_up(disk: Disk, state: State, journal: Journal) -> Outcome:
     with told(f"cleaning up after the update to {journal.new}"):
         _clean(disk, state, journal)
+    return Outcome.FINISHED
+
+
+def _forget(disk: Disk, state: State) -> Outcome:
+    """The new tree is in place; what it replaced cannot be told any more, and stays aside."""
+    with told(f"cleaning up after an update of {state.install}"):
+        remove_tree(disk, state.old)
+        _end(disk, state, Phase.COMMITTED)
     return Outcome.FINISHED
 
 
@@ -218,7 +260,8 @@ def _clean(disk: Disk, state: State, journal: Journal) -> None:
 def _park(disk: Disk, state: State, journal: Journal, swap: Swap) -> None:
     """The old files go where a rollback finds them, instead of those of the commit before."""
     if present(state.parked):
-        way_back(disk, state, read(state.parked)).forget()
+        with suppress(DamagedJournal):  # a folder beside the install stays, with nobody's name
+            way_back(disk, state, read(state.parked)).forget()
         remove_tree(disk, state.old)
     disk.mkdir(state.old)
     swap.park()

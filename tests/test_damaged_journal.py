@@ -1,0 +1,159 @@
+"""A journal the disk has spoilt: no update is blocked by it for good, no tree stays mixed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from crash_disk import CountingDisk, Killed
+from publisher import Publisher
+from serving import served
+from trees import Content, Exe, Tree, noise, read_tree
+
+from updater.cli import main
+from updater.client import Updater, install
+from updater.config import Swap
+from updater.errors import TransportError
+from updater.launch.disk import Disk
+from updater.launch.journal import DamagedJournal, Phase, enter, named, phase_of
+from updater.launch.recover import Outcome
+from updater.launch.state import State
+from updater.session import Session
+from updater.store import read_settings
+
+OLD: Tree = {"app": Exe(b"1"), "gone": b"gone", "lib/core": noise(3_000, 1), "same": b"same"}
+NEW: Tree = {"app": Exe(b"2"), "lib/added": b"new", "lib/core": noise(3_000, 2), "same": b"same"}
+ASIDE = re.compile(r"\.(old|new)(-\d+)?$")
+MIXING = (Phase.SWAPPING, Phase.UNDOING, Phase.REVERTING)
+
+
+@pytest.fixture(scope="module")
+def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
+    """Version 1.0 offered, 2.0 there."""
+    publisher = Publisher(tmp_path_factory.mktemp("damaged"))
+    publisher.release("1.0", OLD)
+    publisher.add("2.0", NEW)
+    return publisher
+
+
+class DiesBefore(CountingDisk):
+    """The process dies when a file is to be renamed to ``name``, outside the stage."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._dead = False
+
+    def _begin(self, what: str, path: Path) -> None:
+        is_it = what == "replace" and path.name == self._name and path.parent.name != "stage"
+        self._dead = self._dead or is_it
+        if self._dead:
+            raise Killed
+        super()._begin(what, path)
+
+
+class Case:
+    """An install of 1.0 that is offered 2.0."""
+
+    def __init__(self, folder: Path, url: str, publisher: Publisher, session: Session) -> None:
+        self.session = session
+        publisher.promote("1.0")
+        install(folder / "app", url, publisher.root, "notes", session=session)
+        publisher.promote("2.0")
+        self.live = folder / "app"
+
+    @property
+    def updater(self) -> Updater:
+        return Updater(self.live, self.session)
+
+    @property
+    def state(self) -> State:
+        return self.updater._state
+
+    def killed(self, name: str, swap: Swap = "file") -> None:
+        """Update, until just before ``name`` takes its place."""
+        config = replace(self.session.config, swap=swap)
+        session = replace(self.session, disk=DiesBefore(name), config=config)
+        with pytest.raises(Killed):
+            Updater(self.live, session).update()
+
+    @property
+    def released(self) -> dict[str, Content]:
+        """What is there but for what had to make way."""
+        return {p: c for p, c in read_tree(self.live).items() if not ASIDE.search(p)}
+
+
+@pytest.fixture
+def case(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Case]:
+    with served(publisher.folder) as url:
+        yield Case(tmp_path, url, publisher, session)
+
+
+def spoil(state: State, phase: Phase) -> None:
+    enter(Disk(), state, phase)
+    named(state, phase).write_bytes(bytes(500))
+
+
+@pytest.mark.parametrize("swap", ["file", "tree"])
+def test_of_an_update_that_was_made_only_the_way_back_is_lost(case: Case, swap: Swap) -> None:
+    case.killed("0", swap)  # the first file to be parked
+    assert phase_of(case.state) is Phase.COMMITTED
+    spoil(case.state, Phase.COMMITTED)
+    assert case.updater.recover() is Outcome.FINISHED
+    assert case.released == NEW
+    assert case.updater.verify(full=True).whole
+    assert case.updater.update() is None
+    assert case.updater.status().state == "clean"
+
+
+def test_what_is_kept_for_a_rollback_and_spoilt_stops_no_later_update(
+    case: Case, publisher: Publisher
+) -> None:
+    assert case.updater.update()
+    case.state.parked.write_bytes(bytes(500))
+    publisher.release("3.0", {**OLD, "app": Exe(b"3")})
+    done = case.updater.update()
+    assert done is not None
+    assert done.new == "3.0"
+    assert case.updater.rollback().new == "2.0"
+    assert case.released == NEW
+
+
+@pytest.mark.parametrize("phase", MIXING, ids=lambda phase: phase.name)
+@pytest.mark.parametrize("name", ["core", "app", "manifest", "install.json"])
+def test_a_mixed_tree_is_told_and_repaired_to_one_release(
+    case: Case, name: str, phase: Phase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.killed(name)
+    spoil(case.state, phase)
+    for command in ("recover", "update"):
+        assert main([command, "--dir", str(case.live)]) == 7
+        assert "updater repair" in capsys.readouterr().err
+    assert case.updater.status().state == "interrupted"
+    case.updater.repair()
+    assert case.updater.status().state == "clean"
+    assert case.updater.verify(full=True).whole
+    assert {"app": case.released["app"], "same": b"same"}.items() <= case.released.items()
+    if case.updater.status().version == "1.0":
+        case.updater.update()
+    assert {p: c for p, c in case.released.items() if p != "gone"} == NEW
+    assert not list(case.state.folder.glob("journal*"))
+
+
+def test_until_it_is_repaired_a_mixed_tree_is_known_to_be_mixed(case: Case) -> None:
+    case.killed("manifest")
+    spoil(case.state, Phase.UNDOING)
+    settings = case.state.settings.read_bytes()
+    offline = replace(read_settings(case.state), url="http://127.0.0.1:9")
+    case.state.settings.write_bytes(offline.data)
+    with pytest.raises(TransportError):
+        case.updater.repair()
+    assert case.updater.status().state == "interrupted"
+    with pytest.raises(DamagedJournal):
+        case.updater.update()
+    case.state.settings.write_bytes(settings)
+    case.updater.repair()
+    assert case.updater.status().state == "clean"
