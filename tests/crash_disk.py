@@ -9,6 +9,7 @@ import errno
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from trees import Content, Exe, read_tree, write_tree
 
 from updater.apply import Tree
 from updater.config import Swap
+from updater.errors import PatchError
+from updater.files import differs
 from updater.format.manifest import File, Manifest
 from updater.format.release import Policy, Release
 from updater.launch.disk import PART, Disk
@@ -223,22 +226,35 @@ def prepare(
     new: Manifest,
     contents: Mapping[str, Content],
     *,
-    mend: bool = False,
+    mend: bool | None = None,
     notes: Mapping[Path, bytes] = NO_NOTES,
     swap: Swap = "file",
 ) -> Journal:
-    """Stage ``new`` over what is installed, as `Job` does, with ``contents`` for its files."""
+    """Stage ``new`` over what is installed, with ``contents`` for its files.
+
+    As `Job` does, unless ``mend`` says how: if files are edited or damaged they are mended.
+    """
+    if mend is None:
+        with suppress(PatchError):
+            return prepare(disk, world, new, contents, mend=False, notes=notes, swap=swap)
+        mend = True
     stage = Stage(disk, world.state)
     stage.clear()
     old = world.manifest
-    places = _places(world.state, old, new, contents, stage.scratch(0))
+    places = _places(world.state, old, new, contents, stage.scratch(0), mend=mend)
     tree = Tree(new, places)
     journal = stage.fill(old, tree, settings(old.version), mend=mend, notes=notes)
     return NewTree(disk, world.state, swap, 0).grow(journal, old, new)
 
 
 def _places(
-    state: State, old: Manifest, new: Manifest, contents: Mapping[str, Content], scratch: Path
+    state: State,
+    old: Manifest,
+    new: Manifest,
+    contents: Mapping[str, Content],
+    scratch: Path,
+    *,
+    mend: bool,
 ) -> dict[str, Path]:
     """Files with the bytes of an old one are taken from there, others are written to scratch."""
     sources = {file.digest: state.install / file.path for file in old.files()}
@@ -247,7 +263,7 @@ def _places(
         live = old.by_path.get(file.path)
         is_live = isinstance(live, File) and live.digest == file.digest
         place = state.install / file.path if is_live else sources.get(file.digest)
-        if place is None:
+        if place is None or (mend and differs(file, place)):
             place = scratch / str(number)
             content = contents[file.path]
             assert isinstance(content, bytes | Exe)

@@ -127,9 +127,17 @@ USERS_AFTER: Contents = {
     "editgone.cfg.old": USERS["editgone.cfg"],
     "fresh.txt.old": USERS["fresh.txt"],
     "slot.old/theirs.txt": USERS["slot/theirs.txt"],
+    "tuned.cfg.old": USERS["tuned.cfg"],
     "lib/__pycache__/keep.cpython-312.pyc": b"good",
 }
-MOVED = ("archive/mine.txt", "edited.cfg", "editgone.cfg", "fresh.txt", "slot/theirs.txt")
+MOVED = (
+    "archive/mine.txt",
+    "edited.cfg",
+    "editgone.cfg",
+    "fresh.txt",
+    "slot/theirs.txt",
+    "tuned.cfg",
+)
 BEFORE: Contents = {**OLD, **BYTECODE, **USERS}
 AFTER: Contents = {**NEW, **{p: c for p, c in USERS_AFTER.items() if p not in MOVED}}
 

@@ -51,7 +51,7 @@ class Case:
         return FileSwap(CountingDisk(), state, journal).kept()
 
     def _patched(self, manifest: Manifest, new: Mapping[str, Content]) -> Journal:
-        return prepare(CountingDisk(), self.world, manifest, new)
+        return prepare(CountingDisk(), self.world, manifest, new, mend=False)
 
     def _fetched(self, manifest: Manifest) -> Journal:
         """Every file is new, as from a bundle; no live one is believed."""

@@ -129,7 +129,7 @@ def test_a_file_to_carry_over_that_is_not_as_released_is_refused(
 ) -> None:
     (world.state.install / "lib" / "same").write_bytes(b"edit")
     with pytest.raises(PatchError, match="lib/copy"):
-        stage_new(world, tmp_path)
+        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW, mend=False)
 
 
 @pytest.mark.parametrize("instead", ["nothing", "a folder", "a symlink"])
@@ -144,7 +144,7 @@ def test_a_file_that_stays_and_is_missing_is_noticed(
         place.symlink_to("core.py")
     new = {path: content for path, content in NEW.items() if path != "lib/copy"}
     with pytest.raises(PatchError, match="lib/same"):
-        prepare(Disk(), world, manifest_of(tmp_path, "2.0", new), new)
+        prepare(Disk(), world, manifest_of(tmp_path, "2.0", new), new, mend=False)
 
 
 def test_every_attempt_begins_with_an_empty_stage(world: World, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ __all__ = ["memory", "runs"]  # fixtures
 
 CODES = [errno.ENOSPC, errno.EIO, errno.EACCES]
 MINE: dict[str, Content] = {"mine": b"mine", "same": b"mine: saved"}
+ASIDE: dict[str, Content] = {"mine": b"mine", "same.old": b"mine: saved"}
+"""The same after the next update, which puts the released file in place."""
 OTHERS: tuple[Swap, ...] = ("file", "tree")
 
 
@@ -112,11 +114,12 @@ def check_next(scenario: Scenario, world: World, what: str, mine: Mapping[str, C
     swaps = OTHERS if len(what) % 2 else OTHERS[::-1]
     is_third = world.state.manifest.read_bytes() == scenario.manifests["3.0"].data
     versions = ("2.0", "3.0") if is_third else ("3.0", "2.0")
+    after = ASIDE if mine == MINE else mine
     for version, swap in zip(versions, swaps, strict=True):
         wanted: Swap = "file" if mine else swap  # its user's files are in the tree
         made = scenario.update(world, version, wanted)
         assert (made.tree is None) == (wanted == "file"), what
-        assert scenario.version(world, what, mine) == version
+        assert scenario.version(world, what, after) == version
         beside = set() if made.tree is None else {"app.old"}
         scenario.check_clean(world, what, beside=beside)
 
