@@ -6,6 +6,7 @@ And small installs for it to stop in, whose updates are staged without a publish
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -23,8 +24,9 @@ from updater.errors import PatchError
 from updater.files import differs
 from updater.format.manifest import File, Manifest
 from updater.format.release import Policy, Release
-from updater.launch.disk import PART, Disk
-from updater.launch.journal import Journal
+from updater.launch.disk import PART, Disk, present
+from updater.launch.journal import Journal, Phase, named
+from updater.launch.listing import root_of
 from updater.launch.state import State
 from updater.newtree import NewTree
 from updater.stage import NO_NOTES, Stage
@@ -184,11 +186,15 @@ def world_of(folder: Path, manifest: Manifest, live: Mapping[str, Content]) -> W
 
 
 def copy_world(world: World, folder: Path) -> World:
-    """The same world in the new folder ``folder``; two names of one file stay that."""
+    """The same world in the new folder ``folder``; two names of one file stay that.
+
+    Journals name what is in it, not what is in ``world``.
+    """
     names: dict[int, Path] = {}
     for parent, folders, files in os.walk(world.folder):
         here = folder / Path(parent).relative_to(world.folder)
         here.mkdir()
+        names[Path(parent).stat().st_ino] = here
         links = [name for name in folders if Path(parent, name).is_symlink()]
         for name in [*files, *links]:
             place, copy = Path(parent, name), here / name
@@ -198,7 +204,30 @@ def copy_world(world: World, folder: Path) -> World:
             else:
                 shutil.copy2(place, copy, follow_symlinks=False)
             names[inode] = copy
-    return World(folder)
+    copied = World(folder)
+    for journal in filter(present, journals(copied.state)):
+        _readdress(journal, names)
+    return copied
+
+
+def journals(state: State) -> list[Path]:
+    """Where a journal may lie: of the commit under way, and of the one before."""
+    return [*(named(state, phase) for phase in Phase), state.parked]
+
+
+def _readdress(journal: Path, names: Mapping[int, Path]) -> None:
+    """A tree swap knows folders and files by inode: let it know their copies, ``names``."""
+    document = json.loads(journal.read_bytes())
+    if document["swap"] != "tree":
+        return
+    tree = document["tree"]
+    for root in ("old_root", "new_root"):
+        place = names.get(tree[root][1])  # None: that tree is deleted
+        tree[root] = root_of(place) if place else (0, 0)
+    for mark in [*tree["old"].values(), *tree["new"].values()]:
+        place = names.get(mark[3])
+        mark[3] = place.lstat().st_ino if place else 0
+    journal.write_text(json.dumps(document))
 
 
 def manifest_of(

@@ -1,7 +1,8 @@
 """Worlds for real processes to crash in, and the oracle: what may be found afterwards.
 
-Three releases on a real server; an install of the first with files of its user in it. A
-`Scenario` is one command in one world; commands to come are a line in `SCENARIOS`.
+Three releases on a real server; an install of the first with files of its user in it, and one
+without, whose whole folder is exchanged. A `Scenario` is one command in one world; commands to
+come are a line in `SCENARIOS`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from crash_disk import World, copy_world
+from crash_disk import World, copy_world, journals
 from publisher import Publisher
 from serving import served
 from syscalls import Call, Fault, Injected, Process, calls, inject
@@ -29,7 +30,8 @@ from trees import Tree as Contents
 
 from updater import cli
 from updater.format.release import Release
-from updater.launch.journal import Phase, phase_of
+from updater.launch.disk import present
+from updater.launch.journal import Phase, phase_of, read
 from updater.launch.running import share
 from updater.launch.trial import Trial
 
@@ -45,6 +47,7 @@ OLD: Contents = {
     "data/name.bin": noise(2000, 1),
     "edited.cfg": b"as released 1",
     "folder/f": b"a folder that becomes a file",
+    "lib/code.py": b"VERSION = 1",
     "lib/core": noise(3000, 2),
     "lib/gone": b"gone",
     "same": b"same",
@@ -56,12 +59,14 @@ NEW: Contents = {
     "edited.cfg": b"as released 2",
     "folder": b"a file",
     "fresh/f": b"fresh",
+    "lib/code.py": b"VERSION = 2",
     "lib/core": noise(3000, 2) + b"2",
     "same": b"same",
 }
 LAST: Contents = {
     "app": program("3.0"),
     "edited.cfg": b"as released 3",
+    "lib/code.py": b"VERSION = 3",
     "lib/core": b"3",
     "same": b"same",
 }
@@ -75,7 +80,12 @@ DAMAGED: Contents = {
     **{path: content for path, content in BEFORE.items() if path != "current"},
     "lib/core": SPOILT,
 }
+COMPILED: Contents = {"lib/__pycache__/code.cpython-312.pyc": b"compiled of 1"}
+"""What an application leaves in its folder: disposable, so that the folder can be exchanged."""
+UNTOUCHED: Contents = {**OLD, **COMPILED}
+LATER: Contents = {"mine/late.txt": b"user: made since the update"}
 ENTRY = Release(entry=("app",))
+_LAST = re.compile(r'^unlink.*/journal\.(done|undo|revert)"')
 _KEPT = re.compile(r"^your own version is kept as (.*)$", re.MULTILINE)
 STATE = {
     "arrival",
@@ -121,7 +131,8 @@ class Site(World):
     def process(self, *arguments: str | Path) -> Process:
         """A command that runs here."""
         watched = (self.state.install, self.state.folder)
-        return Process(tuple(map(str, arguments)), self.folder / "elsewhere", watched)
+        where = self.folder / "elsewhere"
+        return Process(tuple(map(str, arguments)), where, watched, parent=self.folder)
 
     def command(self, *arguments: str | Path) -> Said:
         """A command on this install, undisturbed."""
@@ -133,12 +144,38 @@ class Site(World):
         return subprocess.run([entry], capture_output=True, text=True, check=True).stdout.strip()
 
     @property
+    def others(self) -> tuple[Path, Path]:
+        """Where the tree stands that is not live: during an exchange, and after it."""
+        return self.folder / "app.new", self.folder / "app.old"
+
+    @property
+    def exchanges(self) -> set[Path]:
+        """The journals there are of commits that exchange the whole folder."""
+        found = filter(present, journals(self.state))
+        return {journal for journal in found if read(journal).tree is not None}
+
+    @property
     def outside(self) -> dict[str, object]:
-        """Everything but DIR and State; a file's second name elsewhere included."""
-        places = [path for path in self.folder.iterdir() if path.name not in {"app", ".app.upswap"}]
+        """All but DIR, State and `others`; a file's second name elsewhere included."""
+        own = {self.state.install, self.state.folder, *self.others}
+        places = [path for path in self.folder.iterdir() if path not in own]
         contents = {place.name: read_tree(place) for place in places}
         linked = (self.folder / "elsewhere/linked").stat()
         return {**contents, "times": (linked.st_mtime_ns, linked.st_mode)}
+
+
+def copied(site: Site, folder: Path) -> Site:
+    """The same in the new folder ``folder``."""
+    return Site(copy_world(site, folder).folder)
+
+
+def save(site: Site, files: Contents) -> None:
+    """Work of a user, or of the application."""
+    for path, content in files.items():
+        place = site.state.install / path
+        place.parent.mkdir(exist_ok=True)
+        assert isinstance(content, bytes)
+        place.write_bytes(content)
 
 
 class Shelf:
@@ -184,15 +221,18 @@ class Shelf:
     @cached_property
     def installed(self) -> Site:
         """An install of 1.0 that its user works with; one file has a second name elsewhere."""
+        site = copied(self.untouched, self.folder / "installed")
+        shutil.rmtree(site.state.install / "lib/__pycache__")
+        save(site, {**USERS, "edited.cfg": EDIT})
+        return site
+
+    @cached_property
+    def untouched(self) -> Site:
+        """An install of 1.0 that ran, but in which nobody works."""
         self.offer("1.0")
-        site = self._site(self.folder / "installed")
+        site = self._site(self.folder / "untouched")
         assert command(*self.first, site.state.install).code == 0
-        for path, content in USERS.items():
-            place = site.state.install / path
-            place.parent.mkdir(exist_ok=True)
-            assert isinstance(content, bytes)
-            place.write_bytes(content)
-        (site.state.install / "edited.cfg").write_bytes(EDIT)
+        save(site, COMPILED)
         linked = site.folder / "elsewhere/linked"
         linked.unlink()
         os.link(site.state.install / "lib/core", linked)
@@ -205,9 +245,8 @@ class Shelf:
         """A world of its own."""
         self._number += 1
         folder = self.folder / f"copy-{self._number}"
-        copy_world(site, folder)
         try:
-            yield Site(folder)
+            yield copied(site, folder)
         finally:
             shutil.rmtree(folder)
 
@@ -246,6 +285,8 @@ class Scenario:
     """What is the user's after the next update."""
     versions: tuple[str, str] = ("1.0", "2.0")
     """What the trees `before` and `after` are."""
+    exchanges: int | None = None
+    """How often the whole folder is exchanged if nothing disturbs; None: it is no tree swap."""
 
     def world(self, shelf: Shelf) -> Site:
         """The world before the command, made once."""
@@ -262,7 +303,12 @@ class Scenario:
     def points(self, shelf: Shelf, fault: Fault) -> list[Call]:
         """The calls of an undisturbed run that ``fault`` can meet."""
         with shelf.copy(self.world(shelf)) as site:
+            swapped = site.exchanges
             found = calls(self.process(shelf, site), shelf.folder / "log", self.fails)
+            swapped |= site.exchanges
+            exchanges = [call for call in found if call.exchanges(site.state.install)]
+        assert len(exchanges) == (self.exchanges or 0), f"{self.name}: {exchanges}"
+        assert bool(exchanges or swapped) == (self.exchanges is not None), self.name
         spared = self.fails.split(":")[0]
         return [call for call in found if fault.meets(call) and call.name != spared]
 
@@ -313,6 +359,8 @@ class Scenario:
             (version, "unconfirmed"),
         }, what
         assert site.says() == version, what
+        other = self.before if new else self.after
+        check_kept(site, {p: c for p, c in other.items() if p not in self.users}, what)
         return new
 
 
@@ -337,6 +385,7 @@ def check_next_update(
     site: Site, shelf: Shelf, wanted: Contents, what: str, told: Iterable[str] = ()
 ) -> None:
     """The next good update works, and nothing is left that does not belong there."""
+    old = site.tree
     shelf.offer("3.0")
     said = site.command("update", "--no-restart", "--quiet")
     shelf.offer("2.0")
@@ -347,6 +396,16 @@ def check_next_update(
     assert {path.name for path in site.state.folder.iterdir()} - REPORTS == STATE, what
     litter = {p for p in read_tree(site.state.trust) if not p.endswith((".json", ".lock"))}
     assert litter == set(), what
+    check_kept(site, old, what)
+
+
+def check_kept(site: Site, old: Contents, what: str) -> None:
+    """Beside the install is ``old``, whole, if a rollback would exchange it; else nothing."""
+    incoming, place = site.others
+    assert not present(incoming), what
+    wanted = old if site.state.parked in site.exchanges else None
+    kept = read_tree(place) if present(place) else None
+    assert kept == wanted, f"{what}: {difference(kept or {}, wanted or {})}"
 
 
 def difference(tree: Contents, *wanted: Contents) -> str:
@@ -361,7 +420,7 @@ def difference(tree: Contents, *wanted: Contents) -> str:
 
 def unedited(shelf: Shelf) -> Site:
     """An install whose user edited nothing that is released: the patch fits."""
-    site = Site(copy_world(shelf.installed, shelf.folder / "unedited").folder)
+    site = copied(shelf.installed, shelf.folder / "unedited")
     place = site.state.install / "edited.cfg"
     assert isinstance(OLD["edited.cfg"], bytes)
     place.write_bytes(OLD["edited.cfg"])
@@ -370,7 +429,7 @@ def unedited(shelf: Shelf) -> Site:
 
 def damaged(shelf: Shelf) -> Site:
     """An install in which a file is spoilt and a link is gone."""
-    site = Site(copy_world(shelf.installed, shelf.folder / "damaged").folder)
+    site = copied(shelf.installed, shelf.folder / "damaged")
     core = site.state.install / "lib/core"
     core.unlink()
     core.write_bytes(SPOILT)
@@ -380,37 +439,48 @@ def damaged(shelf: Shelf) -> Site:
 
 def updated(shelf: Shelf) -> Site:
     """An install of 2.0 that knows what 1.0 was."""
-    site = Site(copy_world(shelf.installed, shelf.folder / "updated").folder)
+    site = copied(shelf.installed, shelf.folder / "updated")
     assert site.command("update", "--no-restart", "--quiet").code == 0
     return site
 
 
-def on_trial(shelf: Shelf) -> Site:
-    """An install of 2.0 that had its one start to be confirmed in."""
-    site = Site(copy_world(updated_once(shelf), shelf.folder / "on trial").folder)
-    trial = Trial("2.0", "1.0", started=1)
-    site.state.trial.write_bytes(trial.data)
+def exchanged(shelf: Shelf) -> Site:
+    """An install of 2.0 whose folder was exchanged; its user has worked in it since."""
+    site = copied(shelf.untouched, shelf.folder / "exchanged")
+    assert site.command("update", "--no-restart", "--quiet").code == 0
+    assert site.exchanges
+    save(site, LATER)
     return site
 
 
-def updated_once(shelf: Shelf) -> Site:
-    """`updated`, made once."""
-    return ROLLBACK.world(shelf)
+def on_trial(scenario: Scenario) -> Callable[[Shelf], Site]:
+    """The world of ``scenario``, of a 2.0 that had its one start to be confirmed in."""
+
+    def prepare(shelf: Shelf) -> Site:
+        site = copied(scenario.world(shelf), shelf.folder / f"{scenario.name} on trial")
+        site.state.trial.write_bytes(Trial("2.0", "1.0", started=1).data)
+        return site
+
+    return prepare
 
 
-def pending(shelf: Shelf) -> Site:
-    """An install of 1.0 whose update waits for the next start."""
-    site = Site(copy_world(shelf.installed, shelf.folder / "pending").folder)
-    lock = share(site.state, 0)
-    assert lock is not None
-    assert site.command("update", "--quiet").code == 0
-    os.close(lock)
-    assert phase_of(site.state) is Phase.STAGED
-    return site
+def pending(scenario: Scenario) -> Callable[[Shelf], Site]:
+    """The world of ``scenario``, whose update waits for the next start."""
+
+    def prepare(shelf: Shelf) -> Site:
+        site = copied(scenario.world(shelf), shelf.folder / f"{scenario.name} pending")
+        lock = share(site.state, 0)
+        assert lock is not None
+        assert site.command("update", "--quiet").code == 0
+        os.close(lock)
+        assert phase_of(site.state) is Phase.STAGED
+        return site
+
+    return prepare
 
 
 def killed_at(scenario: Scenario, part: float) -> Callable[[Shelf], Site]:
-    """A world in which ``scenario`` was killed within its commit, or its undoing.
+    """A world in which ``scenario`` was killed within its commit, its undoing, or its rollback.
 
     ``part`` says where: 0 is when the journal came to be, 1 when it went.
     """
@@ -418,7 +488,7 @@ def killed_at(scenario: Scenario, part: float) -> Callable[[Shelf], Site]:
     def prepare(shelf: Shelf) -> Site:
         commit = _commit_of(scenario.points(shelf, KILL))
         folder = shelf.folder / f"{scenario.name}-{part}"
-        site = Site(copy_world(scenario.world(shelf), folder).folder)
+        site = copied(scenario.world(shelf), folder)
         met = scenario.inject(shelf, site, KILL, commit[int(part * (len(commit) - 1))])
         assert met.hit
         assert phase_of(site.state) is not None
@@ -431,7 +501,7 @@ def _commit_of(found: Sequence[Call]) -> Sequence[Call]:
     """What lies between the journal's first name and its removal."""
     texts = [f"{call.name} {call.text}" for call in found]
     begin = next(n for n, text in enumerate(texts) if re.search(r'^rename.*/journal"', text))
-    end = next(n for n, text in enumerate(texts) if re.search(r"^unlink.*/journal\.\w+o", text))
+    end = next(n for n, text in enumerate(texts) if _LAST.search(text))
     return found[begin + 1 : end + 1]
 
 
@@ -457,6 +527,72 @@ ROLLBACK = Scenario(
     after=BEFORE,
     versions=("2.0", "1.0"),
 )
+TREE = Scenario(
+    "tree swap",
+    prepare=lambda shelf: shelf.untouched,
+    before=UNTOUCHED,
+    after=NEW,
+    users={},
+    exchanges=1,
+)
+TREE_UNDO = replace(TREE, name="tree swap undone", fails="link:error=EIO:when=9", exchanges=2)
+TREE_ROLLBACK = replace(
+    ROLLBACK,
+    name="rollback of a tree swap",
+    prepare=exchanged,
+    before={**NEW, **LATER},
+    after={**UNTOUCHED, **LATER},
+    users=LATER,
+    exchanges=1,
+)
+TREE_RECOVER = replace(TREE, arguments=RECOVER, outcomes=IS_NEW)
+TREE_RECOVER_OLD = replace(TREE_RECOVER, outcomes=IS_OLD)
+TREES = (
+    TREE,
+    TREE_UNDO,
+    TREE_ROLLBACK,
+    replace(TREE_RECOVER, name="recover, tree swap begun", prepare=killed_at(TREE, 0)),
+    replace(TREE_RECOVER, name="recover, tree swap prepared", prepare=killed_at(TREE, 0.1)),
+    replace(
+        TREE_RECOVER, name="recover, tree swap made", prepare=killed_at(TREE, 0.15), exchanges=0
+    ),
+    replace(
+        TREE_RECOVER,
+        name="recover, tree swap to clean up",
+        prepare=killed_at(TREE, 0.7),
+        exchanges=0,
+    ),
+    replace(TREE_RECOVER_OLD, name="recover, tree swap to undo", prepare=killed_at(TREE_UNDO, 0.3)),
+    replace(
+        TREE_RECOVER_OLD,
+        name="recover, tree swap half undone",
+        prepare=killed_at(TREE_UNDO, 0.75),
+        exchanges=0,
+    ),
+    replace(
+        TREE_ROLLBACK,
+        name="recover, tree swap to take back",
+        arguments=RECOVER,
+        prepare=killed_at(TREE_ROLLBACK, 0.1),
+        outcomes=IS_NEW,
+    ),
+    replace(
+        TREE_ROLLBACK,
+        name="recover, tree swap half taken back",
+        arguments=RECOVER,
+        prepare=killed_at(TREE_ROLLBACK, 0.5),
+        outcomes=IS_NEW,
+        exchanges=0,
+    ),
+    replace(
+        TREE_ROLLBACK,
+        name="launch that takes a tree swap back",
+        arguments=("launch",),
+        prepare=on_trial(TREE_ROLLBACK),
+    ),
+    replace(TREE, name="launch that swaps trees", arguments=("launch",), prepare=pending(TREE)),
+)
+"""Commands on an install whose whole folder is exchanged."""
 SCENARIOS = (
     UPDATE,
     UNEDITED,
@@ -467,8 +603,10 @@ SCENARIOS = (
     Scenario("recover cleaning", RECOVER, killed_at(UPDATE, 0.9), IS_NEW),
     Scenario("recover undoing", RECOVER, killed_at(UNDO, 0.7), IS_OLD),
     ROLLBACK,
-    replace(ROLLBACK, name="launch that rolls back", arguments=("launch",), prepare=on_trial),
-    Scenario("launch that commits", ("launch",), pending),
+    replace(
+        ROLLBACK, name="launch that rolls back", arguments=("launch",), prepare=on_trial(ROLLBACK)
+    ),
+    Scenario("launch that commits", ("launch",), pending(UPDATE)),
     Scenario(
         "repair",
         ("repair", "--quiet"),
@@ -478,5 +616,6 @@ SCENARIOS = (
         users={**KEPT, "lib/core.old": SPOILT},
         versions=("1.0", "1.0"),
     ),
+    *TREES,
 )
 """Every command that changes an install; one to come is a line here."""

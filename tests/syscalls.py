@@ -52,6 +52,10 @@ class Call:
             return self.name == "creat" or bool(_CREATING.search(self.text))
         return self.name in CHANGING
 
+    def exchanges(self, folder: Path) -> bool:
+        """Whether it lets ``folder`` and another change places."""
+        return f'"{folder}"' in self.text and "RENAME_EXCHANGE" in self.text
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -86,6 +90,8 @@ class Process:
     """Where it runs; `home` and `tmp` beside it are its own."""
     watched: tuple[Path, ...]
     """Calls that touch these count; all others are the interpreter's."""
+    parent: Path
+    """Calls on this folder itself count too, not those on other things in it."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -189,4 +195,6 @@ def _parse(log: str) -> list[Call]:
 
 def _counts(process: Process, text: str) -> bool:
     """Whether a call names something watched, by path or by descriptor."""
-    return any(f"{start}{place}" in text for place in process.watched for start in '"<')
+    parent = (f'"{process.parent}"', f"<{process.parent}>")
+    places = [f"{start}{place}" for place in process.watched for start in '"<']
+    return any(word in text for word in (*places, *parent))
