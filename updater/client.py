@@ -33,6 +33,7 @@ from updater.launch.trial import is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
 from updater.plan import Plan, choose, make_plan
+from updater.reports import reported
 from updater.restart import replace_process, start_beside
 from updater.seen import read_seen
 from updater.session import Session
@@ -176,13 +177,15 @@ class Updater:
             self._refuse_on_trial()
             settings, manifest = self._read()
             received = self._session.transport.received
-            catalogue, plan = self._plan(settings, manifest.version)
+            with reported(self._session, self._state, settings, manifest):
+                catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 discard_stage(self._session.disk, self._state)
                 return None
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
             waits = pending_version(self._state) == plan.version
-            return (job.resume() if waits else None) or job.run(plan)
+            with reported(self._session, self._state, settings, manifest, plan.version):
+                return (job.resume() if waits else None) or job.run(plan)
 
     def rollback(self) -> RolledBack:
         """Bring the version before the last update back; needs no network.

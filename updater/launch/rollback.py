@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from updater.errors import InstallError
+from updater.launch.content import content_of
 from updater.launch.disk import Disk, present
-from updater.launch.document import encode
-from updater.launch.journal import Journal
+from updater.launch.journal import Action, Journal
 from updater.launch.journal import read as read_journal
 from updater.launch.kinds import way_back
 from updater.launch.recover import revert
+from updater.launch.report import Report
 from updater.launch.state import State
 from updater.launch.verdict import mark_bad
 
@@ -76,12 +78,20 @@ def roll_back(disk: Disk, state: State, why: str) -> Journal:
 
 def _report(disk: Disk, state: State, journal: Journal, why: str) -> None:
     """Queue what went wrong; a rollback that is tried again says it once."""
-    disk.mkdir(state.reports)
-    report = {
-        "id": journal.identity,
-        "step": "confirm",
-        "error": why,
-        "from": journal.old,
-        "to": journal.new,
-    }
-    disk.write(state.reports / f"{journal.identity}.json", encode(report))
+    report = Report(
+        identity=journal.identity,
+        step="confirm",
+        error=why,
+        old=journal.old,
+        new=journal.new,
+        changed=tuple(sorted(_changed(state, journal))),
+    )
+    report.write(disk, state)
+
+
+def _changed(state: State, journal: Journal) -> Iterator[str]:
+    """What the update has put in place, and somebody changed since."""
+    for step in journal.as_files.steps:
+        is_put = step.action is Action.PUT and not step.own
+        if is_put and content_of(state.at(step.path)) != step.content:
+            yield step.path

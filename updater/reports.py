@@ -1,0 +1,61 @@
+"""What a failed update has to say to its publisher."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from updater.errors import RollbackFailed, TransportError, UpdaterError
+from updater.format.manifest import Manifest
+from updater.inspection import inspect
+from updater.launch.report import Report
+from updater.launch.state import State
+from updater.progress import Silent
+from updater.session import Session
+from updater.store import Settings
+
+
+@contextmanager
+def reported(
+    session: Session, state: State, settings: Settings, manifest: Manifest, new: str = ""
+) -> Iterator[None]:
+    """Queue a report if the body fails, unless trying again may help.
+
+    Args:
+        session: its disk is used.
+        state: of the install.
+        settings: of the install.
+        manifest: what is installed.
+        new: the version that is wanted; empty while it is looked for.
+    """
+    try:
+        yield
+    except (UpdaterError, OSError) as error:
+        if isinstance(error, OSError) or not error.retryable:
+            with suppress(OSError, UpdaterError):  # the error itself counts more
+                _report(state, settings, manifest, new, error).write(session.disk, state)
+        raise
+
+
+def _report(
+    state: State, settings: Settings, manifest: Manifest, new: str, error: UpdaterError | OSError
+) -> Report:
+    step, kind = _step(error, new), type(error).__name__
+    what = f"{settings.install_id} {step} {kind} {manifest.version} {new}"
+    return Report(
+        identity=hashlib.sha256(what.encode()).hexdigest()[:32],
+        step=step,
+        error=f"{kind}: {error}",
+        old=manifest.version,
+        new=new,
+        changed=inspect(state, manifest, Silent(), full=False).damaged,
+    )
+
+
+def _step(error: UpdaterError | OSError, new: str) -> str:
+    if not new:
+        return "check"
+    if isinstance(error, UpdaterError) and (error.rolled_back or isinstance(error, RollbackFailed)):
+        return "commit"
+    return "fetch" if isinstance(error, TransportError) else "stage"
