@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from updater.launch.disk import Disk, told
-from updater.launch.launcher import FOLDER_VARIABLE, PREVIOUS_VARIABLE, VERSION_VARIABLE
+from updater.launch.environment import FOLDER, PREVIOUS, VERSION
 from updater.launch.state import State, find
 from updater.launch.trial import confirm as confirm_trial
 
@@ -29,7 +29,7 @@ def confirm(environment: Mapping[str, str] | None = None) -> None:
         InstallError: the file cannot be written; the version will be rolled back.
     """
     known = os.environ if environment is None else environment
-    folder, version = known.get(FOLDER_VARIABLE), known.get(VERSION_VARIABLE)
+    folder, version = known.get(FOLDER), known.get(VERSION)
     if not folder or not version:
         return
     with told(f"confirming {version}"):
@@ -52,4 +52,4 @@ def previous_version(environment: Mapping[str, str] | None = None) -> str:
     Empty at every other start. A version that must be confirmed is told until it is.
     """
     known = os.environ if environment is None else environment
-    return known.get(PREVIOUS_VARIABLE, "")
+    return known.get(PREVIOUS, "")
