@@ -27,7 +27,7 @@ from updater.launch.recover import recover
 from updater.launch.rollback import roll_back
 from updater.launch.running import alone, share
 from updater.launch.state import State
-from updater.launch.trial import Trial, count_start, read_trial, settle
+from updater.launch.trial import Trial, count_start, is_confirmed, read_trial, settle
 from updater.launch.watch import POLL, Clock, Start, Watch
 
 LOCK_TIMEOUT = 60.0
@@ -36,6 +36,8 @@ SHARE_TIMEOUT = 5.0
 """Seconds after which it is asked whether a commit is at work at all."""
 TRIAL_TIMEOUT = 10.0
 """Seconds to wait for the lock if a start must be counted."""
+ALONE_TIMEOUT = 2.0
+"""Seconds the helper processes of a version that has failed have to end after it."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +69,28 @@ class Launcher:
     def _make_ready(self) -> Trial | None:
         """The tree whole, and what was staged in place; the trial that is now on."""
         # An update that is being fetched is no reason to wait; a trial must be counted.
-        patience = TRIAL_TIMEOUT if read_trial(self.state) else 0.0
+        patience = TRIAL_TIMEOUT if self._trial() else 0.0
         try:
             with locked(self.state.lock, "starting", patience):
                 recover(self.disk, self.state)
                 return self._bring_up()
         except UpdateInProgress:
-            return read_trial(self.state)
+            return self._trial()
+        except PermissionError:
+            return None  # somebody else's install: its owner's starts decide
         except (OSError, UpdaterError) as error:
             if not self._is_whole():
                 raise
-            if isinstance(error, PermissionError):
-                return None  # somebody else's install: its owner's starts decide
             _tell(error)  # old or new, the tree is whole: it is started, and watched
-            return read_trial(self.state)
+            return self._trial()
+
+    def _trial(self) -> Trial | None:
+        """The trial that is on, for a start without the lock; None if that cannot be told."""
+        with suppress(OSError):  # who starts the application can do nothing about it
+            trial = read_trial(self.state)
+            if trial is not None and not is_confirmed(self.state, trial):
+                return trial
+        return None
 
     def _is_whole(self) -> bool:
         return phase_of(self.state) in {None, Phase.STAGED, Phase.COMMITTED}
@@ -125,11 +135,14 @@ class Launcher:
     def _give_back(self, why: str) -> bool:
         """Roll back, unless another start has decided, or another window runs: it was counted."""
         with locked(self.state.lock, "rolling back", LOCK_TIMEOUT):
-            if settle(self.disk, self.state) is None:
+            trial = settle(self.disk, self.state)
+            if trial is None:
                 return False
-            with alone(self.state) as nobody_runs:
+            with alone(self.state, patience=ALONE_TIMEOUT) as nobody_runs:
                 if nobody_runs:
                     self._roll_back(why)
+                else:
+                    _say(f"{trial.version} {why}: not rolled back, because it still runs elsewhere")
                 return nobody_runs
 
     def _roll_back(self, why: str) -> None:
@@ -157,15 +170,20 @@ class Launcher:
                 os.close(lock)
             if self.clock.monotonic() >= deadline:
                 raise UpdateInProgress(
-                    f"{self.state.install} is being changed", hint="wait and start it again"
+                    f"{self.state.install} is being changed",
+                    hint="wait and start it again, or run updater recover as its owner",
                 )
             self.clock.sleep(POLL)
 
     def _nobody_commits(self) -> bool:
         """Whether the run lock is held by somebody who has no business with it."""
-        with suppress(OSError, UpdateInProgress), locked(self.state.lock, "starting"):
+        try:
+            with locked(self.state.lock, "starting"):
+                return self._is_whole()
+        except UpdateInProgress:
+            return False
+        except OSError:  # whose install this is not cannot tell, and is not to be kept out
             return self._is_whole()
-        return False
 
     def _start(self, arguments: Sequence[str]) -> tuple[Start, Brief]:
         """What to start, and what is said of it; from here on nothing is committed."""
