@@ -737,6 +737,83 @@ def test_why_a_crash_is_not_rolled_back_is_said(case: Case) -> None:
     assert case.start().stdout == "I am 1.0 2.0\n"
 
 
+TERMINAL = (
+    "import fcntl, os, sys, termios\n"
+    "os.setsid()\n"
+    "fcntl.ioctl(os.open(sys.argv[1], os.O_RDWR), termios.TIOCSCTTY, 0)\n"
+    "os.execv(sys.argv[2], sys.argv[2:])\n"
+)
+"""Becomes another program, at a terminal of its own."""
+TOLD = (
+    "import signal\n"
+    "signal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n"
+    "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
+    "print('ready', flush=True)\n"
+    "while True:\n    signal.pause()\n"
+)
+"""Tells of every Ctrl-C."""
+
+
+@contextmanager
+def at_a_terminal(case: Case, *, typed: bool) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The application and the keyboard: it was started from a terminal, which is its input too
+    if it is ``typed``."""
+    keyboard, screen = os.openpty()
+    line = [sys.executable, "-c", TERMINAL, os.ttyname(screen), *case.line]
+    stdin = screen if typed else subprocess.DEVNULL
+    process = subprocess.Popen(line, stdin=stdin, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)][1] == "ready\n"
+        yield process, keyboard
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+        os.close(keyboard)
+        os.close(screen)
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_ctrl_c_is_not_passed_on_to_an_application_that_has_it(typed: bool, case: Case) -> None:
+    case.release("2.0", TOLD, replace(APP, starts=5))
+    with at_a_terminal(case, typed=typed) as (process, keyboard):
+        process.send_signal(signal.SIGSTOP)  # or two of them at once may be one
+        os.write(keyboard, b"\x03")
+        assert process.stdout
+        assert process.stdout.readline() == "interrupted\n"
+        process.send_signal(signal.SIGCONT)
+        process.terminate()  # passed on too, after whatever was passed on before
+        assert process.stdout.read() == ""
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("group", ["os.setpgid(0, 0)", "os.setsid()"])
+def test_ctrl_c_is_passed_on_to_an_application_outside_the_foreground(
+    group: str, typed: bool, case: Case
+) -> None:
+    case.release("2.0", f"{group}\n{TOLD}", replace(APP, starts=5))
+    with at_a_terminal(case, typed=typed) as (process, keyboard):
+        os.write(keyboard, b"\x03")
+        assert process.stdout
+        assert process.stdout.readline() == "interrupted\n"
+        process.terminate()
+        assert process.stdout.read() == ""
+
+
+def test_an_interrupt_from_elsewhere_is_passed_on_without_a_terminal(case: Case) -> None:
+    """Such as a service manager's, which tells the main process alone."""
+    case.release("2.0", TOLD, replace(APP, starts=5))
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(2)][1] == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "interrupted\n"
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    assert case.settings.bad == ()
+
+
 @pytest.mark.parametrize("windows", [True, False])
 def test_who_is_about_to_become_the_launcher_runs_no_more(
     windows: bool, case: Case, monkeypatch: pytest.MonkeyPatch

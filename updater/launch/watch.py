@@ -34,6 +34,29 @@ PASSED_ON = [signal.SIGTERM, signal.SIGINT] + ([] if WINDOWS else [signal.SIGHUP
 """Somebody ends the application: a service manager, a log-out, Ctrl-C."""
 
 
+if sys.platform == "win32":
+
+    def _has_ctrl_c(_child: int) -> bool:
+        """The console tells all its programs, and nothing else sends it there."""
+        return True
+
+else:
+
+    def _has_ctrl_c(child: int) -> bool:
+        """Whether ``child`` has a Ctrl-C that this process has, and must not get it once more.
+
+        The terminal sends it to its foreground process group, whatever stdin is. Where both are
+        in that group it is taken for such a one; a service manager's comes without a terminal.
+        """
+        with suppress(OSError):  # no terminal; or the child has ended
+            terminal = os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY)
+            try:
+                return os.getpgid(child) == os.getpgrp() == os.tcgetpgrp(terminal)
+            finally:
+                os.close(terminal)
+        return False
+
+
 @dataclass(frozen=True)
 class Clock:
     """The launcher's time."""
@@ -136,7 +159,7 @@ class Watch:
 
         def handler(number: int, _frame: FrameType | None) -> None:
             self._asked_to_end = True
-            if number != signal.SIGINT or not _from_terminal():  # else it has it already
+            if number != signal.SIGINT or not _has_ctrl_c(child.pid):
                 child.send_signal(number)
 
         before = {number: signal.signal(number, handler) for number in PASSED_ON}
@@ -227,10 +250,6 @@ def _kill_all(command: subprocess.Popen[bytes]) -> None:
         with suppress(OSError):  # it has ended, and all of its own
             os.killpg(command.pid, signal.SIGKILL)
     command.wait()
-
-
-def _from_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _shell_code(code: int) -> int:
