@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +35,7 @@ from updater.stage import Stage
 from updater.store import Settings
 
 PATIENCE = 30
+ROOT = Path(__file__).parent.parent
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 """Root's own may lie where nobody else can read."""
 
@@ -839,3 +842,127 @@ def test_a_run_lock_that_is_a_folder_is_told_and_keeps_nobody_from_starting(case
     assert done.stdout == "I am 1.0 -\n"
     assert f"error: {case.world.state.run_lock} is a folder" in done.stderr
     assert f"hint: remove it: {case.world.state.run_lock}" in done.stderr
+
+
+ASK = "import updater\nprint(updater.previous_version() or '-')\nupdater.confirm()\n"
+"""What every application with an updater does."""
+
+
+def script(install: Path) -> list[str]:
+    (install / "start.py").write_text(ASK)
+    return [sys.executable, str(install / "start.py")]
+
+
+def shell_script(install: Path) -> list[str]:
+    (install / "lib").mkdir()
+    (install / "lib" / "notes.py").write_text(ASK)
+    path = f"$(dirname $0)/lib:{ROOT}"
+    (install / "start").write_text(f'PYTHONPATH="{path}" exec {sys.executable} -m notes\n')
+    return ["sh", str(install / "start")]
+
+
+def archive(install: Path) -> list[str]:
+    with zipfile.ZipFile(install / "start.pyz", "w") as file:
+        file.writestr("__main__.py", ASK)
+    return [sys.executable, str(install / "start.pyz")]
+
+
+def virtual_environment(install: Path) -> list[str]:
+    (install / "bin").mkdir()
+    (install / "bin" / "python").symlink_to(sys.executable)
+    return [str(install / "bin" / "python"), "-c", ASK]
+
+
+def own_updater(install: Path) -> list[str]:
+    shutil.copytree(ROOT / "updater", install / "lib" / "updater")
+    code = f"import sys\nsys.path.insert(0, {str(install / 'lib')!r})\n{ASK}"
+    return [sys.executable, "-c", code]
+
+
+def worker(install: Path) -> list[str]:
+    (install / "start.py").write_text(
+        "import multiprocessing\n"
+        f"def ask():\n    exec({ASK!r})\n"
+        "if __name__ == '__main__':\n"
+        "    process = multiprocessing.get_context('spawn').Process(target=ask)\n"
+        "    process.start()\n    process.join()\n"
+    )
+    return [sys.executable, str(install / "start.py")]
+
+
+def frozen(install: Path) -> list[str]:
+    code = f"import sys\nsys.executable, sys.argv = {str(install / 'app')!r}, ['app']\n{ASK}"
+    return [sys.executable, "-c", code]
+
+
+def unpacked_elsewhere(install: Path) -> list[str]:
+    """As one-file programs are, which know by what path they were called."""
+    code = f"import sys\nsys.argv = [{str(install / 'app')!r}]\n{ASK}"
+    return [sys.executable, "-c", code]
+
+
+def ask(case: Case, line: list[str]) -> bool:
+    """Whether the program takes what the launcher says as said to it."""
+    case.release("2.0", "", APP)
+    told = {"UPSWAP_DIR": str(case.world.state.install), "UPSWAP_VERSION": "2.0"}
+    environment = {**os.environ, **told, "UPSWAP_PREVIOUS_VERSION": "1.0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        line,
+        env=environment,
+        cwd=case.world.state.install,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert (done.stdout == "1.0\n") == case.world.state.confirmed.exists()
+    assert done.stdout in {"1.0\n", "-\n"}
+    return case.world.state.confirmed.exists()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        script,
+        shell_script,
+        archive,
+        virtual_environment,
+        own_updater,
+        worker,
+        frozen,
+        unpacked_elsewhere,
+    ],
+)
+def test_a_process_of_the_application_confirms_however_it_is_run(
+    way: Callable[[Path], list[str]], case: Case
+) -> None:
+    assert ask(case, way(case.world.state.install))
+
+
+def test_an_application_run_through_a_link_confirms(case: Case) -> None:
+    script(case.world.state.install)
+    link = case.folder / "link"
+    link.symlink_to(case.world.state.install)
+    assert ask(case, [sys.executable, str(link / "start.py")])
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "world/app2"])
+def test_another_program_confirms_nothing_and_is_told_no_version(place: str, case: Case) -> None:
+    (case.folder / place).mkdir()
+    assert not ask(case, script(case.folder / place))
+
+
+def test_a_program_is_not_the_applications_for_being_run_in_its_folder(case: Case) -> None:
+    assert not ask(case, [sys.executable, "-c", ASK])
+
+
+def test_what_an_application_starts_does_not_confirm_in_its_name(case: Case) -> None:
+    (case.folder / "other").mkdir()
+    other = script(case.folder / "other")
+    then = (
+        f"import subprocess\nos.environ['PYTHONPATH'] = {str(ROOT)!r}\nsubprocess.run({other!r})\n"
+    )
+    case.release("2.0", then, replace(APP, starts=5))
+    assert case.start().stdout == "I am 2.0 1.0\n-\n"
+    assert case.world.state.trial.exists()
+    assert not case.world.state.confirmed.exists()
