@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,14 +19,15 @@ import pytest
 from crash_disk import FaultyDisk, Killed, World, manifest_of, prepare, world_of
 from trees import Content, Exe
 
-from updater.errors import InstallError
+from updater.errors import InstallError, UpdateInProgress
 from updater.format.release import Confirm, Release
 from updater.launch.disk import Disk
 from updater.launch.document import encode
 from updater.launch.journal import Phase, enter, named, phase_of
+from updater.launch.launcher import TRIAL_TIMEOUT, Launcher
 from updater.launch.lock import locked
 from updater.launch.recover import commit, recover
-from updater.launch.running import alone
+from updater.launch.running import alone, give_up, share
 from updater.launch.swap import FileSwap
 from updater.launch.trial import Trial
 from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
@@ -32,6 +35,7 @@ from updater.stage import Stage
 from updater.store import Settings
 
 PATIENCE = 30
+ROOT = Path(__file__).parent.parent
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 """Root's own may lie where nobody else can read."""
 
@@ -363,22 +367,58 @@ def test_an_application_that_was_confirmed_can_update_itself_and_restart(case: C
 
 def test_the_application_is_started_though_the_state_cannot_be_written(case: Case) -> None:
     """A user who does not own the install, or a disk that has become read-only."""
+    done = start_as_a_stranger(case)
+    assert done.stdout == "I am 1.0 -\n"
+
+
+def as_a_stranger(case: Case) -> list[str]:
+    """The command line that starts it as a user who may read the install, and no more."""
     if os.geteuid() != 0 or not SYSTEM_PYTHON.exists():
         pytest.skip("needs root to become somebody else, and a Python that one may run")
     (case.world.state.install / "app").write_text("#!/bin/sh\necho I am 1.0 -\n")
     for folder in [case.world.folder, *case.world.folder.parents]:
         if folder.stat().st_mode & 0o005 != 0o005:
             folder.chmod(folder.stat().st_mode | 0o005)
-    line: list[str | Path] = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        SYSTEM_PYTHON,
-        *case.line[1:],
-    ]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    return [*user, str(SYSTEM_PYTHON), *case.line[1:]]
+
+
+def start_as_a_stranger(case: Case) -> subprocess.CompletedProcess[str]:
+    line = as_a_stranger(case)
+    return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def test_a_stranger_waits_for_the_end_of_a_commit_too(case: Case) -> None:
+    line = as_a_stranger(case)
+    case.stage("2.0")
+    state = case.world.state
+    with locked(state.lock, "updating"), alone(state) as nobody_runs:
+        assert nobody_runs
+        case.journal.write(Disk(), state)
+        enter(Disk(), state, Phase.UNDOING)
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        recover(Disk(), state)
+    assert process.communicate(timeout=PATIENCE)[0] == "I am 1.0 -\n"
+
+
+def test_nobody_keeps_a_stranger_from_starting_by_holding_the_run_lock(case: Case) -> None:
+    """Who may read the State may hold it; a stranger cannot find out whether a commit does."""
+    case.start()
+    with alone(case.world.state) as nobody_runs:
+        assert nobody_runs
+        assert start_as_a_stranger(case).stdout == "I am 1.0 -\n"
+
+
+def test_a_start_that_cannot_tell_whether_anybody_commits_goes_on(case: Case) -> None:
+    case.world.state.lock.unlink(missing_ok=True)
+    case.world.state.lock.mkdir()
+    with alone(case.world.state) as nobody_runs:
+        assert nobody_runs
+        done = case.start()
     assert done.stdout == "I am 1.0 -\n"
+    assert "error: " in done.stderr
 
 
 def test_the_launcher_needs_nothing_but_the_standard_library(case: Case) -> None:
@@ -603,11 +643,12 @@ def test_a_start_on_trial_is_watched_though_it_cannot_be_counted(case: Case) -> 
 
 
 @pytest.mark.parametrize(
-    "damage", [{"started": "x"}, {"version": 2}, {"more": 1}, {"previous": None}]
+    "damage",
+    [{"started": "x"}, {"version": 2}, {"version": "\ud800"}, {"more": 1}, {"previous": None}],
 )
 def test_a_trial_of_another_shape_is_none(damage: dict[str, object], case: Case) -> None:
     trial = {"version": "1.0", "previous": "0.9", "started": 0}
-    case.world.state.trial.write_bytes(encode(trial | damage))
+    case.world.state.trial.write_text(json.dumps(trial | damage))
     assert case.start().stdout == "I am 1.0 -\n"
 
 
@@ -635,3 +676,293 @@ def test_somebody_without_business_with_the_run_lock_stops_nobody(case: Case) ->
     with alone(case.world.state) as nobody_runs:
         assert nobody_runs
         assert case.start().stdout == "I am 1.0 -\n"
+
+
+def test_a_trial_that_cannot_be_read_keeps_nobody_from_starting(case: Case) -> None:
+    case.world.state.trial.mkdir()
+    done = case.start()
+    assert done.stdout == "I am 1.0 -\n"
+    assert "error: " in done.stderr
+
+
+@pytest.mark.parametrize(("is_confirmed", "patience"), [(False, TRIAL_TIMEOUT), (True, 0.0)])
+def test_only_a_start_that_must_be_counted_waits_for_another_updater(
+    is_confirmed: bool, patience: float, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.release("2.0", "", APP)
+    if is_confirmed:
+        case.world.state.confirmed.write_text("2.0")
+    asked = []
+
+    def held(_path: Path, _what: str, timeout: float = 0.0) -> AbstractContextManager[None]:
+        asked.append(timeout)
+        raise UpdateInProgress("another updater is at work")
+
+    monkeypatch.setattr("updater.launch.launcher.locked", held)
+    trial = Launcher(case.world.state)._make_ready()
+    assert asked == [patience]
+    assert (trial is None) == is_confirmed
+
+
+HELPER = (
+    "import subprocess\n"
+    "wait = 'while os.getppid() == int(sys.argv[1]): time.sleep(0.01)'\n"
+    "helper = subprocess.Popen(\n"
+    "    [sys.executable, '-c', f'import os, sys, time\\n{wait}\\ntime.sleep(float(sys.argv[2]))',"
+    " str(os.getpid()), '@'],\n"
+    "    pass_fds=[int(os.environ['UPSWAP_RUN_LOCK'])],\n"
+    "    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,\n"
+    ")\n"
+)
+"""An application's helper process: it ends so many seconds after the application."""
+
+
+def test_a_crash_is_rolled_back_at_once_though_a_helper_takes_a_moment_to_end(case: Case) -> None:
+    case.release("2.0", HELPER.replace("@", "0.5") + "sys.exit(3)", APP)
+    done = case.start()
+    assert done.stdout == "I am 2.0 1.0\nI am 1.0 2.0\n"
+    assert "2.0 ended with exit code 3: 1.0 is back" in done.stderr
+
+
+def test_why_a_crash_is_not_rolled_back_is_said(case: Case) -> None:
+    note = case.folder / "helper"
+    then = f"open({str(note)!r}, 'w').write(str(helper.pid))\nsys.exit(3)"
+    case.release("2.0", HELPER.replace("@", "100") + then, APP)
+    try:
+        done = case.start()
+        assert (done.stdout, done.returncode) == ("I am 2.0 1.0\n", 3)
+        assert "2.0 ended with exit code 3: not rolled back, because it still runs" in done.stderr
+        assert case.version == "2.0"
+    finally:
+        os.kill(int(note.read_text()), signal.SIGKILL)
+    with alone(case.world.state, patience=PATIENCE) as nobody_runs:
+        assert nobody_runs
+    assert case.start().stdout == "I am 1.0 2.0\n"
+
+
+TERMINAL = (
+    "import fcntl, os, sys, termios\n"
+    "os.setsid()\n"
+    "fcntl.ioctl(os.open(sys.argv[1], os.O_RDWR), termios.TIOCSCTTY, 0)\n"
+    "os.execv(sys.argv[2], sys.argv[2:])\n"
+)
+"""Becomes another program, at a terminal of its own."""
+TOLD = (
+    "import signal\n"
+    "signal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n"
+    "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
+    "print('ready', flush=True)\n"
+    "while True:\n    signal.pause()\n"
+)
+"""Tells of every Ctrl-C."""
+
+
+@contextmanager
+def at_a_terminal(case: Case, *, typed: bool) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The application and the keyboard: it was started from a terminal, which is its input too
+    if it is ``typed``."""
+    keyboard, screen = os.openpty()
+    line = [sys.executable, "-c", TERMINAL, os.ttyname(screen), *case.line]
+    stdin = screen if typed else subprocess.DEVNULL
+    process = subprocess.Popen(line, stdin=stdin, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)][1] == "ready\n"
+        yield process, keyboard
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+        os.close(keyboard)
+        os.close(screen)
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_ctrl_c_is_not_passed_on_to_an_application_that_has_it(typed: bool, case: Case) -> None:
+    case.release("2.0", TOLD, replace(APP, starts=5))
+    with at_a_terminal(case, typed=typed) as (process, keyboard):
+        process.send_signal(signal.SIGSTOP)  # or two of them at once may be one
+        os.write(keyboard, b"\x03")
+        assert process.stdout
+        assert process.stdout.readline() == "interrupted\n"
+        process.send_signal(signal.SIGCONT)
+        process.terminate()  # passed on too, after whatever was passed on before
+        assert process.stdout.read() == ""
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("group", ["os.setpgid(0, 0)", "os.setsid()"])
+def test_ctrl_c_is_passed_on_to_an_application_outside_the_foreground(
+    group: str, typed: bool, case: Case
+) -> None:
+    case.release("2.0", f"{group}\n{TOLD}", replace(APP, starts=5))
+    with at_a_terminal(case, typed=typed) as (process, keyboard):
+        os.write(keyboard, b"\x03")
+        assert process.stdout
+        assert process.stdout.readline() == "interrupted\n"
+        process.terminate()
+        assert process.stdout.read() == ""
+
+
+def test_an_interrupt_from_elsewhere_is_passed_on_without_a_terminal(case: Case) -> None:
+    """Such as a service manager's, which tells the main process alone."""
+    case.release("2.0", TOLD, replace(APP, starts=5))
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(2)][1] == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "interrupted\n"
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    assert case.settings.bad == ()
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_who_is_about_to_become_the_launcher_runs_no_more(
+    windows: bool, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows nobody becomes another program: what is not closed is held until the end."""
+    monkeypatch.setattr("updater.launch.running.WINDOWS", windows)
+    lock = share(case.world.state, 0)
+    assert lock is not None
+    environment = {"UPSWAP_RUN_LOCK": str(lock)}
+    give_up(case.world.state, environment)
+    assert environment == {}
+    with alone(case.world.state) as nobody_runs:
+        assert nobody_runs == windows
+    if not windows:
+        assert not os.get_inheritable(lock)
+        os.close(lock)
+
+
+def test_a_run_lock_that_is_a_folder_is_told_and_keeps_nobody_from_starting(case: Case) -> None:
+    case.world.state.run_lock.unlink(missing_ok=True)
+    case.world.state.run_lock.mkdir()
+    done = case.start()
+    assert done.stdout == "I am 1.0 -\n"
+    assert f"error: {case.world.state.run_lock} is a folder" in done.stderr
+    assert f"hint: remove it: {case.world.state.run_lock}" in done.stderr
+
+
+ASK = "import updater\nprint(updater.previous_version() or '-')\nupdater.confirm()\n"
+"""What every application with an updater does."""
+
+
+def script(install: Path) -> list[str]:
+    (install / "start.py").write_text(ASK)
+    return [sys.executable, str(install / "start.py")]
+
+
+def shell_script(install: Path) -> list[str]:
+    (install / "lib").mkdir()
+    (install / "lib" / "notes.py").write_text(ASK)
+    path = f"$(dirname $0)/lib:{ROOT}"
+    (install / "start").write_text(f'PYTHONPATH="{path}" exec {sys.executable} -m notes\n')
+    return ["sh", str(install / "start")]
+
+
+def archive(install: Path) -> list[str]:
+    with zipfile.ZipFile(install / "start.pyz", "w") as file:
+        file.writestr("__main__.py", ASK)
+    return [sys.executable, str(install / "start.pyz")]
+
+
+def virtual_environment(install: Path) -> list[str]:
+    (install / "bin").mkdir()
+    (install / "bin" / "python").symlink_to(sys.executable)
+    return [str(install / "bin" / "python"), "-c", ASK]
+
+
+def own_updater(install: Path) -> list[str]:
+    shutil.copytree(ROOT / "updater", install / "lib" / "updater")
+    code = f"import sys\nsys.path.insert(0, {str(install / 'lib')!r})\n{ASK}"
+    return [sys.executable, "-c", code]
+
+
+def worker(install: Path) -> list[str]:
+    (install / "start.py").write_text(
+        "import multiprocessing\n"
+        f"def ask():\n    exec({ASK!r})\n"
+        "if __name__ == '__main__':\n"
+        "    process = multiprocessing.get_context('spawn').Process(target=ask)\n"
+        "    process.start()\n    process.join()\n"
+    )
+    return [sys.executable, str(install / "start.py")]
+
+
+def frozen(install: Path) -> list[str]:
+    code = f"import sys\nsys.executable, sys.argv = {str(install / 'app')!r}, ['app']\n{ASK}"
+    return [sys.executable, "-c", code]
+
+
+def unpacked_elsewhere(install: Path) -> list[str]:
+    """As one-file programs are, which know by what path they were called."""
+    code = f"import sys\nsys.argv = [{str(install / 'app')!r}]\n{ASK}"
+    return [sys.executable, "-c", code]
+
+
+def ask(case: Case, line: list[str]) -> bool:
+    """Whether the program takes what the launcher says as said to it."""
+    case.release("2.0", "", APP)
+    told = {"UPSWAP_DIR": str(case.world.state.install), "UPSWAP_VERSION": "2.0"}
+    environment = {**os.environ, **told, "UPSWAP_PREVIOUS_VERSION": "1.0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        line,
+        env=environment,
+        cwd=case.world.state.install,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert (done.stdout == "1.0\n") == case.world.state.confirmed.exists()
+    assert done.stdout in {"1.0\n", "-\n"}
+    return case.world.state.confirmed.exists()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        script,
+        shell_script,
+        archive,
+        virtual_environment,
+        own_updater,
+        worker,
+        frozen,
+        unpacked_elsewhere,
+    ],
+)
+def test_a_process_of_the_application_confirms_however_it_is_run(
+    way: Callable[[Path], list[str]], case: Case
+) -> None:
+    assert ask(case, way(case.world.state.install))
+
+
+def test_an_application_run_through_a_link_confirms(case: Case) -> None:
+    script(case.world.state.install)
+    link = case.folder / "link"
+    link.symlink_to(case.world.state.install)
+    assert ask(case, [sys.executable, str(link / "start.py")])
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "world/app2"])
+def test_another_program_confirms_nothing_and_is_told_no_version(place: str, case: Case) -> None:
+    (case.folder / place).mkdir()
+    assert not ask(case, script(case.folder / place))
+
+
+def test_a_program_is_not_the_applications_for_being_run_in_its_folder(case: Case) -> None:
+    assert not ask(case, [sys.executable, "-c", ASK])
+
+
+def test_what_an_application_starts_does_not_confirm_in_its_name(case: Case) -> None:
+    (case.folder / "other").mkdir()
+    other = script(case.folder / "other")
+    then = (
+        f"import subprocess\nos.environ['PYTHONPATH'] = {str(ROOT)!r}\nsubprocess.run({other!r})\n"
+    )
+    case.release("2.0", then, replace(APP, starts=5))
+    assert case.start().stdout == "I am 2.0 1.0\n-\n"
+    assert case.world.state.trial.exists()
+    assert not case.world.state.confirmed.exists()

@@ -236,6 +236,22 @@ def test_every_command_survives_a_damaged_trial(
         assert "hint: " in done.stderr
 
 
+@pytest.mark.parametrize("command", ["update", "rollback"])
+def test_a_run_lock_that_is_a_folder_is_told_with_what_to_do(
+    command: str, user: User, publisher: Publisher
+) -> None:
+    publisher.release("2.0", tree("2.0"), release=ENTRY)
+    place = Updater(user.folder)._state.run_lock
+    place.unlink(missing_ok=True)
+    place.mkdir()
+    done = user.run(command, "--quiet")
+    assert done.returncode == 7
+    assert f"error: {place} is a folder" in done.stderr
+    assert f"hint: remove it: {place}" in done.stderr
+    place.rmdir()
+    assert user.document("update", "--no-restart")["to"] == "2.0"
+
+
 def test_a_version_nobody_started_is_not_told_as_the_one_before(
     user: User, publisher: Publisher
 ) -> None:

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+
+from updater.launch.running import VARIABLE as RUN_LOCK
+
+FOLDER = "UPSWAP_DIR"
+"""Of the application: its install folder."""
+VERSION = "UPSWAP_VERSION"
+"""Of the application: its version, which it confirms."""
+PREVIOUS = "UPSWAP_PREVIOUS_VERSION"
+"""Of the application: the version before, on the first start after a change."""
 
 TAINTED = {
     "DYLD_INSERT_LIBRARIES",
@@ -32,3 +42,23 @@ def unfrozen(environment: Mapping[str, str]) -> dict[str, str]:
     if ORIGINAL in kept:
         kept[LIBRARIES] = kept.pop(ORIGINAL)
     return kept
+
+
+def for_application(
+    environment: Mapping[str, str], install: Path, version: str, previous: str, lock: int | None
+) -> dict[str, str]:
+    """For the application in ``install``: with what it is told, and nothing of another start.
+
+    Args:
+        environment: of the launcher.
+        install: its folder.
+        version: its version.
+        previous: the version before; empty: not told.
+        lock: the open file that says that it runs.
+    """
+    told = {FOLDER: str(install), VERSION: version}
+    told |= {PREVIOUS: previous} if previous else {}
+    told |= {} if lock is None else {RUN_LOCK: str(lock)}
+    stale = {PREVIOUS, RUN_LOCK}
+    kept = {name: value for name, value in unfrozen(environment).items() if name not in stale}
+    return kept | told

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from updater.errors import UpdateInProgress
+from updater.errors import InstallError, UpdateInProgress
+from updater.launch.disk import WINDOWS
 from updater.launch.state import State
 
 POLL = 0.05
@@ -57,17 +58,19 @@ else:
 
 
 @contextmanager
-def alone(state: State, *, wait: bool = False) -> Iterator[bool]:
+def alone(state: State, *, wait: bool = False, patience: float = 0.0) -> Iterator[bool]:
     """Whether no application runs; if so none can be started until the body ends.
 
-    With ``wait`` it waits until none does.
+    With ``wait`` it waits until none does, otherwise for up to ``patience`` seconds.
 
     Raises:
-        OSError: the lock file cannot be opened.
+        InstallError: the lock file is a folder.
+        OSError: it cannot be opened.
     """
     descriptor = _open(state, os.O_RDWR)
+    deadline = time.monotonic() + patience
     try:
-        while not (is_alone := _try_alone(descriptor)) and wait:
+        while not (is_alone := _try_alone(descriptor)) and (wait or time.monotonic() < deadline):
             time.sleep(POLL)
         yield is_alone
     finally:
@@ -78,14 +81,14 @@ def share(state: State, timeout: float) -> int | None:
     """An open file that says "an application runs" as long as any process has it.
 
     None if this user can neither open nor make the lock file: an install that belongs to
-    somebody else, on a disk that cannot be written.
+    somebody else, on a disk that cannot be written, or a folder in the way.
 
     Raises:
         UpdateInProgress: a commit is at work and does not end within ``timeout`` seconds.
     """
     try:
         descriptor = _open(state, os.O_RDONLY)
-    except OSError:
+    except (OSError, InstallError):
         return None
     deadline = time.monotonic() + timeout
     while not _try_share(descriptor):
@@ -100,13 +103,25 @@ def share(state: State, timeout: float) -> int | None:
 
 
 def give_up(state: State, environment: dict[str, str]) -> None:
-    """Say that this process runs no more, though it does: it is about to become the launcher."""
+    """Say that this process runs no more, though it does: the launcher is about to follow it."""
     number = environment.pop(VARIABLE, "")
     with suppress(ValueError, OSError):
         if os.path.samestat(os.fstat(int(number)), state.run_lock.stat()):
-            os.set_inheritable(int(number), False)  # kept, should this process go on after all
+            _give_up(int(number))
+
+
+def _give_up(descriptor: int) -> None:
+    if WINDOWS:  # the launcher is another process, which finds this one at its end, or before it
+        os.close(descriptor)
+    else:
+        os.set_inheritable(descriptor, False)  # kept, should this process go on after all
 
 
 def _open(state: State, how: int) -> int:
+    if state.run_lock.is_dir():  # which POSIX would lock for an application, not for a commit
+        raise InstallError(
+            f"{state.run_lock} is a folder, where the lock of the running application belongs",
+            hint=f"remove it: {state.run_lock}",
+        )
     flags = os.O_CREAT if not state.run_lock.exists() else 0
     return os.open(state.run_lock, how | flags | getattr(os, "O_CLOEXEC", 0), 0o644)

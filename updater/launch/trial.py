@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from updater.errors import InstallError
+from updater.launch.brief import is_text
 from updater.launch.disk import Disk, present
 from updater.launch.document import encode, read
 from updater.launch.state import State
@@ -46,12 +47,7 @@ def read_trial(state: State) -> Trial | None:
 
 
 def _is_sane(trial: Trial) -> bool:
-    kinds: list[tuple[object, type]] = [
-        (trial.version, str),
-        (trial.previous, str),
-        (trial.started, int),
-    ]
-    return all(isinstance(value, kind) for value, kind in kinds)
+    return is_text(trial.version) and is_text(trial.previous) and isinstance(trial.started, int)
 
 
 def confirm(disk: Disk, state: State, version: str) -> None:

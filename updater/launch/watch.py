@@ -1,0 +1,257 @@
+"""The watch over one start of a version on trial, by the launcher, which stays its parent.
+
+It waits until the version is confirmed, or has ended well, or has failed. It judges, and changes
+nothing but to note a confirmation: what becomes of a version that has failed the launcher decides.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+
+from updater.errors import UpdaterError
+from updater.launch.brief import Brief
+from updater.launch.disk import WINDOWS, Disk
+from updater.launch.lock import locked
+from updater.launch.running import VARIABLE as RUN_LOCK
+from updater.launch.state import State
+from updater.launch.trial import Trial, confirm, is_confirmed, read_trial, settle
+
+POLL = 0.1
+"""Seconds between two looks at a new version."""
+GRACE = 10.0
+"""Seconds a version that is rolled back has to end by itself."""
+HEALTH_PAUSE = 1.0
+"""Seconds between two health commands."""
+PASSED_ON = [signal.SIGTERM, signal.SIGINT] + ([] if WINDOWS else [signal.SIGHUP])
+"""Somebody ends the application: a service manager, a log-out, Ctrl-C."""
+
+
+if sys.platform == "win32":
+
+    def _has_ctrl_c(_child: int) -> bool:
+        """The console tells all its programs, and nothing else sends it there."""
+        return True
+
+else:
+
+    def _has_ctrl_c(child: int) -> bool:
+        """Whether ``child`` has a Ctrl-C that this process has, and must not get it once more.
+
+        The terminal sends it to its foreground process group, whatever stdin is. Where both are
+        in that group it is taken for such a one; a service manager's comes without a terminal.
+        """
+        with suppress(OSError):  # no terminal; or the child has ended
+            terminal = os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY)
+            try:
+                return os.getpgid(child) == os.getpgrp() == os.tcgetpgrp(terminal)
+            finally:
+                os.close(terminal)
+        return False
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The launcher's time."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is started, and with what."""
+
+    line: list[str]
+    environment: dict[str, str]
+    lock: int | None
+    """The open file that says that the application runs."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a watched start ended."""
+
+    code: int
+    why: str | None = None
+    """What was wrong with the new version; None: nothing."""
+
+
+class Watch:
+    """One start of a version on trial."""
+
+    def __init__(self, state: State, disk: Disk, clock: Clock, brief: Brief, trial: Trial) -> None:
+        self._state = state
+        self._disk = disk
+        self._clock = clock
+        self._brief = brief
+        self._trial = trial
+        self._lock: int | None = None
+        self._asked_to_end = False
+
+    def run(self, start: Start) -> Ended:
+        """Start it, and wait for its end, or for the end of its time.
+
+        Raises:
+            OSError: the disk.
+        """
+        self._lock = start.lock
+        try:
+            child = _begin(start)
+        except OSError as error:
+            return Ended(1, f"cannot be started: {error.strerror}")
+        else:
+            with self._passing_on_to(child):
+                return self._judge(child, start)
+        finally:
+            self._let_go()
+
+    def _judge(self, child: subprocess.Popen[bytes], start: Start) -> Ended:
+        why = self._until_settled(child, start)
+        if why is not None:
+            _end(child)
+        code = child.wait()
+        if why is None:
+            self._settle()
+        return Ended(_shell_code(code), why)
+
+    def _until_settled(self, child: subprocess.Popen[bytes], start: Start) -> str | None:
+        """Wait until the version is confirmed or has ended well (None), or has failed (why)."""
+        now = self._clock.monotonic()
+        health = _Health(self._state, self._disk, self._clock, self._brief, start, now)
+        while not self._is_settled():
+            if child.poll() is not None:
+                return self._why(child.returncode)
+            if self._asked_to_end:
+                return None
+            if health.deadline <= self._clock.monotonic():
+                return f"not confirmed in {self._brief.seconds} seconds"
+            health.ask(child)
+            self._clock.sleep(POLL)
+        self._let_go()  # an update it makes is committed by the launcher it restarts
+        return None
+
+    def _why(self, code: int) -> str | None:
+        if code == 0 or self._asked_to_end or -code in PASSED_ON:
+            return None
+        return f"ended with exit code {code}" if code > 0 else f"ended with signal {-code}"
+
+    def _is_settled(self) -> bool:
+        """Without the lock, which the application may want for an update of its own."""
+        with suppress(OSError):  # the next look sees it
+            return is_confirmed(self._state, self._trial) or read_trial(self._state) is None
+        return False
+
+    def _settle(self) -> None:
+        with suppress(OSError, UpdaterError), locked(self._state.lock, "confirming"):
+            settle(self._disk, self._state)
+
+    @contextmanager
+    def _passing_on_to(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
+        """A service that is stopped, or Ctrl-C, says nothing about the version."""
+
+        def handler(number: int, _frame: FrameType | None) -> None:
+            self._asked_to_end = True
+            if number != signal.SIGINT or not _has_ctrl_c(child.pid):
+                child.send_signal(number)
+
+        before = {number: signal.signal(number, handler) for number in PASSED_ON}
+        try:
+            yield
+        finally:
+            for number, formerly in before.items():
+                signal.signal(number, formerly)
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+class _Health:
+    """The health command of a release, asked again and again while the application runs."""
+
+    def __init__(
+        self, state: State, disk: Disk, clock: Clock, brief: Brief, start: Start, now: float
+    ) -> None:
+        self._state = state
+        self._disk = disk
+        self._clock = clock
+        self._brief = brief
+        self._environment = start.environment
+        self._asked = now
+        self.deadline = now + brief.seconds
+        """Until when the version must be confirmed, by whichever way."""
+
+    def ask(self, child: subprocess.Popen[bytes]) -> None:
+        """Ask, if it is time, and confirm the version if it is well and ``child`` runs."""
+        if self._brief.health and self._clock.monotonic() - self._asked >= HEALTH_PAUSE:
+            with suppress(OSError):
+                if self._is_well(child):
+                    confirm(self._disk, self._state, self._brief.version)
+            self._asked = self._clock.monotonic()
+
+    def _is_well(self, child: subprocess.Popen[bytes]) -> bool:
+        command = self._begin()
+        while command.poll() is None and child.poll() is None and self._is_in_time():
+            self._clock.sleep(POLL)
+        is_well = command.poll() == 0 and child.poll() in {None, 0}
+        _kill_all(command)
+        return is_well
+
+    def _is_in_time(self) -> bool:
+        return self._clock.monotonic() < self.deadline
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        install, words = self._state.install, self._brief.health
+        known = {name: text for name, text in self._environment.items() if name != RUN_LOCK}
+        nothing = subprocess.DEVNULL  # the application speaks there
+        return subprocess.Popen(  # noqa: S603 - the publisher's own, verified executable
+            [str(install / words[0]), *words[1:]],
+            cwd=install,
+            stdin=nothing,
+            stdout=nothing,
+            stderr=nothing,
+            env=known,
+            start_new_session=True,
+        )
+
+
+def _begin(start: Start) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - the publisher's own, verified executable
+        start.line,
+        env=start.environment,
+        pass_fds=() if WINDOWS or start.lock is None else (start.lock,),
+    )
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a version that has failed to end, then make it."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+def _kill_all(command: subprocess.Popen[bytes]) -> None:
+    """End a health command, with whatever it has started."""
+    if WINDOWS:
+        command.kill()
+    else:
+        with suppress(OSError):  # it has ended, and all of its own
+            os.killpg(command.pid, signal.SIGKILL)
+    command.wait()
+
+
+def _shell_code(code: int) -> int:
+    """An exit code as shells give it."""
+    return code if code >= 0 else 128 - code
