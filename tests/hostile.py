@@ -19,6 +19,7 @@ from trees import noise
 from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import JSONSerializer
 
+from updater.catalogue import Blob
 from updater.delta.block import encode_block
 from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
@@ -27,7 +28,6 @@ from updater.format.names import Digest
 from updater.format.patch import STORED, Block, Extent, Header
 from updater.format.patch import Tree as Named
 from updater.format.release import Release
-from updater.trust import Blob
 
 Answer = Callable[[socket.socket, "Request"], None]
 """Says whatever it wants to one request; the connection is closed afterwards."""

@@ -35,7 +35,7 @@ from serving import misserved, send
 from trees import Exe, Link, Tree, noise, read_tree
 
 from updater.apply import WrongTree
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.errors import (
     FormatError,
     InstallError,
@@ -53,6 +53,7 @@ from updater.format.names import Digest
 from updater.format.patch import LZMA2, Block, Extent, View
 from updater.format.patch import Tree as Named
 from updater.format.release import Release
+from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.lock import locked
 from updater.session import Session

@@ -35,8 +35,9 @@ from serving import served
 from trees import Exe, Link, noise, read_tree
 from trees import Tree as Contents
 
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.errors import InstallError, NotEnoughSpace, RollbackFailed
+from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.journal import Action, Journal, phase_of
 from updater.launch.recover import Outcome, commit, recover

@@ -14,9 +14,10 @@ from serving import served
 from trees import Content, Exe, Tree, noise, read_tree
 
 from updater.cli import main
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.config import Swap
 from updater.errors import TransportError
+from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.journal import DamagedJournal, Phase, enter, named, phase_of
 from updater.launch.recover import Outcome

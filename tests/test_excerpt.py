@@ -24,7 +24,8 @@ from sessions import quick_session
 from trees import Tree, noise, read_tree
 
 from updater.apply import PatchFile, unusable
-from updater.client import Updater, install
+from updater.catalogue import Blob, Catalogue, Published, Signed
+from updater.client import Updater
 from updater.delta import inflated
 from updater.delta.inflated import WHOLE, Parameters, canary_checksum, write_close_recipe
 from updater.delta.view import INFLATED
@@ -43,12 +44,12 @@ from updater.format.names import Digest
 from updater.format.patch import Extent, Header, View
 from updater.format.patch import Tree as Named
 from updater.format.release import Release
+from updater.installation import install
 from updater.job import Updated
 from updater.launch.disk import Disk
 from updater.launch.state import State
 from updater.session import Session
 from updater.store import Settings
-from updater.trust import Blob, Catalogue, Published, Signed
 
 Serve = Callable[[Path], AbstractContextManager[str]]
 

@@ -17,8 +17,9 @@ from serving import served
 from trees import read_tree
 
 from updater.cli import main
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.errors import UpdateInProgress
+from updater.installation import install
 from updater.launch.lock import locked
 from updater.session import Session
 

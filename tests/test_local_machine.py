@@ -27,8 +27,9 @@ from sessions import QUICK, quick_session
 from syscalls import calls, refusal, strace
 from trees import Exe, read_tree
 
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.errors import InstallError, TrustError
+from updater.installation import install
 from updater.session import Session
 
 DAY = 86_400

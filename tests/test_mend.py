@@ -15,7 +15,8 @@ from publisher import Publisher
 from serving import misserved, send, served
 from trees import Content, Exe, Link, Tree, noise, read_tree
 
-from updater.client import Updater, install
+from updater.catalogue import Catalogue
+from updater.client import Updater
 from updater.errors import (
     InstallError,
     NotEnoughSpace,
@@ -25,13 +26,13 @@ from updater.errors import (
 )
 from updater.format.release import Release
 from updater.inspection import Findings
+from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.journal import phase_of
 from updater.launch.lock import locked
 from updater.launch.recover import recover
 from updater.session import Session
 from updater.store import Settings, read_settings
-from updater.trust import Catalogue
 
 TREE: Tree = {
     "app": Exe(b"#!/bin/sh\necho 1\n"),

@@ -18,6 +18,7 @@ from trees import Tree, noise
 from tuf.api.metadata import Metadata, Root
 
 from updater.apply import digest_of
+from updater.catalogue import Blob, Catalogue, Signed
 from updater.errors import (
     FormatError,
     InstallError,
@@ -27,7 +28,7 @@ from updater.errors import (
 from updater.format.release import Release
 from updater.launch.disk import PART, Disk
 from updater.transport import Answer
-from updater.trust import Blob, Catalogue, Signed, Trust
+from updater.trust import Trust
 
 OLD: Tree = {"f": noise(5000), "g": b"1"}
 NEW: Tree = {"f": noise(5000) + b"more", "g": b"2"}

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from updater.catalogue import Blob, Catalogue, Published, Signed
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Head, Offer, Step
 from updater.format.names import Digest
 from updater.plan import Plan, choose, make_plan
-from updater.trust import Blob, Catalogue, Published, Signed
 from updater.version import __version__
 
 NOW = 1000

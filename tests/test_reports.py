@@ -15,8 +15,9 @@ from publisher import Publisher
 from serving import served
 from trees import Exe, Tree, noise
 
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.errors import InstallError, TransportError, TrustError
+from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.report import MOST, PATHS_MOST, Report
 from updater.session import Session

@@ -16,8 +16,9 @@ from publisher import Publisher
 from serving import served
 from trees import Exe, Tree
 
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.format.release import Confirm, Release
+from updater.installation import install
 from updater.launcher import start_command
 from updater.session import Session
 

@@ -21,15 +21,17 @@ from sessions import QUICK, quick_session
 from trees import Tree, read_tree
 from tuf.api.metadata import Metadata
 
+from updater.catalogue import Catalogue
 from updater.cli import main
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.errors import FormatError, InstallError, TrustError
 from updater.fetch import HttpTransport
 from updater.format.canonical import encode
+from updater.installation import install
 from updater.launch.disk import Disk
 from updater.seen import KEYS_MOST, Mark, Seen, read_seen
 from updater.session import Session
-from updater.trust import Catalogue, Trust
+from updater.trust import Trust
 from updater.version import BUILT
 
 DAY = 86_400

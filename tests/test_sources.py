@@ -12,15 +12,16 @@ from publisher import Publisher
 from serving import served
 from trees import Content, Link, noise, read_tree
 
-from updater.client import Updater, install
+from updater.catalogue import Catalogue
+from updater.client import Updater
 from updater.errors import PatchError
 from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
 from updater.format.patch import Extent, Header
 from updater.format.release import Release
+from updater.installation import install
 from updater.job import Updated
 from updater.session import Session
-from updater.trust import Catalogue
 
 BIG = noise(1_500_000, 1)
 OLD: dict[str, Content] = {

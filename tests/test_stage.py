@@ -23,8 +23,9 @@ from trees import Content, Exe, Link, noise, read_tree
 from trees import Tree as Contents
 
 from updater.apply import Tree
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.errors import InstallError, NotEnoughSpace, PatchError, RollbackFailed
+from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.journal import Action, phase_of
 from updater.launch.recover import commit, recover

@@ -15,10 +15,11 @@ from trees import Exe, noise, read_tree
 from trees import Tree as Contents
 
 from updater.cli import main
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.config import Swap
 from updater.errors import InstallError
 from updater.format.release import Release
+from updater.installation import install
 from updater.launch.launcher import Launcher
 from updater.launch.running import share
 from updater.launch.state import find

@@ -24,7 +24,8 @@ from sessions import QUICK
 from trees import Tree, read_tree
 from tuf.api.metadata import Metadata
 
-from updater.client import Updater, install
+from updater.catalogue import Catalogue
+from updater.client import Updater
 from updater.errors import (
     FormatError,
     InstallError,
@@ -34,9 +35,10 @@ from updater.errors import (
     UpdaterError,
 )
 from updater.fetch import HttpTransport
+from updater.installation import install
 from updater.launch.lock import locked
 from updater.session import Session
-from updater.trust import Catalogue, Trust
+from updater.trust import Trust
 
 DAY = 86_400
 ROOT = Path(__file__).parent.parent

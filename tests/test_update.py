@@ -10,9 +10,10 @@ from publisher import Publisher
 from serving import served
 from trees import Exe, Link, Tree, noise, read_tree
 
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.errors import InstallError, UpdateInProgress
 from updater.format.release import Confirm, Release
+from updater.installation import install
 from updater.launch.disk import Disk
 from updater.progress import Silent
 from updater.session import Session

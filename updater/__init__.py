@@ -23,7 +23,7 @@ from updater.version import __version__
 if TYPE_CHECKING:
     from updater.adoption import adopt
     from updater.application import confirm, previous_version
-    from updater.client import Offer, Status, Updater, install
+    from updater.client import Offer, Status, Updater
     from updater.config import UpdaterConfig
     from updater.errors import (
         FormatError,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UpdaterError,
     )
     from updater.inspection import Findings
+    from updater.installation import install
     from updater.job import Updated
     from updater.mend import Repaired
     from updater.progress import Progress
@@ -58,7 +59,7 @@ _HOMES = {
     "Updater": "updater.client",
     "UpdaterConfig": "updater.config",
     "adopt": "updater.adoption",
-    "install": "updater.client",
+    "install": "updater.installation",
 }
 
 __all__ = [

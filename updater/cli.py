@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from updater.adoption import adopt
-from updater.client import Updater, install
+from updater.client import Updater
 from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
 from updater.errors import InstallError, UpdaterError
 from updater.format.paths import shown
 from updater.inspection import Finding, Findings, NotWhole
+from updater.installation import install
 from updater.job import Updated
 from updater.launch.disk import told
 from updater.launch.recover import Outcome

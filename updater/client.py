@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from updater.claim import check_empty, check_url, claim, empty, real, withdraw
+from updater.catalogue import Catalogue
 from updater.errors import InstallError, UpdateInProgress
 from updater.format.manifest import Manifest
-from updater.format.names import check_app, check_channel
 from updater.format.release import Release
 from updater.inspection import Findings, inspect
 from updater.job import Job, Running, Updated
@@ -27,7 +25,6 @@ from updater.launch.recover import Outcome, drop_damaged, recover
 from updater.launch.rollback import edited_files, roll_back
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.running import alone, give_up
-from updater.launch.state import State
 from updater.launch.swap import discard_stage
 from updater.launch.trial import is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
@@ -39,7 +36,6 @@ from updater.seen import read_seen
 from updater.session import Session
 from updater.stage import brief_of, renew_brief
 from updater.store import Settings, find_install, read_manifest, read_settings
-from updater.trust import Catalogue
 
 DAY = 86_400
 
@@ -387,89 +383,3 @@ class Updater:
         with told(f"starting {self._state.install}"):
             launcher = launcher_command(self._state)
         return direct if launcher is None else [*launcher, *arguments]
-
-
-def install(
-    folder: Path | str,
-    url: str,
-    root: bytes,
-    app: str,
-    channel: str = "stable",
-    session: Session | None = None,
-) -> Updated:
-    """Install what ``channel`` offers into ``folder``, which is empty or not there.
-
-    ``root`` is the repository's root metadata, from a source the user trusts: everything
-    later is verified against it.
-
-    Raises:
-        InstallError: the folder is not empty, the channel offers nothing, or as
-            `Updater.update`. After any error nothing is left in ``folder`` or beside it.
-    """
-    session = session or Session()
-    settings = Settings(
-        app=check_app(app),
-        channel=check_channel(channel),
-        url=check_url(url),
-        install_id=uuid.uuid4().hex,
-    )
-    place = Path(folder)
-    is_new = not present(place)
-    with told(f"installing into {place}"):
-        try:
-            state = _claim(session, place)
-            with locked(state.lock, "installing"):
-                _start_over(session, state)
-                return _undisturbed(session, state, settings, root)
-        except UpdateInProgress:
-            raise
-        except BaseException:
-            with suppress(OSError):  # the cause is what counts
-                withdraw(session, real(place), is_new=is_new)
-            raise
-
-
-def _undisturbed(session: Session, state: State, settings: Settings, root: bytes) -> Updated:
-    """The installation itself, by the holder of the lock."""
-    try:
-        session.disk.write(state.root, root)
-        return _first_install(session, state, settings)
-    except BaseException:
-        if phase_of(state) is None and not present(state.manifest):
-            with suppress(OSError):  # the cause is what counts
-                empty(session, state)
-        raise
-
-
-def _first_install(session: Session, state: State, settings: Settings) -> Updated:
-    received = session.transport.received
-    catalogue = session.refresh(state, settings, session.now())
-    version = choose(catalogue, settings.install_id, catalogue.now, installed="", bad=frozenset())
-    if version is None:
-        raise InstallError(
-            f"channel {settings.channel} of {settings.app} offers nothing",
-            hint="was a release promoted? was it recalled?",
-        )
-    nothing = Manifest.empty(settings.app)
-    plan = make_plan(catalogue, None, version)
-    done = Job(session, state, catalogue, settings, nothing, received).run(plan)
-    with suppress(InstallError, OSError):  # the next command makes it
-        renew_launcher(session.disk, state, read_manifest(state, session.config.limits))
-    return done
-
-
-def _claim(session: Session, place: Path) -> State:
-    """The install folder and its State, made if they are not there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if not present(place):
-        session.disk.mkdir(place)
-    return claim(session, real(place), check_empty)
-
-
-def _start_over(session: Session, state: State) -> None:
-    """What an install that was killed has left is finished, or makes way for a new one."""
-    recover(session.disk, state)
-    if present(state.manifest):
-        raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
-    check_empty(state)
-    empty(session, state)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from updater.catalogue import Blob
 from updater.config import UpdaterConfig
 from updater.errors import FormatError, TransportError, TrustError
 from updater.format.header import decode_header
@@ -25,7 +26,6 @@ from updater.format.names import Digest
 from updater.format.patch import Header, Select
 from updater.progress import Progress, Silent
 from updater.transport import Answer, Transport
-from updater.trust import Blob
 
 READ = 1 << 20
 RANGE_REFUSED = {206, 416}

@@ -9,13 +9,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from updater.apply import PatchFile, extract
+from updater.catalogue import Blob, Published
 from updater.download import Download
 from updater.errors import PatchError
 from updater.format.patch import Header
 from updater.launch.state import State
 from updater.plan import Hop, check_header
 from updater.session import Session
-from updater.trust import Blob, Published
 
 
 def take_files(

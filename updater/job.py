@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from updater.apply import PatchFile, Tree, WrongTree, apply_patch, nothing, unusable
+from updater.catalogue import Catalogue
 from updater.download import Download
 from updater.errors import InstallError, PatchError, TransportError
 from updater.excerpt import take_files
@@ -32,7 +33,6 @@ from updater.session import Session
 from updater.sources import Sources
 from updater.stage import Stage, live_tree
 from updater.store import Settings
-from updater.trust import Catalogue
 
 Outcome = Literal["updated", "staged"]
 Running = Literal["stage", "wait", "force"]

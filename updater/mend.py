@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from updater.apply import Tree
+from updater.catalogue import Catalogue, Published
 from updater.errors import InstallError, PatchError
 from updater.excerpt import take_files
 from updater.files import check_file
@@ -30,7 +31,6 @@ from updater.signed import take_manifest
 from updater.stage import Stage, live_tree
 from updater.steps import refuse_links
 from updater.store import Settings, read_manifest, read_settings
-from updater.trust import Catalogue, Published
 
 
 @dataclass(frozen=True)

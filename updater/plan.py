@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from updater.catalogue import Blob, Catalogue, Published
 from updater.errors import FormatError, InstallError
 from updater.format.names import order
 from updater.format.patch import Header
-from updater.trust import Blob, Catalogue, Published
 from updater.version import __version__
 
 

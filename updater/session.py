@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from updater.catalogue import Catalogue
 from updater.config import UpdaterConfig
 from updater.errors import NotEnoughSpace
 from updater.fetch import HttpTransport
@@ -15,7 +16,7 @@ from updater.launch.state import State
 from updater.progress import Progress, Silent
 from updater.store import Settings
 from updater.transport import Transport
-from updater.trust import Catalogue, Trust
+from updater.trust import Trust
 
 _HTTP: Any = None
 """Stands for a transport that can only be made when the configuration is known."""

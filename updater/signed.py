@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from updater.catalogue import Published, Signed
 from updater.errors import FormatError, TransportError, TrustError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
 from updater.session import Session
-from updater.trust import Published, Signed
 
 
 def take_manifest(session: Session, app: str, release: Published) -> Manifest:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from updater.apply import WrongTree
+from updater.catalogue import Catalogue
 from updater.edits import Edits
 from updater.errors import PatchError
 from updater.excerpt import take_files
@@ -17,7 +18,6 @@ from updater.format.paths import shown
 from updater.launch.state import State
 from updater.session import Session
 from updater.signed import take_manifest
-from updater.trust import Catalogue
 
 
 class Sources:

@@ -11,13 +11,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar
 
 from tuf.api.exceptions import (
     DownloadError,
@@ -30,68 +26,16 @@ from tuf.api.metadata import Signed as Role
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater
 
+from updater.catalogue import Catalogue, Entry, Listing, head_of
 from updater.config import UpdaterConfig
-from updater.errors import FormatError, InstallError, TransportError, TrustError
-from updater.format.canonical import INTEGER_MAX, Record, string, within
+from updater.errors import InstallError, TransportError, TrustError
+from updater.format.canonical import INTEGER_MAX, Record
 from updater.format.head import Head
-from updater.format.names import Digest, check_version
-from updater.format.release import Confirm
 from updater.launch.disk import Disk
 from updater.launch.lock import locked
 from updater.seen import Mark, Seen, read_seen
 from updater.transport import Transport
 from updater.version import BUILT
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Signed:
-    """A target: a file whose length and digest the publisher signed."""
-
-    name: str
-    url: str
-    length: int
-    digest: Digest
-
-
-@dataclass(frozen=True)
-class Blob(Signed):
-    """A bundle or a patch."""
-
-    header_length: int
-    header_digest: Digest
-    write_bytes: int
-    """Bytes its application writes into the stage."""
-    scratch_bytes: int
-    """Bytes of scratch disk its application needs besides."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """One release as the metadata describes it."""
-
-    version: str
-    manifest: Signed
-    bundle: Blob | None
-    stop: bool = False
-    required: bool = False
-    min_updater: str = ""
-    confirm: Confirm = field(default_factory=Confirm)
-    floor: str | None = None
-    """Recalled: installs of it may go down to this version."""
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """What one repository offers for one app and channel; everything in it is verified."""
-
-    head: Head
-    releases: Mapping[str, Published]
-    patches: Mapping[tuple[str, str], Blob]
-    """Patches by (from, to)."""
-    now: int = BUILT
-    """The time of this run: the clock's, or a later one that was signed."""
 
 
 class Trust:
@@ -157,10 +101,11 @@ class Trust:
                     f"{self._url} has no channel {channel} of {app}",
                     hint="check the app and channel names; was a release promoted?",
                 )
-            targets = self._targets(f"app.{app}")
-            head = _head(target, app, channel)
+            listed = [_entry(entry) for entry in self._targets(f"app.{app}").targets.values()]
+            head = head_of(_entry(target), app, channel)
             time = self._remember(app, seen, self._found(app, head)).time.value
-        return Catalogue(head, *self._published(app, targets), now=max(now, BUILT, time))
+        releases, patches = Listing(self._url, app, self._config.limits).read(listed)
+        return Catalogue(head, releases, patches, max(now, BUILT, time))
 
     def _verified(self, app: str, channel: str, now: int, seen: Seen) -> TargetFile | None:
         """Verify at the newest time known; the head's target.
@@ -260,65 +205,6 @@ class Trust:
                     self._disk.sync_file(path)
             self._disk.sync_directory(folder)
 
-    def _published(
-        self, app: str, targets: Targets
-    ) -> tuple[Mapping[str, Published], Mapping[tuple[str, str], Blob]]:
-        patches: dict[tuple[str, str], Blob] = {}
-        found: dict[str, dict[str, TargetFile]] = {}
-        for name, target in targets.targets.items():
-            parts = name.split("/")
-            match parts:
-                case [owner, "patches", pair] if owner == app and pair.count("_") == 1:
-                    old, new = (within(name, check_version, part) for part in pair.split("_"))
-                    patches[old, new] = within(name, self._blob, target)
-                case [owner, "releases", version, "manifest" | "bundle"] if owner == app:
-                    found.setdefault(within(name, check_version, version), {})[parts[-1]] = target
-        releases = {
-            version: within(f"{app}/releases/{version}", partial(self._release, version), of)
-            for version, of in found.items()
-            if "manifest" in of
-        }
-        return MappingProxyType(releases), MappingProxyType(patches)
-
-    def _release(self, version: str, targets: dict[str, TargetFile]) -> Published:
-        manifest, bundle = targets["manifest"], targets.get("bundle")
-        custom = Record(manifest.custom or {})
-        release = Published(
-            version,
-            self._signed(manifest),
-            within("bundle", self._blob, bundle) if bundle else None,
-            stop=custom.flag("stop", default=False),
-            required=custom.flag("required", default=False),
-            min_updater=_optional(custom, "min_updater", _version) or "",
-            confirm=_optional(custom, "confirm", Confirm.parse) or Confirm(),
-            floor=_optional(custom, "recalled", _floor),
-        )
-        custom.end()
-        return release
-
-    def _blob(self, target: Any) -> Blob:
-        custom = Record(target.custom or {})
-        header = Record(custom.value("header"))
-        most = self._config.limits.file_bytes
-        signed = self._signed(target)
-        header_most = min(signed.length, 2 * self._config.limits.header_bytes)
-        blob = Blob(
-            **vars(signed),
-            header_length=header.integer("length", header_most),
-            header_digest=Digest.parse(header.text("sha256")),
-            write_bytes=custom.integer("write_bytes", most),
-            scratch_bytes=custom.integer("scratch_bytes", most),
-        )
-        header.end()
-        custom.end()
-        return blob
-
-    def _signed(self, target: TargetFile) -> Signed:
-        digest = Digest.parse(target.hashes.get("sha256", ""))
-        folder, _, base = target.path.rpartition("/")
-        url = f"{self._url}/targets/{folder}/{digest}.{base}"
-        return Signed(target.path, url, target.length, digest)
-
 
 class _Fetcher(FetcherInterface):
     """Lets python-tuf fetch through our transport."""
@@ -390,6 +276,10 @@ def _date(now: int) -> str:
     return dt.datetime.fromtimestamp(now, dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def _entry(target: TargetFile) -> Entry:
+    return Entry(target.path, target.length, target.hashes.get("sha256", ""), target.custom)
+
+
 def _signed_time(head: Head, timestamp: Timestamp, others: Sequence[Role]) -> int:
     """The newest time that was signed, 0 without one.
 
@@ -400,25 +290,3 @@ def _signed_time(head: Head, timestamp: Timestamp, others: Sequence[Role]) -> in
     issued = said.integer("issued", INTEGER_MAX) if said.has("issued") else 0
     end = min(int(role.expires.timestamp()) for role in (timestamp, *others))
     return max((time for time in (head.issued, issued) if time < end), default=0)
-
-
-def _head(target: TargetFile, app: str, channel: str) -> Head:
-    head = within(target.path, Head.parse, target.custom)
-    if (head.app, head.channel) != (app, channel):
-        raise FormatError(f"{target.path} is the head of {head.app} {head.channel}")
-    return head
-
-
-def _version(value: object) -> str:
-    return check_version(string(value))
-
-
-def _floor(value: object) -> str:
-    record = Record(value)
-    floor = within("floor", _version, record.value("floor"))
-    record.end()
-    return floor
-
-
-def _optional(record: Record, key: str, parse: Callable[[Any], T]) -> T | None:
-    return within(key, parse, record.value(key)) if record.has(key) else None

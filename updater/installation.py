@@ -1,0 +1,108 @@
+"""Installation: a first install into an empty folder, or none of it."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from updater.claim import check_empty, check_url, claim, empty, real, withdraw
+from updater.errors import InstallError, UpdateInProgress
+from updater.format.manifest import Manifest
+from updater.format.names import check_app, check_channel
+from updater.job import Job, Updated
+from updater.launch.disk import present, told
+from updater.launch.journal import phase_of
+from updater.launch.lock import locked
+from updater.launch.recover import recover
+from updater.launch.state import State
+from updater.launcher import renew_launcher
+from updater.plan import choose, make_plan
+from updater.session import Session
+from updater.store import Settings, read_manifest
+
+
+def install(
+    folder: Path | str,
+    url: str,
+    root: bytes,
+    app: str,
+    channel: str = "stable",
+    session: Session | None = None,
+) -> Updated:
+    """Install what ``channel`` offers into ``folder``, which is empty or not there.
+
+    ``root`` is the repository's root metadata, from a source the user trusts: everything
+    later is verified against it.
+
+    Raises:
+        InstallError: the folder is not empty, the channel offers nothing, or as
+            `Updater.update`. After any error nothing is left in ``folder`` or beside it.
+    """
+    session = session or Session()
+    settings = Settings(
+        app=check_app(app),
+        channel=check_channel(channel),
+        url=check_url(url),
+        install_id=uuid.uuid4().hex,
+    )
+    place = Path(folder)
+    is_new = not present(place)
+    with told(f"installing into {place}"):
+        try:
+            state = _claim(session, place)
+            with locked(state.lock, "installing"):
+                _start_over(session, state)
+                return _undisturbed(session, state, settings, root)
+        except UpdateInProgress:
+            raise
+        except BaseException:
+            with suppress(OSError):  # the cause is what counts
+                withdraw(session, real(place), is_new=is_new)
+            raise
+
+
+def _undisturbed(session: Session, state: State, settings: Settings, root: bytes) -> Updated:
+    """The installation itself, by the holder of the lock."""
+    try:
+        session.disk.write(state.root, root)
+        return _first_install(session, state, settings)
+    except BaseException:
+        if phase_of(state) is None and not present(state.manifest):
+            with suppress(OSError):  # the cause is what counts
+                empty(session, state)
+        raise
+
+
+def _first_install(session: Session, state: State, settings: Settings) -> Updated:
+    received = session.transport.received
+    catalogue = session.refresh(state, settings, session.now())
+    version = choose(catalogue, settings.install_id, catalogue.now, installed="", bad=frozenset())
+    if version is None:
+        raise InstallError(
+            f"channel {settings.channel} of {settings.app} offers nothing",
+            hint="was a release promoted? was it recalled?",
+        )
+    nothing = Manifest.empty(settings.app)
+    plan = make_plan(catalogue, None, version)
+    done = Job(session, state, catalogue, settings, nothing, received).run(plan)
+    with suppress(InstallError, OSError):  # the next command makes it
+        renew_launcher(session.disk, state, read_manifest(state, session.config.limits))
+    return done
+
+
+def _claim(session: Session, place: Path) -> State:
+    """The install folder and its State, made if they are not there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not present(place):
+        session.disk.mkdir(place)
+    return claim(session, real(place), check_empty)
+
+
+def _start_over(session: Session, state: State) -> None:
+    """What an install that was killed has left is finished, or makes way for a new one."""
+    recover(session.disk, state)
+    if present(state.manifest):
+        raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
+    check_empty(state)
+    empty(session, state)
