@@ -399,7 +399,7 @@ def test_nothing_is_done_at_once_if_others_must_sign(publisher: DyingPublisher) 
         (publisher.keys.folder / f"root-{n}.pem").unlink()
     refused(
         publisher,
-        lambda: rotate(publisher.repository(), "online", at_once=True),
+        lambda: rotate(publisher.repository(), "online", at_once=True, propose=True),
         "not all root signatures",
     )
 

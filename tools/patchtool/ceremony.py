@@ -28,13 +28,13 @@ from patchtool.roots import (
 )
 from updater.errors import InstallError, TrustError
 
-NEEDED: dict[Role, tuple[str, ...]] = {
-    "root": ("root",),
-    "targets": ("root",),
+OTHERS: dict[Role, tuple[str, ...]] = {
+    "root": (),
+    "targets": (),
     "release": ("targets", "timestamp"),
-    "online": ("root", "targets"),
+    "online": ("targets",),
 }
-"""Roles whose keys must be at hand to let another key of a role of ours join."""
+"""Roles but root whose keys must be at hand to let another key of a role of ours join."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def rotate(
     app: str | None = None,
     threshold: int | None = None,
     at_once: bool = False,
+    propose: bool = False,
 ) -> Done:
     """Let a new key sign for a role, beside those it has.
 
@@ -69,7 +70,8 @@ def rotate(
         role: whose key.
         app: the app of a release key; need not be named if there is one only.
         threshold: root signatures needed from now on.
-        at_once: end the keys there are as well; then all signatures needed must be at hand.
+        at_once: end the keys there are as well.
+        propose: if signatures of root are missing, give a proposal back instead of refusing.
 
     Raises:
         InstallError: keys that are missing, of another repository or in two roles; a threshold
@@ -77,9 +79,8 @@ def rotate(
             a new key file may be there, and is used when the command is run again.
     """
     with repository.writing():
-        repository.require_keys(NEEDED[role])
-        if at_once:
-            _require_threshold(repository, role)
+        repository.require_keys(OTHERS[role])
+        _require_root(repository, role, propose=propose and not at_once)
         old = keys_of(repository, role, app)
         count = len(old) if at_once and role == "root" else 1
         done = _finished(repository, role) or _joined(repository, role, app, count, threshold)
@@ -97,6 +98,7 @@ def revoke(
     app: str | None = None,
     key: str | None = None,
     threshold: int | None = None,
+    propose: bool = False,
 ) -> Done:
     """End a key of a role; what it has signed is signed anew by those that stay.
 
@@ -107,13 +109,16 @@ def revoke(
         key: the first digits of its id; default: all but the one that came last. A root key
             must be named, for there are several at all times.
         threshold: root signatures needed from now on.
+        propose: if signatures of root are missing, give a proposal back instead of refusing.
 
     Raises:
         InstallError: it would be the last one, or leave fewer than the threshold; keys are
             missing; the disk. Clients see what they saw before, or the same signed anew.
     """
     with repository.writing():
-        return _leave(repository, role, app, _named(repository, role, app, key), threshold)
+        gone = _named(repository, role, app, key)
+        _require_root(repository, role, propose=propose)
+        return _leave(repository, role, app, gone, threshold)
 
 
 def publish_root(repository: Repository, proposal: Proposal) -> Done:
@@ -178,7 +183,6 @@ def _leave(
         words = [f"release key {keyid[:SHOWN]} ends for {', '.join(names)}" for keyid in gone]
         return Done(tuple(words), retired=tuple(repository.retire_keys(role, gone)))
     root = changed(repository.roots()[-1].signed, role, leaving=gone, threshold=threshold)
-    repository.require_keys(["root"])
     if role != "root":  # signed by those that stay, before the root that names nobody else
         repository.rekey(dict.fromkeys(_delegated(repository, role, None), stay), gone)
     done = _propose(repository, root)
@@ -229,12 +233,15 @@ def _fresh(repository: Repository, role: Role, count: int) -> tuple[list[Signer]
     return [*ready, *(signer for signer, _ in made)], tuple(path for _, path in made)
 
 
-def _require_threshold(repository: Repository, role: Role) -> None:
-    """Refuse to begin at once what others must sign first."""
-    if role != "release" and not repository.can_sign("root"):
+def _require_root(repository: Repository, role: Role, *, propose: bool) -> None:
+    """Refuse to begin what only a proposal could end."""
+    if role == "release" or propose:
+        return
+    repository.require_keys(["root"])
+    if not repository.can_sign("root"):
         raise InstallError(
-            "not all root signatures needed are at hand, so nothing can be done at once",
-            hint="without --at-once, propose the new key; then patchtool keys revoke the old one",
+            "not all root signatures needed are at hand",
+            hint="let others sign a proposal: --proposal FILE, without --at-once",
         )
 
 

@@ -65,6 +65,7 @@ def rotate(options: argparse.Namespace) -> int:
         app=options.app,
         threshold=options.threshold,
         at_once=options.at_once,
+        propose=options.proposal is not None,
     )
     return _tell_done(options, done)
 
@@ -78,6 +79,7 @@ def revoke(options: argparse.Namespace) -> int:
         app=options.app,
         key=_key_id(options),
         threshold=options.threshold,
+        propose=options.proposal is not None,
     )
     return _tell_done(options, done)
 
@@ -140,7 +142,9 @@ def _tell_done(options: argparse.Namespace, done: ceremony.Done) -> int:
     lines = [*done.words, *(f"new key: {path}" for path in done.made)]
     lines += [f"signs nothing any more: {path}" for path in done.retired]
     if done.proposal is not None:
-        lines += [f"NOT PUBLISHED YET: {_keep(options, done.proposal)}"]
+        with told(f"writing {options.proposal}"):
+            Disk().write(options.proposal, done.proposal.data)
+        lines += [f"not published yet: {options.proposal}: {done.proposal.lacking}"]
     document = {
         "words": done.words,
         "made": [str(path) for path in done.made],
@@ -149,18 +153,6 @@ def _tell_done(options: argparse.Namespace, done: ceremony.Done) -> int:
     }
     tell(options, document, "\n".join(lines))
     return 0
-
-
-def _keep(options: argparse.Namespace, proposal: Proposal) -> str:
-    """Write a proposal where it was asked for."""
-    if options.proposal is None:
-        raise InstallError(
-            f"root {proposal.root.signed.version} was not published: {proposal.lacking}",
-            hint="name a file for the others to sign: --proposal FILE",
-        )
-    with told(f"writing {options.proposal}"):
-        Disk().write(options.proposal, proposal.data)
-    return f"{options.proposal}: {proposal.lacking}"
 
 
 def _key_id(options: argparse.Namespace) -> str | None:

@@ -365,10 +365,12 @@ class Repository:
         """``root`` as the next one, signed by the root keys at hand; nothing is written.
 
         Raises:
-            InstallError: none of them may sign it.
+            InstallError: there are some, and none of them may sign it.
         """
         self._next("root", root)
-        return Proposal(self.roots(), Metadata(root)).signed(self._signers("root"))
+        proposal = Proposal(self.roots(), Metadata(root))
+        signers = self.at_hand("root")
+        return proposal.signed(signers) if signers else proposal
 
     def check_proposal(self, proposal: Proposal) -> None:
         """Refuse what does not follow from the present root: see `Proposal.check`."""

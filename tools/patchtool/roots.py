@@ -114,8 +114,11 @@ def refuse_unsound(root: Root) -> None:
                 f"{_count(len(role.keyids), part)} cannot meet a threshold of {role.threshold}",
                 hint="add a key first (patchtool keys rotate), or lower the threshold",
             )
-    held = {name: [root.keys[i] for i in root.roles[p[0]].keyids] for name, p in PARTS.items()}
-    refuse_shared(held)
+    if any(keyid not in root.keys for role in root.roles.values() for keyid in role.keyids):
+        raise InstallError("a role names a key that is not there")
+    refuse_shared(
+        {r: [root.keys[i] for p in ps for i in root.roles[p].keyids] for r, ps in PARTS.items()}
+    )
     if len({_public(key) for key in root.keys.values()}) < len(root.keys):
         raise InstallError("one key stands there under two names, and would count twice")
     if not root.consistent_snapshot:
