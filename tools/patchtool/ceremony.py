@@ -138,7 +138,10 @@ def publish_root(repository: Repository, proposal: Proposal) -> Done:
             )
         repository.check_proposal(proposal)
         if proposal.lacking:
-            raise InstallError(f"root {proposal.root.signed.version}: {proposal.lacking}")
+            raise InstallError(
+                f"root {proposal.root.signed.version} is still {proposal.lacking}",
+                hint="send the file to them: patchtool keys sign-root FILE --keys THEIRS",
+            )
         _publish(repository, proposal.tidied())
         retired = [path for role in PARTS for path in _retire(repository, role, proposal)]
     return Done(_words(proposal), retired=tuple(retired))

@@ -16,7 +16,7 @@ from patchtool.kit import ROOT, new_keys
 from patchtool.repository import Repository
 from patchtool.roots import SHOWN, Proposal, difference
 from updater.console import NOTHING_TO_DO, tell
-from updater.errors import InstallError
+from updater.errors import FormatError, InstallError
 from updater.launch.disk import Disk, told
 
 
@@ -179,7 +179,14 @@ def _trusted(options: argparse.Namespace) -> bytes:
 
 def _read_proposal(path: Path) -> Proposal:
     with told(f"reading {path}"):
-        return Proposal.parse(path.read_bytes())
+        data = path.read_bytes()
+    try:
+        return Proposal.parse(data)
+    except FormatError as error:
+        raise FormatError(
+            f"{path} is no proposed root: {error}",
+            hint="it is the file that patchtool keys rotate --proposal has written",
+        ) from error
 
 
 def _repository(options: argparse.Namespace) -> Repository:

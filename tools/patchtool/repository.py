@@ -556,7 +556,7 @@ class Repository:
 
     @property
     def _newest_root(self) -> Path:
-        roots = self._metadata.glob("*.root.json")
+        roots = [self._metadata / "1.root.json", *self._metadata.glob("*.root.json")]
         return max(roots, key=lambda path: int(path.name.partition(".")[0]))
 
     def _write(self, role: str, signed: T, known: Sequence[str] | None = None) -> None:

@@ -154,10 +154,10 @@ class Lacking:
     def __str__(self) -> str:
         """In words."""
         if not self:
-            return "enough signatures: publish it with patchtool keys publish-root"
+            return "enough signatures; now patchtool keys publish-root"
         return (
             f"to be signed by {self.present} more of the present root keys and "
-            f"{self.next} more of the next: patchtool keys sign-root"
+            f"{self.next} more of the next"
         )
 
 
