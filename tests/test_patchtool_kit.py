@@ -48,7 +48,8 @@ def test_a_kit_holds_one_root_key_the_root_and_words(tmp_path: Path) -> None:
         assert f"Recovery kit {number} of 3" in words
         assert "one of 3 root keys, encrypted; 2 of them must sign together" in words
         assert PASSWORD["UPSWAP_KEY_PASSWORD"] not in words
-        keys_in(kit).signers("root")
+        (signer,) = keys_in(kit).signers("root")
+        assert f"Its id begins with {signer.public_key.keyid[:8]}" in words
 
 
 @pytest.mark.skipif(WINDOWS, reason="no mode bits")

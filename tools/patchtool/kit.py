@@ -7,6 +7,7 @@ from pathlib import Path
 
 from patchtool.keys import Keys, refuse_published, write_secret
 from patchtool.repository import Repository
+from patchtool.roots import SHOWN
 from updater.errors import InstallError
 from updater.launch.disk import Disk, told
 
@@ -17,7 +18,8 @@ INSTRUCTIONS = """\
 Recovery kit {number} of {count} for the updates of an application (upswap, patchtool)
 
 What is in here
-  {name}  one of {count} root keys, encrypted; {threshold} of them must sign together
+  {name}  one of {count} root keys, encrypted; {threshold} of them must sign together.
+  {blank}  Its id begins with {keyid}
   root.json{pad}  the first root: by it you can tell a genuine request to sign from a forged one
 {targets}
 What it is for
@@ -111,18 +113,21 @@ def _write_kits(keys: Keys, folder: Path, root: bytes, threshold: int) -> list[P
         for secret in held:
             write_secret(kit / secret.name, secret.read_bytes())
         Disk().write(kit / ROOT, root)
-        text = _instructions(path.name, number, len(paths), threshold)
+        keyid = keys.load("root", path).public_key.keyid
+        text = _instructions(path.name, keyid, number, len(paths), threshold)
         Disk().write(kit / "README.txt", text.encode())
         made.append(kit)
     return made
 
 
-def _instructions(name: str, number: int, count: int, threshold: int) -> str:
+def _instructions(name: str, keyid: str, number: int, count: int, threshold: int) -> str:
     targets = "  targets.pem  says which release keys there are; can be replaced by the root keys\n"
     return INSTRUCTIONS.format(
         number=number,
         count=count,
         name=name,
+        blank=" " * len(name),
+        keyid=keyid[:SHOWN],
         pad=" " * (len(name) - len("root.json")),
         threshold=threshold,
         targets=targets if number == 1 else "",
