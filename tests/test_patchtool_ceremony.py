@@ -271,6 +271,32 @@ def test_an_application_installed_before_five_root_rotations_still_updates(
     assert not set(found[0].signed.keys) & set(found[-1].signed.keys)
 
 
+def other_number(publisher: Publisher, number: int) -> None:
+    """A root under the number of the next, which says that it is another; signed by all."""
+    path = publisher.folder / "metadata/2.root.json"
+    path.write_bytes(publisher.root)
+
+    def say(metadata: Metadata[Any]) -> None:
+        metadata.signed.version = number
+
+    rewrite(path, say, *publisher.keys.signers("root"))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_root_that_repeats_or_skips_a_number_is_refused_and_not_kept(
+    number: int, publisher: DyingPublisher, tmp_path: Path
+) -> None:
+    """CVE-2025-2885; and at the next start nothing is left of it."""
+    sees(publisher, tmp_path / "old")
+    other_number(publisher, number)
+    for memory in ("old", "old", "new"):
+        with pytest.raises(TrustError):
+            sees(publisher, tmp_path / memory)
+    (publisher.folder / "metadata/2.root.json").unlink()
+    rotate(publisher.repository(), "online")
+    assert sees(publisher, tmp_path / "old") == sees(publisher, tmp_path / "new") == {"1.0"}
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_lost_key_is_replaced_without_it(
     role: Role, publisher: DyingPublisher, tmp_path: Path

@@ -216,6 +216,15 @@ def test_one_key_from_two_places_is_one_key(keys: Keys) -> None:
     assert identity(both, "online") == identity(keys, "online")
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_a_key_that_stands_in_a_variable_is_not_made_again(role: Role, tmp_path: Path) -> None:
+    text = pem(Ed25519PrivateKey.generate()).decode()
+    keys = Keys(tmp_path / "keys", {f"UPSWAP_KEY_{role.upper()}": text, **ENVIRONMENT})
+    made = keys.make_missing(threshold=1)
+    assert [path.stem for path in made] == [other for other in ROLES if other != role]
+    assert all(len(keys.signers(other)) == 1 for other in ROLES)
+
+
 def test_a_command_learns_no_key_and_no_password(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     line = command(f"import os; open({str(seen)!r}, 'w').write(repr(dict(os.environ)))")

@@ -11,6 +11,7 @@ given back as a proposal, which travels from one to the next (see `patchtool.roo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -298,7 +299,9 @@ def _retire(repository: Repository, role: Role, proposal: Proposal) -> list[Path
     part = PARTS[role][-1]
     stay = proposal.root.signed.roles[part].keyids
     gone = [keyid for keyid in proposal.present.roles[part].keyids if keyid not in stay]
-    return repository.retire_keys(role, gone) if gone else []
+    with suppress(InstallError):  # a key of somebody else; what counts is published
+        return repository.retire_keys(role, gone) if gone else []
+    return []
 
 
 def _ids(keys: Sequence[PublicKey]) -> list[str]:

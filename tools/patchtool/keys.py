@@ -51,8 +51,7 @@ class Keys:
 
     def has(self, role: Role) -> bool:
         """Whether there is a key of a role, or a command that tells one."""
-        told_elsewhere = (self.environment.get(name) for name in _variables(role))
-        return bool(self.paths(role)) or any(told_elsewhere)
+        return bool(self.paths(role)) or self._is_handed(role)
 
     def paths(self, role: Role) -> list[Path]:
         """The key files of a role, by name."""
@@ -85,7 +84,7 @@ class Keys:
         return [signer for keyid, signer in found.items() if keyid not in self.lost]
 
     def make_missing(self, threshold: int, root_keys: int | None = None) -> list[Path]:
-        """Generate the keys that are not there; the paths of the new ones.
+        """Generate the keys that are in no file and no variable; the paths of the new ones.
 
         A threshold above 1 gets one root key more than it needs: one may be lost.
 
@@ -96,9 +95,9 @@ class Keys:
         roots = ["root"] if count == 1 else [f"root-{n + 1}" for n in range(count)]
         with told(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            names = [*([] if any(self.folder.glob("root*.pem")) else roots), *ROLES[1:]]
+            names = [*([] if self.paths("root") else roots), *ROLES[1:]]
             paths = [self.folder / f"{name}.pem" for name in names]
-            missing = [path for path in paths if not path.exists()]
+            missing = [p for p in paths if not p.exists() and not self._is_handed(_role_of(p))]
             for path in missing:
                 self._generate(path)
         return missing
@@ -137,6 +136,9 @@ class Keys:
         """
         with told(f"reading {path}"):
             return self._load(role, path)
+
+    def _is_handed(self, role: Role) -> bool:
+        return any(self.environment.get(name) for name in _variables(role))
 
     def _handed(self, role: Role) -> Iterator[tuple[str, bytes]]:
         """Keys that stand in no file, with the name of the variable they come by."""
