@@ -24,15 +24,17 @@ PASSWORD = {"UPSWAP_KEY_PASSWORD": "correct horse"}
 class Publisher:
     """One repository of one app. ``now`` may be moved."""
 
-    def __init__(self, folder: Path, app: str = "notes", now: int = NOW) -> None:
+    def __init__(
+        self, folder: Path, app: str = "notes", now: int = NOW, threshold: int = 1
+    ) -> None:
         self.app = app
         self.now = now
         self.folder = folder / "repository"
         self.keys = Keys(folder / "keys", PASSWORD)
         self._releases = folder / "releases"
         self._numbers = itertools.count()
-        self.keys.make_missing(threshold=1)
-        self.repository().create(app, threshold=1)
+        self.keys.make_missing(threshold)
+        self.repository().create(app, threshold)
 
     def repository(self) -> Repository:
         """The repository as it is at ``now``."""

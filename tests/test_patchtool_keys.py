@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from patchtool.keys import PASSWORD, ROLES, Keys, Role
+from patchtool.keys import PASSWORD, ROLES, Keys, Role, refuse_published
 from publisher import Publisher
 
 from updater.errors import InstallError
@@ -174,3 +176,125 @@ def test_no_private_key_is_in_the_repository_folder(publisher: Publisher) -> Non
     for path in publisher.folder.rglob("*"):
         assert path.suffix != ".pem"
         assert path.is_dir() or b"PRIVATE" not in path.read_bytes()
+
+
+def command(code: str) -> str:
+    """A command line that runs a line of Python, like a secret store's client."""
+    return shlex.join([sys.executable, "-c", code])
+
+
+def identity(keys: Keys, role: Role) -> list[str]:
+    return [signer.public_key.keyid for signer in keys.signers(role)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("protected", [True, False], ids=["with a password", "without"])
+def test_a_key_may_come_from_a_variable(role: Role, protected: bool, tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    text = pem(key, SECRET.encode() if protected else b"").decode()
+    environment = {f"UPSWAP_KEY_{role.upper()}": text} | (ENVIRONMENT if protected else {})
+    keys = Keys(tmp_path / "nowhere", environment)
+    assert keys.has(role)
+    (signer,) = keys.signers(role)
+    assert signer.private_bytes == pem(key)
+    assert [other for other in ROLES if keys.has(other)] == [role]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_key_may_be_told_by_a_command(role: Role, keys: Keys, tmp_path: Path) -> None:
+    path = keys.folder / f"{role}.pem"
+    line = command(f"print(open({str(path)!r}).read())")
+    told = Keys(tmp_path / "nowhere", {f"UPSWAP_KEY_{role.upper()}_COMMAND": line, **ENVIRONMENT})
+    assert told.has(role)
+    assert identity(told, role) == identity(keys, role)
+
+
+def test_one_key_from_two_places_is_one_key(keys: Keys) -> None:
+    both = Keys(
+        keys.folder, {"UPSWAP_KEY_ONLINE": (keys.folder / "online.pem").read_text(), **ENVIRONMENT}
+    )
+    assert identity(both, "online") == identity(keys, "online")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_key_that_stands_in_a_variable_is_not_made_again(role: Role, tmp_path: Path) -> None:
+    text = pem(Ed25519PrivateKey.generate()).decode()
+    keys = Keys(tmp_path / "keys", {f"UPSWAP_KEY_{role.upper()}": text, **ENVIRONMENT})
+    made = keys.make_missing(threshold=1)
+    assert [path.stem for path in made] == [other for other in ROLES if other != role]
+    assert all(len(keys.signers(other)) == 1 for other in ROLES)
+
+
+def test_a_command_learns_no_key_and_no_password(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    line = command(f"import os; open({str(seen)!r}, 'w').write(repr(dict(os.environ)))")
+    environment = {
+        "UPSWAP_KEY_ONLINE_COMMAND": line,
+        "UPSWAP_KEY_ROOT": "secret root",
+        "TOKEN": "for the store",
+        **ENVIRONMENT,
+    }
+    with pytest.raises(InstallError, match="UPSWAP_KEY_ONLINE_COMMAND cannot be opened"):
+        Keys(tmp_path, environment).signers("online")
+    assert "for the store" in seen.read_text()
+    assert SECRET not in seen.read_text()
+    assert "secret root" not in seen.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (command("raise SystemExit(3)") + " --token=abc123", "exit code 3"),
+        ("/no/such/client --token=abc123", "FileNotFoundError"),
+        ("'--token=abc123", "ValueError"),
+    ],
+)
+def test_a_command_that_fails_is_told_without_its_words(
+    line: str, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InstallError, match=f"told no key: {reason}") as caught:
+        Keys(tmp_path, {"UPSWAP_KEY_RELEASE_COMMAND": line}).signers("release")
+    assert "abc123" not in f"{caught.value} {caught.value.hint}"
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("variable", ["UPSWAP_KEY_ONLINE", "UPSWAP_KEY_ONLINE_COMMAND"])
+@pytest.mark.parametrize("text", ["secret nonsense", pem(X25519PrivateKey.generate()).decode()])
+def test_what_is_no_key_is_told_by_the_name_of_its_variable_alone(
+    variable: str, text: str, tmp_path: Path
+) -> None:
+    value = text if variable == "UPSWAP_KEY_ONLINE" else command(f"print({text!r})")
+    with pytest.raises(InstallError, match=f"{variable} (cannot be opened|is not an Ed25519)") as e:
+        Keys(tmp_path, {variable: value}).signers("online")
+    assert text not in str(e.value)
+
+
+@posix
+def test_another_key_is_made_as_carefully_as_the_first(keys: Keys) -> None:
+    before = os.umask(0)
+    try:
+        made = [keys.make_another("online") for _ in range(2)]
+    finally:
+        os.umask(before)
+    assert [path.name for path in made] == ["online-2.pem", "online-3.pem"]
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+    assert all(b"ENCRYPTED" in path.read_bytes() for path in made)
+    assert len(set(identity(keys, "online"))) == 3
+
+
+def test_a_retired_key_is_kept_and_signs_no_more(keys: Keys) -> None:
+    old = identity(keys, "release")
+    new = keys.make_another("release")
+    data = (keys.folder / "release.pem").read_bytes()
+    (moved,) = keys.retire("release", old)
+    assert moved == keys.folder / "revoked-release.pem"
+    assert moved.read_bytes() == data
+    assert keys.paths("release") == [new]
+    assert keys.make_another("release").name == "release-3.pem"
+
+
+def test_secrets_are_not_put_where_a_repository_is_served(publisher: Publisher) -> None:
+    for place in (publisher.folder, publisher.folder / "keys", publisher.folder / "metadata/a/b"):
+        with pytest.raises(InstallError, match="lies inside the repository"):
+            refuse_published(place)
+    refuse_published(publisher.keys.folder)

@@ -293,7 +293,7 @@ def test_a_threshold_of_two_is_signed_by_all_root_keys(tmp_path: Path) -> None:
 
 def test_a_threshold_that_the_keys_cannot_meet_is_refused(publisher: Publisher) -> None:
     new = publisher.folder.with_name("new")
-    with pytest.raises(InstallError, match="1 root keys cannot meet a threshold of 2"):
+    with pytest.raises(InstallError, match="1 root key cannot meet a threshold of 2"):
         Repository(new, publisher.keys, NOW).create("notes", threshold=2)
     assert not (new / "metadata/timestamp.json").exists()
 

@@ -2,8 +2,10 @@
 
 python-tuf refuses what is older than its own files say. Whoever holds the online key, and meets a
 client whose snapshot is gone, could roll the releases back; this memory does not let them. A value
-may not fall while the keys that may sign it are the same. Who may sign is itself said by a role
-that is remembered: root names the keys of targets, targets name those of the app.
+may not fall while the keys that could sign it may still do so. Another key that joins changes
+nothing; one that ends may have been stolen, and have signed a version nobody can go beyond. Who may
+sign is itself said by a role that is remembered: root names the keys of targets, targets name
+those of the app.
 """
 
 from __future__ import annotations
@@ -54,8 +56,12 @@ class Mark:
         return {"keys": list(self.keys), "value": self.value}
 
     def is_older(self, seen: Mark) -> bool:
-        """Whether the same keys have signed a higher value before."""
-        return self.keys == seen.keys and self.value < seen.value
+        """Whether keys that may all still sign have signed a higher value before."""
+        return seen.may_all(self.keys) and self.value < seen.value
+
+    def may_all(self, keys: Iterable[str]) -> bool:
+        """Whether every key of this mark is still among ``keys``."""
+        return set(self.keys) <= set(keys)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,14 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_folder_commands(commands)
     _add_repository_commands(commands)
+    _add_key_commands(commands)
     return parser
 
 
-def _later(name: str) -> Callable[[argparse.Namespace], int]:
+def _later(name: str, module: str = "commands") -> Callable[[argparse.Namespace], int]:
     """A command that builds: its libraries take longer to load than a small patch to apply."""
 
     def run_it(options: argparse.Namespace) -> int:
-        code: int = getattr(import_module("patchtool.commands"), name)(options)
+        code: int = getattr(import_module(f"patchtool.{module}"), name)(options)
         return code
 
     return run_it
@@ -80,9 +81,7 @@ def _add_repository_commands(commands: Any) -> None:
         commands, "init", _later("init"), "make a repository, and the keys that are missing"
     )
     init.add_argument("repository", metavar="REPO", type=Path)
-    init.add_argument(
-        "--threshold", type=_positive, default=1, help="root signatures needed; default: 1"
-    )
+    init.add_argument("--threshold", type=_positive, help="root signatures needed; default: 1")
     add = add_command(commands, "add-release", _later("release"), "publish a folder as a version")
     add.add_argument("repository", metavar="REPO", type=Path)
     add.add_argument("folder", metavar="FOLDER", type=Path)
@@ -123,6 +122,58 @@ def _add_repository_commands(commands: Any) -> None:
         command.add_argument("--app", required=True)
     for command in (init, add, promoted, renewed):
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+
+
+def _add_key_commands(commands: Any) -> None:
+    keys = commands.add_parser("keys", help="make, replace and end keys; rehearse their loss")
+    verbs = keys.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        function = {"list": "list_keys"}.get(name, name.replace("-", "_"))
+        return add_command(verbs, name, _later(function, "keycommands"), text)
+
+    new = add("new", "make the keys of a project, its first root, and recovery kits")
+    new.add_argument("keys", metavar="KEYS", type=Path)
+    new.add_argument(
+        "--threshold", type=_positive, default=1, help="root signatures needed; default: 1"
+    )
+    new.add_argument(
+        "--root-keys", type=_positive, metavar="N", help="default: one more than the threshold"
+    )
+    new.add_argument("--kits", type=Path, metavar="FOLDER", help="a kit to put away for each root")
+    listed = add("list", "who may sign what, by the first digits of the keys' ids")
+    rotate = add("rotate", "let a new key sign beside the old one")
+    rotate.add_argument(
+        "--at-once", action="store_true", help="end the old one too: it was stolen or lost"
+    )
+    revoke = add("revoke", "end a key; what it has signed is signed anew")
+    revoke.add_argument(
+        "--key", metavar="ID|FILE.pem", help="default: all but the one that came last"
+    )
+    sign = add("sign-root", "sign a proposed root, after seeing in words what would change")
+    publish = add("publish-root", "publish a proposed root that has all its signatures")
+    drill = add("drill", "rehearse on a copy the loss of every key; do clients follow?")
+    for command in (listed, rotate, revoke, publish, drill):
+        command.add_argument("repository", metavar="REPO", type=Path)
+    for command in (sign, publish):
+        command.add_argument("file", metavar="FILE", type=Path)
+    for command in (rotate, revoke):
+        _add_ceremony(command)
+    for command in (rotate, revoke, sign, publish, drill):
+        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+    sign.add_argument("--root", type=Path, help="a root you trust; default: root.json in KEYS")
+    sign.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_ceremony(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--role", required=True, choices=("root", "targets", "release", "online"))
+    parser.add_argument("--app", help="whose release key; needed if there are several apps")
+    parser.add_argument(
+        "--threshold", type=_positive, help="root signatures needed from now on (--role root)"
+    )
+    parser.add_argument(
+        "--proposal", type=Path, metavar="FILE", help="where the next root goes if others must sign"
+    )
 
 
 def _add_effort(parser: argparse.ArgumentParser) -> None:

@@ -8,11 +8,13 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 from patchtool.description import read_description
 from patchtool.diff import diff_folders
 from patchtool.doctor import diagnose
-from patchtool.keys import Keys
+from patchtool.keys import Keys, refuse_published
+from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
 from patchtool.publish import add_release, promote
 from patchtool.refresh import refresh
@@ -43,8 +45,14 @@ def init(options: argparse.Namespace) -> int:
     check_app(options.app)
     repository = _repository(options)
     repository.check_new()
-    made = _keys(options).make_missing(options.threshold)
-    repository.create(options.app, options.threshold)
+    prepared = first_root_of(options.keys)
+    if prepared and options.threshold:
+        raise InstallError(
+            f"{options.keys / ROOT} says how many must sign", hint="leave out --threshold"
+        )
+    threshold = options.threshold or 1
+    made = [] if prepared else keys_of(options).make_missing(threshold)
+    repository.create(options.app, threshold, prepared)
     for path in made:
         print(
             f"new key: {path} (keep a copy where this machine's fate does not reach)",
@@ -137,17 +145,24 @@ def _day(seconds: int) -> str:
 
 
 def _repository(options: argparse.Namespace) -> Repository:
-    return Repository(options.repository, _keys(options), int(time.time()))
+    return Repository(options.repository, keys_of(options), int(time.time()))
 
 
-def _keys(options: argparse.Namespace) -> Keys:
+def keys_of(options: argparse.Namespace) -> Keys:
+    """The keys a command is told to use; not those that would be served with its repository."""
+    refuse_published(options.keys)
     if options.keys.resolve().is_relative_to(options.repository.resolve()):
         raise InstallError(
             f"{options.keys} lies inside the repository",
             hint="who serves the repository would serve the keys: name a folder elsewhere",
         )
+    return keys_in(options.keys)
+
+
+def keys_in(folder: Path) -> Keys:
+    """The keys in a folder, with passwords from the environment or from whoever sits here."""
     ask = getpass.getpass if sys.stdin.isatty() else None
-    return Keys(options.keys, os.environ, ask)
+    return Keys(folder, os.environ, ask)
 
 
 def _build_options(options: argparse.Namespace) -> Options:

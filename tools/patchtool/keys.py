@@ -1,9 +1,15 @@
-"""Signing keys: Ed25519 in password-protected PEM files, one folder, any subset of roles."""
+"""Signing keys: Ed25519 in password-protected PEM files, one folder, any subset of roles.
+
+A key may also stand in an environment variable (``UPSWAP_KEY_ONLINE``), or be told by a command
+(``UPSWAP_KEY_ONLINE_COMMAND``), such as the client of a secret store.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +23,13 @@ from updater.launch.disk import WINDOWS, told
 
 Role = Literal["root", "targets", "release", "online"]
 ROLES: tuple[Role, ...] = ("root", "targets", "release", "online")
-PASSWORD = "UPSWAP_KEY_PASSWORD"  # noqa: S105 - the name of a variable
+VARIABLE = "UPSWAP_KEY"
+"""Begins the name of every variable of ours that a key or its password is in."""
+PASSWORD = f"{VARIABLE}_PASSWORD"
+COMMAND_SECONDS = 120
+"""Time a secret store's client has to tell a key; a person may have to confirm."""
+REVOKED = "revoked-"
+"""Begins the name of a key file that signs nothing any more."""
 
 Signer = CryptoSigner
 """What signs for one key."""
@@ -34,79 +46,199 @@ class Keys:
     environment: Mapping[str, str]
     ask: AskPassword | None = None
     """None: nobody is there to be asked."""
+    lost: frozenset[str] = frozenset()
+    """Ids of keys that are treated as if they were not there: a drill rehearses their loss."""
 
     def has(self, role: Role) -> bool:
-        """Whether there is a key file of a role."""
-        return self.folder.is_dir() and any(self.folder.glob(f"{role}*.pem"))
+        """Whether there is a key of a role, or a command that tells one."""
+        return bool(self.paths(role)) or self._is_handed(role)
+
+    def paths(self, role: Role) -> list[Path]:
+        """The key files of a role, by name."""
+        return sorted(self.folder.glob(f"{role}*.pem")) if self.folder.is_dir() else []
 
     def signers(self, role: Role) -> list[Signer]:
-        """The keys of a role, by file name; root may have several, the others have one.
+        """The keys of a role; several for root, and while one takes over from another.
 
         Raises:
-            InstallError: none there, unreadable, readable by others, or a wrong password.
+            InstallError: see `find`; or there is none.
+        """
+        found = self.find(role)
+        if not found:
+            raise InstallError(
+                f"no {role} key in {self.folder}", hint=f"put {role}.pem there for this command"
+            )
+        return found
+
+    def find(self, role: Role) -> list[Signer]:
+        """The keys of a role that are at hand, perhaps none: from the environment, then files.
+
+        Raises:
+            InstallError: unreadable, readable by others, or a wrong password; or the command that
+                is to tell it fails.
         """
         with told(f"reading keys in {self.folder}"):
-            paths = sorted(self.folder.glob(f"{role}*.pem")) if self.folder.is_dir() else []
-            if not paths:
-                raise InstallError(
-                    f"no {role} key in {self.folder}", hint=f"put {role}.pem there for this command"
-                )
-            return [self._load(role, path) for path in paths]
+            handed = [self._open(role, name, pem) for name, pem in self._handed(role)]
+            signers = [*handed, *(self._load(role, path) for path in self.paths(role))]
+        found = {signer.public_key.keyid: signer for signer in signers}
+        return [signer for keyid, signer in found.items() if keyid not in self.lost]
 
-    def make_missing(self, threshold: int) -> list[Path]:
-        """Generate the keys that are not there; the paths of the new ones.
+    def make_missing(self, threshold: int, root_keys: int | None = None) -> list[Path]:
+        """Generate the keys that are in no file and no variable; the paths of the new ones.
 
         A threshold above 1 gets one root key more than it needs: one may be lost.
 
         Raises:
             InstallError: no password to protect them with, or the disk.
         """
-        roots = ["root"] if threshold == 1 else [f"root-{n + 1}" for n in range(threshold + 1)]
+        count = root_keys or (1 if threshold == 1 else threshold + 1)
+        roots = ["root"] if count == 1 else [f"root-{n + 1}" for n in range(count)]
         with told(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            names = [*([] if any(self.folder.glob("root*.pem")) else roots), *ROLES[1:]]
+            names = [*([] if self.paths("root") else roots), *ROLES[1:]]
             paths = [self.folder / f"{name}.pem" for name in names]
-            missing = [path for path in paths if not path.exists()]
+            missing = [p for p in paths if not p.exists() and not self._is_handed(_role_of(p))]
             for path in missing:
                 self._generate(path)
         return missing
 
+    def make_another(self, role: Role) -> Path:
+        """Generate a key beside those of a role; its path.
+
+        Raises:
+            InstallError: no password to protect it with, or the disk.
+        """
+        with told(f"writing keys into {self.folder}"):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            taken = {path.name.removeprefix(REVOKED) for path in self.folder.iterdir()}
+            number = next(n for n in range(2, len(taken) + 3) if f"{role}-{n}.pem" not in taken)
+            path = self.folder / f"{role}-{number}.pem"
+            self._generate(path)
+        return path
+
+    def retire(self, role: Role, ended: Iterable[str]) -> list[Path]:
+        """Rename the files of keys that were revoked; their new paths.
+
+        Raises:
+            InstallError: a key cannot be opened, or the disk.
+        """
+        ids = set(ended)
+        with told(f"renaming keys in {self.folder}"):
+            held = [(path, self._load(role, path)) for path in self.paths(role)]
+            old = [path for path, signer in held if signer.public_key.keyid in ids]
+            return [path.replace(path.with_name(REVOKED + path.name)) for path in old]
+
+    def load(self, role: Role, path: Path) -> Signer:
+        """The key in one file.
+
+        Raises:
+            InstallError: unreadable, readable by others, or a wrong password.
+        """
+        with told(f"reading {path}"):
+            return self._load(role, path)
+
+    def _is_handed(self, role: Role) -> bool:
+        return any(self.environment.get(name) for name in _variables(role))
+
+    def _handed(self, role: Role) -> Iterator[tuple[str, bytes]]:
+        """Keys that stand in no file, with the name of the variable they come by."""
+        variable, command = _variables(role)
+        if text := self.environment.get(variable):
+            yield variable, text.encode()
+        if line := self.environment.get(command):
+            yield command, self._output(command, line)
+
+    def _output(self, name: str, line: str) -> bytes:
+        """What the command says; neither that nor the command, which may hold a token, is told."""
+        environment = {k: v for k, v in self.environment.items() if not k.startswith(VARIABLE)}
+        try:
+            done = subprocess.run(  # noqa: S603 - whose environment it is decides what is run
+                shlex.split(line),
+                stdout=subprocess.PIPE,
+                check=True,
+                timeout=COMMAND_SECONDS,
+                env=environment,
+            )
+        except (ValueError, OSError, subprocess.SubprocessError) as error:
+            code = getattr(error, "returncode", None)
+            reason = type(error).__name__ if code is None else f"exit code {code}"
+            raise InstallError(
+                f"the command in {name} told no key: {reason}", hint="run it by itself"
+            ) from None
+        return done.stdout
+
     def _generate(self, path: Path) -> None:
-        password = self._password(_role_of(path), path)
+        password = self._password(_role_of(path), str(path))
         pem = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(password),
         )
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(descriptor)
+        write_secret(path, pem)
 
     def _load(self, role: Role, path: Path) -> Signer:
         if not WINDOWS and path.stat().st_mode & 0o077:
             raise InstallError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+        return self._decrypt(str(path), path.read_bytes(), self._password(role, str(path)))
+
+    def _open(self, role: Role, name: str, pem: bytes) -> Signer:
+        """A key of no file: whoever keeps it may protect it in another way than by a password."""
+        is_encrypted = b"ENCRYPTED" in pem
+        return self._decrypt(name, pem, self._password(role, name) if is_encrypted else None)
+
+    def _decrypt(self, name: str, pem: bytes, password: bytes | None) -> Signer:
         try:
-            key = serialization.load_pem_private_key(path.read_bytes(), self._password(role, path))
+            key = serialization.load_pem_private_key(pem, password)
         except (ValueError, TypeError) as error:
             raise InstallError(
-                f"{path} cannot be opened: {error}",
+                f"{name} cannot be opened: {error}",
                 hint=f"is {PASSWORD} its password, and is the key encrypted?",
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise InstallError(f"{path} is not an Ed25519 key", hint="use keys made by patchtool")
+            raise InstallError(f"{name} is not an Ed25519 key", hint="use keys made by patchtool")
         return CryptoSigner(key)
 
-    def _password(self, role: Role, path: Path) -> bytes:
+    def _password(self, role: Role, name: str) -> bytes:
         """The password of a key: from the environment, else from whoever can be asked."""
         names = (f"{PASSWORD}_{role.upper()}", PASSWORD)
         found = next((self.environment[name] for name in names if self.environment.get(name)), "")
         if not found and self.ask is not None:
-            found = self.ask(f"password of {path}: ")
+            found = self.ask(f"password of {name}: ")
         if not found:
-            raise InstallError(f"no password for {path}", hint=f"set {PASSWORD}")
+            raise InstallError(f"no password for {name}", hint=f"set {PASSWORD}")
         return found.encode()
+
+
+def refuse_published(folder: Path) -> None:
+    """Refuse a place for secrets that lies inside a repository, whichever it is.
+
+    Raises:
+        InstallError: who serves the repository would serve them.
+    """
+    for parent in (folder.resolve(), *folder.resolve().parents):
+        if (parent / "metadata" / "timestamp.json").exists():
+            raise InstallError(
+                f"{folder} lies inside the repository {parent}",
+                hint="who serves the repository would serve the keys: name a folder elsewhere",
+            )
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Make a file that only its owner can read from the first moment on, durably.
+
+    Raises:
+        OSError: it is there, or the disk.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _variables(role: Role) -> tuple[str, str]:
+    """The variables a key of a role may be in: itself, and a command that tells it."""
+    return f"{VARIABLE}_{role.upper()}", f"{VARIABLE}_{role.upper()}_COMMAND"
 
 
 def _role_of(path: Path) -> Role:

@@ -8,7 +8,7 @@ after it the new one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
+    Key,
     Metadata,
     MetaFile,
     Root,
@@ -30,6 +31,7 @@ from tuf.api.metadata import (
 from tuf.api.serialization.json import JSONSerializer
 
 from patchtool.keys import Keys, Role, Signer
+from patchtool.roots import Proposal, first_root, read_root
 from updater.errors import FormatError, InstallError
 from updater.launch.disk import Disk, told
 from updater.launch.lock import locked
@@ -149,17 +151,25 @@ class Repository:
                 f"{self._folder} is a repository already", hint="name another folder"
             )
 
-    def create(self, app: str, threshold: int) -> None:
+    def create(self, app: str, threshold: int, root: bytes | None = None) -> None:
         """Make the repository and delegate ``app``.
 
+        Args:
+            app: the app.
+            threshold: root signatures needed.
+            root: the first root if it is made already; then no root key is needed.
+
         Raises:
-            InstallError: there is one, a key is missing, or the disk.
+            InstallError: there is one, a key is missing or not in ``root``, or the disk.
+            FormatError: ``root`` is none.
         """
         with told(f"making repository {self._folder}"):
             self.check_new()
             self._metadata.mkdir(parents=True, exist_ok=True)
             (self._folder / "targets").mkdir(exist_ok=True)
-            self._write("root", self._first_root(threshold))
+            made = root or self.first_root(threshold)
+            self._check_first(made)
+            self._disk.write(self._metadata / "1.root.json", made)
             self._write("targets", self._first_targets(app))
             for role in (f"app.{app}", f"channels.{app}"):
                 self._write(role, Targets(expires=self._expiry(role)))
@@ -168,6 +178,19 @@ class Repository:
             self._write("snapshot", Snapshot(expires=self._expiry("snapshot"), meta=meta))
             first = Timestamp(expires=self._expiry("timestamp"))
             self._write("timestamp", self._dated(first))
+
+    def first_root(self, threshold: int) -> bytes:
+        """The first root, signed by all root keys.
+
+        Raises:
+            InstallError: a key is missing, or too few for the threshold.
+        """
+        roles: tuple[Role, ...] = ("root", "targets", "release", "online")
+        held = {role: [s.public_key for s in self._signers_of(role)] for role in roles}
+        root = Metadata(first_root(held, threshold, self._expiry("root")))
+        for signer in self._signers_of("root"):
+            root.sign(signer, append=True)
+        return root.to_bytes(JSONSerializer(compact=True))
 
     def targets(self, role: str) -> dict[str, TargetFile]:
         """The targets of ``app.APP`` or ``channels.APP``, by name.
@@ -267,27 +290,155 @@ class Repository:
         if "root" in roles:
             root = self._root()
             self._next("root", root)
-            self._write("root", root)
+            self._write("root", root, root.roles["root"].keyids)
         others = [role for role in roles if _kind(role) not in {"root", "snapshot", "timestamp"}]
         changed = {role: self._current(role, Targets) for role in others}
         self._commit(changed, at_least, snapshot="snapshot" in roles)
 
+    def apps(self) -> list[str]:
+        """The apps of this repository."""
+        roles = (name.removesuffix(".json") for name in self._current("snapshot", Snapshot).meta)
+        return sorted(role.removeprefix("app.") for role in roles if _kind(role) == "app")
+
+    def roots(self) -> tuple[Metadata[Root], ...]:
+        """All roots, the present one last.
+
+        Raises:
+            InstallError: one is missing or cannot be read; clients need every one.
+        """
+        versions = range(1, self._root().version + 1)
+        paths = [self._metadata / f"{version}.root.json" for version in versions]
+        with told(f"reading roots in {self._metadata}"):
+            return tuple(read_root(path.read_bytes()) for path in paths)
+
+    def keys_of(self, role: str) -> list[Key]:
+        """Who may sign a role, in the order in which they came."""
+        if _kind(role) in {"app", "channels"}:
+            targets = self._current("targets", Targets)
+            return [targets.get_key(keyid) for keyid in self._known_keys(role, targets)]
+        root = self._root()
+        return [root.keys[keyid] for keyid in root.roles[role].keyids]
+
+    def ever_named(self) -> set[str]:
+        """Ids of all keys that could ever sign anything here, as far as files tell."""
+        named = {keyid for root in self.roots() for keyid in root.signed.keys}
+        for path in self._metadata.glob("*.targets.json"):
+            delegations = _load(path, Targets).delegations
+            named |= set(delegations.keys if delegations else ())
+        return named
+
+    def at_hand(self, key: Role) -> list[Signer]:
+        """The keys of a role that this command has, perhaps none.
+
+        Raises:
+            InstallError: one is there and cannot be opened.
+        """
+        if key not in self._loaded:  # once a command: each may ask a person for a password
+            self._loaded[key] = self._keys.find(key)
+        return self._loaded[key]
+
+    def make_key(self, key: Role) -> tuple[Signer, Path]:
+        """A new key beside those of a role; nothing is published.
+
+        Raises:
+            InstallError: no password to protect it with, or the disk.
+        """
+        path = self._keys.make_another(key)
+        signer = self._keys.load(key, path)
+        self._loaded[key] = [*self.at_hand(key), signer]
+        return signer, path
+
+    def retire_keys(self, key: Role, ended: Iterable[str]) -> list[Path]:
+        """Rename the files of keys that sign nothing any more; their new paths."""
+        return self._keys.retire(key, ended)
+
+    def require_keys(self, roles: Iterable[str]) -> None:
+        """Refuse if the keys of a role are not at hand.
+
+        Raises:
+            InstallError: missing, or of another repository.
+        """
+        for role in roles:
+            self._check_keys(role)
+
+    def propose(self, root: Root) -> Proposal:
+        """``root`` as the next one, signed by the root keys at hand; nothing is written.
+
+        Raises:
+            InstallError: there are some, and none of them may sign it.
+        """
+        self._next("root", root)
+        proposal = Proposal(self.roots(), Metadata(root))
+        signers = self.at_hand("root")
+        return proposal.signed(signers) if signers else proposal
+
+    def check_proposal(self, proposal: Proposal) -> None:
+        """Refuse what does not follow from the present root: see `Proposal.check`."""
+        proposal.check(self._newest_root.read_bytes(), self._now)
+
+    def add_root(self, root: Metadata[Root]) -> None:
+        """Publish the next root; that it is signed is the caller's to say.
+
+        Raises:
+            InstallError: clients that follow it would refuse what is published, or the disk.
+        """
+        for role in ("targets", "snapshot", "timestamp"):
+            metadata = Metadata[Any].from_bytes(self._place(role).read_bytes())
+            try:
+                root.signed.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+            except RepositoryError as error:
+                raise InstallError(
+                    f"{role} is not signed by a key that root {root.signed.version} names",
+                    hint="begin again, with the keys that stay: patchtool keys revoke",
+                ) from error
+        data = root.to_bytes(JSONSerializer(compact=True))
+        with told(f"writing repository {self._folder}"):
+            self._disk.write(self._metadata / f"{root.signed.version}.root.json", data)
+
+    def rekey(self, delegated: Mapping[str, Sequence[Key]], retiring: Iterable[str] = ()) -> None:
+        """Let these keys alone sign delegated roles, and sign those and targets anew.
+
+        Args:
+            delegated: the keys of each role.
+            retiring: ids of keys that sign nothing of it, though they still might.
+
+        Raises:
+            InstallError: a key is missing or not of this repository, or the disk; then clients
+                see what they saw before.
+        """
+        targets = self._current("targets", Targets)
+        for role, keys in delegated.items():
+            for keyid in self._known_keys(role, targets):
+                targets.revoke_key(keyid, role)
+            for key in keys:
+                targets.add_key(key, role)
+        changed = {"targets": targets} | {r: self._current(r, Targets) for r in delegated}
+        for role in (*changed, "snapshot", "timestamp"):
+            self._check_keys(role, targets, retiring)
+        self._commit(changed, retiring=retiring)
+
     def _commit(
-        self, changed: Mapping[str, Targets], at_least: int = 0, *, snapshot: bool = False
+        self,
+        changed: Mapping[str, Targets],
+        at_least: int = 0,
+        *,
+        snapshot: bool = False,
+        retiring: Iterable[str] = (),
     ) -> None:
         """Write roles, the snapshot if they or ``snapshot`` ask for it, and the timestamp."""
         timestamp = self._current("timestamp", Timestamp)
         for role, signed in changed.items():
             self._next(role, signed, at_least)
-            self._write(role, signed)
+            self._write(role, signed, self._known_keys(role, changed.get("targets"), retiring))
         if changed or snapshot:
             listing = self._current("snapshot", Snapshot)
             new = {f"{role}.json": MetaFile(signed.version) for role, signed in changed.items()}
             listing.meta.update(new)
             timestamp.snapshot_meta = MetaFile(self._next("snapshot", listing, at_least))
-            self._write("snapshot", listing)
+            self._write("snapshot", listing, self._known_keys("snapshot", retiring=retiring))
         self._next("timestamp", timestamp, at_least)
-        self._write("timestamp", self._dated(timestamp))
+        known = self._known_keys("timestamp", retiring=retiring)
+        self._write("timestamp", self._dated(timestamp), known)
 
     def _standing(self, role: str, signed: Signed) -> Standing:
         kind = _kind(role)
@@ -299,17 +450,16 @@ class Repository:
     def _metadata(self) -> Path:
         return self._folder / "metadata"
 
-    def _first_root(self, threshold: int) -> Root:
-        root = Root(expires=self._expiry("root"), consistent_snapshot=True)
-        for role in ("root", "targets", "snapshot", "timestamp"):
-            for signer in self._signers(role):
-                root.add_key(signer.public_key, role)
-        root.roles["root"].threshold = threshold
-        if len(root.roles["root"].keyids) < threshold:
-            raise InstallError(
-                f"{len(root.roles['root'].keyids)} root keys cannot meet a threshold of {threshold}"
-            )
-        return root
+    def _check_first(self, data: bytes) -> None:
+        """Refuse a first root that does not name the keys at hand."""
+        root = read_root(data).signed
+        for role in ("targets", "timestamp"):
+            held = {signer.public_key.keyid for signer in self._signers(role)}
+            if root.version != 1 or not held.intersection(root.roles[role].keyids):
+                raise InstallError(
+                    f"root.json does not name the {SIGNERS[role]} key at hand",
+                    hint="name the folder that patchtool keys new has made",
+                )
 
     def _first_targets(self, app: str) -> Targets:
         roles = {
@@ -373,39 +523,48 @@ class Repository:
         return (self._now + LIFETIMES[_kind(role)]).replace(microsecond=0)
 
     def _signers(self, role: str) -> list[Signer]:
-        kind = SIGNERS[_kind(role)]
-        if kind not in self._loaded:  # once a command: each may ask a person for a password
-            self._loaded[kind] = self._keys.signers(kind)
-        return self._loaded[kind]
+        return self._signers_of(SIGNERS[_kind(role)])
 
-    def _check_keys(self, role: str) -> None:
+    def _signers_of(self, key: Role) -> list[Signer]:
+        return self.at_hand(key) or self._keys.signers(key)  # which says what is missing
+
+    def _check_keys(
+        self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
+    ) -> None:
         """Refuse, before anything is written, keys whose signatures clients would refuse."""
-        known = self._known_keys(role)
+        known = self._known_keys(role, targets, retiring)
         if not any(signer.public_key.keyid in known for signer in self._signers(role)):
             raise InstallError(
                 f"the {SIGNERS[_kind(role)]} key is not the one {self._folder} was made with",
                 hint="name the folder of this repository's own keys",
             )
 
-    def _known_keys(self, role: str) -> Container[str]:
+    def _known_keys(
+        self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
+    ) -> list[str]:
+        """Ids of those who may sign a role, as ``targets`` say if it is delegated by them."""
         if _kind(role) in {"app", "channels"}:
-            delegations = self._current("targets", Targets).delegations
+            delegations = (targets or self._current("targets", Targets)).delegations
             roles = (delegations and delegations.roles) or {}
-            return roles[role].keyids if role in roles else ()
-        return self._root().roles[role].keyids
+            known = roles[role].keyids if role in roles else []
+        else:
+            known = self._root().roles[role].keyids
+        return [keyid for keyid in known if keyid not in set(retiring)]
 
     def _root(self) -> Root:
         return _load(self._newest_root, Root)
 
     @property
     def _newest_root(self) -> Path:
-        roots = self._metadata.glob("*.root.json")
+        roots = [self._metadata / "1.root.json", *self._metadata.glob("*.root.json")]
         return max(roots, key=lambda path: int(path.name.partition(".")[0]))
 
-    def _write(self, role: str, signed: T) -> None:
+    def _write(self, role: str, signed: T, known: Sequence[str] | None = None) -> None:
+        """Sign and write a role: with all its keys at hand, of which ``known`` ones count."""
         metadata = Metadata(signed)
         for signer in self._signers(role):
-            metadata.sign(signer, append=True)
+            if known is None or signer.public_key.keyid in known:
+                metadata.sign(signer, append=True)
         data = metadata.to_bytes(JSONSerializer(compact=True))
         name = f"{role}.json" if role == "timestamp" else f"{signed.version}.{role}.json"
         self._disk.write(self._metadata / name, data)
