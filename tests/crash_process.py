@@ -25,7 +25,7 @@ from crash_disk import World, copy_world, journals
 from publisher import Publisher
 from serving import served
 from syscalls import Call, Fault, Injected, Process, calls, inject
-from trees import Exe, Link, noise, read_tree, write_tree
+from trees import Exe, Link, data_of, difference, noise, read_tree, write_tree
 from trees import Tree as Contents
 
 from updater import cli
@@ -174,8 +174,7 @@ def save(site: Site, files: Contents) -> None:
     for path, content in files.items():
         place = site.state.install / path
         place.parent.mkdir(exist_ok=True)
-        assert isinstance(content, bytes)
-        place.write_bytes(content)
+        place.write_bytes(data_of(content))
 
 
 class Shelf:
@@ -407,22 +406,11 @@ def check_kept(site: Site, old: Contents, what: str) -> None:
     assert kept == wanted, f"{what}: {difference(kept or {}, wanted or {})}"
 
 
-def difference(tree: Contents, *wanted: Contents) -> str:
-    """The paths that make ``tree`` neither of ``wanted``, for a person."""
-
-    def against(other: Contents) -> list[str]:
-        paths = sorted(tree.keys() | other.keys())
-        return [p for p in paths if (p in tree, tree.get(p)) != (p in other, other.get(p))]
-
-    return " / ".join(str(against(other)) for other in wanted)
-
-
 def unedited(shelf: Shelf) -> Site:
     """An install whose user edited nothing that is released: the patch fits."""
     site = copied(shelf.installed, shelf.folder / "unedited")
     place = site.state.install / "edited.cfg"
-    assert isinstance(OLD["edited.cfg"], bytes)
-    place.write_bytes(OLD["edited.cfg"])
+    place.write_bytes(data_of(OLD["edited.cfg"]))
     return site
 
 

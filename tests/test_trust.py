@@ -34,6 +34,7 @@ from updater.errors import (
     UpdaterError,
 )
 from updater.fetch import HttpTransport
+from updater.launch.disk import Disk
 from updater.launch.lock import locked
 from updater.session import Session
 from updater.trust import Catalogue, Trust
@@ -744,7 +745,7 @@ def test_metadata_is_durable_before_it_is_used(
 ) -> None:
     synced: list[str] = []
 
-    class Noting(type(session.disk)):  # type: ignore[misc]
+    class Noting(Disk):
         def sync_file(self, path: Path) -> None:
             synced.append(path.name)
             super().sync_file(path)
