@@ -103,6 +103,9 @@ STATE = {
 """All that a State holds after an update, while nothing is under way."""
 ASKED = {"update", "repair", "rollback"}
 """Commands that say by exit code 0 that what was asked for is done."""
+OTHER_CODES = {"repair": {6}, "launch": {2}}
+"""Exit codes besides 0 and 7: of a launch it is the application's, here of a shell that cannot
+read its script."""
 REPORTS = {"reports"}
 """What a rollback leaves besides, to be sent."""
 
@@ -319,8 +322,9 @@ class Scenario:
     def check(self, shelf: Shelf, site: Site, met: Injected, what: str) -> str:
         """The oracle; which of `outcomes` it is."""
         assert "Traceback" not in met.errors, f"{what}: {met.errors}"
-        codes = {0, 6, 7} if self.arguments[0] == "repair" else {0, 7}
-        assert met.killed or met.code in codes, f"{what}: {met.code} {met.errors}"
+        assert met.killed or met.code in {0, 7} | OTHER_CODES.get(self.arguments[0], set()), (
+            f"{what}: {met.code} {met.errors}"
+        )
         outside = self.world(shelf).outside
         if self.arguments[0] == "install":
             return check_install(shelf, site, met, outside, what)
