@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from crash_process import Shelf, Site, shelf_in_memory
+from crash_runs import tell
 from publisher import Publisher
+from serving import served
 from sessions import quick_session
+from tree_worlds import SMALL
 
 from updater.session import Session
 
@@ -21,6 +28,49 @@ def publisher(tmp_path: Path) -> Publisher:
 def session(publisher: Publisher) -> Session:
     """A session that lives at the publisher's time and does not wait between tries."""
     return quick_session(lambda: publisher.now)
+
+
+@pytest.fixture
+def url(publisher: Publisher) -> Iterator[str]:
+    """Where the publisher's repository is served."""
+    with served(publisher.folder) as url:
+        yield url
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory where there is one: thousands of installs are made in it."""
+    shared = Path("/dev/shm")
+    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def runs(request: pytest.FixtureRequest) -> Iterator[list[int]]:
+    """How many runs a test made; their sum is printed."""
+    counts: list[int] = []
+    yield counts
+    tell(sum(counts), request.node.name)
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a tree swap files of a few bytes are large enough to be linked."""
+    monkeypatch.setattr("updater.newtree.COPIED", SMALL)
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Iterator[Shelf]:
+    """Releases on a server, and installs to be copied."""
+    with shelf_in_memory() as shelf:
+        yield shelf
+
+
+@pytest.fixture
+def site(shelf: Shelf) -> Iterator[Site]:
+    """An install of 1.0 that its user works with."""
+    with shelf.copy(shelf.installed) as site:
+        yield site
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

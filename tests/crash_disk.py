@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from patchtool.scan import scan
-from trees import Content, Exe, read_tree, write_tree
+from trees import Content, data_of, read_tree, write_tree
 
 from updater.apply import Tree
 from updater.config import Swap
@@ -294,8 +294,6 @@ def _places(
         place = state.install / file.path if is_live else sources.get(file.digest)
         if place is None or (mend and differs(file, place)):
             place = scratch / str(number)
-            content = contents[file.path]
-            assert isinstance(content, bytes | Exe)
-            place.write_bytes(content.data if isinstance(content, Exe) else content)
+            place.write_bytes(data_of(contents[file.path]))
         places[file.path] = place
     return places

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from crash_disk import CountingDisk, FaultyDisk, Killed, World
+from crash_runs import failed
 from publisher import Publisher
 from serving import misserved, send, served
 from sessions import quick_session
@@ -57,12 +60,6 @@ def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
 
 
 @pytest.fixture
-def url(publisher: Publisher) -> Iterator[str]:
-    with served(publisher.folder) as url:
-        yield url
-
-
-@pytest.fixture
 def live(tmp_path: Path) -> Path:
     """What another installer has placed, and its user has worked with."""
     return write_tree(tmp_path / "home/app", TREE | USERS)
@@ -90,12 +87,19 @@ class Adopter:
         return adopt(live, url or self._url, root, "notes", version, mend=mend, session=session)
 
     def refused(
-        self, live: Path, kind: type[UpdaterError], match: str = ".", **how: object
+        self,
+        live: Path,
+        kind: type[UpdaterError],
+        match: str = ".",
+        *,
+        version: str = "1.0",
+        mend: bool = False,
+        url: str = "",
     ) -> None:
         """Nothing is changed, and there is no State."""
         before = read_tree(live.parent)
         with pytest.raises(kind, match=match):
-            self(live, **how)  # type: ignore[arg-type]
+            self(live, version, mend=mend, url=url)
         assert read_tree(live.parent) == before
 
 
@@ -217,12 +221,12 @@ def test_a_manifest_that_is_not_as_signed_is_refused(
     live: Path,
     publisher: Publisher,
     kind: type[UpdaterError],
-    answer: object,
+    answer: Callable[[bytes], bytes],
 ) -> None:
-    def lie(handler: object, path: Path) -> bool:
+    def lie(handler: BaseHTTPRequestHandler, path: Path) -> bool:
         if not path.name.endswith(".manifest"):
             return False
-        send(handler, 200, answer(path.read_bytes()))  # type: ignore[arg-type, operator]
+        send(handler, 200, answer(path.read_bytes()))
         return True
 
     with misserved(publisher.folder, lie) as url:
@@ -234,11 +238,11 @@ def test_a_manifest_that_was_cut_once_is_fetched_again(
 ) -> None:
     cuts = iter([True])
 
-    def cut(handler: object, path: Path) -> bool:
+    def cut(handler: BaseHTTPRequestHandler, path: Path) -> bool:
         if not path.name.endswith(".manifest") or not next(cuts, False):
             return False
         data = path.read_bytes()
-        send(handler, 200, data[:-9], Content_Length=str(len(data)))  # type: ignore[arg-type]
+        send(handler, 200, data[:-9], Content_Length=str(len(data)))
         return True
 
     with misserved(publisher.folder, cut) as url:
@@ -260,9 +264,9 @@ def test_what_cannot_be_had_leaves_everything_as_it_was(
 ) -> None:
     (live / "lib/core.py").write_bytes(b"edited")
 
-    def gone(handler: object, path: Path) -> bool:
+    def gone(handler: BaseHTTPRequestHandler, path: Path) -> bool:
         if path.name.endswith(".bundle"):
-            send(handler, 404, b"")  # type: ignore[arg-type]
+            send(handler, 404, b"")
         return path.name.endswith(".bundle")
 
     with misserved(publisher.folder, gone) as url:
@@ -298,8 +302,9 @@ class TestInterrupted:
         return disk.count
 
     def test_by_a_kill(
-        self, adopter: Adopter, tmp_path: Path, session: Session, count: int
+        self, adopter: Adopter, tmp_path: Path, session: Session, count: int, runs: list[int]
     ) -> None:
+        runs.append(count)
         for at in range(1, count + 1):
             what = f"killed at {at}"
             live = write_tree(tmp_path / f"{at}/app", self.BROKEN)
@@ -323,12 +328,20 @@ class TestInterrupted:
         "code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get
     )
     def test_by_a_fault(
-        self, adopter: Adopter, tmp_path: Path, session: Session, count: int, code: int
+        self,
+        adopter: Adopter,
+        tmp_path: Path,
+        session: Session,
+        count: int,
+        code: int,
+        runs: list[int],
     ) -> None:
+        runs.append(count)
         for at in range(1, count + 1):
             what = f"failed at {at}"
             live = write_tree(tmp_path / f"{at}/app", self.BROKEN)
-            error = self.failed(adopter, live, FaultyDisk(fail=at, code=code))
+            disk = FaultyDisk(fail=at, code=code)
+            error = failed(partial(adopter, live, mend=True, disk=disk))
             if error is None:
                 recover(CountingDisk(), World(live.parent).state)
                 assert read_tree(live) == self.MENDED, what
@@ -337,10 +350,3 @@ class TestInterrupted:
                 assert isinstance(error, NotEnoughSpace) == (code == errno.ENOSPC), what
                 assert [path.name for path in live.parent.iterdir()] == ["app"], what
                 assert read_tree(live) == self.BROKEN, what
-
-    def failed(self, adopter: Adopter, live: Path, disk: Disk) -> InstallError | None:
-        try:
-            adopter(live, mend=True, disk=disk)
-        except InstallError as error:
-            return error
-        return None

@@ -7,22 +7,18 @@ place. The update is killed, or the disk fails, at every change it makes; so is 
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from crash_disk import (
     CountingDisk,
     FaultyDisk,
-    Killed,
     World,
     copy_world,
     manifest_of,
@@ -30,9 +26,10 @@ from crash_disk import (
     settings,
     world_of,
 )
+from crash_runs import every, failed, killed
 from publisher import Publisher
 from serving import served
-from trees import Exe, Link, noise, read_tree
+from trees import Exe, Link, difference, noise, read_tree
 from trees import Tree as Contents
 
 from updater.client import Updater
@@ -234,24 +231,6 @@ class Scenario:
         assert names == own, f"{what}: {names}"
 
 
-def difference(tree: Contents, *wanted: Contents) -> str:
-    """What makes ``tree`` neither of ``wanted``, for a person."""
-
-    def against(other: Contents) -> list[str]:
-        paths = sorted(tree.keys() | other.keys())
-        return [p for p in paths if (p in tree, tree.get(p)) != (p in other, other.get(p))]
-
-    return " / ".join(str(against(other)) for other in wanted)
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory where there is one: thousands of installs are made in it."""
-    shared = Path("/dev/shm")
-    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
-
-
 @pytest.fixture
 def rich(memory: Path) -> Scenario:
     """Every kind of step."""
@@ -289,41 +268,6 @@ def _on_one_disk(rename: Callable[[Path, Path], None]) -> Callable[[Path, Path],
     return checked
 
 
-@pytest.fixture
-def runs(request: pytest.FixtureRequest) -> Iterator[list[int]]:
-    """How many runs a test made; printed."""
-    counts: list[int] = []
-    yield counts
-    sys.stdout.write(f"\n{sum(counts)} crash runs: {request.node.name}\n")
-
-
-def killed(at: int, action: Callable[[Disk], object], fail: int | None = None) -> bool:
-    """Run ``action``, kill it at change ``at``; False if it ended before."""
-    disk = FaultyDisk(kill=at, fail=fail)
-    try:
-        action(disk)
-    except Killed:
-        return True
-    except InstallError:
-        assert fail is not None
-    assert not disk.dead, "somebody swallowed a kill"
-    return False
-
-
-def failed(action: Callable[[], object]) -> InstallError | None:
-    """The error ``action`` ends with."""
-    try:
-        action()
-    except InstallError as error:
-        return error
-    return None
-
-
-def every(action: Callable[[int], bool]) -> int:
-    """Call ``action`` with 1, 2, ... as long as it meets its fault; the number of runs."""
-    return next(at for at in itertools.count(1) if not action(at))
-
-
 def test_an_update_killed_at_any_change_is_made_or_undone_whole(
     rich: Scenario, lie: None, runs: list[int]
 ) -> None:
@@ -333,7 +277,7 @@ def test_an_update_killed_at_any_change_is_made_or_undone_whole(
 
     def run(at: int) -> bool:
         with rich.copy() as world:
-            dead = killed(at, lambda disk: commit(disk, world.state, journal))
+            dead = killed(FaultyDisk(kill=at), lambda disk: commit(disk, world.state, journal))
             recover(CountingDisk(), world.state)
             outcomes.append(rich.is_new(world, f"killed at {at}"))
             if at % 10 == 0:
@@ -372,8 +316,8 @@ def test_a_folder_that_becomes_a_link_never_leads_recovery_into_its_target(
 
     def run_twice(at: int, then: int) -> bool:
         with scenario.copy() as world:
-            dead = killed(at, lambda disk: commit(disk, world.state, journal))
-            again = killed(then, lambda disk: recover(disk, world.state))
+            dead = killed(FaultyDisk(kill=at), lambda disk: commit(disk, world.state, journal))
+            again = killed(FaultyDisk(kill=then), lambda disk: recover(disk, world.state))
             recover(CountingDisk(), world.state)
             scenario.is_new(world, f"killed at {at}, recovery at {then}")
         return dead and again
@@ -386,7 +330,7 @@ def test_an_update_killed_while_staging_leaves_the_old_tree_alone(
 ) -> None:
     def run(at: int) -> bool:
         with rich.copy() as world:
-            dead = killed(at, lambda disk: rich.prepare(disk, world))
+            dead = killed(FaultyDisk(kill=at), lambda disk: rich.prepare(disk, world))
             assert recover(CountingDisk(), world.state) is Outcome.CLEAN
             assert not rich.is_new(world, f"killed at {at}")
             if at % 10 == 0:
@@ -397,24 +341,34 @@ def test_an_update_killed_while_staging_leaves_the_old_tree_alone(
     runs.append(every(run))
 
 
-@pytest.mark.parametrize("lie", ["no hard links"], indirect=True)  # it has the most changes
-def test_a_killed_recovery_is_recovered_from(small: Scenario, lie: None, runs: list[int]) -> None:
-    journal = small.stage()
+def at_every_kill(scenario: Scenario, recovery: Callable[[World, int, int], bool]) -> list[int]:
+    """Call ``recovery`` with each install whose update was killed; the numbers of runs.
+
+    It says whether it met its own fault, whose number is its last argument.
+    """
+    journal = scenario.stage()
+    made = []
 
     def run(at: int) -> bool:
-        with small.copy() as world:
-            dead = killed(at, lambda disk: commit(disk, world.state, journal))
-            runs.append(every(lambda again: run_recovery(world, at, again)))
+        with scenario.copy() as world:
+            dead = killed(FaultyDisk(kill=at), lambda disk: commit(disk, world.state, journal))
+            made.append(every(partial(recovery, world, at)))
         return dead
 
+    every(run)
+    return made
+
+
+@pytest.mark.parametrize("lie", ["no hard links"], indirect=True)  # it has the most changes
+def test_a_killed_recovery_is_recovered_from(small: Scenario, lie: None, runs: list[int]) -> None:
     def run_recovery(world: World, at: int, again: int) -> bool:
         with small.copy(world) as second:
-            dead = killed(again, lambda disk: recover(disk, second.state))
+            dead = killed(FaultyDisk(kill=again), lambda disk: recover(disk, second.state))
             recover(CountingDisk(), second.state)
             small.is_new(second, f"killed at {at}, recovery killed at {again}")
         return dead
 
-    every(run)
+    runs.extend(at_every_kill(small, run_recovery))
 
 
 @pytest.mark.parametrize("lie", ["hard links", "no hard links"], indirect=True)
@@ -423,11 +377,13 @@ def test_a_killed_undo_is_undone(small: Scenario, lie: None, runs: list[int]) ->
 
     def run(fail: int, later: int) -> bool:
         kill = fail + later
+        disk = FaultyDisk(kill=kill, fail=fail)
         with small.copy() as world:
-            dead = killed(kill, lambda disk: commit(disk, world.state, journal), fail=fail)
+            with suppress(InstallError):
+                killed(disk, lambda disk: commit(disk, world.state, journal))
             recover(CountingDisk(), world.state)
             small.is_new(world, f"failed at {fail}, killed at {kill}")
-        return dead
+        return disk.dead
 
     runs.extend(every(partial(run, fail)) for fail in range(1, small.changes(journal) + 1))
 
@@ -497,14 +453,6 @@ def test_a_disk_that_fails_for_good_leaves_what_a_later_recovery_makes_whole(
 def test_a_recovery_that_meets_a_fault_tells_the_truth_and_can_be_repeated(
     small: Scenario, runs: list[int]
 ) -> None:
-    journal = small.stage()
-
-    def run(at: int) -> bool:
-        with small.copy() as world:
-            dead = killed(at, lambda disk: commit(disk, world.state, journal))
-            runs.append(every(lambda again: run_recovery(world, at, again)))
-        return dead
-
     def run_recovery(world: World, at: int, again: int) -> bool:
         disk = FaultyDisk(fail=again, code=errno.ENOSPC)
         what = f"killed at {at}, recovery failed at {again}"
@@ -518,7 +466,7 @@ def test_a_recovery_that_meets_a_fault_tells_the_truth_and_can_be_repeated(
             small.is_new(second, what)
         return disk.faults > 0
 
-    every(run)
+    runs.extend(at_every_kill(small, run_recovery))
 
 
 RELEASE: Contents = {"app": Exe(b"1"), "lib/core": b"core", "link": Link("app")}
@@ -533,7 +481,9 @@ def test_a_first_install_killed_anywhere_can_be_repeated(
         place = tmp_path / str(at) / "app"
         with served(publisher.folder) as url:
             install_with = partial(install, place, url, publisher.root, "notes")
-            dead = killed(at, lambda disk: install_with(session=replace(session, disk=disk)))
+            dead = killed(
+                FaultyDisk(kill=at), lambda disk: install_with(session=replace(session, disk=disk))
+            )
             error = failed(lambda: install_with(session=session))
         assert error is None or "an install already" in str(error), f"killed at {at}"
         assert read_tree(place) == RELEASE, f"killed at {at}"
@@ -581,7 +531,10 @@ def test_an_update_killed_anywhere_is_made_by_the_next_one(
         def run(at: int) -> bool:
             copy_world(World(tmp_path / "first"), tmp_path / str(at))
             place = tmp_path / str(at) / "app"
-            dead = killed(at, lambda disk: Updater(place, replace(session, disk=disk)).update())
+            dead = killed(
+                FaultyDisk(kill=at),
+                lambda disk: Updater(place, replace(session, disk=disk)).update(),
+            )
             Updater(place, session).update()
             assert read_tree(place) == new, f"killed at {at}"
             status = Updater(place, session).status()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import syscalls
 from crash_disk import copy_world
 from crash_process import EVERY, KILL, SCENARIOS, UPDATE, Scenario, Shelf, Site, shelf_in_memory
+from crash_runs import tell
 from syscalls import Call, Injected
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(3600)]
@@ -85,10 +85,8 @@ def test_a_power_cut_at_any_system_call_leaves_the_old_version_or_the_new(
         outcomes = [
             made.check(image, met, call) for call in chosen for image, met in made.cut(call)
         ]
-    sys.stdout.write(
-        f"\n{len(outcomes)} of {2 * len(points)} crash runs: power cut at each system call of "
-        f"{scenario.name}, led to {sorted(set(outcomes))}\n"
-    )
+    what = f"power cut at each system call of {scenario.name}, led to {sorted(set(outcomes))}"
+    tell(len(outcomes), what, of=2 * len(points))
     assert set(outcomes) == scenario.outcomes
 
 
@@ -110,5 +108,5 @@ def test_without_flushes_the_same_cuts_break_the_application(shelf: Shelf) -> No
             for call in renames[-12::3]
             for image, met in made.cut(call, NOTHING_IS_FLUSHED)
         ]
-    sys.stdout.write(f"\n{sum(broken)} of {len(broken)} power cuts without flushes broke it\n")
+    tell(len(broken), f"power cuts without flushes, of which {sum(broken)} broke it")
     assert any(broken)

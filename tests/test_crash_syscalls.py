@@ -6,11 +6,11 @@ every call between two changes of ours.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import pytest
 from crash_process import EVERY, KILL, SCENARIOS, Scenario, Shelf, shelf_in_memory
+from crash_runs import tell
 from syscalls import Call, Fault, refusal
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(3600)]
@@ -52,10 +52,8 @@ def test_a_fault_at_any_system_call_leaves_the_old_version_or_the_new(
     chosen = sampled(points, fault)
     assert chosen, "nothing was found to disturb"
     outcomes = {disturbed(shelf, scenario, fault, call) for call in chosen}
-    sys.stdout.write(
-        f"\n{len(chosen)} of {len(points)} crash runs: {fault.name} at each system call of "
-        f"{scenario.name}, led to {sorted(outcomes)}\n"
-    )
+    what = f"{fault.name} at each system call of {scenario.name}, led to {sorted(outcomes)}"
+    tell(len(chosen), what, of=len(points))
     assert outcomes <= {"old", "new"}
     if fault.kills:
         assert outcomes == scenario.outcomes

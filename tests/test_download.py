@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
@@ -386,7 +386,7 @@ class Full(io.FileIO):
         return super().write(data)
 
 
-class FullDisk(type(Path())):  # type: ignore[misc]  # the concrete path class
+class FullDisk(PosixPath):
     """A path on such a disk."""
 
     room = 0

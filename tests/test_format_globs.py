@@ -11,7 +11,7 @@ from pathspec import GitIgnoreSpec
 
 from updater.format.globs import Globs
 from updater.format.policies import Policies
-from updater.format.release import DISPOSABLE, Release
+from updater.format.release import DISPOSABLE, Policy, Release
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,12 @@ def test_bytecode_is_disposable_unless_the_publisher_says_otherwise() -> None:
 
 
 def test_the_first_rule_that_matches_is_the_policy_and_without_one_it_is_replace() -> None:
-    rules = (("conf/own.*", "keep"), ("conf/", "keep-if-changed"), ("*", "replace"))
-    policies = Policies(Release(policy=rules))  # type: ignore[arg-type]
+    rules: tuple[tuple[str, Policy], ...] = (
+        ("conf/own.*", "keep"),
+        ("conf/", "keep-if-changed"),
+        ("*", "replace"),
+    )
+    policies = Policies(Release(policy=rules))
     assert policies.of("conf/own.cfg") == "keep"
     assert policies.of("conf/deep/x") == "keep-if-changed"
     assert policies.of("other") == "replace"

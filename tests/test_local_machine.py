@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from crash_process import AFTER, BEFORE, NEW, UPDATE, Shelf, Site, shelf_in_memory
+from crash_process import AFTER, BEFORE, NEW, UPDATE, Shelf, Site
 from publisher import Publisher
 from serving import misserved
 from sessions import QUICK, quick_session
@@ -33,18 +33,6 @@ from updater.installation import install
 from updater.session import Session
 
 DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def shelf() -> Iterator[Shelf]:
-    with shelf_in_memory() as shelf:
-        yield shelf
-
-
-@pytest.fixture
-def site(shelf: Shelf) -> Iterator[Site]:
-    with shelf.copy(shelf.installed) as site:
-        yield site
 
 
 def update(site: Site, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from crash_disk import CountingDisk, FaultyDisk, Killed, World, copy_world
+from crash_runs import failed
 from publisher import Publisher
 from serving import misserved, send, served
-from trees import Content, Exe, Link, Tree, noise, read_tree
+from trees import Content, Exe, Link, Tree, data_of, noise, read_tree
 
 from updater.catalogue import Catalogue
 from updater.client import Updater
@@ -31,6 +33,7 @@ from updater.launch.disk import Disk
 from updater.launch.journal import phase_of
 from updater.launch.lock import locked
 from updater.launch.recover import recover
+from updater.launch.state import State
 from updater.session import Session
 from updater.store import Settings, read_settings
 
@@ -52,12 +55,6 @@ def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
     publisher = Publisher(tmp_path_factory.mktemp("mend"))
     publisher.release("1.0", TREE, release=RELEASE)
     return publisher
-
-
-@pytest.fixture
-def url(publisher: Publisher) -> Iterator[str]:
-    with served(publisher.folder) as url:
-        yield url
 
 
 @pytest.fixture
@@ -238,8 +235,8 @@ def test_a_release_without_bundle_cannot_be_repaired_and_is_left_alone(
     updater: Updater, session: Session
 ) -> None:
     class Pruned(Session):
-        def refresh(self, *arguments: object) -> Catalogue:
-            catalogue = super().refresh(*arguments)  # type: ignore[arg-type]
+        def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
+            catalogue = super().refresh(state, settings, now)
             kept = {v: replace(r, bundle=None) for v, r in catalogue.releases.items()}
             return replace(catalogue, releases=kept)
 
@@ -253,8 +250,8 @@ def test_a_release_without_bundle_cannot_be_repaired_and_is_left_alone(
 
 def test_a_release_that_is_published_no_more_is_told(updater: Updater, session: Session) -> None:
     class Gone(Session):
-        def refresh(self, *arguments: object) -> Catalogue:
-            return replace(super().refresh(*arguments), releases={})  # type: ignore[arg-type]
+        def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
+            return replace(super().refresh(state, settings, now), releases={})
 
     (updater._state.install / "app").unlink()
     with pytest.raises(PatchError, match="not published any more") as caught:
@@ -268,11 +265,11 @@ def test_what_came_before_the_network_went_is_kept_for_the_next_repair(
     for n in range(3):
         (updater._state.install / f"data/{n}").unlink()
 
-    def cut(handler: object, path: Path) -> bool:
+    def cut(handler: BaseHTTPRequestHandler, path: Path) -> bool:
         if not path.name.endswith(".bundle"):
             return False
         data = path.read_bytes()
-        send(handler, 200, data[: len(data) // 2], Content_Length=str(len(data)))  # type: ignore[arg-type]
+        send(handler, 200, data[: len(data) // 2], Content_Length=str(len(data)))
         return True
 
     state = updater._state
@@ -351,8 +348,7 @@ class TestInterrupted:
 
     def break_it(self, live: Path) -> None:
         for path in ("app", "edited"):
-            content = BROKEN[path]
-            (live / path).write_bytes(content.data if isinstance(content, Exe) else content)  # type: ignore[arg-type]
+            (live / path).write_bytes(data_of(BROKEN[path]))
         (live / "edited.old").write_bytes(b"user's own copy")
         (live / "dir/in/file").unlink()
         (live / "dir/in").rmdir()
@@ -376,17 +372,20 @@ class TestInterrupted:
         names = {child.name for child in world.state.folder.iterdir()}
         assert names == OWN, what
 
-    def test_by_a_kill(self, broken: World, session: Session, tmp_path: Path) -> None:
+    def test_by_a_kill(
+        self, broken: World, session: Session, tmp_path: Path, runs: list[int]
+    ) -> None:
         count = CountingDisk()
         self.repair(copy_world(broken, tmp_path / "count"), session, count)
-        found, runs = set(), 0
+        found = set()
         for at in range(1, count.count + 1):
             world = copy_world(broken, tmp_path / f"kill-{at}")
             with pytest.raises(Killed):
                 self.repair(world, session, FaultyDisk(kill=at))
             for again in range(1, 40, 3):  # and the recovery as well
                 second = copy_world(world, tmp_path / f"kill-{at}-{again}")
-                disk, runs = FaultyDisk(kill=again), runs + 1
+                runs.append(1)
+                disk = FaultyDisk(kill=again)
                 try:
                     recover(disk, second.state)
                 except Killed:
@@ -398,28 +397,25 @@ class TestInterrupted:
             found.add(world.tree == MENDED)
             self.check(world, session, f"killed at {at}")
         assert found == {False, True}
-        sys.stdout.write(f"\n{count.count + runs} crash runs: repair\n")
+        runs.append(count.count)
 
     @pytest.mark.parametrize(
         "code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get
     )
-    def test_by_a_fault(self, broken: World, session: Session, tmp_path: Path, code: int) -> None:
+    def test_by_a_fault(
+        self, broken: World, session: Session, tmp_path: Path, code: int, runs: list[int]
+    ) -> None:
         count = CountingDisk()
         self.repair(copy_world(broken, tmp_path / "count"), session, count)
         for at in range(1, count.count + 1):
             world = copy_world(broken, tmp_path / f"fail-{at}")
             what = f"failed at {at}: {count.log[at - 1]}"
-            error = self.failed(world, session, FaultyDisk(fail=at, code=code))
+            disk = FaultyDisk(fail=at, code=code)
+            error = failed(partial(self.repair, world, session, disk))
             if error is None:
                 recover(CountingDisk(), world.state)
             else:
                 assert isinstance(error, NotEnoughSpace) == (code == errno.ENOSPC), what
             assert world.tree == (MENDED if error is None else BROKEN), what
             self.check(world, session, what)
-
-    def failed(self, world: World, session: Session, disk: Disk) -> InstallError | None:
-        try:
-            self.repair(world, session, disk)
-        except InstallError as error:
-            return error
-        return None
+        runs.append(count.count)

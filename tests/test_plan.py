@@ -25,10 +25,17 @@ def blob(name: str, length: int, write: int = 0, scratch: int = 0) -> Blob:
     return Blob(name, "", length, Digest.of(name.encode()), 1, Digest.of(b""), write, scratch)
 
 
-def release(version: str, bundle: int | None = WHOLE, **fields: object) -> Published:
+def release(
+    version: str,
+    bundle: int | None = WHOLE,
+    *,
+    stop: bool = False,
+    min_updater: str = "",
+    floor: str | None = None,
+) -> Published:
     signed = Signed(f"a/releases/{version}/manifest", "", 1, Digest.of(version.encode()))
     whole = None if bundle is None else blob(f"a/releases/{version}/bundle", bundle)
-    return replace(Published(version, signed, whole), **fields)  # type: ignore[arg-type]
+    return Published(version, signed, whole, stop, min_updater=min_updater, floor=floor)
 
 
 def offers(*versions: str) -> tuple[Offer, ...]:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from crash_process import AFTER, Shelf, Site, shelf_in_memory
+from crash_process import AFTER, Shelf, Site
 from serving import misserved
 from trees import read_tree
 
@@ -61,18 +61,6 @@ with open(f"{folder}/mine/notes.txt", "a") as own:
         own.flush()
 print(lines, *(len(seen[name]) for name in files))
 """
-
-
-@pytest.fixture(scope="module")
-def shelf() -> Iterator[Shelf]:
-    with shelf_in_memory() as shelf:
-        yield shelf
-
-
-@pytest.fixture
-def site(shelf: Shelf) -> Iterator[Site]:
-    with shelf.copy(shelf.installed) as site:
-        yield site
 
 
 @dataclass
@@ -128,7 +116,7 @@ def check_updated(site: Site) -> None:
     assert phase_of(site.state) is None
 
 
-def crowd(site: Site) -> Iterator[int]:
+def crowd(site: Site) -> Generator[int, None, None]:
     """The exit codes of twenty updaters started at once, as they end."""
     process = site.process(*UPDATE, "--dir", site.state.install)
     with ThreadPoolExecutor(CROWD) as pool:
@@ -149,7 +137,7 @@ def test_of_twenty_updaters_at_once_one_updates_and_the_others_are_told_at_once(
     assert others == [7] * (CROWD - 1)
     gate.opened.set()
     assert next(codes) == 0
-    codes.close()  # type: ignore[attr-defined]
+    codes.close()
     check_updated(site)
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,14 +15,14 @@ import pytest
 from crash_disk import (
     CountingDisk,
     FaultyDisk,
-    Killed,
     World,
     copy_world,
     manifest_of,
     prepare,
     world_of,
 )
-from trees import Content, Exe, Link, noise, read_tree
+from crash_runs import every, killed
+from trees import Content, Exe, Link, data_of, noise, read_tree
 
 import updater
 from updater.errors import InstallError, RollbackFailed
@@ -185,13 +184,6 @@ MINE: dict[str, dict[str, bytes]] = {
 }
 
 
-def _data(content: Content) -> bytes:
-    assert not isinstance(content, Link)
-    data = content.data if isinstance(content, Exe) else content
-    assert data is not None
-    return data
-
-
 @pytest.mark.parametrize("where", MINE)
 def test_what_the_user_made_since_the_update_survives_with_its_latest_content(
     where: str, case: Case
@@ -202,7 +194,7 @@ def test_what_the_user_made_since_the_update_survives_with_its_latest_content(
     roll_back(Disk(), case.world.state, "")
     tree = case.world.tree
     assert {path: tree[path] for path in OLD} == OLD
-    mine = {path: _data(tree[path]) for path in tree.keys() - OLD.keys()}
+    mine = {path: data_of(tree[path]) for path in tree.keys() - OLD.keys()}
     assert sorted(mine.values()) == sorted(MINE[where].values()), mine
     for path in MINE[where]:
         assert path in mine or any(name.startswith(f"{path}.old") for name in mine)
@@ -347,29 +339,13 @@ def test_an_old_version_that_was_not_kept_whole_is_refused_before_anything_chang
     assert case.world.tree == NEW
 
 
-def every(run: Callable[[int], bool]) -> int:
-    """Call ``run`` with 1, 2, 3, ... as long as it says that its fault happened."""
-    at = 1
-    while run(at):
-        at += 1
-    return at - 1
-
-
-def killed(at: int, action: Callable[[Disk], object]) -> bool:
-    """Whether ``action`` was killed at change ``at``."""
-    disk = FaultyDisk(kill=at)
-    with suppress(Killed):
-        action(disk)
-    return disk.dead
-
-
 def test_a_rollback_killed_anywhere_is_finished_or_was_not_begun(
-    tmp_path: Path, case: Case
+    tmp_path: Path, case: Case, runs: list[int]
 ) -> None:
     def run(at: int) -> bool:
         world = copy_world(case.world, tmp_path / str(at))
         copy = Case(world, case.old, case.new)
-        dead = killed(at, lambda disk: roll_back(disk, world.state, ""))
+        dead = killed(FaultyDisk(kill=at), lambda disk: roll_back(disk, world.state, ""))
         outcome = recover(Disk(), world.state)
         assert copy.is_old() or outcome is Outcome.CLEAN, f"killed at {at}"
         if not copy.is_old():
@@ -377,24 +353,25 @@ def test_a_rollback_killed_anywhere_is_finished_or_was_not_begun(
             assert copy.is_old(), f"killed at {at}"
         return dead
 
-    assert every(run) > 20
+    runs.append(every(run))
+    assert runs[0] > 20
 
 
 def test_a_recovery_of_a_rollback_killed_anywhere_is_finished_by_the_next(
-    tmp_path: Path, case: Case
+    tmp_path: Path, case: Case, runs: list[int]
 ) -> None:
     def run(at: int) -> bool:
         first = copy_world(case.world, tmp_path / str(at))
-        dead = killed(at, lambda disk: roll_back(disk, first.state, ""))
+        dead = killed(FaultyDisk(kill=at), lambda disk: roll_back(disk, first.state, ""))
 
         def again(later: int) -> bool:
             world = copy_world(first, tmp_path / f"{at}-{later}")
-            died = killed(later, lambda disk: recover(disk, world.state))
+            died = killed(FaultyDisk(kill=later), lambda disk: recover(disk, world.state))
             recover(Disk(), world.state)
             Case(world, case.old, case.new).is_old()
             return died
 
-        every(again)
+        runs.append(every(again))
         return dead
 
     every(run)
@@ -402,7 +379,7 @@ def test_a_recovery_of_a_rollback_killed_anywhere_is_finished_by_the_next(
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get)
 def test_a_fault_in_a_rollback_is_told_and_the_next_recovery_makes_it_whole(
-    code: int, tmp_path: Path, case: Case
+    code: int, tmp_path: Path, case: Case, runs: list[int]
 ) -> None:
     def run(at: int) -> bool:
         disk = FaultyDisk(fail=at, code=code)
@@ -423,7 +400,7 @@ def test_a_fault_in_a_rollback_is_told_and_the_next_recovery_makes_it_whole(
         assert copy.is_old() or not begun, f"failed at {at}"
         return disk.faults > 0
 
-    every(run)
+    runs.append(every(run))
 
 
 class FullDisk(Disk):
@@ -515,19 +492,22 @@ def test_what_happened_while_it_waited_is_kept_or_the_stage_is_dropped(
         assert case.world.tree == NEW | added
 
 
-def test_a_pending_commit_killed_anywhere_is_whole_after_recovery(tmp_path: Path) -> None:
+def test_a_pending_commit_killed_anywhere_is_whole_after_recovery(
+    tmp_path: Path, runs: list[int]
+) -> None:
     case = waiting(tmp_path)
 
     def run(at: int) -> bool:
         world = copy_world(case.world, tmp_path / str(at))
-        dead = killed(at, lambda disk: commit_pending(disk, world.state))
+        dead = killed(FaultyDisk(kill=at), lambda disk: commit_pending(disk, world.state))
         recover(Disk(), world.state)
         if not Case(world, case.old, case.new).is_new():
             assert commit_pending(Disk(), world.state), f"killed at {at}"
         assert world.tree == NEW, f"killed at {at}"
         return dead
 
-    assert every(run) > 30
+    runs.append(every(run))
+    assert runs[0] > 30
 
 
 def commit_in(state: State, journal: Journal, disk: Disk) -> None:
@@ -538,7 +518,9 @@ def roll_back_in(state: State, disk: Disk) -> None:
     roll_back(disk, state, "")
 
 
-def test_a_client_in_the_tree_takes_part_in_it_like_any_file(tmp_path: Path) -> None:
+def test_a_client_in_the_tree_takes_part_in_it_like_any_file(
+    tmp_path: Path, runs: list[int]
+) -> None:
     """An application that brings its own copy of us: it is swapped, and swapped back, too."""
     package = Path(updater.__file__).parent
     ours: dict[str, Content] = {
@@ -551,12 +533,13 @@ def test_a_client_in_the_tree_takes_part_in_it_like_any_file(tmp_path: Path) -> 
     world = world_of(tmp_path / "world", old, ours)
     journal = prepare(Disk(), world, new, changed)
     points = [*range(1, 40, 6), *range(40, 400, 60)]
+    runs.append(len(points))
     for at in points:
         copy = copy_world(world, tmp_path / str(at))
-        assert killed(at, partial(commit_in, copy.state, journal))
+        assert killed(FaultyDisk(kill=at), partial(commit_in, copy.state, journal))
         recover(Disk(), copy.state)
         assert copy.tree in (ours, changed), f"killed at {at}"
         if copy.tree == changed:
-            killed(at, partial(roll_back_in, copy.state))
+            killed(FaultyDisk(kill=at), partial(roll_back_in, copy.state))
             recover(Disk(), copy.state)
             assert copy.tree in (ours, changed), f"rollback killed at {at}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hostile import block_of, named, newest, publish_patch, rewrite, right_signer
 from publisher import Publisher
 from serving import served
 from trees import Content, Link, noise, read_tree
+from tuf.api.metadata import Metadata
 
 from updater.catalogue import Catalogue
 from updater.client import Updater
@@ -21,7 +23,9 @@ from updater.format.patch import Extent, Header
 from updater.format.release import Release
 from updater.installation import install
 from updater.job import Updated
+from updater.launch.state import State
 from updater.session import Session
+from updater.store import Settings
 
 BIG = noise(1_500_000, 1)
 OLD: dict[str, Content] = {
@@ -75,8 +79,8 @@ class Case:
         """Update to ``version``; bundles of the versions in ``without`` are not there."""
 
         class Pruned(Session):
-            def refresh(self, *arguments: object) -> Catalogue:
-                catalogue = super().refresh(*arguments)  # type: ignore[arg-type]
+            def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
+                catalogue = super().refresh(state, settings, now)
                 left = {
                     version: replace(release, bundle=None if version in without.split() else bundle)
                     for version, release in catalogue.releases.items()
@@ -234,8 +238,8 @@ class TestWrongTree:
     def test_is_told_with_the_names_of_the_files_if_there_is_no_bundle(
         self, lies: Publisher, tmp_path: Path, session: Session
     ) -> None:
-        def drop(metadata: object) -> None:
-            del metadata.signed.targets["notes/releases/2.0/bundle"]  # type: ignore[attr-defined]
+        def drop(metadata: Metadata[Any]) -> None:
+            del metadata.signed.targets["notes/releases/2.0/bundle"]
 
         rewrite(newest(lies, "app.notes"), drop, right_signer(lies, "app.notes"))
         lies.promote("1.0")

@@ -27,11 +27,7 @@ from updater.launch.pending import commit_pending
 from updater.launch.recover import Outcome, commit, recover
 from updater.launch.rollback import edited_files, roll_back
 
-
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of a few bytes are large enough to be linked."""
-    monkeypatch.setattr("updater.newtree.COPIED", SMALL)
+pytestmark = pytest.mark.usefixtures("small_files")
 
 
 @pytest.fixture

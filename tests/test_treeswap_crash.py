@@ -8,27 +8,26 @@ saves another: both are there in the end, with their latest content.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
-from crash_disk import CountingDisk, FaultyDisk, Killed, World
-from test_crash import every, failed, memory, runs
-from tree_worlds import SMALL, Scenario, package
+from crash_disk import CountingDisk, FaultyDisk, World
+from crash_runs import every, every_pair, failed, killed
+from tree_worlds import Scenario, package
 from trees import Content
 
 from updater.config import Swap
 from updater.errors import InstallError, NotEnoughSpace, RollbackFailed
-from updater.launch.disk import Disk, present
+from updater.launch.disk import present
 from updater.launch.journal import phase_of, read
 from updater.launch.recover import Outcome, commit, recover
 from updater.launch.rollback import previous_version, roll_back
 from updater.launch.swap import discard_stage
 
-__all__ = ["memory", "runs"]  # fixtures
-
+pytestmark = pytest.mark.usefixtures("small_files")
 CODES = [errno.ENOSPC, errno.EIO, errno.EACCES]
 MINE: dict[str, Content] = {"mine": b"mine", "same": b"mine: saved"}
 ASIDE: dict[str, Content] = {"mine": b"mine", "same.old": b"mine: saved"}
@@ -57,17 +56,13 @@ class Busy(FaultyDisk):
         return MINE if self.worked else {}
 
 
-def busy(world: World, **fault: int) -> Busy:
+def busy(
+    world: World, *, kill: int | None = None, fail: int | None = None, code: int = errno.EIO
+) -> Busy:
     """A disk for ``world``."""
-    disk = Busy(**fault)  # type: ignore[arg-type]
+    disk = Busy(kill=kill, fail=fail, code=code)
     disk.live = world.state.install
     return disk
-
-
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of a few bytes are large enough to be linked."""
-    monkeypatch.setattr("updater.newtree.COPIED", SMALL)
 
 
 @pytest.fixture
@@ -80,14 +75,6 @@ def scenario(memory: Path) -> Scenario:
 def either(request: pytest.FixtureRequest, memory: Path) -> Scenario:
     """1.0 is installed; its tree may hold the very code that swaps it."""
     return Scenario(memory, package() if request.param == "with this package" else None)
-
-
-def killed(disk: FaultyDisk, action: Callable[[Disk], object]) -> bool:
-    """Run ``action``; whether it was killed."""
-    with suppress(Killed):
-        action(disk)
-        assert not disk.dead, "somebody swallowed a kill"
-    return disk.dead
 
 
 def put_right(world: World) -> Outcome:
@@ -172,7 +159,7 @@ def test_a_tree_swap_killed_while_staging_leaves_the_old_tree_alone(
 def test_a_killed_recovery_of_a_tree_swap_is_recovered_from(
     scenario: Scenario, runs: list[int]
 ) -> None:
-    def run(at: int, again: int) -> bool:
+    def run(at: int, again: int) -> tuple[bool, bool]:
         what = f"killed at {at}, recovery at {again}"
         with scenario.copy() as world:
             journal = scenario.stage(world)
@@ -182,18 +169,13 @@ def test_a_killed_recovery_of_a_tree_swap_is_recovered_from(
             died = killed(second, lambda disk: recover(disk, world.state))
             put_right(world)
             check(scenario, world, what, disk.mine or second.mine)
-        ended.append(not dead)
-        return died
+        return dead, died
 
-    ended: list[bool] = []
-    at = 0
-    while not ended or not ended[-1]:
-        at += 1
-        runs.append(every(partial(run, at)))
+    runs.append(every_pair(run))
 
 
 def test_a_killed_undo_of_a_tree_swap_is_undone(scenario: Scenario, runs: list[int]) -> None:
-    def run(fail: int, later: int) -> bool:
+    def run(fail: int, later: int) -> tuple[bool, bool]:
         what = f"failed at {fail}, killed at {fail + later}"
         with scenario.copy() as world:
             journal = scenario.stage(world)
@@ -202,14 +184,9 @@ def test_a_killed_undo_of_a_tree_swap_is_undone(scenario: Scenario, runs: list[i
                 killed(disk, lambda disk: commit(disk, world.state, journal))
             put_right(world)
             check(scenario, world, what, disk.mine)
-            fired.append(disk.faults > 0)
-        return disk.dead
+        return disk.faults > 0, disk.dead
 
-    fired: list[bool] = []
-    fail = 0
-    while not fired or fired[-1]:
-        fail += 1
-        runs.append(every(partial(run, fail)))
+    runs.append(every_pair(run))
 
 
 @pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
@@ -340,21 +317,16 @@ def test_a_rollback_of_a_tree_swap_killed_anywhere_is_finished_or_was_not_begun(
 def test_a_killed_recovery_of_a_rollback_of_a_tree_swap_is_finished_by_the_next(
     scenario: Scenario, runs: list[int]
 ) -> None:
-    def run(at: int, again: int) -> bool:
+    def run(at: int, again: int) -> tuple[bool, bool]:
         with scenario.copy() as world:
             updated(scenario, world)
             dead = killed(FaultyDisk(kill=at), lambda disk: roll_back(disk, world.state, ""))
             died = killed(FaultyDisk(kill=again), lambda disk: recover(disk, world.state))
             put_right(world)
             check(scenario, world, f"killed at {at}, recovery at {again}", MINE)
-        ended.append(not dead)
-        return died
+        return dead, died
 
-    ended: list[bool] = []
-    at = 0
-    while not ended or not ended[-1]:
-        at += 1
-        runs.append(every(partial(run, at)))
+    runs.append(every_pair(run))
 
 
 @pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)

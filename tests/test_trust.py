@@ -36,6 +36,7 @@ from updater.errors import (
 )
 from updater.fetch import HttpTransport
 from updater.installation import install
+from updater.launch.disk import Disk
 from updater.launch.lock import locked
 from updater.session import Session
 from updater.trust import Trust
@@ -746,7 +747,7 @@ def test_metadata_is_durable_before_it_is_used(
 ) -> None:
     synced: list[str] = []
 
-    class Noting(type(session.disk)):  # type: ignore[misc]
+    class Noting(Disk):
         def sync_file(self, path: Path) -> None:
             synced.append(path.name)
             super().sync_file(path)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crash_disk import World, copy_world, manifest_of, prepare, world_of
-from trees import Content, Exe, Link, noise, read_tree
+from trees import Content, Exe, Link, data_of, noise, read_tree
 
 import updater
 from updater.config import Swap
@@ -59,7 +59,7 @@ class Scenario:
     def __init__(self, folder: Path, more: Mapping[str, Content] | None = None) -> None:
         self._folder = folder
         self._number = 0
-        news = {path: b"# 2\n" + _data(data) for path, data in (more or {}).items()}
+        news = {path: b"# 2\n" + data_of(data) for path, data in (more or {}).items()}
         self.trees = {
             "1.0": {**OLD, **(more or {})},
             "2.0": {**NEW, **news},
@@ -110,8 +110,3 @@ class Scenario:
         assert phase_of(world.state) is None, what
         state = {path.name for path in world.state.folder.iterdir()}
         assert state - {"reports", "arrival", "old"} <= OWN, f"{what}: {state}"
-
-
-def _data(content: Content) -> bytes:
-    assert isinstance(content, bytes)
-    return content

@@ -36,6 +36,12 @@ def noise(length: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(length)
 
 
+def data_of(content: Content) -> bytes:
+    """The bytes of a file."""
+    assert isinstance(content, bytes | Exe)
+    return content.data if isinstance(content, Exe) else content
+
+
 def write_tree(folder: Path, tree: Tree) -> Path:
     """Lay ``tree`` out in the new folder ``folder``."""
     folder.mkdir(parents=True)
@@ -63,6 +69,16 @@ def read_tree(folder: Path) -> dict[str, Content]:
         if here != folder and not folders and not files:
             tree[str(here.relative_to(folder))] = None
     return tree
+
+
+def difference(tree: Tree, *wanted: Tree) -> str:
+    """What makes ``tree`` neither of ``wanted``, for a person."""
+
+    def against(other: Tree) -> list[str]:
+        paths = sorted(tree.keys() | other.keys())
+        return [p for p in paths if (p in tree, tree.get(p)) != (p in other, other.get(p))]
+
+    return " / ".join(str(against(other)) for other in wanted)
 
 
 def _read(place: Path) -> Content:
