@@ -297,6 +297,23 @@ def test_a_proposal_nobody_should_sign_is_refused_though_it_is_signed(
     assert files(team.publisher.folder) == before
 
 
+def test_other_ceremonies_do_not_undo_a_revocation_that_waits_for_signatures(
+    team: Team, tmp_path: Path
+) -> None:
+    publish_root(team.repository, team.propose("online").signed(team.people[1].signers("root")))
+    done = revoke(team.repository, "online", propose=True)
+    assert done.proposal is not None
+    rotate(team.repository, "release", at_once=True)
+    rotate(team.repository, "online", propose=True)
+    assert team.sees(tmp_path / "m") == {"1.0"}
+    publish_root(team.repository, done.proposal.signed(team.people[1].signers("root")))
+    for role in ("timestamp", "channels.notes"):
+        (key,) = team.repository.keys_of(role)
+        assert key.keyid in done.proposal.root.signed.roles["snapshot"].keyids
+        assert team.repository.is_signed(role)
+    assert team.sees(tmp_path / "m") == team.sees(tmp_path / "new") == {"1.0"}
+
+
 def test_a_root_that_would_leave_what_is_published_unsigned_is_not_published(team: Team) -> None:
     """The old online key is to end, and nobody has signed with the new one yet."""
     proposal = team.propose("online")
