@@ -20,6 +20,7 @@ from updater.errors import InstallError, TransportError, TrustError
 from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.report import MOST, PATHS_MOST, Report
+from updater.launch.rollback import roll_back
 from updater.session import Session
 from updater.store import read_settings
 
@@ -64,7 +65,7 @@ def test_an_update_that_is_undone_leaves_a_report_of_the_commit(updater: Updater
         faulty(updater, FullAt("app")).update()
     (report,) = reports(updater)
     assert (report["step"], report["from"], report["to"]) == ("commit", "1.0", "2.0")
-    assert report["error"].startswith("NotEnoughSpace: ")
+    assert report["error"] == "NotEnoughSpace: ENOSPC"
     assert report["changed"] == []
 
 
@@ -84,11 +85,55 @@ def test_it_names_files_of_the_release_that_are_not_as_released_and_no_file_of_t
 def test_it_does_not_tell_where_the_user_keeps_the_application(
     updater: Updater, tmp_path: Path
 ) -> None:
-    with pytest.raises(InstallError):
-        faulty(updater, FullAt("app")).update()
+    updater.update()
+    launched = str(OSError(errno.ENOENT, "no such file", str(updater._state.install / "app")))
+    roll_back(Disk(), updater._state, f"cannot be started: {launched}")
     (report,) = reports(updater)
     assert str(tmp_path) not in json.dumps(report)
     assert "DIR/app" in report["error"]
+
+
+def test_it_names_no_file_of_the_user_that_kept_an_update_from_being_made(
+    updater: Updater,
+) -> None:
+    (updater._state.install / "letter to my doctor.txt").write_bytes(b"dear doctor")
+    config = replace(updater._session.config, swap="tree")
+    session = replace(updater._session, config=config)
+    with pytest.raises(InstallError, match="letter to my doctor"):
+        Updater(updater._state.install, session).update()
+    (report,) = reports(updater)
+    assert "doctor" not in json.dumps(report)
+
+
+def test_it_tells_no_password(updater: Updater, publisher: Publisher) -> None:
+    settings = read_settings(updater._state)
+    secret = replace(settings, url=settings.url.replace("//", "//john:secret@"))
+    updater._state.settings.write_bytes(secret.data)
+    for place in (publisher.folder / "metadata").glob("*.snapshot.json"):
+        place.write_bytes(b"{}")
+    with pytest.raises(TrustError):
+        updater.update()
+    (report,) = reports(updater)
+    assert "secret" not in json.dumps(report)
+
+
+def test_a_report_that_cannot_be_made_hides_no_error(
+    updater: Updater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_deep(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("updater.reports.damage", too_deep)
+    with pytest.raises(InstallError, match="the update was undone"):
+        faulty(updater, FullAt("app")).update()
+    assert reports(updater) == []
+
+
+def test_a_name_that_is_no_text_is_told_in_a_report(updater: Updater) -> None:
+    updater.update()
+    roll_back(Disk(), updater._state, "cannot read \udcff")
+    (report,) = reports(updater)
+    assert report["error"] == "cannot read \\udcff"
 
 
 def test_what_fails_again_in_the_same_way_is_the_same_report(updater: Updater) -> None:
@@ -151,14 +196,40 @@ def test_a_version_that_was_taken_back_tells_what_somebody_changed_of_it(updater
     assert report["changed"] == ["lib/core"]
 
 
-def test_reports_nobody_takes_stay_few_and_small(updater: Updater) -> None:
+def queue(updater: Updater, count: int) -> None:
+    """Queue reports that name many files."""
     paths = tuple(f"lib/{number}" for number in range(1_000))
-    for number in range(MOST + 5):
+    for number in range(count):
         made = Report(
             identity=f"{number:032}", step="stage", error="", old="1", new="2", changed=paths
         )
         made.write(Disk(), updater._state)
+
+
+def test_reports_nobody_takes_stay_few_and_small(updater: Updater) -> None:
+    queue(updater, MOST + 5)
     kept = reports(updater)
     assert len(kept) == MOST
     assert {f"{number:032}" for number in range(10, MOST + 5)} <= {report["id"] for report in kept}
     assert all(len(report["changed"]) == PATHS_MOST for report in kept)
+
+
+def test_what_else_lies_among_the_reports_is_not_touched(updater: Updater) -> None:
+    folder = updater._state.reports
+    folder.mkdir()
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to("nowhere")
+    queue(updater, MOST + 5)
+    names = {path.name for path in folder.iterdir()}
+    assert len(names) == MOST + 2
+    assert {"folder", "link"} <= names
+
+
+def test_nothing_is_written_or_deleted_behind_a_link(updater: Updater, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for number in range(MOST + 5):
+        (tmp_path / "mine" / f"{number:032}.json").write_bytes(b"mine")
+    updater._state.reports.symlink_to(tmp_path / "mine")
+    with pytest.raises(InstallError):
+        faulty(updater, FullAt("app")).update()
+    assert len(list((tmp_path / "mine").iterdir())) == MOST + 5

@@ -43,6 +43,11 @@ class Edits:
         self._old = old
         self._new = new
         self._policies = Policies(new.release)
+        self._old_policies = Policies(old.release)
+
+    def was_ours(self, path: str) -> bool:
+        """Whether the commit before put ``path`` right, whatever its user had made of it."""
+        return self._old_policies.of(path) == "replace"
 
     def stays(self, entry: File | Symlink) -> bool:
         """Whether the user's file stays where ``entry`` of the new release belongs.
@@ -71,9 +76,8 @@ class Edits:
 
     def _left(self) -> frozenset[str]:
         """Edited files of the old release only: its own policies count, there are no others."""
-        policies = Policies(self._old.release)
         gone = self._old.by_path.keys() - self._new.by_path.keys()
-        kept = (path for path in gone if policies.of(path) != "replace")
+        kept = (path for path in gone if not self.was_ours(path))
         return frozenset(p for p in kept if _is_plain(self._install, p) and self._is_edited(p))
 
     def _is_edited(self, path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from time import time_ns as now_ns
 
 from updater.errors import PatchError
 from updater.format.manifest import Directory, Entry, File, Symlink
@@ -59,9 +60,30 @@ def differs(entry: Entry, place: Path) -> bool:
     return False
 
 
-def touched(info: os.stat_result) -> int:
-    """When a file was last written, renamed or had its mode changed; nanoseconds."""
-    return max(info.st_mtime_ns, info.st_ctime_ns)
+def untouched_since(committed: int, info: os.stat_result) -> bool:
+    """Whether nobody has written, renamed or changed the mode of a file since ``committed``.
+
+    Args:
+        committed: see `commit_time`.
+        info: of the file, links not followed.
+    """
+    return max(info.st_mtime_ns, info.st_ctime_ns) < committed
+
+
+def commit_time(manifest: Path) -> int:
+    """Until when the installed files are known to be as released, in nanoseconds; 0: never.
+
+    Args:
+        manifest: of the State. It has the time at which all files were looked at: that of its
+            staging, or of the end of a commit that followed at once (`Disk.stamp`). Renames, a
+            rollback and copies keep it, whereas no file gets a time of change before its change.
+            A time to come, from a clock that was ahead, says nothing.
+    """
+    try:
+        time = manifest.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+    return time if time <= now_ns() else 0
 
 
 def has_mode(entry: Entry, place: Path, known: Path) -> bool:

@@ -1,10 +1,10 @@
 """Inspection: an install compared with the manifest of its release. Changes nothing.
 
 In full by SHA-256; else a file is believed if it has its size and was not touched since the
-commit. Every file is put in place before the State's manifest is, so whatever was written,
-renamed or had its mode changed later has a younger time than the manifest. Both times are looked
-at, and the one of the last status change no program can set back. What was touched is hashed;
-so a tree that was copied as a whole takes longer, and no file of records can be out of date.
+commit, as the time of the State's manifest tells (see `commit_time`). Both times of a file are
+looked at, and the one of the last status change no program can set back. What was touched is
+hashed; so a tree that was copied as a whole takes longer, and no file of records can be out of
+date. A file that its policy leaves to the user is always hashed: it may have been edited before.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from updater.errors import PatchError
-from updater.files import differs, digest_of, has_mode, touched
+from updater.files import commit_time, differs, digest_of, has_mode, untouched_since
 from updater.format.globs import Globs
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import parents, shown
 from updater.format.policies import Policies
 from updater.launch.disk import present
 from updater.launch.state import State
-from updater.progress import Progress
+from updater.progress import Progress, Silent
 
 TOLD_MOST = 5
 """Paths named in a message; the findings have them all."""
@@ -139,6 +139,10 @@ class Inspection:
         }
         return Findings(version=self._manifest.version, full=self._full, **lists)
 
+    def damage(self) -> tuple[str, ...]:
+        """The paths of the release that are not as they must be; nothing else is looked at."""
+        return tuple(sorted(path for path, finding in self._managed() if finding in DAMAGE))
+
     def _managed(self) -> Iterator[tuple[str, Finding]]:
         """What is the matter with what the manifest lists."""
         for folder in self._no_folders:
@@ -168,8 +172,7 @@ class Inspection:
 
     @cached_property
     def _committed(self) -> int:
-        """When the manifest was put in place, the last of all files; nanoseconds."""
-        return touched(self._state.manifest.stat())
+        return commit_time(self._state.manifest)
 
     def _look(self, entry: Entry) -> Finding | None:
         try:
@@ -198,7 +201,8 @@ class Inspection:
     def _compare_content(self, file: File, info: os.stat_result) -> Finding | None:
         if info.st_size != file.size:
             return Finding.CHANGED
-        if not self._full and touched(info) < self._committed:
+        is_ours = self._policies.of(file.path) == "replace"
+        if not self._full and is_ours and untouched_since(self._committed, info):
             return None
         try:
             same = digest_of(self._install / file.path) == file.digest
@@ -228,6 +232,11 @@ class Inspection:
                 yield from self._live(path)
             elif path not in self._no_folders:
                 yield path
+
+
+def damage(state: State, manifest: Manifest) -> tuple[str, ...]:
+    """The paths of a release that are not as they must be, as far as times tell."""
+    return Inspection(state, manifest, Silent(), full=False).damage()
 
 
 def inspect(state: State, manifest: Manifest, progress: Progress, *, full: bool) -> Findings:

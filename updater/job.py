@@ -15,6 +15,7 @@ from updater.download import Download
 from updater.errors import InstallError, PatchError, TransportError
 from updater.excerpt import take_files
 from updater.format.manifest import Manifest
+from updater.inspection import damage
 from updater.launch.disk import remove_tree
 from updater.launch.document import encode
 from updater.launch.document import read as read_document
@@ -112,7 +113,7 @@ class Job:
         """
         disk, state = self._session.disk, self._state
         journal, swap = waiting(state), self._session.config.swap
-        if journal is None or (swap == "tree" and journal.tree is None):
+        if journal is None or (swap == "tree" and journal.tree is None) or self._is_spoilt(journal):
             return None
         with alone(state, wait=self._running == "wait") as nobody_runs:
             if not nobody_runs and self._running == "stage":
@@ -121,6 +122,11 @@ class Job:
                 self._new_tree().running(journal)
             made = commit_pending(disk, state, whole=nobody_runs and swap != "file")
         return None if made is None else self._report(made, "updated")
+
+    def _is_spoilt(self, journal: Journal) -> bool:
+        """Whether a file was damaged or edited since the stage was made that it leaves alone."""
+        replaced = {step.path for step in journal.as_files.steps}
+        return not replaced.issuperset(damage(self._state, self._manifest))
 
     def _conclude(self, journal: Journal) -> tuple[Journal, Outcome]:
         """Commit now, or leave it to the launcher if the application runs."""
@@ -132,6 +138,8 @@ class Job:
             fitting = journal if nobody_runs else self._new_tree().running(journal)
             made = commit(self._session.disk, self._state, fitting)
         with suppress(OSError):  # harmless; the update is made
+            if self._running != "wait":  # nobody has looked at the files since, if it took long
+                self._session.disk.stamp(self._state.manifest)
             remove_tree(self._session.disk, self._state.downloads)
         return made, "updated"
 

@@ -76,6 +76,7 @@ class Mend:
             raise
         commit(self._session.disk, self._state, journal)
         with suppress(OSError):  # harmless; the install is whole
+            self._session.disk.stamp(self._state.manifest)
             remove_tree(self._session.disk, self._state.downloads)
         return self._report(findings, journal)
 

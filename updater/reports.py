@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from updater.errors import RollbackFailed, TransportError, UpdaterError
+from updater.errors import InstallError, RollbackFailed, TransportError, UpdaterError
 from updater.format.manifest import Manifest
-from updater.inspection import inspect
+from updater.inspection import damage
 from updater.launch.report import Report
 from updater.launch.state import State
-from updater.progress import Silent
 from updater.session import Session
 from updater.store import Settings
+
+_LOGIN = re.compile(r"//[^/@\s]*@")
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def reported(
         yield
     except (UpdaterError, OSError) as error:
         if isinstance(error, OSError) or not error.retryable:
-            with suppress(OSError, UpdaterError):  # the error itself counts more
+            with suppress(Exception):  # whatever is wrong with a report, the error counts
                 _report(state, settings, manifest, new, error).write(session.disk, state)
         raise
 
@@ -46,11 +49,26 @@ def _report(
     return Report(
         identity=hashlib.sha256(what.encode()).hexdigest()[:32],
         step=step,
-        error=f"{kind}: {error}",
+        error=f"{kind}: {_message(error)}",
         old=manifest.version,
         new=new,
-        changed=inspect(state, manifest, Silent(), full=False).damaged,
+        changed=damage(state, manifest),
     )
+
+
+def _message(error: UpdaterError | OSError) -> str:
+    """What may be told: what this machine has to say may name files of its user."""
+    if isinstance(error, InstallError | OSError):
+        return ", ".join(_codes(error)) or "this machine"
+    return _LOGIN.sub("//", str(error))
+
+
+def _codes(error: BaseException | None) -> Iterator[str]:
+    """The operating system's words for an error and its causes, such as ENOSPC."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            yield errno.errorcode.get(error.errno, str(error.errno))
+        error = error.__cause__
 
 
 def _step(error: UpdaterError | OSError, new: str) -> str:

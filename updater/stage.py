@@ -13,7 +13,7 @@ from types import MappingProxyType
 from updater.apply import Tree, check_file, tree_at
 from updater.edits import Edits
 from updater.errors import InstallError, PatchError
-from updater.files import differs, has_mode, touched
+from updater.files import commit_time, differs, has_mode, untouched_since
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import shown
@@ -143,7 +143,7 @@ class Stage:
         if old.by_path.get(entry.path) != entry:
             return False
         place = self._state.install / entry.path
-        if not mend and self._is_untouched(entry, place):
+        if not mend and edits.was_ours(entry.path) and self._is_untouched(entry, place):
             return True
         if not mend and differs(entry, place) and not edits.stays(entry):
             raise PatchError(
@@ -163,13 +163,11 @@ class Stage:
             return False
         if not isinstance(entry, File) or not stat.S_ISREG(info.st_mode):
             return False
-        return info.st_size == entry.size and touched(info) < self._committed
+        return info.st_size == entry.size and untouched_since(self._committed, info)
 
     @cached_property
     def _committed(self) -> int:
-        """When the installed release was put in place; 0 if nothing is installed."""
-        place = self._state.manifest
-        return touched(place.stat()) if present(place) else 0
+        return commit_time(self._state.manifest)
 
     def _changed(self, old: Manifest, new: Manifest, staged: dict[str, int]) -> frozenset[str]:
         """Old paths about to be replaced or removed whose content is not the released one."""

@@ -64,6 +64,10 @@ class Disk:
             path.chmod(mode_of(executable))
         self.sync_file(path)
 
+    def stamp(self, path: Path) -> None:
+        """Give a file the present time: what is older was looked at before."""
+        os.utime(path)
+
     def replace(self, source: Path, path: Path) -> None:
         """Rename in one step, over what may be there."""
         _patiently(lambda: os.replace(source, path))

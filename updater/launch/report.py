@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from updater.launch.disk import PART, Disk
+from updater.launch.disk import Disk
 from updater.launch.document import encode
 from updater.launch.state import State
 
@@ -14,6 +16,7 @@ MOST = 20
 """Reports kept: the oldest goes for the newest."""
 PATHS_MOST = 100
 """Paths named in one report."""
+_NAME = re.compile(r"[0-9a-f]{32}\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ class Report:
             "to": self.new,
             "changed": list(self.changed[:PATHS_MOST]),
         }
+        if state.reports.is_symlink():  # nobody of us made it: other files would be deleted
+            raise NotADirectoryError(errno.ENOTDIR, "no folder of ours", str(state.reports))
         disk.mkdir(state.reports)
         disk.write(state.reports / f"{self.identity}.json", encode(document))
         for path in _queued(state)[:-MOST]:
@@ -54,8 +59,9 @@ class Report:
 
 def _queued(state: State) -> list[Path]:
     """Reports that wait, oldest first."""
-    found = (path for path in state.reports.iterdir() if not path.name.endswith(PART))
-    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+    found = (path for path in state.reports.iterdir() if _NAME.fullmatch(path.name))
+    files = [path for path in found if path.is_file() and not path.is_symlink()]
+    return sorted(files, key=lambda path: path.stat().st_mtime_ns)
 
 
 def _without_places(state: State, text: str) -> str:
@@ -68,5 +74,6 @@ def _without_places(state: State, text: str) -> str:
         (Path(home), "HOME"),
     ):
         if len(place.parts) > 1:
-            text = text.replace(str(place), name)
-    return text
+            for spelled in (str(place), repr(str(place))[1:-1]):  # as an OSError quotes it
+                text = text.replace(spelled, name)
+    return text.encode(errors="backslashreplace").decode()

@@ -82,7 +82,8 @@ class Reversal:
     def _is_whole(self, number: int, step: Step) -> bool:
         found = content_of(self._state.parked_file(number))
         is_ours = step.own and step.path.endswith(f"/{self._state.settings.name}")
-        return found == step.was or (found != NOTHING and (step.keep or is_ours))
+        is_users = step.keep or found == content_of(self._at(step.aside))
+        return found == step.was or (found != NOTHING and (is_users or is_ours))
 
     def _drop(self, step: Step) -> None:
         """Take an added file out; one the user changed since is his, and steps aside."""
@@ -128,7 +129,7 @@ class Reversal:
             if step.stays and content_of(path) not in {NOTHING, FOLDER, step.content}:
                 return
             self._spare(path, step)
-        if step.keep:
+        if not step.own:
             self._drop_copy(source, self._at(step.aside))
         move(self._disk, source, path)
 

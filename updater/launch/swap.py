@@ -65,7 +65,8 @@ class FileSwap:
         """After the commit: what went aside moves to the State, but for what is the user's."""
         for number, step in enumerate(self._steps):
             if step.parks:
-                self._park(self._at(self._resting(step.aside)), number, keep=step.keep)
+                aside = self._at(self._resting(step.aside))
+                self._park(aside, number, keep=self._is_users(step))
         self.discard()
 
     def _park(self, aside: Path, number: int, *, keep: bool) -> None:
@@ -78,7 +79,7 @@ class FileSwap:
     def discard(self) -> None:
         """After the commit: remove what still lies aside, but for what is the user's."""
         for step in self._steps:
-            if step.aside and step.action != Action.SET_ASIDE and not step.keep:
+            if step.aside and step.action != Action.SET_ASIDE and not self._is_users(step):
                 self._disk.unlink(self._at(self._resting(step.aside)))
         folders = [s.path for s in self._steps if s.action == Action.RMDIR]
         for path in [*folders, *self._set_aside]:
@@ -87,9 +88,22 @@ class FileSwap:
 
     def kept(self) -> tuple[str, ...]:
         """After the commit: where the user's work lies that had to make way."""
-        files = [self._resting(step.aside) for step in self._steps if step.keep]
+        files = [self._resting(step.aside) for step in self._steps if self._is_users(step)]
         folders = [aside for aside in self._set_aside.values() if present(self._at(aside))]
         return (*files, *folders)
+
+    def _is_users(self, step: Step) -> bool:
+        """Whether what went aside is the user's work: perhaps saved after the step was planned.
+
+        Only what is younger than the new file, which was staged before, need be read for that.
+        """
+        if step.keep or step.own or step.disposable or not step.parks:
+            return step.keep
+        aside, path = self._at(self._resting(step.aside)), self._at(step.path)
+        if not present(aside):
+            return False
+        is_older = step.action is Action.PUT and _written(aside) < _written(path)
+        return not is_older and content_of(aside) != step.was
 
     def _forward(self, step: Step) -> None:
         path, aside = self._at(step.path), self._at(step.aside)
@@ -181,12 +195,19 @@ class FileSwap:
         return path
 
 
+def _written(path: Path) -> int:
+    """When it was written, in nanoseconds; 0 if it is not there."""
+    return path.lstat().st_mtime_ns if present(path) else 0
+
+
 def discard_stage(disk: Disk, state: State) -> None:
     """Remove staged and scratch files, and what waits to be committed: no journal needs them.
 
     With them goes what a killed process was just writing in the State.
     """
     disk.unlink(named(state, Phase.STAGED))
-    parts = [*state.folder.glob(f"*{PART}"), *state.reports.glob(f"*{PART}")]
+    parts = [*state.folder.glob(f"*{PART}")]
+    if not state.reports.is_symlink():
+        parts += state.reports.glob(f"*{PART}")
     for path in (state.stage, state.scratch, state.carried, *sorted(parts)):
         remove_tree(disk, path)

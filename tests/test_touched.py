@@ -1,0 +1,232 @@
+"""What somebody changed is found by the next update, whatever came between; nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from publisher import Publisher
+from serving import served
+from trees import Exe, Tree, noise, read_tree
+
+from updater.client import Updater
+from updater.config import Swap
+from updater.errors import UpdaterError
+from updater.format.release import Policy, Release
+from updater.installation import install
+from updater.launch.disk import Disk
+from updater.launch.running import share
+from updater.session import Session
+
+TREES: dict[str, Tree] = {
+    version: {
+        "app": Exe(b"#!/bin/sh\necho " + version.encode()),
+        "core": noise(3_000, number),
+        "same": b"same",
+    }
+    for number, version in enumerate(["1.0", "2.0", "3.0"])
+}
+
+
+class Case:
+    """An install of 1.0 whose file ``same`` no release changes."""
+
+    def __init__(self, folder: Path, url: str, publisher: Publisher, session: Session) -> None:
+        self.folder = folder
+        self.session = session
+        self.publisher = publisher
+        self.release("1.0")
+        folder.mkdir()
+        install(folder / "app", url, publisher.root, "notes", session=session)
+
+    @property
+    def updater(self) -> Updater:
+        return Updater(self.folder / "app", self.session)
+
+    @property
+    def same(self) -> Path:
+        return self.folder / "app" / "same"
+
+    def release(self, version: str, policy: tuple[tuple[str, Policy], ...] = ()) -> None:
+        """Publish a version."""
+        release = Release(entry=("app",), policy=policy)
+        self.publisher.release(version, TREES[version], release=release)
+
+    def damage(self) -> None:
+        """Other bytes, as many; later than all that happened before, by the file system's clock."""
+        before = self.same.stat().st_ctime_ns
+        while self.same.stat().st_ctime_ns <= max(before, time.time_ns() - 10**8):
+            time.sleep(0.02)
+            self.same.write_bytes(b"SAME")
+
+    def check(self, version: str) -> None:
+        """Version ``version`` is there, whole, and what was edited lies beside it."""
+        assert self.updater.status().version == version
+        assert self.updater.verify().whole
+        assert self.updater.verify(full=True).whole
+        assert read_tree(self.folder / "app")["same.old"] == b"SAME"
+
+
+@pytest.fixture(params=["file", "auto"])
+def case(
+    request: pytest.FixtureRequest, tmp_path: Path, publisher: Publisher, session: Session
+) -> Iterator[Case]:
+    swap: Swap = "file" if request.param == "file" else "auto"
+    session = replace(session, config=replace(session.config, swap=swap))
+    with served(publisher.folder) as url:
+        yield Case(tmp_path / "here", url, publisher, session)
+
+
+def staged(case: Case, version: str) -> None:
+    """The version waits for the application to end."""
+    case.release(version)
+    running = share(case.updater._state, 1)
+    done = case.updater.update()
+    assert done is not None
+    assert done.state == "staged"
+    assert running is not None
+    os.close(running)
+
+
+def test_damage_is_found_by_the_next_update(case: Case) -> None:
+    case.damage()
+    case.release("2.0")
+    case.updater.update()
+    case.check("2.0")
+
+
+def test_damage_before_a_rollback_is_found_by_the_update_after_it(case: Case) -> None:
+    case.release("2.0")
+    case.updater.update()
+    case.damage()
+    case.updater.rollback()
+    case.release("3.0")
+    case.updater.update()
+    case.check("3.0")
+
+
+def test_damage_while_an_update_waits_is_found_when_it_is_resumed(case: Case) -> None:
+    staged(case, "2.0")
+    case.damage()
+    case.updater.update()
+    case.check("2.0")
+
+
+def test_damage_while_an_update_waits_for_the_launcher_is_found_by_verify_and_the_next_update(
+    case: Case,
+) -> None:
+    staged(case, "2.0")
+    case.damage()
+    subprocess.run([case.updater._state.launcher / "start"], check=True, timeout=60)
+    assert case.updater.status().version == "2.0"
+    assert case.updater.verify().changed == ("same",)
+    case.release("3.0")
+    case.updater.update()
+    case.check("3.0")
+
+
+def copied(source: Path, target: Path) -> None:
+    """The tree first, then the State."""
+    target.mkdir()
+    for name in ("app", ".app.upswap"):
+        subprocess.run(["cp", "-a", source / name, target], check=True)
+
+
+def unpacked(source: Path, target: Path) -> None:
+    """As from an archive."""
+    target.mkdir()
+    archive = ["tar", "-C", str(source), "-cf", "-", "app", ".app.upswap"]
+    with subprocess.Popen(archive, stdout=subprocess.PIPE) as packing:
+        subprocess.run(["tar", "-C", target, "-xpf", "-"], stdin=packing.stdout, check=True)
+
+
+@pytest.mark.parametrize("move", [copied, unpacked, shutil.move])
+def test_damage_is_found_though_the_install_was_moved(
+    case: Case, tmp_path: Path, move: Callable[[Path, Path], object]
+) -> None:
+    case.damage()
+    move(case.folder, tmp_path / "there")
+    case.folder = tmp_path / "there"
+    case.release("2.0")
+    case.updater.update()
+    case.check("2.0")
+
+
+def test_damage_is_found_after_an_install_by_a_clock_that_was_ahead(case: Case) -> None:
+    tomorrow = time.time() + 86_400
+    os.utime(case.updater._state.manifest, (tomorrow, tomorrow))
+    case.damage()
+    case.release("2.0")
+    case.updater.update()
+    case.check("2.0")
+
+
+def test_an_edited_file_that_was_left_to_its_user_is_ours_again_when_its_policy_ends(
+    case: Case,
+) -> None:
+    case.release("2.0", (("same", "keep"),))
+    case.damage()
+    case.updater.update()
+    assert case.same.read_bytes() == b"SAME"
+    assert case.updater.verify().kept == ("same",)
+    case.release("3.0")
+    case.updater.update()
+    case.check("3.0")
+
+
+def test_a_whole_install_is_believed_without_reading_it(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.release("2.0")
+    case.updater.update()
+    read: list[Path] = []
+    monkeypatch.setattr("updater.inspection.digest_of", read.append)
+    assert case.updater.verify().whole
+    assert read == []
+
+
+@pytest.mark.parametrize("swap", ["file", "auto"])
+def test_what_is_saved_while_an_update_is_committed_is_not_lost(case: Case, swap: Swap) -> None:
+    class Saving(Disk):
+        """Its user saves a file that the update replaces, when the journal is written."""
+
+        saved = False
+
+        def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+            if path.name == "journal" and not self.saved:
+                self.saved = True
+                (case.folder / "app" / "core").write_bytes(b"saved late")
+            super().write(path, data, executable=executable)
+
+    case.release("2.0")
+    config = replace(case.session.config, swap=swap)
+    Updater(case.folder / "app", replace(case.session, disk=Saving(), config=config)).update()
+    assert b"saved late" in read_tree(case.folder / "app").values()
+    case.updater.rollback()
+    assert case.updater.status().version == "1.0"
+    assert b"saved late" in read_tree(case.folder / "app").values()
+    case.release("3.0")
+    case.updater.update()
+    assert b"saved late" in read_tree(case.folder / "app").values()
+
+
+def test_a_repair_keeps_what_is_saved_while_it_is_committed(case: Case) -> None:
+    class Saving(Disk):
+        """Its user saves the file that is repaired, when the journal is written."""
+
+        def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+            if path.name == "journal":
+                case.same.write_bytes(b"saved late")
+            super().write(path, data, executable=executable)
+
+    case.damage()
+    Updater(case.folder / "app", replace(case.session, disk=Saving())).repair()
+    assert b"saved late" in read_tree(case.folder / "app").values()
+    with pytest.raises(UpdaterError, match="no previous version"):
+        case.updater.rollback()
