@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from patchtool.scan import scan
 from trees import Content, data_of, read_tree, write_tree
@@ -217,8 +218,10 @@ def journals(state: State) -> list[Path]:
 
 def _readdress(journal: Path, names: Mapping[int, Path]) -> None:
     """A tree swap knows folders and files by inode: let it know their copies, ``names``."""
-    document = json.loads(journal.read_bytes())
-    if document["swap"] != "tree":
+    document: dict[str, Any] = {}
+    with suppress(ValueError):  # a damaged one names nothing
+        document = json.loads(journal.read_bytes())
+    if document.get("swap") != "tree":
         return
     tree = document["tree"]
     for root in ("old_root", "new_root"):

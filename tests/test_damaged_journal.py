@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crash_disk import CountingDisk, Killed
+from crash_disk import CountingDisk, FaultyDisk, Killed, World, copy_world
+from crash_runs import every, tell
 from publisher import Publisher
 from serving import served
 from trees import Content, Exe, Tree, noise, read_tree
@@ -16,7 +19,7 @@ from trees import Content, Exe, Tree, noise, read_tree
 from updater.cli import main
 from updater.client import Updater
 from updater.config import Swap
-from updater.errors import TransportError
+from updater.errors import InstallError, TransportError
 from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.journal import DamagedJournal, Phase, enter, named, phase_of
@@ -31,10 +34,12 @@ ASIDE = re.compile(r"\.(old|new)(-\d+)?$")
 MIXING = (Phase.SWAPPING, Phase.UNDOING, Phase.REVERTING)
 
 
-@pytest.fixture(scope="module")
-def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
+THIRD: Tree = {**OLD, "app": Exe(b"3"), "lib/core": noise(3_000, 3)}
+
+
+@pytest.fixture
+def fresh(publisher: Publisher) -> Publisher:
     """Version 1.0 offered, 2.0 there."""
-    publisher = Publisher(tmp_path_factory.mktemp("damaged"))
     publisher.release("1.0", OLD)
     publisher.add("2.0", NEW)
     return publisher
@@ -61,7 +66,7 @@ class Case:
 
     def __init__(self, folder: Path, url: str, publisher: Publisher, session: Session) -> None:
         self.session = session
-        publisher.promote("1.0")
+        folder.mkdir()
         install(folder / "app", url, publisher.root, "notes", session=session)
         publisher.promote("2.0")
         self.live = folder / "app"
@@ -88,9 +93,9 @@ class Case:
 
 
 @pytest.fixture
-def case(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Case]:
-    with served(publisher.folder) as url:
-        yield Case(tmp_path, url, publisher, session)
+def case(tmp_path: Path, fresh: Publisher, session: Session) -> Iterator[Case]:
+    with served(fresh.folder) as url:
+        yield Case(tmp_path / "here", url, fresh, session)
 
 
 def spoil(state: State, phase: Phase) -> None:
@@ -111,11 +116,11 @@ def test_of_an_update_that_was_made_only_the_way_back_is_lost(case: Case, swap: 
 
 
 def test_what_is_kept_for_a_rollback_and_spoilt_stops_no_later_update(
-    case: Case, publisher: Publisher
+    case: Case, fresh: Publisher
 ) -> None:
     assert case.updater.update()
     case.state.parked.write_bytes(bytes(500))
-    publisher.release("3.0", {**OLD, "app": Exe(b"3")})
+    fresh.release("3.0", THIRD)
     done = case.updater.update()
     assert done is not None
     assert done.new == "3.0"
@@ -158,3 +163,60 @@ def test_until_it_is_repaired_a_mixed_tree_is_known_to_be_mixed(case: Case) -> N
     case.state.settings.write_bytes(settings)
     case.updater.repair()
     assert case.updater.status().state == "clean"
+
+
+def damaged(case: Case, publisher: Publisher, *, before: bool) -> World:
+    """A mixed install with one file damaged besides; ``before``: with an older way back."""
+    if before:
+        assert case.updater.update()
+        publisher.release("3.0", THIRD)
+    case.killed("manifest")
+    spoil(case.state, Phase.SWAPPING)
+    (case.live / "same").write_bytes(b"SAME")
+    return World(case.live.parent)
+
+
+def check_told(updater: Updater, what: str) -> None:
+    """An install that is called whole is."""
+    if updater.status().state != "interrupted":
+        assert updater.verify(full=True).whole, what
+
+
+def check_repaired(updater: Updater, what: str) -> None:
+    """The next repair makes it one release, and no older one can come back over it."""
+    updater.repair()
+    assert updater.status().state == "clean", what
+    check_told(updater, what)
+    version = updater.status().version
+    with pytest.raises(InstallError, match="no previous version"):
+        updater.rollback()
+    assert updater.status().version == version, what
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first update", "second update"])
+@pytest.mark.parametrize("code", [None, errno.EIO], ids=["killed", "failed"])
+def test_a_repair_of_a_mixed_tree_may_be_interrupted_anywhere(
+    tmp_path_factory: pytest.TempPathFactory,
+    fresh: Publisher,
+    case: Case,
+    code: int | None,
+    before: bool,
+) -> None:
+    world = damaged(case, fresh, before=before)
+    folder = tmp_path_factory.mktemp("copies")
+
+    def run(at: int) -> bool:
+        what = f"disturbed at {at}"
+        copy = copy_world(world, folder / str(at))
+        disk = FaultyDisk(kill=at) if code is None else FaultyDisk(fail=at, code=code)
+        with suppress(Killed, InstallError):
+            Updater(copy.state.install, replace(case.session, disk=disk)).repair()
+        updater = Updater(copy.state.install, case.session)
+        check_told(updater, what)
+        with suppress(DamagedJournal):
+            updater.recover()
+        check_told(updater, what)
+        check_repaired(updater, what)
+        return disk.dead or disk.faults > 0
+
+    tell(every(run), "repairs of a mixed tree")

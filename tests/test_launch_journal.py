@@ -71,6 +71,7 @@ def test_the_phase_is_the_name_and_entering_one_is_a_durable_rename(state: State
     assert {named(state, phase).name for phase in Phase} == {
         "journal",
         "journal.done",
+        "journal.mixed",
         "journal.revert",
         "journal.staged",
         "journal.undo",

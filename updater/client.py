@@ -17,12 +17,12 @@ from updater.inspection import Findings, inspect
 from updater.job import Job, Running, Updated
 from updater.launch.disk import present, told
 from updater.launch.environment import cleaned
-from updater.launch.journal import DamagedJournal, Phase, enter, phase_of
+from updater.launch.journal import DamagedJournal, Phase, phase_of
 from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
-from updater.launch.recover import Outcome, drop_damaged, recover
-from updater.launch.rollback import edited_files, roll_back
+from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
+from updater.launch.rollback import can_roll_back, edited_files, roll_back
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.running import alone, give_up
 from updater.launch.swap import discard_stage
@@ -254,14 +254,10 @@ class Updater:
             return repair(self._session, self._state)
 
     def _unmixed(self) -> Repaired | None:
-        """Make one release of a tree that is perhaps between two, as nobody can tell any more.
-
-        The damaged journal stands until the commit of the repair, which takes its name: stopped
-        before, the install is still known to be mixed.
-        """
-        enter(self._session.disk, self._state, Phase.SWAPPING)
+        """Make one release of a tree that is perhaps between two, as nobody can tell any more."""
+        begin_mixed(self._session.disk, self._state)
         made = repair(self._session, self._state)
-        drop_damaged(self._session.disk, self._state)
+        end_mixed(self._session.disk, self._state)
         return made
 
     def restart(self, arguments: Sequence[str] = ()) -> NoReturn:
@@ -369,7 +365,9 @@ class Updater:
 
     def _refuse_on_trial(self) -> None:
         trial = read_trial(self._state)
-        if trial is not None:
+        if trial is not None and not can_roll_back(self._session.disk, self._state):
+            self._session.disk.unlink(self._state.trial)  # it stays: only an update may help
+        elif trial is not None:
             start = start_command(self._state) or "updater launch"
             raise InstallError(
                 f"{trial.version} is not confirmed yet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from updater.format.globs import Globs
 from updater.format.manifest import Directory, Manifest, Symlink
 from updater.format.paths import shown
 from updater.launch.disk import NO_EXCHANGE, NO_LINKS, Disk, present
-from updater.launch.journal import Action, Exchange, Journal
+from updater.launch.journal import Action, DamagedJournal, Exchange, Journal
 from updater.launch.journal import read as read_journal
 from updater.launch.listing import FOLDER, Listing, Root, list_tree, root_of
 from updater.launch.spare import free_name
@@ -137,7 +138,9 @@ class NewTree:
 
     def _aside(self) -> Path:
         """``NAME.old``; that of the commit before is ours, and gone by then."""
-        kept = read_journal(self._state.parked) if present(self._state.parked) else None
+        kept = None
+        with suppress(DamagedJournal):  # what it kept is nobody's any more
+            kept = read_journal(self._state.parked) if present(self._state.parked) else None
         if kept is not None and kept.tree is not None:
             place = Trees(self._disk, self._state, kept.tree).resting(kept.tree.old_root)
             if place == self._state.beside(kept.tree.aside):

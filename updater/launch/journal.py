@@ -1,7 +1,8 @@
 """The journal: what a commit is about to do, written before it does it.
 
 One JSON file. How far the commit has come is its *name*, because a rename needs no disk space
-and is one step; at most one of the names exists.
+and is one step; at most one of the names exists
+(``journal.mixed`` may stand beside another).
 
 =================== ============================================
 name                the live tree may be
@@ -12,6 +13,7 @@ name                the live tree may be
 ``journal.undo``    anything between, on the way back from a commit that failed
 ``journal.done``    new; old files may still lie aside
 ``journal.revert``  anything between, on the way back from a commit that was made
+``journal.mixed``   anything between, and nobody can tell how far it came: a repair must see to it
 ``old/journal``     new; the commit was made and can be rolled back
 =================== ============================================
 
@@ -59,6 +61,8 @@ class Phase(Enum):
     UNDOING = ".undo"
     COMMITTED = ".done"
     REVERTING = ".revert"
+    MIXED = ".mixed"
+    """A damaged journal's, while a repair is tried. The commit of the repair stands before it."""
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ class Launcher:
     def _give_back(self, why: str) -> bool:
         """Roll back, unless another start has decided, or another window runs: it was counted."""
         with locked(self.state.lock, "rolling back", LOCK_TIMEOUT):
+            recover(self.disk, self.state)  # what is parked must be what this version replaced
             trial = settle(self.disk, self.state)
             if trial is None:
                 return False

@@ -14,7 +14,9 @@ none                  old or new, whole                        nothing (1)
 ===================== ======================================== =======================
 
 A journal that is damaged stops all this, but for ``journal.done``: then the new tree is in place,
-and only what it replaced is forgotten. `updater repair` makes one release of a mixed tree.
+and only what it replaced is forgotten. `updater repair` makes one release of a mixed tree; it
+gives the damaged journal the name ``journal.mixed``, which stands until the repair is made,
+whatever the journal of the repair itself goes through.
 
 For a tree swap the exchange of the folders is one more step, before those of the State's files,
 and is undone after them; where each folder stands is told by its inode:
@@ -113,6 +115,16 @@ def recover(disk: Disk, state: State) -> Outcome:
         with suppress(OSError, InstallError):  # the tree is whole; the next command tries again
             _carry(disk, state)
         return Outcome.CLEAN
+    outcome = Outcome.CLEAN if phase is Phase.MIXED else _go_on(disk, state, phase)
+    if phase_of(state) is Phase.MIXED:  # if something was done, it was of a repair of this
+        raise DamagedJournal(
+            f"{state.install} may be mixed of two versions: the journal of an update was damaged",
+            hint="run updater repair",
+        )
+    return outcome
+
+
+def _go_on(disk: Disk, state: State, phase: Phase) -> Outcome:
     try:
         journal = read(named(state, phase))
     except DamagedJournal:
@@ -122,20 +134,29 @@ def recover(disk: Disk, state: State) -> Outcome:
     return _ACTIONS[phase](disk, state, journal)
 
 
-def drop_damaged(disk: Disk, state: State) -> None:
-    """Forget a journal that nobody understands, and what older ones kept for a rollback.
+def begin_mixed(disk: Disk, state: State) -> None:
+    """Say, durably, that nobody understands the journal; and forget every way back.
 
-    The caller has made one release of the tree; there is no telling what the way back was.
+    What was kept, and a trial, belong to versions nobody can tell any more. A repair follows.
 
     Raises:
         OSError: the disk; call it again.
     """
+    enter(disk, state, Phase.MIXED)
     if present(state.parked):
         with suppress(InstallError):
             way_back(disk, state, read(state.parked)).forget()
     remove_tree(disk, state.old)
     disk.unlink(state.trial)
-    _end(disk, state, Phase.SWAPPING)
+
+
+def end_mixed(disk: Disk, state: State) -> None:
+    """Forget the damaged journal: a repair has made one release of the tree.
+
+    Raises:
+        OSError: the disk; call it again.
+    """
+    _end(disk, state, Phase.MIXED)
 
 
 def revert(disk: Disk, state: State) -> None:
@@ -180,6 +201,7 @@ def _forget(disk: Disk, state: State) -> Outcome:
     """The new tree is in place; what it replaced cannot be told any more, and stays aside."""
     with told(f"cleaning up after an update of {state.install}"):
         remove_tree(disk, state.old)
+        disk.unlink(state.trial)  # it could not be taken back
         _end(disk, state, Phase.COMMITTED)
     return Outcome.FINISHED
 
@@ -232,7 +254,7 @@ def _as_files(disk: Disk, state: State, journal: Journal, reason: CannotExchange
 
 def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | None) -> None:
     try:
-        if phase_of(state) not in {None, Phase.STAGED}:  # else nothing was begun
+        if phase_of(state) not in {None, Phase.STAGED, Phase.MIXED}:  # else nothing was begun
             if phase_of(state) is Phase.SWAPPING and journal.tree is not None:
                 journal = read(state.journal)  # it may have become a file swap
             enter(disk, state, Phase.UNDOING)

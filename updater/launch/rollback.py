@@ -8,7 +8,7 @@ from contextlib import suppress
 from updater.errors import InstallError
 from updater.launch.content import content_of
 from updater.launch.disk import Disk, present
-from updater.launch.journal import Action, Journal
+from updater.launch.journal import Action, Journal, Phase, phase_of
 from updater.launch.journal import read as read_journal
 from updater.launch.kinds import way_back
 from updater.launch.recover import revert
@@ -23,7 +23,8 @@ def previous_version(state: State) -> str:
     Raises:
         InstallError: what was kept cannot be read.
     """
-    return read_journal(state.parked).old if present(state.parked) else ""
+    journal = _way_here(state)
+    return journal.old if journal else ""
 
 
 def edited_files(disk: Disk, state: State) -> tuple[str, ...]:
@@ -33,9 +34,35 @@ def edited_files(disk: Disk, state: State) -> tuple[str, ...]:
         InstallError: what was kept cannot be read.
         OSError: the disk.
     """
-    return (
-        way_back(disk, state, read_journal(state.parked)).edited() if present(state.parked) else ()
-    )
+    journal = _way_here(state)
+    return way_back(disk, state, journal).edited() if journal else ()
+
+
+def can_roll_back(disk: Disk, state: State) -> bool:
+    """Whether a rollback would be begun, as far as what was kept is concerned.
+
+    Raises:
+        OSError: the disk.
+    """
+    with suppress(InstallError):
+        journal = _way_here(state)
+        return journal is not None and not way_back(disk, state, journal).damaged()
+    return False
+
+
+def _way_here(state: State) -> Journal | None:
+    """The parked journal of the commit that led to what is installed; None without one.
+
+    A commit whose clean-up was not finished has not parked its own yet: what is parked then led
+    to the version before it.
+    """
+    if not present(state.parked) or phase_of(state) not in {None, Phase.STAGED}:
+        return None
+    journal = read_journal(state.parked)
+    says = {state.manifest, state.release}
+    steps = ((state.at(step.path), step.content) for step in journal.steps if step.own)
+    led_here = any(path in says and content_of(path) == content for path, content in steps)
+    return journal if led_here else None
 
 
 def roll_back(disk: Disk, state: State, why: str) -> Journal:
@@ -53,12 +80,12 @@ def roll_back(disk: Disk, state: State, why: str) -> Journal:
         RollbackFailed: it was begun and could not be finished; `recover` goes on with it.
         OSError: it could not be begun.
     """
-    if not present(state.parked):
+    journal = _way_here(state)
+    if journal is None:
         raise InstallError(
             f"no previous version of {state.install} is kept",
             hint="there is one after an update, until the next update or rollback",
         )
-    journal = read_journal(state.parked)
     way = way_back(disk, state, journal)
     if reason := way.blocked():
         raise InstallError(
