@@ -817,6 +817,21 @@ def test_an_interrupt_from_elsewhere_is_passed_on_without_a_terminal(case: Case)
     assert case.settings.bad == ()
 
 
+def test_a_signal_that_nohup_ignores_excuses_no_crash(case: Case) -> None:
+    case.release("2.0", "sys.stdin.readline()\nsys.exit(9)", APP)
+    process = subprocess.Popen(
+        ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *case.line],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "I am 2.0 1.0\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate("end\n", timeout=PATIENCE)[0] == "I am 1.0 2.0\n"
+    assert case.settings.bad == ("2.0",)
+
+
 @pytest.mark.parametrize("windows", [True, False])
 def test_who_is_about_to_become_the_launcher_runs_no_more(
     windows: bool, case: Case, monkeypatch: pytest.MonkeyPatch

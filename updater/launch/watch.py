@@ -155,14 +155,19 @@ class Watch:
 
     @contextmanager
     def _passing_on_to(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
-        """A service that is stopped, or Ctrl-C, says nothing about the version."""
+        """A service that is stopped, or Ctrl-C, says nothing about the version.
+
+        What whoever started this process has it ignore, as nohup does, the application ignores
+        too: it ends nobody, so it excuses no end either.
+        """
 
         def handler(number: int, _frame: FrameType | None) -> None:
             self._asked_to_end = True
             if number != signal.SIGINT or not _has_ctrl_c(child.pid):
                 child.send_signal(number)
 
-        before = {number: signal.signal(number, handler) for number in PASSED_ON}
+        heard = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, handler) for number in heard}
         try:
             yield
         finally:
