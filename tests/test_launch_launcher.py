@@ -817,6 +817,31 @@ def test_an_interrupt_from_elsewhere_is_passed_on_without_a_terminal(case: Case)
     assert case.settings.bad == ()
 
 
+def test_a_version_whose_application_survives_ctrl_c_is_still_asked_for_its_health(
+    case: Case,
+) -> None:
+    """In an editor or a shell Ctrl-C ends nothing; the health command must go on being asked."""
+    told, confirmed = case.folder / "told", case.world.state.confirmed
+    then = (
+        "from pathlib import Path\n"
+        f"if '--health' in sys.argv:\n    sys.exit(not Path({str(told)!r}).exists())\n"
+        "import signal\n"
+        f"signal.signal(signal.SIGINT, lambda *_: Path({str(told)!r}).touch())\n"
+        "print('ready', flush=True)\n"
+        f"until = time.monotonic() + {PATIENCE / 2}\n"
+        f"while time.monotonic() < until and not Path({str(confirmed)!r}).exists():\n"
+        "    time.sleep(0.01)\n"
+    )
+    case.release("2.0", then, replace(HEALTH, seconds=60))
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(2)][1] == "ready\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert not case.world.state.trial.exists()
+    assert case.version == "2.0"
+
+
 def test_a_signal_that_nohup_ignores_excuses_no_crash(case: Case) -> None:
     case.release("2.0", "sys.stdin.readline()\nsys.exit(9)", APP)
     process = subprocess.Popen(

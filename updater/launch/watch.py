@@ -129,10 +129,8 @@ class Watch:
         while not self._is_settled():
             if child.poll() is not None:
                 return self._why(child.returncode)
-            if self._asked_to_end:
-                return None
             if health.deadline <= self._clock.monotonic():
-                return f"not confirmed in {self._brief.seconds} seconds"
+                return self._why_late()
             health.ask(child)
             self._clock.sleep(POLL)
         self._let_go()  # an update it makes is committed by the launcher it restarts
@@ -142,6 +140,10 @@ class Watch:
         if code == 0 or self._asked_to_end or -code in PASSED_ON:
             return None
         return f"ended with exit code {code}" if code > 0 else f"ended with signal {-code}"
+
+    def _why_late(self) -> str | None:
+        """It may take its time to end, if it was asked to; until then it may still be confirmed."""
+        return None if self._asked_to_end else f"not confirmed in {self._brief.seconds} seconds"
 
     def _is_settled(self) -> bool:
         """Without the lock, which the application may want for an update of its own."""
