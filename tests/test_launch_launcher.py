@@ -30,6 +30,7 @@ from updater.launch.recover import commit, recover
 from updater.launch.running import alone, give_up, share
 from updater.launch.swap import FileSwap
 from updater.launch.trial import Trial
+from updater.launch.watch import Clock
 from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
 from updater.stage import Stage
 from updater.store import Settings
@@ -815,6 +816,36 @@ def test_an_interrupt_from_elsewhere_is_passed_on_without_a_terminal(case: Case)
     process.terminate()
     process.communicate(timeout=PATIENCE)
     assert case.settings.bad == ()
+
+
+@pytest.fixture
+def launched(case: Case, monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], int]:
+    """Be the launcher of the case in this process, but for the start of the old version."""
+    monkeypatch.setattr(Launcher, "_become", lambda _self, _start: OLD_VERSION)
+    return lambda clock: Launcher(case.world.state, clock=clock).run()
+
+
+OLD_VERSION = 77
+"""The exit code that says so."""
+
+
+def test_the_hours_a_machine_sleeps_are_not_the_versions(
+    case: Case, launched: Callable[[Clock], int]
+) -> None:
+    """Nor those in which it is stopped, with its launcher, by Ctrl-Z."""
+    awake = case.folder / "awake"
+    then = f"while not os.path.exists({str(awake)!r}):\n    time.sleep(0.01)\nconfirm()"
+    case.release("2.0", then, replace(APP, seconds=60))
+    slept = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal slept
+        slept = 10_000.0
+        awake.touch()
+        time.sleep(seconds)
+
+    assert launched(Clock(lambda: time.monotonic() + slept, sleep)) == 0
+    assert case.version == "2.0"
 
 
 def test_a_version_whose_application_survives_ctrl_c_is_still_asked_for_its_health(

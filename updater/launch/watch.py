@@ -26,6 +26,9 @@ from updater.launch.trial import Trial, confirm, is_confirmed, read_trial, settl
 
 POLL = 0.1
 """Seconds between two looks at a new version."""
+STEP = 1.0
+"""Seconds that count at most between two looks: in a longer gap this machine slept, or all was
+stopped with Ctrl-Z."""
 GRACE = 10.0
 """Seconds a version that is rolled back has to end by itself."""
 HEALTH_PAUSE = 1.0
@@ -124,12 +127,12 @@ class Watch:
 
     def _until_settled(self, child: subprocess.Popen[bytes], start: Start) -> str | None:
         """Wait until the version is confirmed or has ended well (None), or has failed (why)."""
-        now = self._clock.monotonic()
-        health = _Health(self._state, self._disk, self._clock, self._brief, start, now)
+        time_left = _TimeLeft(self._clock, self._brief.seconds)
+        health = _Health(self._state, self._disk, self._clock, self._brief, start, time_left)
         while not self._is_settled():
             if child.poll() is not None:
                 return self._why(child.returncode)
-            if health.deadline <= self._clock.monotonic():
+            if time_left.is_over():
                 return self._why_late()
             health.ask(child)
             self._clock.sleep(POLL)
@@ -182,20 +185,41 @@ class Watch:
             self._lock = None
 
 
+class _TimeLeft:
+    """The seconds in which a version must be confirmed: only those count in which it can run."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._left = seconds
+        self._looked = clock.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether they are; asked often, or too few are counted."""
+        now = self._clock.monotonic()
+        self._left -= min(now - self._looked, STEP)
+        self._looked = now
+        return self._left <= 0
+
+
 class _Health:
     """The health command of a release, asked again and again while the application runs."""
 
     def __init__(
-        self, state: State, disk: Disk, clock: Clock, brief: Brief, start: Start, now: float
+        self,
+        state: State,
+        disk: Disk,
+        clock: Clock,
+        brief: Brief,
+        start: Start,
+        time_left: _TimeLeft,
     ) -> None:
         self._state = state
         self._disk = disk
         self._clock = clock
         self._brief = brief
         self._environment = start.environment
-        self._asked = now
-        self.deadline = now + brief.seconds
-        """Until when the version must be confirmed, by whichever way."""
+        self._asked = clock.monotonic()
+        self._time_left = time_left
 
     def ask(self, child: subprocess.Popen[bytes]) -> None:
         """Ask, if it is time, and confirm the version if it is well and ``child`` runs."""
@@ -207,14 +231,11 @@ class _Health:
 
     def _is_well(self, child: subprocess.Popen[bytes]) -> bool:
         command = self._begin()
-        while command.poll() is None and child.poll() is None and self._is_in_time():
+        while command.poll() is None and child.poll() is None and not self._time_left.is_over():
             self._clock.sleep(POLL)
         is_well = command.poll() == 0 and child.poll() in {None, 0}
         _kill_all(command)
         return is_well
-
-    def _is_in_time(self) -> bool:
-        return self._clock.monotonic() < self.deadline
 
     def _begin(self) -> subprocess.Popen[bytes]:
         install, words = self._state.install, self._brief.health
