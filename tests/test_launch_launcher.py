@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from crash_disk import FaultyDisk, Killed, World, manifest_of, prepare, world_of
@@ -30,7 +33,7 @@ from updater.launch.recover import commit, recover
 from updater.launch.running import alone, give_up, share
 from updater.launch.swap import FileSwap
 from updater.launch.trial import Trial
-from updater.launch.watch import Clock
+from updater.launch.watch import NOEXEC, Clock
 from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
 from updater.stage import Stage
 from updater.store import Settings
@@ -286,12 +289,23 @@ def test_a_version_that_ignores_being_ended_is_killed(
     assert done.stdout == "I am 2.0 1.0\nI am 1.0 2.0\n"
 
 
-def test_a_version_that_cannot_even_be_started_is_rolled_back(case: Case) -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: entry.chmod(0o644),
+        lambda entry: entry.write_bytes(b"no program"),
+        lambda entry: entry.unlink(),
+    ],
+)
+def test_a_version_that_cannot_even_be_started_is_rolled_back(
+    spoil: Callable[[Path], None], case: Case
+) -> None:
     case.release("2.0", "", APP)
-    (case.world.state.install / "app").chmod(0o644)
+    spoil(case.world.state.install / "app")
     done = case.start()
     assert done.stdout == "I am 1.0 2.0\n"
     assert "cannot be started" in done.stderr
+    assert case.settings.bad == ("2.0",)
 
 
 def test_starts_that_end_well_but_unconfirmed_are_counted(case: Case) -> None:
@@ -846,6 +860,43 @@ def test_the_hours_a_machine_sleeps_are_not_the_versions(
 
     assert launched(Clock(lambda: time.monotonic() + slept, sleep)) == 0
     assert case.version == "2.0"
+
+
+def check_a_start_the_machine_does_not_allow(
+    case: Case, launched: Callable[[Clock], int], number: int
+) -> None:
+    case.release("2.0", "confirm()", APP)
+    with pytest.MonkeyPatch.context() as patch:
+        fault = OSError(number, os.strerror(number))
+        patch.setattr(subprocess, "Popen", Mock(side_effect=fault))
+        with pytest.raises(InstallError, match="cannot be started: ") as caught:
+            launched(Clock())
+    assert "start it again" in caught.value.hint
+    assert case.start().stdout == "I am 2.0 1.0\n", "it has the one start it had"
+    assert case.settings.bad == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "EIO", "ENOSPC", "EDQUOT", "ETXTBSY"]
+)
+def test_a_start_the_machine_does_not_allow_makes_no_version_bad(
+    name: str, case: Case, launched: Callable[[Clock], int]
+) -> None:
+    check_a_start_the_machine_does_not_allow(case, launched, getattr(errno, name))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"return_value": Mock(f_flag=NOEXEC)}, {"side_effect": PermissionError("a folder above")}],
+)
+def test_a_disk_no_program_may_be_run_from_makes_no_version_bad(
+    answer: dict[str, Any],
+    case: Case,
+    launched: Callable[[Clock], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("updater.launch.watch.os.statvfs", Mock(**answer))
+    check_a_start_the_machine_does_not_allow(case, launched, errno.EACCES)
 
 
 def test_a_version_whose_application_survives_ctrl_c_is_still_asked_for_its_health(

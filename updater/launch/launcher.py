@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from updater.errors import InstallError, UpdateInProgress, UpdaterError
@@ -28,7 +28,7 @@ from updater.launch.rollback import roll_back
 from updater.launch.running import alone, share
 from updater.launch.state import State
 from updater.launch.trial import Trial, count_start, is_confirmed, read_trial, settle
-from updater.launch.watch import POLL, Clock, Start, Watch
+from updater.launch.watch import POLL, Clock, Ended, Start, Watch
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for a commit that is at work; one takes seconds at most."""
@@ -61,7 +61,7 @@ class Launcher:
             trial = self._make_ready()
             if trial is not None:
                 start, brief = self._start(arguments)
-                ended = Watch(self.state, self.disk, self.clock, brief, trial).run(start)
+                ended = self._watch(start, brief, trial)
                 if ended.why is None or not self._give_back(ended.why):
                     return ended.code
             return self._become(self._start(arguments)[0])
@@ -193,6 +193,20 @@ class Launcher:
             self.environment, self.state.install, brief.version, self._previous(), lock
         )
         return Start(self.command(brief, arguments), environment, lock), brief
+
+    def _watch(self, start: Start, brief: Brief, trial: Trial) -> Ended:
+        try:
+            return Watch(self.state, self.disk, self.clock, brief, trial).run(start)
+        except InstallError:
+            self._count_back(trial)
+            raise
+
+    def _count_back(self, trial: Trial) -> None:
+        """A start that the machine did not allow leaves the version all the starts it had."""
+        with suppress(OSError, UpdaterError), locked(self.state.lock, "starting", TRIAL_TIMEOUT):
+            now = read_trial(self.state)
+            if now is not None and now.version == trial.version and now.started:
+                self.disk.write(self.state.trial, replace(now, started=now.started - 1).data)
 
     def _become(self, start: Start) -> int:
         with suppress(OSError):  # told once; twice is no harm

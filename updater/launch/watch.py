@@ -6,6 +6,7 @@ nothing but to note a confirmation: what becomes of a version that has failed th
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,9 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-from updater.errors import UpdaterError
+from updater.errors import InstallError, UpdaterError
 from updater.launch.brief import Brief
-from updater.launch.disk import WINDOWS, Disk
+from updater.launch.disk import FULL, WINDOWS, Disk
 from updater.launch.lock import locked
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.state import State
@@ -35,6 +36,13 @@ HEALTH_PAUSE = 1.0
 """Seconds between two health commands."""
 PASSED_ON = [signal.SIGTERM, signal.SIGINT] + ([] if WINDOWS else [signal.SIGHUP])
 """Somebody ends the application: a service manager, a log-out, Ctrl-C."""
+SCARCE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+BUSY = {errno.EINTR, errno.ETXTBSY}
+BROKEN = {errno.EIO, errno.ESTALE}
+MACHINES = SCARCE | BUSY | BROKEN | FULL
+"""Why no program, or none from this disk, can be started just now: that is no version's fault."""
+SHARING_VIOLATION = 32
+"""Windows: another program has the file open, such as a virus scanner."""
 
 
 if sys.platform == "win32":
@@ -43,7 +51,13 @@ if sys.platform == "win32":
         """The console tells all its programs, and nothing else sends it there."""
         return True
 
+    def _may_not_run(_entry: str, error: OSError) -> bool:
+        """Whether no program at all may be run where ``entry`` lies."""
+        return error.winerror == SHARING_VIOLATION
+
 else:
+    NOEXEC: int = getattr(os, "ST_NOEXEC", 0)
+    """A disk from which no program may be run; Linux says so."""
 
     def _has_ctrl_c(child: int) -> bool:
         """Whether ``child`` has a Ctrl-C that this process has, and must not get it once more.
@@ -58,6 +72,13 @@ else:
             finally:
                 os.close(terminal)
         return False
+
+    def _may_not_run(entry: str, _error: OSError) -> bool:
+        """Whether no program at all may be run where ``entry`` lies."""
+        try:
+            return bool(os.statvfs(entry).f_flag & NOEXEC)
+        except PermissionError:  # a folder above it
+            return True
 
 
 @dataclass(frozen=True)
@@ -103,13 +124,14 @@ class Watch:
         """Start it, and wait for its end, or for the end of its time.
 
         Raises:
+            InstallError: it cannot be started, and that is not its own fault.
             OSError: the disk.
         """
         self._lock = start.lock
         try:
             child = _begin(start)
         except OSError as error:
-            return Ended(1, f"cannot be started: {error.strerror}")
+            return _not_begun(start, error)
         else:
             with self._passing_on_to(child):
                 return self._judge(child, start)
@@ -258,6 +280,18 @@ def _begin(start: Start) -> subprocess.Popen[bytes]:
         env=start.environment,
         pass_fds=() if WINDOWS or start.lock is None else (start.lock,),
     )
+
+
+def _not_begun(start: Start, error: OSError) -> Ended:
+    """A version that cannot be started has failed, unless nothing can be just now."""
+    entry, why = start.line[0], f"cannot be started: {error.strerror}"
+    is_denied = error.errno == errno.EACCES and _may_not_run(entry, error)
+    if is_denied or error.errno in MACHINES:
+        raise InstallError(
+            f"{entry} {why}",
+            hint="this says nothing about its version: see to the machine and start it again",
+        ) from error
+    return Ended(1, why)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
