@@ -862,6 +862,58 @@ def test_the_hours_a_machine_sleeps_are_not_the_versions(
     assert case.version == "2.0"
 
 
+DENIED = (
+    "import errno, updater.application\n"
+    "def denied(*_):\n    raise PermissionError(errno.EACCES, 'denied')\n"
+    "updater.application.confirm_trial = denied\n"
+)
+"""As somebody who may not write there."""
+NOBODY = "import updater.application\nos.setgid(65534)\nos.setuid(65534)\n"
+
+
+@pytest.mark.parametrize("drop", [DENIED, NOBODY], ids=["denied", "setuid"])
+def test_a_service_that_has_given_up_its_privileges_confirms_all_the_same(
+    drop: str, case: Case
+) -> None:
+    if drop == NOBODY and os.geteuid() != 0:
+        pytest.skip("needs root, to give it up")
+    case.release("2.0", f"{drop}confirm()", APP)
+    done = case.start()
+    assert (done.stdout, done.returncode) == ("I am 2.0 1.0\n", 0), done.stderr
+    assert not case.world.state.trial.exists()
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert case.settings.bad == ()
+
+
+@pytest.mark.parametrize(
+    "lose",
+    ["os.close(lock)", "os.dup2(other, lock)", "del os.environ['UPSWAP_RUN_LOCK']"],
+)
+def test_a_confirmation_that_reaches_nobody_is_an_error_with_a_hint(lose: str, case: Case) -> None:
+    """Swallowed, it would take a good version away, and nobody knew why."""
+    then = (
+        "lock = int(os.environ['UPSWAP_RUN_LOCK'])\n"
+        "other = os.open(sys.executable, os.O_RDONLY)\n"
+        f"{DENIED}{lose}\n"
+        "try:\n    confirm()\n"
+        "except updater.InstallError as error:\n    print(error.hint)\n"
+        "assert os.lseek(other, 0, os.SEEK_CUR) == 0, 'no business of ours'\n"
+    )
+    case.release("2.0", then, replace(APP, starts=5))
+    done = case.start()
+    assert "confirm before giving up privileges" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_confirmation_nobody_waits_for_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as that of a user who does not own the install; another start was watched, not this."""
+    monkeypatch.setenv("UPSWAP_WATCHED", "-")
+    done = make(tmp_path, f"{DENIED}confirm()").start()
+    assert (done.stdout, done.returncode) == ("I am 1.0 -\n", 0), done.stderr
+
+
 def check_a_start_the_machine_does_not_allow(
     case: Case, launched: Callable[[Clock], int], number: int
 ) -> None:

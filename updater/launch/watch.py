@@ -20,6 +20,7 @@ from types import FrameType
 from updater.errors import InstallError, UpdaterError
 from updater.launch.brief import Brief
 from updater.launch.disk import FULL, WINDOWS, Disk
+from updater.launch.environment import is_said_up, watched
 from updater.launch.lock import locked
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.state import State
@@ -152,8 +153,8 @@ class Watch:
         time_left = _TimeLeft(self._clock, self._brief.seconds)
         health = _Health(self._state, self._disk, self._clock, self._brief, start, time_left)
         while not self._is_settled():
-            if child.poll() is not None:
-                return self._why(child.returncode)
+            if child.poll() is not None:  # what it said last counts too
+                return None if self._is_settled() else self._why(child.returncode)
             if time_left.is_over():
                 return self._why_late()
             health.ask(child)
@@ -173,6 +174,8 @@ class Watch:
     def _is_settled(self) -> bool:
         """Without the lock, which the application may want for an update of its own."""
         with suppress(OSError):  # the next look sees it
+            if is_said_up(self._lock):
+                confirm(self._disk, self._state, self._brief.version)
             return is_confirmed(self._state, self._trial) or read_trial(self._state) is None
         return False
 
@@ -277,7 +280,7 @@ class _Health:
 def _begin(start: Start) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - the publisher's own, verified executable
         start.line,
-        env=start.environment,
+        env=watched(start.environment, start.lock),
         pass_fds=() if WINDOWS or start.lock is None else (start.lock,),
     )
 
