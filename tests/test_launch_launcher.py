@@ -719,6 +719,16 @@ def test_only_a_start_that_must_be_counted_waits_for_another_updater(
     assert (trial is None) == is_confirmed
 
 
+def test_a_start_from_a_read_only_disk_is_not_judged(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not confirm the version, and would be ended when its seconds are over."""
+    case.release("2.0", "", APP)
+    fault = OSError(errno.EROFS, "read-only file system")
+    monkeypatch.setattr("updater.launch.launcher.locked", Mock(side_effect=fault))
+    assert Launcher(case.world.state)._make_ready() is None
+
+
 HELPER = (
     "import subprocess\n"
     "wait = 'while os.getppid() == int(sys.argv[1]): time.sleep(0.01)'\n"

@@ -7,6 +7,7 @@ library only.
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -82,7 +83,7 @@ class Launcher:
             if not self._is_whole():
                 raise
             _tell(error)  # old or new, the tree is whole: it is started, and watched
-            return self._trial()
+            return None if _is_read_only(error) else self._trial()
 
     def _trial(self) -> Trial | None:
         """The trial that is on, for a start without the lock; None if that cannot be told."""
@@ -237,6 +238,11 @@ class Launcher:
             if is_text(previous):
                 return str(previous)
         return ""
+
+
+def _is_read_only(error: OSError | UpdaterError) -> bool:
+    """Whether nothing can be written: neither a confirmation nor a rollback, so who would judge."""
+    return isinstance(error, OSError) and error.errno == errno.EROFS
 
 
 def _tell(error: OSError | UpdaterError) -> None:
