@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from crash_disk import FaultyDisk, Killed, World, manifest_of, prepare, world_of
@@ -30,6 +33,7 @@ from updater.launch.recover import commit, recover
 from updater.launch.running import alone, give_up, share
 from updater.launch.swap import FileSwap
 from updater.launch.trial import Trial
+from updater.launch.watch import NOEXEC, Clock
 from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
 from updater.stage import Stage
 from updater.store import Settings
@@ -285,12 +289,23 @@ def test_a_version_that_ignores_being_ended_is_killed(
     assert done.stdout == "I am 2.0 1.0\nI am 1.0 2.0\n"
 
 
-def test_a_version_that_cannot_even_be_started_is_rolled_back(case: Case) -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: entry.chmod(0o644),
+        lambda entry: entry.write_bytes(b"no program"),
+        lambda entry: entry.unlink(),
+    ],
+)
+def test_a_version_that_cannot_even_be_started_is_rolled_back(
+    spoil: Callable[[Path], None], case: Case
+) -> None:
     case.release("2.0", "", APP)
-    (case.world.state.install / "app").chmod(0o644)
+    spoil(case.world.state.install / "app")
     done = case.start()
     assert done.stdout == "I am 1.0 2.0\n"
     assert "cannot be started" in done.stderr
+    assert case.settings.bad == ("2.0",)
 
 
 def test_starts_that_end_well_but_unconfirmed_are_counted(case: Case) -> None:
@@ -704,6 +719,16 @@ def test_only_a_start_that_must_be_counted_waits_for_another_updater(
     assert (trial is None) == is_confirmed
 
 
+def test_a_start_from_a_read_only_disk_is_not_judged(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not confirm the version, and would be ended when its seconds are over."""
+    case.release("2.0", "", APP)
+    fault = OSError(errno.EROFS, "read-only file system")
+    monkeypatch.setattr("updater.launch.launcher.locked", Mock(side_effect=fault))
+    assert Launcher(case.world.state)._make_ready() is None
+
+
 HELPER = (
     "import subprocess\n"
     "wait = 'while os.getppid() == int(sys.argv[1]): time.sleep(0.01)'\n"
@@ -815,6 +840,165 @@ def test_an_interrupt_from_elsewhere_is_passed_on_without_a_terminal(case: Case)
     process.terminate()
     process.communicate(timeout=PATIENCE)
     assert case.settings.bad == ()
+
+
+@pytest.fixture
+def launched(case: Case, monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], int]:
+    """Be the launcher of the case in this process, but for the start of the old version."""
+    monkeypatch.setattr(Launcher, "_become", lambda _self, _start: OLD_VERSION)
+    return lambda clock: Launcher(case.world.state, clock=clock).run()
+
+
+OLD_VERSION = 77
+"""The exit code that says so."""
+
+
+def test_the_hours_a_machine_sleeps_are_not_the_versions(
+    case: Case, launched: Callable[[Clock], int]
+) -> None:
+    """Nor those in which it is stopped, with its launcher, by Ctrl-Z."""
+    awake = case.folder / "awake"
+    then = f"while not os.path.exists({str(awake)!r}):\n    time.sleep(0.01)\nconfirm()"
+    case.release("2.0", then, replace(APP, seconds=60))
+    slept = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal slept
+        slept = 10_000.0
+        awake.touch()
+        time.sleep(seconds)
+
+    assert launched(Clock(lambda: time.monotonic() + slept, sleep)) == 0
+    assert case.version == "2.0"
+
+
+DENIED = (
+    "import errno, updater.application\n"
+    "def denied(*_):\n    raise PermissionError(errno.EACCES, 'denied')\n"
+    "updater.application.confirm_trial = denied\n"
+)
+"""As somebody who may not write there."""
+NOBODY = "import updater.application\nos.setgid(65534)\nos.setuid(65534)\n"
+
+
+@pytest.mark.parametrize("drop", [DENIED, NOBODY], ids=["denied", "setuid"])
+def test_a_service_that_has_given_up_its_privileges_confirms_all_the_same(
+    drop: str, case: Case
+) -> None:
+    if drop == NOBODY and os.geteuid() != 0:
+        pytest.skip("needs root, to give it up")
+    case.release("2.0", f"{drop}confirm()", APP)
+    done = case.start()
+    assert (done.stdout, done.returncode) == ("I am 2.0 1.0\n", 0), done.stderr
+    assert not case.world.state.trial.exists()
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert case.settings.bad == ()
+
+
+@pytest.mark.parametrize(
+    "lose",
+    ["os.close(lock)", "os.dup2(other, lock)", "del os.environ['UPSWAP_RUN_LOCK']"],
+)
+def test_a_confirmation_that_reaches_nobody_is_an_error_with_a_hint(lose: str, case: Case) -> None:
+    """Swallowed, it would take a good version away, and nobody knew why."""
+    then = (
+        "lock = int(os.environ['UPSWAP_RUN_LOCK'])\n"
+        "other = os.open(sys.executable, os.O_RDONLY)\n"
+        f"{DENIED}{lose}\n"
+        "try:\n    confirm()\n"
+        "except updater.InstallError as error:\n    print(error.hint)\n"
+        "assert os.lseek(other, 0, os.SEEK_CUR) == 0, 'no business of ours'\n"
+    )
+    case.release("2.0", then, replace(APP, starts=5))
+    done = case.start()
+    assert "confirm before giving up privileges" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_confirmation_nobody_waits_for_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as that of a user who does not own the install; another start was watched, not this."""
+    monkeypatch.setenv("UPSWAP_WATCHED", "-")
+    done = make(tmp_path, f"{DENIED}confirm()").start()
+    assert (done.stdout, done.returncode) == ("I am 1.0 -\n", 0), done.stderr
+
+
+def check_a_start_the_machine_does_not_allow(
+    case: Case, launched: Callable[[Clock], int], number: int
+) -> None:
+    case.release("2.0", "confirm()", APP)
+    with pytest.MonkeyPatch.context() as patch:
+        fault = OSError(number, os.strerror(number))
+        patch.setattr(subprocess, "Popen", Mock(side_effect=fault))
+        with pytest.raises(InstallError, match="cannot be started: ") as caught:
+            launched(Clock())
+    assert "start it again" in caught.value.hint
+    assert case.start().stdout == "I am 2.0 1.0\n", "it has the one start it had"
+    assert case.settings.bad == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "EIO", "ENOSPC", "EDQUOT", "ETXTBSY"]
+)
+def test_a_start_the_machine_does_not_allow_makes_no_version_bad(
+    name: str, case: Case, launched: Callable[[Clock], int]
+) -> None:
+    check_a_start_the_machine_does_not_allow(case, launched, getattr(errno, name))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"return_value": Mock(f_flag=NOEXEC)}, {"side_effect": PermissionError("a folder above")}],
+)
+def test_a_disk_no_program_may_be_run_from_makes_no_version_bad(
+    answer: dict[str, Any],
+    case: Case,
+    launched: Callable[[Clock], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("updater.launch.watch.os.statvfs", Mock(**answer))
+    check_a_start_the_machine_does_not_allow(case, launched, errno.EACCES)
+
+
+def test_a_version_whose_application_survives_ctrl_c_is_still_asked_for_its_health(
+    case: Case,
+) -> None:
+    """In an editor or a shell Ctrl-C ends nothing; the health command must go on being asked."""
+    told, confirmed = case.folder / "told", case.world.state.confirmed
+    then = (
+        "from pathlib import Path\n"
+        f"if '--health' in sys.argv:\n    sys.exit(not Path({str(told)!r}).exists())\n"
+        "import signal\n"
+        f"signal.signal(signal.SIGINT, lambda *_: Path({str(told)!r}).touch())\n"
+        "print('ready', flush=True)\n"
+        f"until = time.monotonic() + {PATIENCE / 2}\n"
+        f"while time.monotonic() < until and not Path({str(confirmed)!r}).exists():\n"
+        "    time.sleep(0.01)\n"
+    )
+    case.release("2.0", then, replace(HEALTH, seconds=60))
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(2)][1] == "ready\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert not case.world.state.trial.exists()
+    assert case.version == "2.0"
+
+
+def test_a_signal_that_nohup_ignores_excuses_no_crash(case: Case) -> None:
+    case.release("2.0", "sys.stdin.readline()\nsys.exit(9)", APP)
+    process = subprocess.Popen(
+        ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *case.line],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "I am 2.0 1.0\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate("end\n", timeout=PATIENCE)[0] == "I am 1.0 2.0\n"
+    assert case.settings.bad == ("2.0",)
 
 
 @pytest.mark.parametrize("windows", [True, False])

@@ -22,21 +22,22 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from updater.errors import InstallError
 from updater.launch.disk import Disk, told
-from updater.launch.environment import FOLDER, PREVIOUS, VERSION
-from updater.launch.state import State, find
+from updater.launch.environment import FOLDER, PREVIOUS, VERSION, WATCHED, say_up
+from updater.launch.state import find
 from updater.launch.trial import confirm as confirm_trial
 
 NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
-"""The start of somebody who does not own the install, or a disk nobody may write: nobody waits
-for this confirmation."""
+"""A process that does not own the install, or a disk nobody may write."""
 
 
 def confirm(environment: Mapping[str, str] | None = None) -> None:
     """Say that this version works, so that it is kept. Writes one file, and nothing else.
 
     Call it when the application is up; once is enough, more is no harm. It does nothing in a
-    process that is not of the install the launcher has started: see above.
+    process that is not of the install the launcher has started: see above. A service that has
+    given up its privileges leaves the writing to the launcher.
 
     Raises:
         InstallError: the file cannot be written; the version will be rolled back.
@@ -46,17 +47,27 @@ def confirm(environment: Mapping[str, str] | None = None) -> None:
     if not folder or not version:
         return
     with told(f"confirming {version}"):
-        state = find(Path(folder))
-        if state is not None:
-            _confirm(state, version)
+        if not _is_written(Path(folder), version) and known.get(WATCHED) and not say_up(known):
+            raise InstallError(
+                f"confirming {version}: this process may not write beside {folder}",
+                hint="confirm before giving up privileges or closing inherited files",
+            )
 
 
-def _confirm(state: State, version: str) -> None:
+def _is_written(folder: Path, version: str) -> bool:
+    """Whether this process could write whatever there was to write.
+
+    Without a launcher that waits for it nothing is lost if not: somebody else's install.
+    """
     try:
-        confirm_trial(Disk(), state, version)
+        state = find(folder)
+        if state is not None:
+            confirm_trial(Disk(), state, version)
     except OSError as error:
         if error.errno not in NOT_OURS:
             raise
+        return False
+    return state is not None
 
 
 def previous_version(environment: Mapping[str, str] | None = None) -> str:

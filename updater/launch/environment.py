@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from updater.launch.disk import WINDOWS
 from updater.launch.running import VARIABLE as RUN_LOCK
 
 FOLDER = "UPSWAP_DIR"
@@ -13,6 +15,10 @@ VERSION = "UPSWAP_VERSION"
 """Of the application: its version, which it confirms."""
 PREVIOUS = "UPSWAP_PREVIOUS_VERSION"
 """Of the application: the version before, on the first start after a change."""
+WATCHED = "UPSWAP_WATCHED"
+"""Of the application: this start must be confirmed; the inherited lock by device and inode."""
+UNHEARD = "-"
+"""There is none."""
 
 TAINTED = {
     "DYLD_INSERT_LIBRARIES",
@@ -59,6 +65,39 @@ def for_application(
     told = {FOLDER: str(install), VERSION: version}
     told |= {PREVIOUS: previous} if previous else {}
     told |= {} if lock is None else {RUN_LOCK: str(lock)}
-    stale = {PREVIOUS, RUN_LOCK}
+    stale = {PREVIOUS, RUN_LOCK, WATCHED}
     kept = {name: value for name, value in unfrozen(environment).items() if name not in stale}
     return kept | told
+
+
+def watched(environment: Mapping[str, str], lock: int | None) -> dict[str, str]:
+    """For an application whose launcher waits to be told that it is up; ``lock`` as above."""
+    heard_by = UNHEARD if WINDOWS or lock is None else _identity(lock)
+    return {**environment, WATCHED: heard_by}
+
+
+def say_up(environment: Mapping[str, str]) -> bool:
+    """Tell the launcher that watches; False if it cannot be reached from here.
+
+    It has the inherited lock open together with this process, so both have one position in it.
+    To move that needs no right to anything, and no file changes: a service that has given up
+    its privileges can still do it.
+    """
+    try:
+        lock = int(environment[RUN_LOCK])
+        if _identity(lock) == environment[WATCHED]:  # else its number is another file's by now
+            os.lseek(lock, 1, os.SEEK_SET)
+            return True
+    except (KeyError, ValueError, OverflowError, OSError):
+        pass
+    return False
+
+
+def is_said_up(lock: int | None) -> bool:
+    """Whether the application that has ``lock`` from this process says that it is up."""
+    return not WINDOWS and lock is not None and os.lseek(lock, 0, os.SEEK_CUR) > 0
+
+
+def _identity(descriptor: int) -> str:
+    info = os.fstat(descriptor)
+    return f"{info.st_dev}:{info.st_ino}"

@@ -7,12 +7,13 @@ library only.
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from updater.errors import InstallError, UpdateInProgress, UpdaterError
@@ -28,7 +29,7 @@ from updater.launch.rollback import roll_back
 from updater.launch.running import alone, share
 from updater.launch.state import State
 from updater.launch.trial import Trial, count_start, is_confirmed, read_trial, settle
-from updater.launch.watch import POLL, Clock, Start, Watch
+from updater.launch.watch import POLL, Clock, Ended, Start, Watch
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for a commit that is at work; one takes seconds at most."""
@@ -61,7 +62,7 @@ class Launcher:
             trial = self._make_ready()
             if trial is not None:
                 start, brief = self._start(arguments)
-                ended = Watch(self.state, self.disk, self.clock, brief, trial).run(start)
+                ended = self._watch(start, brief, trial)
                 if ended.why is None or not self._give_back(ended.why):
                     return ended.code
             return self._become(self._start(arguments)[0])
@@ -82,7 +83,7 @@ class Launcher:
             if not self._is_whole():
                 raise
             _tell(error)  # old or new, the tree is whole: it is started, and watched
-            return self._trial()
+            return None if _is_read_only(error) else self._trial()
 
     def _trial(self) -> Trial | None:
         """The trial that is on, for a start without the lock; None if that cannot be told."""
@@ -195,6 +196,20 @@ class Launcher:
         )
         return Start(self.command(brief, arguments), environment, lock), brief
 
+    def _watch(self, start: Start, brief: Brief, trial: Trial) -> Ended:
+        try:
+            return Watch(self.state, self.disk, self.clock, brief, trial).run(start)
+        except InstallError:
+            self._count_back(trial)
+            raise
+
+    def _count_back(self, trial: Trial) -> None:
+        """A start that the machine did not allow leaves the version all the starts it had."""
+        with suppress(OSError, UpdaterError), locked(self.state.lock, "starting", TRIAL_TIMEOUT):
+            now = read_trial(self.state)
+            if now is not None and now.version == trial.version and now.started:
+                self.disk.write(self.state.trial, replace(now, started=now.started - 1).data)
+
     def _become(self, start: Start) -> int:
         with suppress(OSError):  # told once; twice is no harm
             self.disk.unlink(self.state.arrival)
@@ -224,6 +239,11 @@ class Launcher:
             if is_text(previous):
                 return str(previous)
         return ""
+
+
+def _is_read_only(error: OSError | UpdaterError) -> bool:
+    """Whether nothing can be written: neither a confirmation nor a rollback, so who would judge."""
+    return isinstance(error, OSError) and error.errno == errno.EROFS
 
 
 def _tell(error: OSError | UpdaterError) -> None:

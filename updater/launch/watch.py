@@ -6,6 +6,7 @@ nothing but to note a confirmation: what becomes of a version that has failed th
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,9 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-from updater.errors import UpdaterError
+from updater.errors import InstallError, UpdaterError
 from updater.launch.brief import Brief
-from updater.launch.disk import WINDOWS, Disk
+from updater.launch.disk import FULL, WINDOWS, Disk
+from updater.launch.environment import is_said_up, watched
 from updater.launch.lock import locked
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.state import State
@@ -26,12 +28,22 @@ from updater.launch.trial import Trial, confirm, is_confirmed, read_trial, settl
 
 POLL = 0.1
 """Seconds between two looks at a new version."""
+STEP = 1.0
+"""Seconds that count at most between two looks: in a longer gap this machine slept, or all was
+stopped with Ctrl-Z."""
 GRACE = 10.0
 """Seconds a version that is rolled back has to end by itself."""
 HEALTH_PAUSE = 1.0
 """Seconds between two health commands."""
 PASSED_ON = [signal.SIGTERM, signal.SIGINT] + ([] if WINDOWS else [signal.SIGHUP])
 """Somebody ends the application: a service manager, a log-out, Ctrl-C."""
+SCARCE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+BUSY = {errno.EINTR, errno.ETXTBSY}
+BROKEN = {errno.EIO, errno.ESTALE}
+MACHINES = SCARCE | BUSY | BROKEN | FULL
+"""Why no program, or none from this disk, can be started just now: that is no version's fault."""
+SHARING_VIOLATION = 32
+"""Windows: another program has the file open, such as a virus scanner."""
 
 
 if sys.platform == "win32":
@@ -40,7 +52,13 @@ if sys.platform == "win32":
         """The console tells all its programs, and nothing else sends it there."""
         return True
 
+    def _may_not_run(_entry: str, error: OSError) -> bool:
+        """Whether no program at all may be run where ``entry`` lies."""
+        return error.winerror == SHARING_VIOLATION
+
 else:
+    NOEXEC: int = getattr(os, "ST_NOEXEC", 0)
+    """A disk from which no program may be run; Linux says so."""
 
     def _has_ctrl_c(child: int) -> bool:
         """Whether ``child`` has a Ctrl-C that this process has, and must not get it once more.
@@ -55,6 +73,13 @@ else:
             finally:
                 os.close(terminal)
         return False
+
+    def _may_not_run(entry: str, _error: OSError) -> bool:
+        """Whether no program at all may be run where ``entry`` lies."""
+        try:
+            return bool(os.statvfs(entry).f_flag & NOEXEC)
+        except PermissionError:  # a folder above it
+            return True
 
 
 @dataclass(frozen=True)
@@ -100,13 +125,14 @@ class Watch:
         """Start it, and wait for its end, or for the end of its time.
 
         Raises:
+            InstallError: it cannot be started, and that is not its own fault.
             OSError: the disk.
         """
         self._lock = start.lock
         try:
             child = _begin(start)
         except OSError as error:
-            return Ended(1, f"cannot be started: {error.strerror}")
+            return _not_begun(start, error)
         else:
             with self._passing_on_to(child):
                 return self._judge(child, start)
@@ -124,15 +150,13 @@ class Watch:
 
     def _until_settled(self, child: subprocess.Popen[bytes], start: Start) -> str | None:
         """Wait until the version is confirmed or has ended well (None), or has failed (why)."""
-        now = self._clock.monotonic()
-        health = _Health(self._state, self._disk, self._clock, self._brief, start, now)
+        time_left = _TimeLeft(self._clock, self._brief.seconds)
+        health = _Health(self._state, self._disk, self._clock, self._brief, start, time_left)
         while not self._is_settled():
-            if child.poll() is not None:
-                return self._why(child.returncode)
-            if self._asked_to_end:
-                return None
-            if health.deadline <= self._clock.monotonic():
-                return f"not confirmed in {self._brief.seconds} seconds"
+            if child.poll() is not None:  # what it said last counts too
+                return None if self._is_settled() else self._why(child.returncode)
+            if time_left.is_over():
+                return self._why_late()
             health.ask(child)
             self._clock.sleep(POLL)
         self._let_go()  # an update it makes is committed by the launcher it restarts
@@ -143,9 +167,15 @@ class Watch:
             return None
         return f"ended with exit code {code}" if code > 0 else f"ended with signal {-code}"
 
+    def _why_late(self) -> str | None:
+        """It may take its time to end, if it was asked to; until then it may still be confirmed."""
+        return None if self._asked_to_end else f"not confirmed in {self._brief.seconds} seconds"
+
     def _is_settled(self) -> bool:
         """Without the lock, which the application may want for an update of its own."""
         with suppress(OSError):  # the next look sees it
+            if is_said_up(self._lock):
+                confirm(self._disk, self._state, self._brief.version)
             return is_confirmed(self._state, self._trial) or read_trial(self._state) is None
         return False
 
@@ -155,14 +185,19 @@ class Watch:
 
     @contextmanager
     def _passing_on_to(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
-        """A service that is stopped, or Ctrl-C, says nothing about the version."""
+        """A service that is stopped, or Ctrl-C, says nothing about the version.
+
+        What whoever started this process has it ignore, as nohup does, the application ignores
+        too: it ends nobody, so it excuses no end either.
+        """
 
         def handler(number: int, _frame: FrameType | None) -> None:
             self._asked_to_end = True
             if number != signal.SIGINT or not _has_ctrl_c(child.pid):
                 child.send_signal(number)
 
-        before = {number: signal.signal(number, handler) for number in PASSED_ON}
+        heard = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, handler) for number in heard}
         try:
             yield
         finally:
@@ -175,20 +210,41 @@ class Watch:
             self._lock = None
 
 
+class _TimeLeft:
+    """The seconds in which a version must be confirmed: only those count in which it can run."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._left = seconds
+        self._looked = clock.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether they are; asked often, or too few are counted."""
+        now = self._clock.monotonic()
+        self._left -= min(now - self._looked, STEP)
+        self._looked = now
+        return self._left <= 0
+
+
 class _Health:
     """The health command of a release, asked again and again while the application runs."""
 
     def __init__(
-        self, state: State, disk: Disk, clock: Clock, brief: Brief, start: Start, now: float
+        self,
+        state: State,
+        disk: Disk,
+        clock: Clock,
+        brief: Brief,
+        start: Start,
+        time_left: _TimeLeft,
     ) -> None:
         self._state = state
         self._disk = disk
         self._clock = clock
         self._brief = brief
         self._environment = start.environment
-        self._asked = now
-        self.deadline = now + brief.seconds
-        """Until when the version must be confirmed, by whichever way."""
+        self._asked = clock.monotonic()
+        self._time_left = time_left
 
     def ask(self, child: subprocess.Popen[bytes]) -> None:
         """Ask, if it is time, and confirm the version if it is well and ``child`` runs."""
@@ -200,14 +256,11 @@ class _Health:
 
     def _is_well(self, child: subprocess.Popen[bytes]) -> bool:
         command = self._begin()
-        while command.poll() is None and child.poll() is None and self._is_in_time():
+        while command.poll() is None and child.poll() is None and not self._time_left.is_over():
             self._clock.sleep(POLL)
         is_well = command.poll() == 0 and child.poll() in {None, 0}
         _kill_all(command)
         return is_well
-
-    def _is_in_time(self) -> bool:
-        return self._clock.monotonic() < self.deadline
 
     def _begin(self) -> subprocess.Popen[bytes]:
         install, words = self._state.install, self._brief.health
@@ -227,9 +280,21 @@ class _Health:
 def _begin(start: Start) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - the publisher's own, verified executable
         start.line,
-        env=start.environment,
+        env=watched(start.environment, start.lock),
         pass_fds=() if WINDOWS or start.lock is None else (start.lock,),
     )
+
+
+def _not_begun(start: Start, error: OSError) -> Ended:
+    """A version that cannot be started has failed, unless nothing can be just now."""
+    entry, why = start.line[0], f"cannot be started: {error.strerror}"
+    is_denied = error.errno == errno.EACCES and _may_not_run(entry, error)
+    if is_denied or error.errno in MACHINES:
+        raise InstallError(
+            f"{entry} {why}",
+            hint="this says nothing about its version: see to the machine and start it again",
+        ) from error
+    return Ended(1, why)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
