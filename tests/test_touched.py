@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from publisher import Publisher
@@ -17,11 +19,12 @@ from trees import Exe, Tree, noise, read_tree
 
 from updater.client import Updater
 from updater.config import Swap
-from updater.errors import UpdaterError
+from updater.errors import InstallError, UpdaterError
 from updater.format.release import Policy, Release
 from updater.installation import install
 from updater.launch.disk import Disk
-from updater.launch.running import share
+from updater.launch.running import alone, share
+from updater.launch.state import State
 from updater.session import Session
 
 TREES: dict[str, Tree] = {
@@ -53,10 +56,15 @@ class Case:
     def same(self) -> Path:
         return self.folder / "app" / "same"
 
-    def release(self, version: str, policy: tuple[tuple[str, Policy], ...] = ()) -> None:
+    def release(
+        self,
+        version: str,
+        policy: tuple[tuple[str, Policy], ...] = (),
+        more: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         """Publish a version."""
         release = Release(entry=("app",), policy=policy)
-        self.publisher.release(version, TREES[version], release=release)
+        self.publisher.release(version, {**TREES[version], **more}, release=release)
 
     def damage(self) -> None:
         """Other bytes, as many; later than all that happened before, by the file system's clock."""
@@ -213,6 +221,97 @@ def test_what_is_saved_while_an_update_is_committed_is_not_lost(case: Case, swap
     assert b"saved late" in read_tree(case.folder / "app").values()
     case.release("3.0")
     case.updater.update()
+    assert b"saved late" in read_tree(case.folder / "app").values()
+
+
+class Working(Disk):
+    """Its user does ``work`` when the journal is written, and ``later`` when the commit is made."""
+
+    def __init__(self, work: Callable[[], object], later: Callable[[], object] = list) -> None:
+        self._todo = {"journal": work, "journal.done": later}
+
+    def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        self._todo.pop(path.name, list)()
+        super().write(path, data, executable=executable)
+
+    def replace(self, source: Path, path: Path) -> None:
+        self._todo.pop(path.name, list)()
+        super().replace(source, path)
+
+
+def moved_in(case: Case, tmp_path: Path) -> None:
+    """A file from a backup, years old, takes the place of one that the update replaces."""
+    (tmp_path / "backup").write_bytes(b"saved late")
+    os.utime(tmp_path / "backup", (1.6e9, 1.6e9))
+    (tmp_path / "backup").replace(case.folder / "app" / "core")
+
+
+def test_what_is_moved_in_while_an_update_is_committed_is_not_lost_whatever_its_time(
+    case: Case, tmp_path: Path
+) -> None:
+    case.release("2.0")
+    disk = Working(lambda: moved_in(case, tmp_path))
+    Updater(case.folder / "app", replace(case.session, disk=disk)).update()
+    assert b"saved late" in read_tree(case.folder / "app").values()
+    case.updater.rollback()
+    assert b"saved late" in read_tree(case.folder / "app").values()
+
+
+def test_what_is_saved_twice_while_an_update_is_committed_is_not_lost(case: Case) -> None:
+    core = case.folder / "app" / "core"
+
+    def save_again() -> None:
+        core.unlink()
+        core.write_bytes(b"saved later")
+
+    case.release("2.0")
+    disk = Working(lambda: core.write_bytes(b"saved late"), save_again)
+    with suppress(InstallError):
+        Updater(case.folder / "app", replace(case.session, disk=disk)).update()
+    case.updater.recover()
+    found = list(read_tree(case.folder / "app").values())
+    assert b"saved later" in found
+    assert b"saved late" in found
+    if case.updater.status().version == "2.0":
+        case.updater.rollback()
+    assert case.updater.status().version == "1.0"
+
+
+def test_what_is_made_where_an_update_puts_a_new_file_is_not_lost(case: Case) -> None:
+    case.release("2.0", more={"notes.txt": b"released"})
+    notes = case.folder / "app" / "notes.txt"
+    disk = Working(lambda: notes.write_bytes(b"mine"))
+    with pytest.raises(InstallError, match=r"was made while|was changed while"):
+        Updater(case.folder / "app", replace(case.session, disk=disk)).update()
+    assert notes.read_bytes() == b"mine"
+    case.updater.update()
+    assert case.updater.verify(full=True).whole
+    assert (case.folder / "app" / "notes.txt.old").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("work", ["made", "moved in"])
+def test_what_is_done_while_an_update_waits_for_the_application_is_not_lost(
+    case: Case, tmp_path: Path, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = share(case.updater._state, 1)
+    assert running is not None
+
+    def after_work(state: State, *, wait: bool) -> AbstractContextManager[bool]:
+        assert wait
+        if work == "made":
+            (case.folder / "app" / "notes.txt").write_bytes(b"saved late")
+        else:
+            moved_in(case, tmp_path)
+        os.close(running)
+        return alone(state, wait=wait)
+
+    case.release("2.0", more={"notes.txt": b"released"})
+    monkeypatch.setattr("updater.job.alone", after_work)
+    with suppress(InstallError):
+        case.updater.update("wait")
+    monkeypatch.undo()
+    case.updater.update()
+    assert case.updater.status().version == "2.0"
     assert b"saved late" in read_tree(case.folder / "app").values()
 
 

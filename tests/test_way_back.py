@@ -142,3 +142,52 @@ def test_an_update_after_the_way_back_was_lost_works_with_every_swap(
     case.update("2.0", tree("2.0", 2))
     assert json.loads(case.state.parked.read_bytes())["swap"] == "tree"
     assert case.updater.rollback().new == "1.0"
+
+
+def test_what_was_told_once_is_not_needed_for_the_way_back(case: Case) -> None:
+    """A second window is told of 0.9 while 2.0 waits; the rollback of 2.0 must not miss that."""
+    running = share(case.state, 1)
+    case.publisher.release("1.0", tree("1.0", 1), release=PLAIN)
+    assert case.updater.update("force")
+    case.publisher.release("2.0", tree("2.0", 2, code=3), release=TRIED)
+    assert case.updater.update()
+    assert case.state.arrival.exists()
+    case.state.arrival.unlink()
+    assert running is not None
+    os.close(running)
+    Beside(case.state).run()
+    assert case.updater.status().version == "1.0"
+    assert case.updater.status().bad == ("2.0",)
+
+
+def test_a_disk_that_fails_once_ends_no_trial(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.update("1.0", tree("1.0", 1, code=3), TRIED)
+    real = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path == case.state.parked:
+            raise OSError(errno.EIO, "input/output error", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(InstallError, match="cannot be read"):
+        case.updater.update()
+    monkeypatch.undo()
+    Beside(case.state).run()
+    assert case.updater.status().version == "0.9"
+
+
+def test_arguments_that_no_program_could_take_say_nothing_about_a_version(case: Case) -> None:
+    case.update("1.0", tree("1.0", 1), TRIED)
+    with pytest.raises(InstallError, match="Argument list too long"):
+        Beside(case.state).run(["x" * 200_000])
+    assert case.updater.status().bad == ()
+
+
+def test_a_rollback_leaves_a_file_its_user_gave_such_a_name(case: Case) -> None:
+    core = case.state.install / "core"
+    old = core.read_bytes()
+    case.update("1.0", tree("1.0", 1))
+    core.with_name("core.old").write_bytes(old)
+    case.updater.rollback()
+    assert core.with_name("core.old").read_bytes() == old

@@ -19,6 +19,7 @@ from updater.inspection import damage
 from updater.launch.disk import remove_tree
 from updater.launch.document import encode
 from updater.launch.document import read as read_document
+from updater.launch.fitting import as_it_is
 from updater.launch.journal import Journal
 from updater.launch.kinds import swap_of
 from updater.launch.pending import commit_pending, waiting
@@ -136,12 +137,25 @@ class Job:
                 journal.hold(self._session.disk, self._state)
                 return journal, "staged"
             fitting = journal if nobody_runs else self._new_tree().running(journal)
+            if self._running == "wait" and fitting.tree is None:
+                fitting = self._after_the_wait(fitting)
             made = commit(self._session.disk, self._state, fitting)
         with suppress(OSError):  # harmless; the update is made
             if self._running != "wait":  # nobody has looked at the files since, if it took long
                 self._session.disk.stamp(self._state.manifest)
             remove_tree(self._session.disk, self._state.downloads)
         return made, "updated"
+
+    def _after_the_wait(self, journal: Journal) -> Journal:
+        """The commit over what the application and its user have made of the tree meanwhile."""
+        fitting = as_it_is(self._state, journal)
+        if fitting is None:
+            raise InstallError(
+                "the install was changed while the application was waited for",
+                hint="try again",
+                retryable=True,
+            )
+        return fitting
 
     def _notes(self, new: Manifest) -> dict[Path, bytes]:
         """What the State shall say of the update: whence, and whether it is on trial."""

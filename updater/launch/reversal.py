@@ -81,6 +81,8 @@ class Reversal:
 
     def _is_whole(self, number: int, step: Step) -> bool:
         found = content_of(self._state.parked_file(number))
+        if step.own and self._at(step.path) in {self._state.arrival, self._state.trial}:
+            return True  # removed as soon as they are of no use, and not needed for a way back
         is_ours = step.own and step.path.endswith(f"/{self._state.settings.name}")
         is_users = step.keep or found == content_of(self._at(step.aside))
         return found == step.was or (found != NOTHING and (is_users or is_ours))
@@ -129,7 +131,7 @@ class Reversal:
             if step.stays and content_of(path) not in {NOTHING, FOLDER, step.content}:
                 return
             self._spare(path, step)
-        if not step.own:
+        if step.keep or (not step.own and content_of(source) != step.was):
             self._drop_copy(source, self._at(step.aside))
         move(self._disk, source, path)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from updater.errors import InstallError
 from updater.launch.content import content_of
 from updater.launch.disk import Disk, present
-from updater.launch.journal import Action, Journal, Phase, phase_of
+from updater.launch.journal import Action, DamagedJournal, Journal, Phase, phase_of
 from updater.launch.journal import read as read_journal
 from updater.launch.kinds import way_back
 from updater.launch.recover import revert
@@ -42,9 +42,10 @@ def can_roll_back(disk: Disk, state: State) -> bool:
     """Whether a rollback would be begun, as far as what was kept is concerned.
 
     Raises:
+        InstallError: the disk does not tell now.
         OSError: the disk.
     """
-    with suppress(InstallError):
+    with suppress(DamagedJournal):
         journal = _way_here(state)
         return journal is not None and not way_back(disk, state, journal).damaged()
     return False

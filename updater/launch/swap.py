@@ -95,15 +95,12 @@ class FileSwap:
     def _is_users(self, step: Step) -> bool:
         """Whether what went aside is the user's work: perhaps saved after the step was planned.
 
-        Only what is younger than the new file, which was staged before, need be read for that.
+        No time of a file tells: whoever saves it may set that.
         """
         if step.keep or step.own or step.disposable or not step.parks:
             return step.keep
-        aside, path = self._at(self._resting(step.aside)), self._at(step.path)
-        if not present(aside):
-            return False
-        is_older = step.action is Action.PUT and _written(aside) < _written(path)
-        return not is_older and content_of(aside) != step.was
+        aside = self._at(self._resting(step.aside))
+        return present(aside) and content_of(aside) != step.was
 
     def _forward(self, step: Step) -> None:
         path, aside = self._at(step.path), self._at(step.aside)
@@ -129,6 +126,12 @@ class FileSwap:
         move(self._disk, self._state.staged(step.stage), incoming)
         if present(incoming):
             aside = self._at(step.aside)
+            if not step.aside and not step.own and present(path):
+                raise InstallError(
+                    f"{step.path} was made while the update was made ready",
+                    hint="try again",
+                    retryable=True,
+                )
             if step.aside and present(path) and not present(aside):
                 self._disk.replace(path, aside) if WINDOWS else self._disk.keep(path, aside)
             self._disk.replace(incoming, path)
@@ -193,11 +196,6 @@ class FileSwap:
             if path == folder or path.startswith(folder + "/"):
                 return aside + path[len(folder) :]
         return path
-
-
-def _written(path: Path) -> int:
-    """When it was written, in nanoseconds; 0 if it is not there."""
-    return path.lstat().st_mtime_ns if present(path) else 0
 
 
 def discard_stage(disk: Disk, state: State) -> None:

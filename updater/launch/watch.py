@@ -40,8 +40,9 @@ PASSED_ON = [signal.SIGTERM, signal.SIGINT] + ([] if WINDOWS else [signal.SIGHUP
 SCARCE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 BUSY = {errno.EINTR, errno.ETXTBSY}
 BROKEN = {errno.EIO, errno.ESTALE}
-MACHINES = SCARCE | BUSY | BROKEN | FULL
-"""Why no program, or none from this disk, can be started just now: that is no version's fault."""
+MACHINES = SCARCE | BUSY | BROKEN | FULL | {errno.E2BIG}
+"""Why no program, or none from this disk or with these arguments, can be started just now: that is
+no version's fault."""
 SHARING_VIOLATION = 32
 """Windows: another program has the file open, such as a virus scanner."""
 
@@ -120,6 +121,7 @@ class Watch:
         self._trial = trial
         self._lock: int | None = None
         self._asked_to_end = False
+        self._was_heard = False
 
     def run(self, start: Start) -> Ended:
         """Start it, and wait for its end, or for the end of its time.
@@ -174,12 +176,19 @@ class Watch:
     def _is_settled(self) -> bool:
         """Without the lock, which the application may want for an update of its own."""
         with suppress(OSError):  # the next look sees it
-            if is_said_up(self._lock):
-                confirm(self._disk, self._state, self._brief.version)
+            self._was_heard = self._was_heard or is_said_up(self._lock)
+            self._note_what_was_heard()
             return is_confirmed(self._state, self._trial) or read_trial(self._state) is None
-        return False
+        return self._was_heard
+
+    def _note_what_was_heard(self) -> None:
+        """On the disk; if that is full just now, the version counts as confirmed all the same."""
+        if self._was_heard:
+            confirm(self._disk, self._state, self._brief.version)
 
     def _settle(self) -> None:
+        with suppress(OSError):
+            self._note_what_was_heard()
         with suppress(OSError, UpdaterError), locked(self._state.lock, "confirming"):
             settle(self._disk, self._state)
 
