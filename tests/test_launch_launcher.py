@@ -31,8 +31,9 @@ from updater.launch.launcher import TRIAL_TIMEOUT, Launcher
 from updater.launch.lock import locked
 from updater.launch.recover import commit, recover
 from updater.launch.running import alone, give_up, share
+from updater.launch.state import State
 from updater.launch.swap import FileSwap
-from updater.launch.trial import Trial
+from updater.launch.trial import Trial, confirm
 from updater.launch.watch import NOEXEC, Clock
 from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
 from updater.stage import Stage
@@ -893,6 +894,24 @@ def test_a_service_that_has_given_up_its_privileges_confirms_all_the_same(
     assert not case.world.state.trial.exists()
     assert case.start().stdout == "I am 2.0 -\n"
     assert case.settings.bad == ()
+
+
+def test_a_confirmation_that_was_heard_counts_though_the_disk_is_full_just_now(
+    case: Case, launched: Callable[[Clock], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def full_at_first(disk: Disk, state: State, version: str) -> None:
+        tries.append(version)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "no space left", str(state.confirmed))
+        confirm(disk, state, version)
+
+    case.release("2.0", f"{DENIED}confirm()", APP)
+    monkeypatch.setattr("updater.launch.watch.confirm", full_at_first)
+    assert launched(Clock()) == 0
+    assert (case.version, case.settings.bad) == ("2.0", ())
+    assert len(tries) >= 2
 
 
 @pytest.mark.parametrize(
