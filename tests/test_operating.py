@@ -101,6 +101,15 @@ def test_first_and_everyday_release(shell: Shell) -> None:
     shell.check("1.0.0", "1.1.0")
 
 
+def test_withdrawing_a_release(shell: Shell) -> None:
+    said = shell.follow(*recipe("A release is withdrawn"))
+    assert "its installs go to 1.0.0 at lowest" in said
+    assert "stable: they go to 1.0.0" in said
+    shell.check("1.0.0", "1.1.0")
+    with pytest.raises(AssertionError, match="was recalled"):
+        shell.follow("patchtool promote repo --app notes --version 1.1.0 --keys keys")
+
+
 def test_replacing_a_key_without_hurry(shell: Shell) -> None:
     first, second = recipe("A key is replaced, without hurry")
     shell.follow(first)

@@ -92,7 +92,7 @@ def _add_repository_commands(commands: Any) -> None:
         nargs="+",
         action="extend",
         metavar="V",
-        help="versions to make patches from; default: the last three",
+        help="versions to make patches from; default: the last three, and what was recalled since",
     )
     add.add_argument("--config", type=Path, metavar="release.toml")
     _add_effort(add)
@@ -103,6 +103,18 @@ def _add_repository_commands(commands: Any) -> None:
     promoted.add_argument(
         "--rollout", type=_percent, default=EVERYONE, metavar="PERCENT", help="default: 100"
     )
+    withdrawn = add_command(
+        commands, "recall", _later("withdraw"), "withdraw a version for good; its installs go back"
+    )
+    withdrawn.add_argument("repository", metavar="REPO", type=Path)
+    withdrawn.add_argument("--version", required=True)
+    withdrawn.add_argument(
+        "--floor", metavar="W", help="lowest version to go back to; default: the next lower one"
+    )
+    withdrawn.add_argument(
+        "--patch", action="store_true", help="make patches to what its installs go to"
+    )
+    _add_effort(withdrawn)
     renewed = add_command(
         commands, "refresh", _later("renew"), "sign what expires soon; exit code 10: nothing did"
     )
@@ -118,9 +130,9 @@ def _add_repository_commands(commands: Any) -> None:
         commands, "doctor", _later("examine"), "what clients cannot use, now or soon"
     )
     examined.add_argument("repository", metavar="REPO", type=Path)
-    for command in (init, add, promoted):
+    for command in (init, add, promoted, withdrawn):
         command.add_argument("--app", required=True)
-    for command in (init, add, promoted, renewed):
+    for command in (init, add, promoted, withdrawn, renewed):
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
 
 

@@ -17,6 +17,7 @@ from patchtool.keys import Keys, refuse_published
 from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
 from patchtool.publish import add_release, promote
+from patchtool.recall import recall
 from patchtool.refresh import refresh
 from patchtool.repository import Repository
 from updater.console import NOTHING_TO_DO, Bar, tell
@@ -108,6 +109,39 @@ def offer(options: argparse.Namespace) -> int:
     words = f"{options.channel} offers {options.app} {options.version}"
     tell(options, head.to_json(), f"{words} to {options.rollout / 100:g} % of its installs")
     return 0
+
+
+def withdraw(options: argparse.Namespace) -> int:
+    """``patchtool recall``."""
+    done = recall(
+        _repository(options),
+        check_app(options.app),
+        options.version,
+        now=int(time.time()),
+        floor=options.floor,
+        patch=options.patch,
+        options=_build_options(options),
+    )
+    if done is None:
+        document = {"version": options.version, "state": "recalled before"}
+        tell(options, document, f"{options.app} {options.version} is recalled already, like this")
+        return NOTHING_TO_DO
+    lines = [f"{options.app} {done.version} is recalled; its installs go to {done.floor} at lowest"]
+    lines += [f"  {channel}: {_fate(goal)}" for channel, goal in done.channels.items()]
+    lines += [f"  patch to {v}: {size:,} bytes" for v, size in done.patches.items()]
+    lines += [f"  no patch to {v}: the bundle is smaller" for v in done.skipped]
+    tell(options, asdict(done), "\n".join(lines))
+    for version in done.resting:
+        print(
+            f"hint: installs of {version}, which was recalled before, may go no lower than "
+            f"{done.version}: recall it again with a lower --floor if they may",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _fate(goal: str | None) -> str:
+    return f"they go to {goal}" if goal else "they stay until it offers another (patchtool promote)"
 
 
 def renew(options: argparse.Namespace) -> int:

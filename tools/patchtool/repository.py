@@ -38,6 +38,9 @@ from updater.launch.lock import locked
 
 T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 
+Listed = TargetFile
+"""A target as a role lists it."""
+
 DAY = dt.timedelta(days=1)
 LIFETIMES = {
     "root": 730 * DAY,
@@ -192,7 +195,7 @@ class Repository:
             root.sign(signer, append=True)
         return root.to_bytes(JSONSerializer(compact=True))
 
-    def targets(self, role: str) -> dict[str, TargetFile]:
+    def targets(self, role: str) -> dict[str, Listed]:
         """The targets of ``app.APP`` or ``channels.APP``, by name.
 
         Raises:
@@ -200,13 +203,26 @@ class Repository:
         """
         return dict(self._current(role, Targets).targets)
 
-    def path_of(self, target: TargetFile) -> Path:
+    def path_of(self, target: Listed) -> Path:
         """Where a published target's content lies."""
         folder, _, base = target.path.rpartition("/")
         return self._folder / "targets" / folder / f"{target.hashes['sha256']}.{base}"
 
-    def publish(self, role: str, targets: Sequence[Target]) -> None:
-        """Add or replace targets of one role; clients see all of them or none.
+    def publish(
+        self,
+        role: str,
+        targets: Sequence[Target],
+        *,
+        said: Mapping[str, dict[str, Any]] | None = None,
+        gone: Iterable[str] = (),
+    ) -> None:
+        """Change the targets of one role; clients see all of it or nothing.
+
+        Args:
+            role: ``app.APP`` or ``channels.APP``.
+            targets: are added, or replace those of their name.
+            said: what is said from now on of targets that are published.
+            gone: names of targets that are published no more; their files stay.
 
         Raises:
             InstallError: a key is missing or not of this repository, or the disk; then clients
@@ -217,6 +233,10 @@ class Repository:
             self._check_keys(name)
         for target in targets:
             signed.targets[target.name] = self._store(target)
+        for name, custom in (said or {}).items():
+            signed.targets[name].unrecognized_fields["custom"] = custom
+        for name in gone:
+            del signed.targets[name]
         self._commit({role: signed})
 
     def standings(self) -> list[Standing]:
