@@ -26,6 +26,7 @@ from updater.format.release import DISPOSABLE, Policy, Release
         ("etc/conf", "etc/conf"),
         ("etc/conf", "etc/conf/in/it"),
         ("etc/**", "etc/a/b"),
+        ("etc/**/", "etc/a/b"),
         ("**/etc/a", "etc/a"),
         ("**/etc/a", "x/y/etc/a"),
         ("a/**/b", "a/b"),
@@ -60,6 +61,7 @@ def test_a_glob_matches(glob: str, path: str) -> None:
         ("etc/conf", "x/etc/conf"),
         ("conf/", "conf"),
         ("etc/**", "etc"),
+        ("etc/**/", "etc/a"),
         ("etc/**", "x/etc/a"),
         ("etc/*", "x/etc/a"),
         ("a/**/b", "a/xb"),
@@ -90,12 +92,13 @@ globs = st.lists(pieces, min_size=1, max_size=6).map("".join)
 def test_a_glob_matches_what_a_gitignore_line_matches(glob: str, path: str) -> None:
     """But for those that no two implementations of .gitignore read alike: doubled slashes.
 
-    And negated classes, which match a slash for pathspec, but not for git, nor for us.
+    And negated classes and ``**/`` at the end: for pathspec the ones match a slash, and the other
+    a file; not for git, nor for us. All others of up to five pieces were compared, once.
     """
-    assume("[!" not in glob and "[^" not in glob)
     glob = glob.replace("***", "**")
     while "//" in glob:
         glob = glob.replace("//", "/")
+    assume("[!" not in glob and "[^" not in glob and not glob.endswith("**/"))
     expected = GitIgnoreSpec.from_lines([glob]).match_file(path)
     assert Globs([glob]).match(path) == expected, (glob, path)
 

@@ -127,7 +127,7 @@ def test_losing_a_key(shell: Shell) -> None:
     ids = re.findall(r"\b[0-9a-f]{8}\b", listed)
     (lost,) = [keyid for keyid in ids if not any(keyid in words for words in kits)]
     said = shell.follow(root, LOST=lost)
-    assert f"root key {lost} ends" in said
+    assert re.search(rf"root key {lost}\w+ ends", said)
     (new,) = (shell.folder / "keys").glob("root-*.pem")
     new.replace(shell.folder / "kits" / new.name)
     shell.check("1.0.0", "1.1.0")

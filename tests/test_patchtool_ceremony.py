@@ -157,6 +157,7 @@ def test_a_ceremony_that_is_killed_anywhere_leaves_what_clients_accept(
         assert sees(publisher, memory) == sees(publisher, tmp_path / f"fresh-{n}") == {"1.0"}
         if not lived:
             again(name, publisher)
+            assert set(ids(publisher, "channels.notes")) == set(ids(publisher, "timestamp"))
             publisher.promote("1.0")
             assert sees(publisher, memory) == sees(publisher, tmp_path / f"f-{n}") == {"1.0"}
         shutil.rmtree(publisher.keys.folder)

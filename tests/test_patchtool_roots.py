@@ -147,7 +147,7 @@ def test_a_signature_of_other_bytes_counts_for_nothing(team: Team) -> None:
 def test_who_signs_reads_in_words_what_would_change(team: Team) -> None:
     proposal = team.propose("online")
     words = "\n".join(difference(proposal.present, proposal.root.signed))
-    new = proposal.root.signed.roles["timestamp"].keyids[-1][:8]
+    new = proposal.root.signed.roles["timestamp"].keyids[-1][:16]
     assert "root 1 -> 2, valid until 20" in words
     assert f"online key for timestamp {new} joins" in words
     assert f"online key for snapshot {new} joins" in words
@@ -251,8 +251,15 @@ def mixes_roles_by_half(root: Root) -> None:
 
 def counts_twice(root: Root) -> None:
     key = copy.deepcopy(root.keys[root.roles["root"].keyids[0]])
-    key.keyid = "another"
+    key.keyid = "0" * 64
     key.keyval["public"] = key.keyval["public"].upper()
+    root.add_key(key, "root")
+
+
+def speaks_to_the_terminal(root: Root) -> None:
+    """Rubs out the line that says what joins."""
+    key = CryptoSigner.generate_ed25519().public_key
+    key.keyid = "\x1b[2K\r  the same keys"
     root.add_key(key, "root")
 
 
@@ -278,6 +285,7 @@ def is_of_another_type(root: Root) -> None:
         (mixes_roles, InstallError, r"the online key \w+ is the targets key too"),
         (mixes_roles_by_half, InstallError, r"the online key \w+ is the targets key too"),
         (counts_twice, InstallError, "would count twice"),
+        (speaks_to_the_terminal, InstallError, "no digest"),
         (is_inconsistent, InstallError, "no consistent snapshot"),
         (is_of_another_type, InstallError, "not an Ed25519 key"),
     ],
@@ -290,11 +298,30 @@ def test_a_proposal_nobody_should_sign_is_refused_though_it_is_signed(
     for person in team.people[:2]:
         proposal.root.sign(person.signers("root")[0], append=True)
     before = files(team.publisher.folder)
-    with pytest.raises(error, match=reason):
+    with pytest.raises(error, match=reason) as caught:
         sent(proposal).check(team.root, THEN)
+    assert caught.value.hint
+    assert str(caught.value).isprintable()
     with pytest.raises(error, match=reason):
         publish_root(team.repository, sent(proposal))
     assert files(team.publisher.folder) == before
+
+
+def test_other_ceremonies_do_not_undo_a_revocation_that_waits_for_signatures(
+    team: Team, tmp_path: Path
+) -> None:
+    publish_root(team.repository, team.propose("online").signed(team.people[1].signers("root")))
+    done = revoke(team.repository, "online", propose=True)
+    assert done.proposal is not None
+    rotate(team.repository, "release", at_once=True)
+    rotate(team.repository, "online", propose=True)
+    assert team.sees(tmp_path / "m") == {"1.0"}
+    publish_root(team.repository, done.proposal.signed(team.people[1].signers("root")))
+    for role in ("timestamp", "channels.notes"):
+        (key,) = team.repository.keys_of(role)
+        assert key.keyid in done.proposal.root.signed.roles["snapshot"].keyids
+        assert team.repository.is_signed(role)
+    assert team.sees(tmp_path / "m") == team.sees(tmp_path / "new") == {"1.0"}
 
 
 def test_a_root_that_would_leave_what_is_published_unsigned_is_not_published(team: Team) -> None:

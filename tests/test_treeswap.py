@@ -677,3 +677,26 @@ def test_a_tree_swaps_the_very_package_that_swaps_it(tmp_path: Path) -> None:
     subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
     assert scenario.version(world) == "1.0"
     scenario.check_clean(world, "", beside=set())
+
+
+def test_a_journal_that_cannot_be_read_on_the_way_back_is_a_failed_rollback(
+    scenario: Scenario, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(path: Path) -> Journal:
+        raise InstallError(f"journal {path} cannot be read: input/output error")
+
+    class FailsOnce(Disk):
+        """The first file of the State cannot be put in place."""
+
+        def replace(self, source: Path, path: Path) -> None:
+            if path == world.state.manifest:
+                monkeypatch.setattr("updater.launch.recover.read", unreadable)
+                raise OSError(errno.EIO, "input/output error", str(path))
+            super().replace(source, path)
+
+    journal = scenario.stage(world)
+    with pytest.raises(RollbackFailed, match=r"could not be undone: journal .* cannot be read"):
+        commit(FailsOnce(), world.state, journal)
+    monkeypatch.undo()
+    recover(Disk(), world.state)
+    assert scenario.version(world) in {"1.0", "2.0"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ from updater.config import Swap
 from updater.errors import InstallError
 from updater.format.release import Release
 from updater.installation import install
+from updater.launch.disk import Disk
 from updater.launch.launcher import Launcher
+from updater.launch.listing import Listing
 from updater.launch.running import share
 from updater.launch.state import find
 from updater.session import Session
@@ -81,6 +84,27 @@ def test_an_update_exchanges_the_folder_and_a_rollback_exchanges_it_back(
     assert "your own version is kept as big" in said.err
     assert read_tree(case.place) == {**OLD, "big": b"mine" + BIG[4:]}
     assert not case.kept.exists()
+
+
+def test_an_update_that_was_made_is_told_though_the_folder_cannot_be_listed_any_more(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(folder: Path) -> Listing:
+        raise OSError(errno.EIO, "input/output error", str(folder))
+
+    class FailsLater(Disk):
+        """Folders cannot be read from the moment the commit is done."""
+
+        def replace(self, source: Path, path: Path) -> None:
+            super().replace(source, path)
+            if path.name == "journal" and path.parent.name == "old":
+                monkeypatch.setattr("updater.launch.treeswap.list_tree", failing)
+
+    updater = Updater(case.place, replace(case.session, disk=FailsLater()))
+    done = updater.update()
+    assert done is not None
+    assert (done.new, done.kept) == ("2.0", ())
+    assert case.kept.exists()
 
 
 def test_a_file_swap_can_be_asked_for(case: Case) -> None:

@@ -278,8 +278,14 @@ class Job:
             bundle.length if bundle else 0,
             sum(max(step.size, 0) for step in journal.as_files.steps if not step.own),
             dict(self._changes),
-            swap_of(self._session.disk, self._state, journal).kept(),
+            self._kept(journal),
         )
+
+    def _kept(self, journal: Journal) -> tuple[str, ...]:
+        """What made way; it can be found later too, and the update is made."""
+        with suppress(OSError):
+            return swap_of(self._session.disk, self._state, journal).kept()
+        return ()
 
 
 def _is_of_the_patch(error: PatchError | TransportError) -> bool:

@@ -117,6 +117,9 @@ def revoke(
             missing; the disk. Clients see what they saw before, or the same signed anew.
     """
     with repository.writing():
+        finished = _finished(repository, role)
+        if finished is not None and len(keys_of(repository, role, app)) == 1:
+            return finished
         gone = _named(repository, role, app, key)
         _require_root(repository, role, propose=propose)
         return _leave(repository, role, app, gone, threshold)
@@ -163,12 +166,12 @@ def _joined(
 
 
 def _finished(repository: Repository, role: Role) -> Done | None:
-    """Finish the rotation of an online key that was stopped behind its root; None without one."""
+    """Finish a ceremony of online keys that was stopped behind its root; None without one."""
     if role != "online" or not _unsettled(repository, repository.roots()[-1].signed):
         return None
     keys = repository.keys_of("timestamp")
     repository.rekey(dict.fromkeys(_delegated(repository, role, None), keys))
-    return Done((f"online key {keys[-1].keyid[:SHOWN]} joins for the channels too",))
+    return Done((f"channels follow root: online {', '.join(k.keyid[:SHOWN] for k in keys)}",))
 
 
 def _leave(
@@ -182,17 +185,26 @@ def _leave(
             "step: patchtool keys rotate --at-once",
         )
     if role == "release":
-        names = _delegated(repository, role, app)
-        repository.rekey(dict.fromkeys(names, stay), gone)
-        words = [f"release key {keyid[:SHOWN]} ends for {', '.join(names)}" for keyid in gone]
-        return Done(tuple(words), retired=tuple(repository.retire_keys(role, gone)))
-    root = changed(repository.roots()[-1].signed, role, leaving=gone, threshold=threshold)
-    if role != "root":  # signed by those that stay, before the root that names nobody else
-        repository.rekey(dict.fromkeys(_delegated(repository, role, None), stay), gone)
-    done = _propose(repository, root)
+        done = _release_left(repository, _delegated(repository, role, app), stay, gone)
+    else:
+        done = _root_left(repository, role, gone, threshold)
     if done.proposal is not None:
         return done
     return replace(done, retired=tuple(repository.retire_keys(role, gone)))
+
+
+def _release_left(
+    repository: Repository, names: list[str], stay: list[PublicKey], gone: list[str]
+) -> Done:
+    repository.rekey(dict.fromkeys(names, stay), gone)
+    return Done(tuple(f"release key {i[:SHOWN]} ends for {', '.join(names)}" for i in gone))
+
+
+def _root_left(repository: Repository, role: Role, gone: list[str], threshold: int | None) -> Done:
+    root = changed(repository.roots()[-1].signed, role, leaving=gone, threshold=threshold)
+    if role != "root":  # signed by those that stay, before the root that names nobody else
+        repository.rekey({}, gone)
+    return _propose(repository, root)
 
 
 def _propose(repository: Repository, root: RootRole) -> Done:

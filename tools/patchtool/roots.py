@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,13 +27,16 @@ from updater.format.limits import MIB
 FORMAT = 1
 ROOTS_MOST = 1000
 SHOWN = 8
-"""Digits of a key's id that people are shown."""
+"""Digits of a key's id that people are shown where they tell keys of their own apart."""
+COMPARED = 16
+"""Digits where somebody may have made a key that looks like another; 8 are found in an hour."""
 PARTS: dict[Role, tuple[str, ...]] = {
     "root": ("root",),
     "targets": ("targets",),
     "online": ("snapshot", "timestamp"),
 }
 """What root lets the keys of a role of ours sign; a release key is named by targets."""
+UNSOUND = "patchtool makes no such root: sign nothing; ask whoever sent it, by another way"
 PublicKey = Key
 """What a signature is checked with."""
 RootRole = Root
@@ -108,21 +112,25 @@ def refuse_unsound(root: Root) -> None:
     """
     if any(key.keytype != "ed25519" for key in root.keys.values()):
         raise InstallError("a key is not an Ed25519 key", hint="use keys made by patchtool")
+    if any(keyid not in root.keys for role in root.roles.values() for keyid in role.keyids):
+        raise InstallError("a role names a key that is not there", hint=UNSOUND)
+    if not all(re.fullmatch("[0-9a-f]{64}", keyid) for keyid in root.keys):
+        raise InstallError(
+            "a key has a name that is no digest, and could pass for other words", hint=UNSOUND
+        )
     for part, role in root.roles.items():
         if not 1 <= role.threshold <= len(role.keyids):
             raise InstallError(
                 f"{_count(len(role.keyids), part)} cannot meet a threshold of {role.threshold}",
                 hint="add a key first (patchtool keys rotate), or lower the threshold",
             )
-    if any(keyid not in root.keys for role in root.roles.values() for keyid in role.keyids):
-        raise InstallError("a role names a key that is not there")
     refuse_shared(
         {r: [root.keys[i] for p in ps for i in root.roles[p].keyids] for r, ps in PARTS.items()}
     )
     if len({_public(key) for key in root.keys.values()}) < len(root.keys):
-        raise InstallError("one key stands there under two names, and would count twice")
+        raise InstallError("one key under two names would count twice", hint=UNSOUND)
     if not root.consistent_snapshot:
-        raise InstallError("clients would get no consistent snapshot of the repository")
+        raise InstallError("clients would get no consistent snapshot", hint=UNSOUND)
 
 
 def difference(before: Root, after: Root) -> list[str]:
@@ -130,8 +138,8 @@ def difference(before: Root, after: Root) -> list[str]:
     lines = [f"root {before.version} -> {after.version}, valid until {after.expires:%Y-%m-%d}"]
     for part, role in after.roles.items():
         name, old = NAMES.get(part, f"{part} key"), before.roles[part]
-        lines += [f"  {name} {i[:SHOWN]} joins" for i in role.keyids if i not in old.keyids]
-        lines += [f"  {name} {i[:SHOWN]} ends" for i in old.keyids if i not in role.keyids]
+        lines += [f"  {name} {i[:COMPARED]} joins" for i in role.keyids if i not in old.keyids]
+        lines += [f"  {name} {i[:COMPARED]} ends" for i in old.keyids if i not in role.keyids]
         needed, before_that = (f"{r.threshold} of {len(r.keyids)}" for r in (role, old))
         if role.threshold != old.threshold or (part == "root" and needed != before_that):
             lines.append(f"  {part}: {needed} keys must sign, before: {before_that}")
@@ -254,14 +262,19 @@ class Proposal:
     def _refuse_senseless(self, now: dt.datetime) -> None:
         root = self.root.signed
         _refuse_other_heir(self.present, root)
+        refuse_unsound(root)
         if root.unrecognized_fields != self.present.unrecognized_fields:
-            raise TrustError("the proposal says things that cannot be shown in words")
+            raise TrustError("the proposal says things that cannot be shown in words", hint=UNSOUND)
         renamed = [i for i, key in root.keys.items() if self.present.keys.get(i, key) != key]
         if renamed:
-            raise TrustError(f"the proposal has another key under the name {renamed[0][:SHOWN]}")
+            raise TrustError(
+                f"the proposal has another key under the name {renamed[0][:SHOWN]}", hint=UNSOUND
+            )
         if root.expires <= now:
-            raise InstallError(f"the proposal has expired: {root.expires:%Y-%m-%d}")
-        refuse_unsound(root)
+            raise InstallError(
+                f"the proposal has expired: {root.expires:%Y-%m-%d}",
+                hint="have a new one made; is the clock of this machine right?",
+            )
 
     def _verified(self) -> tuple[VerificationResult, VerificationResult]:
         data, signatures = self.root.signed_bytes, self.root.signatures

@@ -238,7 +238,9 @@ def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | Non
             enter(disk, state, Phase.UNDOING)
             swap_of(disk, state, journal).backward()
             _end(disk, state, Phase.UNDOING)
-    except OSError as error:
+    except RollbackFailed:
+        raise
+    except (OSError, InstallError) as error:  # a journal that cannot be read is one as well
         why = f" after: {cause}" if cause else ""
         raise RollbackFailed(
             f"the update to {journal.new} could not be undone: {error}{why}; old files in "
