@@ -110,6 +110,17 @@ def test_withdrawing_a_release(shell: Shell) -> None:
         shell.follow("patchtool promote repo --app notes --version 1.1.0 --keys keys")
 
 
+def test_hosting_several_apps(shell: Shell) -> None:
+    add, change = recipe("Several apps in one repository")
+    said = shell.follow(add)
+    assert re.search(r"^draw: release key [0-9a-f]{8}$", said, re.MULTILINE)
+    assert (shell.folder / "keys/release.draw.pem").exists()
+    shell.check("1.0.0", "1.1.0")
+    shell.follow(change)
+    assert (shell.folder / "keys/revoked-release.draw.2.pem").exists()
+    shell.check("1.0.0", "1.1.0")
+
+
 def test_replacing_a_key_without_hurry(shell: Shell) -> None:
     first, second = recipe("A key is replaced, without hurry")
     shell.follow(first)

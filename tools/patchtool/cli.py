@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_folder_commands(commands)
     _add_repository_commands(commands)
+    _add_app_commands(commands)
     _add_key_commands(commands)
     return parser
 
@@ -133,6 +134,23 @@ def _add_repository_commands(commands: Any) -> None:
     for command in (init, add, promoted, withdrawn):
         command.add_argument("--app", required=True)
     for command in (init, add, promoted, withdrawn, renewed):
+        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+
+
+def _add_app_commands(commands: Any) -> None:
+    apps = commands.add_parser("apps", help="host several apps, each with a release key of its own")
+    verbs = apps.add_subparsers(required=True, metavar="COMMAND")
+    listed = add_command(verbs, "list", _later("list_apps", "appcommands"), "the apps hosted here")
+    added = add_command(
+        verbs, "add", _later("add", "appcommands"), "host an app, signed with release.APP.pem"
+    )
+    removed = add_command(
+        verbs, "remove", _later("remove", "appcommands"), "host an app no more; installs stay"
+    )
+    for command in (listed, added, removed):
+        command.add_argument("repository", metavar="REPO", type=Path)
+    for command in (added, removed):
+        command.add_argument("--app", required=True)
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
 
 

@@ -44,7 +44,7 @@ def diff(options: argparse.Namespace) -> int:
 def init(options: argparse.Namespace) -> int:
     """``patchtool init``."""
     check_app(options.app)
-    repository = _repository(options)
+    repository = repository_of(options)
     repository.check_new()
     prepared = first_root_of(options.keys)
     if prepared and options.threshold:
@@ -74,7 +74,7 @@ def init(options: argparse.Namespace) -> int:
 def release(options: argparse.Namespace) -> int:
     """``patchtool add-release``."""
     added = add_release(
-        _repository(options),
+        repository_of(options),
         options.app,
         options.version,
         options.folder,
@@ -99,7 +99,7 @@ def release(options: argparse.Namespace) -> int:
 def offer(options: argparse.Namespace) -> int:
     """``patchtool promote``."""
     head = promote(
-        _repository(options),
+        repository_of(options),
         check_app(options.app),
         options.channel,
         options.version,
@@ -114,7 +114,7 @@ def offer(options: argparse.Namespace) -> int:
 def withdraw(options: argparse.Namespace) -> int:
     """``patchtool recall``."""
     done = recall(
-        _repository(options),
+        repository_of(options),
         check_app(options.app),
         options.version,
         now=int(time.time()),
@@ -146,7 +146,7 @@ def _fate(goal: str | None) -> str:
 
 def renew(options: argparse.Namespace) -> int:
     """``patchtool refresh``."""
-    done = refresh(_repository(options), options.at_least)
+    done = refresh(repository_of(options), options.at_least)
     for standing in done.missing:
         print(
             f"hint: {standing.role} is due (version {standing.version}, valid until "
@@ -161,8 +161,7 @@ def renew(options: argparse.Namespace) -> int:
 def examine(options: argparse.Namespace) -> int:
     """``patchtool doctor``."""
     now = int(time.time())
-    nobody = Keys(options.repository / "metadata", {})  # it only looks
-    found = diagnose(Repository(options.repository, nobody, now), now)
+    found = diagnose(looked_at(options), now)
     lines = [
         f"{s.role} {s.version}: valid until {_day(s.expires)}, signed with the {s.key} key"
         for s in found.standings
@@ -178,7 +177,14 @@ def _day(seconds: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
-def _repository(options: argparse.Namespace) -> Repository:
+def looked_at(options: argparse.Namespace) -> Repository:
+    """The repository for a command that only looks, and needs no key."""
+    nobody = Keys(options.repository / "metadata", {})
+    return Repository(options.repository, nobody, int(time.time()))
+
+
+def repository_of(options: argparse.Namespace) -> Repository:
+    """The repository for a command that signs."""
     return Repository(options.repository, keys_of(options), int(time.time()))
 
 

@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
-    DelegatedRole,
-    Delegations,
     Key,
     Metadata,
     MetaFile,
@@ -30,6 +28,7 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization.json import JSONSerializer
 
+from patchtool.delegations import delegate, delegated, keyids, undelegate
 from patchtool.keys import Keys, Role, Signer
 from patchtool.roots import Proposal, first_root, read_root
 from updater.errors import FormatError, InstallError
@@ -125,7 +124,7 @@ class Repository:
         self._keys = keys
         self._now = dt.datetime.fromtimestamp(now, dt.timezone.utc)
         self._disk = disk or Disk()
-        self._loaded: dict[Role, list[Signer]] = {}
+        self._loaded: dict[tuple[Role, str | None], list[Signer]] = {}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -173,11 +172,14 @@ class Repository:
             made = root or self.first_root(threshold)
             self._check_first(made)
             self._disk.write(self._metadata / "1.root.json", made)
-            self._write("targets", self._first_targets(app))
-            for role in (f"app.{app}", f"channels.{app}"):
+            roles = (f"app.{app}", f"channels.{app}")
+            release, online = ([s.public_key for s in self._signers(role)] for role in roles)
+            targets = Targets(expires=self._expiry("targets"))
+            delegate(targets, app, release, online)
+            self._write("targets", targets)
+            for role in roles:
                 self._write(role, Targets(expires=self._expiry(role)))
-            roles = ("targets", f"app.{app}", f"channels.{app}")
-            meta = {f"{role}.json": MetaFile(version=1) for role in roles}
+            meta = {f"{role}.json": MetaFile(version=1) for role in ("targets", *roles)}
             self._write("snapshot", Snapshot(expires=self._expiry("snapshot"), meta=meta))
             first = Timestamp(expires=self._expiry("timestamp"))
             self._write("timestamp", self._dated(first))
@@ -246,7 +248,7 @@ class Repository:
             InstallError: it cannot be read.
         """
         snapshot = self._current("snapshot", Snapshot)
-        others = sorted(name.removesuffix(".json") for name in snapshot.meta)
+        others = sorted(["targets", *delegated(self._current("targets", Targets))])
         known: dict[str, Signed] = {"root": self._root()}
         known |= {role: self._current(role, Targets) for role in others}
         known |= {"snapshot": snapshot, "timestamp": self._current("timestamp", Timestamp)}
@@ -286,8 +288,11 @@ class Repository:
         Raises:
             InstallError: those at hand are not of this repository, or cannot be opened.
         """
-        if not self._keys.has(SIGNERS[_kind(role)]):
+        if not self._keys.has(SIGNERS[_kind(role)], _app_of(role)):
             return False
+        if _kind(role) == "app" and len(self.apps()) > 1:  # it may be the key of another app
+            known = set(self._known_keys(role))
+            return any(signer.public_key.keyid in known for signer in self._signers(role))
         self._check_keys(role)
         if role != "root":
             return True
@@ -317,8 +322,40 @@ class Repository:
 
     def apps(self) -> list[str]:
         """The apps of this repository."""
-        roles = (name.removesuffix(".json") for name in self._current("snapshot", Snapshot).meta)
-        return sorted(role.removeprefix("app.") for role in roles if _kind(role) == "app")
+        roles = delegated(self._current("targets", Targets))
+        return [role.removeprefix("app.") for role in roles if _kind(role) == "app"]
+
+    def add_app(self, app: str, key: Key) -> None:
+        """Delegate an app whose releases ``key`` signs.
+
+        Raises:
+            InstallError: a key is missing or not of this repository, or the disk; then clients
+                see what they saw before.
+        """
+        targets = self._current("targets", Targets)
+        delegate(targets, app, [key], self.keys_of("timestamp"))
+        known = self._current("snapshot", Snapshot).meta
+        changed = {"targets": targets}
+        for role in (f"app.{app}", f"channels.{app}"):
+            before = known.get(f"{role}.json")  # of an app of this name that was removed
+            version = before.version if before else None
+            changed[role] = Targets(version=version, expires=self._expiry(role))
+        for role in (*changed, "snapshot", "timestamp"):
+            self._check_keys(role, targets)
+        self._commit(changed)
+
+    def remove_app(self, app: str) -> None:
+        """Delegate an app to nobody; the snapshot lists its roles for ever, as TUF demands.
+
+        Raises:
+            InstallError: a key is missing or not of this repository, or the disk; then clients
+                see what they saw before.
+        """
+        targets = self._current("targets", Targets)
+        undelegate(targets, app)
+        for role in ("targets", "snapshot", "timestamp"):
+            self._check_keys(role)
+        self._commit({"targets": targets})
 
     def roots(self) -> tuple[Metadata[Root], ...]:
         """All roots, the present one last.
@@ -342,35 +379,43 @@ class Repository:
     def ever_named(self) -> set[str]:
         """Ids of all keys that could ever sign anything here, as far as files tell."""
         named = {keyid for root in self.roots() for keyid in root.signed.keys}
+        present = self._current("targets", Targets).version
         for path in self._metadata.glob("*.targets.json"):
-            delegations = _load(path, Targets).delegations
-            named |= set(delegations.keys if delegations else ())
+            if int(path.name.partition(".")[0]) <= present:  # else a stopped command left it
+                delegations = _load(path, Targets).delegations
+                named |= set(delegations.keys if delegations else ())
         return named
 
-    def at_hand(self, key: Role) -> list[Signer]:
+    def at_hand(self, key: Role, app: str | None = None) -> list[Signer]:
         """The keys of a role that this command has, perhaps none.
+
+        Args:
+            key: the role.
+            app: without the release keys that are named after another app.
 
         Raises:
             InstallError: one is there and cannot be opened.
         """
-        if key not in self._loaded:  # once a command: each may ask a person for a password
-            self._loaded[key] = self._keys.find(key)
-        return self._loaded[key]
+        if (key, app) not in self._loaded:  # once a command: each may ask a person for a password
+            self._loaded[key, app] = self._keys.find(key, app)
+        return self._loaded[key, app]
 
-    def make_key(self, key: Role) -> tuple[Signer, Path]:
+    def make_key(self, key: Role, app: str | None = None) -> tuple[Signer, Path]:
         """A new key beside those of a role; nothing is published.
 
         Raises:
             InstallError: no password to protect it with, or the disk.
         """
-        path = self._keys.make_another(key)
+        self.at_hand(key, app)
+        path = self._keys.make_another(key, app)
         signer = self._keys.load(key, path)
-        self._loaded[key] = [*self.at_hand(key), signer]
+        for held in (held for (role, _), held in self._loaded.items() if role == key):
+            held.append(signer)
         return signer, path
 
-    def retire_keys(self, key: Role, ended: Iterable[str]) -> list[Path]:
+    def retire_keys(self, key: Role, ended: Iterable[str], app: str | None = None) -> list[Path]:
         """Rename the files of keys that sign nothing any more; their new paths."""
-        return self._keys.retire(key, ended)
+        return self._keys.retire(key, ended, app)
 
     def require_keys(self, roles: Iterable[str]) -> None:
         """Refuse if the keys of a role are not at hand.
@@ -481,21 +526,6 @@ class Repository:
                     hint="name the folder that patchtool keys new has made",
                 )
 
-    def _first_targets(self, app: str) -> Targets:
-        roles = {
-            f"app.{app}": [f"{app}/releases/*/*", f"{app}/patches/*"],
-            f"channels.{app}": [f"{app}/channels/*"],
-        }
-        delegations = Delegations(
-            keys={},
-            roles={name: DelegatedRole(name, [], 1, True, paths) for name, paths in roles.items()},
-        )
-        targets = Targets(expires=self._expiry("targets"), delegations=delegations)
-        for name in roles:
-            for signer in self._signers(name):
-                targets.add_key(signer.public_key, name)
-        return targets
-
     def _current(self, role: str, kind: type[T]) -> T:
         return _load(self._place(role), kind)
 
@@ -506,7 +536,7 @@ class Repository:
         version = self._current("timestamp", Timestamp).snapshot_meta.version
         if role != "snapshot":
             snapshot = self._current("snapshot", Snapshot)
-            if f"{role}.json" not in snapshot.meta:
+            if f"{role}.json" not in snapshot.meta or not self._known_keys(role):
                 raise InstallError(
                     f"{self._folder} does not know {role}", hint="check the name of the app"
                 )
@@ -543,10 +573,10 @@ class Repository:
         return (self._now + LIFETIMES[_kind(role)]).replace(microsecond=0)
 
     def _signers(self, role: str) -> list[Signer]:
-        return self._signers_of(SIGNERS[_kind(role)])
+        return self._signers_of(SIGNERS[_kind(role)], _app_of(role))
 
-    def _signers_of(self, key: Role) -> list[Signer]:
-        return self.at_hand(key) or self._keys.signers(key)  # which says what is missing
+    def _signers_of(self, key: Role, app: str | None = None) -> list[Signer]:
+        return self.at_hand(key, app) or self._keys.signers(key, app)  # which says what is missing
 
     def _check_keys(
         self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
@@ -564,9 +594,7 @@ class Repository:
     ) -> list[str]:
         """Ids of those who may sign a role, as ``targets`` say if it is delegated by them."""
         if _kind(role) in {"app", "channels"}:
-            delegations = (targets or self._current("targets", Targets)).delegations
-            roles = (delegations and delegations.roles) or {}
-            known = roles[role].keyids if role in roles else []
+            known = keyids(targets or self._current("targets", Targets), role)
         else:
             known = self._root().roles[role].keyids
         return [keyid for keyid in known if keyid not in set(retiring)]
@@ -592,6 +620,12 @@ class Repository:
 
 def _kind(role: str) -> str:
     return role.partition(".")[0]
+
+
+def _app_of(role: str) -> str | None:
+    """The app whose release keys sign a role."""
+    kind, _, app = role.partition(".")
+    return app if kind == "app" else None
 
 
 def _is_there(path: Path, length: int) -> bool:
