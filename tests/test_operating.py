@@ -47,8 +47,11 @@ class Shell:
     def release(self, content: str) -> None:
         (self.folder / "release/f").write_text(content)
 
-    def follow(self, *blocks: str, **variables: str) -> str:
-        """Run each block in a shell of its own that ends at the first error; what they said."""
+    def follow(self, *blocks: str, code: int = 0, **variables: str) -> str:
+        """Run each block in a shell of its own that ends at the first error; what they said.
+
+        ``code``: with which exit code it ends.
+        """
         said = ""
         paths = {"PATH": self._path, "PYTHONPATH": os.pathsep.join(sys.path)}
         for block in blocks:
@@ -61,7 +64,7 @@ class Shell:
                 timeout=120,
                 check=False,
             )
-            assert done.returncode == 0, done.stderr
+            assert done.returncode == code, done.stderr
             said += done.stdout
         return said
 
@@ -108,6 +111,12 @@ def test_withdrawing_a_release(shell: Shell) -> None:
     shell.check("1.0.0", "1.1.0")
     with pytest.raises(AssertionError, match="was recalled"):
         shell.follow("patchtool promote repo --app notes --version 1.1.0 --keys keys")
+
+
+def test_pruning(shell: Shell) -> None:
+    said = shell.follow(*recipe("The repository stays small"), code=10)
+    assert "0 targets are published no more" in said
+    shell.check("1.0.0", "1.1.0")
 
 
 def test_hosting_several_apps(shell: Shell) -> None:

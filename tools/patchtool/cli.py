@@ -131,9 +131,13 @@ def _add_repository_commands(commands: Any) -> None:
         commands, "doctor", _later("examine"), "what clients cannot use, now or soon"
     )
     examined.add_argument("repository", metavar="REPO", type=Path)
+    pruned = add_command(
+        commands, "prune", _later("shrink"), "remove what nobody needs; exit code 10: nothing"
+    )
+    pruned.add_argument("repository", metavar="REPO", type=Path)
     for command in (init, add, promoted, withdrawn):
         command.add_argument("--app", required=True)
-    for command in (init, add, promoted, withdrawn, renewed):
+    for command in (init, add, promoted, withdrawn, renewed, pruned):
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
 
 

@@ -16,6 +16,7 @@ from patchtool.doctor import diagnose
 from patchtool.keys import Keys, refuse_published
 from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
+from patchtool.prune import prune
 from patchtool.publish import add_release, promote
 from patchtool.recall import recall
 from patchtool.refresh import refresh
@@ -156,6 +157,19 @@ def renew(options: argparse.Namespace) -> int:
     lines = [f"{s.role} {s.version}: valid until {_day(s.expires)}" for s in done.signed]
     tell(options, done.document, "\n".join(lines) or "nothing was signed")
     return 0 if done.signed else NOTHING_TO_DO
+
+
+def shrink(options: argparse.Namespace) -> int:
+    """``patchtool prune``."""
+    done = prune(repository_of(options))
+    for app in done.missing:
+        print(f"hint: prune {app} with its release key", file=sys.stderr)
+    words = (
+        f"{len(done.removed)} targets are published no more, {len(done.deleted)} files deleted "
+        f"({done.freed_bytes:,} bytes), {len(done.waiting)} wait to be"
+    )
+    tell(options, done.document, words)
+    return 0 if done.removed or done.deleted else NOTHING_TO_DO
 
 
 def examine(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ class Diagnosis:
     missing: tuple[str, ...]
     """Published files that are not there or have another length."""
     unreferenced: tuple[str, ...]
-    """Files that nothing refers to: left by a command that was stopped. Harmless."""
+    """Files that nothing refers to: left by a command that was stopped, or pruned. Harmless."""
 
     @property
     def due(self) -> tuple[str, ...]:
@@ -65,11 +65,10 @@ def diagnose(repository: Repository, now: int) -> Diagnosis:
         FormatError: metadata is damaged.
     """
     standings = tuple(repository.standings())
-    missing, unreferenced = repository.stray()
     return Diagnosis(
         standings,
         tuple(s.role for s in standings if s.expires <= now),
         tuple(s.role for s in standings if not repository.is_signed(s.role)),
-        tuple(missing),
-        tuple(unreferenced),
+        tuple(repository.missing()),
+        tuple(name for name in repository.unneeded() if name.startswith("targets/")),
     )

@@ -120,10 +120,10 @@ class Repository:
             now: seconds since 1970, for expiry.
             disk: durable primitives.
         """
-        self._folder = folder
+        self.folder = folder
+        self.disk = disk or Disk()
+        self.now = dt.datetime.fromtimestamp(now, dt.timezone.utc)
         self._keys = keys
-        self._now = dt.datetime.fromtimestamp(now, dt.timezone.utc)
-        self._disk = disk or Disk()
         self._loaded: dict[tuple[Role, str | None], list[Signer]] = {}
 
     @contextmanager
@@ -134,12 +134,12 @@ class Repository:
             UpdateInProgress: another command writes it.
             InstallError: the folder is not a repository, or the disk.
         """
-        with told(f"writing repository {self._folder}"):
+        with told(f"writing repository {self.folder}"):
             if not (self._metadata / "timestamp.json").is_file():
                 raise InstallError(
-                    f"{self._folder} is not a repository", hint="make one with patchtool init"
+                    f"{self.folder} is not a repository", hint="make one with patchtool init"
                 )
-            with locked(self._folder / ".lock", "writing the repository"):
+            with locked(self.folder / ".lock", "writing the repository"):
                 yield
 
     def check_new(self) -> None:
@@ -149,9 +149,7 @@ class Repository:
             InstallError: it is one.
         """
         if (self._metadata / "timestamp.json").exists():
-            raise InstallError(
-                f"{self._folder} is a repository already", hint="name another folder"
-            )
+            raise InstallError(f"{self.folder} is a repository already", hint="name another folder")
 
     def create(self, app: str, threshold: int, root: bytes | None = None) -> None:
         """Make the repository and delegate ``app``.
@@ -165,13 +163,13 @@ class Repository:
             InstallError: there is one, a key is missing or not in ``root``, or the disk.
             FormatError: ``root`` is none.
         """
-        with told(f"making repository {self._folder}"):
+        with told(f"making repository {self.folder}"):
             self.check_new()
             self._metadata.mkdir(parents=True, exist_ok=True)
-            (self._folder / "targets").mkdir(exist_ok=True)
+            (self.folder / "targets").mkdir(exist_ok=True)
             made = root or self.first_root(threshold)
             self._check_first(made)
-            self._disk.write(self._metadata / "1.root.json", made)
+            self.disk.write(self._metadata / "1.root.json", made)
             roles = (f"app.{app}", f"channels.{app}")
             release, online = ([s.public_key for s in self._signers(role)] for role in roles)
             targets = Targets(expires=self._expiry("targets"))
@@ -208,7 +206,7 @@ class Repository:
     def path_of(self, target: Listed) -> Path:
         """Where a published target's content lies."""
         folder, _, base = target.path.rpartition("/")
-        return self._folder / "targets" / folder / f"{target.hashes['sha256']}.{base}"
+        return self.folder / "targets" / folder / f"{target.hashes['sha256']}.{base}"
 
     def publish(
         self,
@@ -267,20 +265,47 @@ class Repository:
             return False
         return True
 
-    def stray(self) -> tuple[list[str], list[str]]:
-        """Files clients may ask for that are missing, and files in ``targets`` nothing names."""
-        named = {self._metadata / f"{n}.root.json": -1 for n in range(1, self._root().version)}
-        for standing in self.standings():
-            if standing.key in {"release", "online"} and "." in standing.role:
-                found = self.targets(standing.role).values()
-                named |= {self.path_of(target): target.length for target in found}
-        with told(f"reading {self._folder}"):
-            missing = [path for path, length in named.items() if not _is_there(path, length)]
-            files = {path for path in (self._folder / "targets").rglob("*") if path.is_file()}
-        return self._shown(missing), self._shown(files - named.keys())
+    def needed(self) -> dict[Path, int]:
+        """The files clients may ask for, with their lengths; -1 stands for any.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        listed = self._current("snapshot", Snapshot).meta
+        names = [f"{number}.root.json" for number in range(1, self._root().version + 1)]
+        names += [f"{meta.version}.{name}" for name, meta in listed.items()]
+        names += [self._place("snapshot").name, "timestamp.json"]
+        found = {self._metadata / name: -1 for name in names}
+        for role in delegated(self._current("targets", Targets)):
+            found |= {self.path_of(t): t.length for t in self.targets(role).values()}
+        return found
+
+    def unneeded(self) -> list[str]:
+        """Files that clients do not ask for any more, or never did.
+
+        Old targets metadata is none of them: it tells which keys have ended.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        needed = self.needed()
+        with told(f"reading {self.folder}"):
+            found = [p for top in ("metadata", "targets") for p in (self.folder / top).rglob("*")]
+            stray = [path for path in found if path.is_file() and path not in needed]
+        return self._shown(path for path in stray if not path.name.endswith(".targets.json"))
+
+    def missing(self) -> list[str]:
+        """Files that clients may ask for and that are not there, or have another length.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        needed = self.needed()
+        with told(f"reading {self.folder}"):
+            return self._shown(p for p, length in needed.items() if not _is_there(p, length))
 
     def _shown(self, paths: Iterable[Path]) -> list[str]:
-        return sorted(path.relative_to(self._folder).as_posix() for path in paths)
+        return sorted(path.relative_to(self.folder).as_posix() for path in paths)
 
     def can_sign(self, role: str) -> bool:
         """Whether the keys of a role are at hand, as many as it needs.
@@ -439,7 +464,7 @@ class Repository:
 
     def check_proposal(self, proposal: Proposal) -> None:
         """Refuse what does not follow from the present root: see `Proposal.check`."""
-        proposal.check(self._newest_root.read_bytes(), self._now)
+        proposal.check(self._newest_root.read_bytes(), self.now)
 
     def add_root(self, root: Metadata[Root]) -> None:
         """Publish the next root; that it is signed is the caller's to say.
@@ -457,8 +482,8 @@ class Repository:
                     hint="begin again, with the keys that stay: patchtool keys revoke",
                 ) from error
         data = root.to_bytes(JSONSerializer(compact=True))
-        with told(f"writing repository {self._folder}"):
-            self._disk.write(self._metadata / f"{root.signed.version}.root.json", data)
+        with told(f"writing repository {self.folder}"):
+            self.disk.write(self._metadata / f"{root.signed.version}.root.json", data)
 
     def rekey(self, delegated: Mapping[str, Sequence[Key]], retiring: Iterable[str] = ()) -> None:
         """Let these keys alone sign delegated roles, and sign those and targets anew.
@@ -507,13 +532,13 @@ class Repository:
 
     def _standing(self, role: str, signed: Signed) -> Standing:
         kind = _kind(role)
-        is_due = signed.expires - self._now <= NOTICE[kind]
+        is_due = signed.expires - self.now <= NOTICE[kind]
         end = int(signed.expires.timestamp())
         return Standing(role, SIGNERS[kind], signed.version, end, is_due)
 
     @property
     def _metadata(self) -> Path:
-        return self._folder / "metadata"
+        return self.folder / "metadata"
 
     def _check_first(self, data: bytes) -> None:
         """Refuse a first root that does not name the keys at hand."""
@@ -538,7 +563,7 @@ class Repository:
             snapshot = self._current("snapshot", Snapshot)
             if f"{role}.json" not in snapshot.meta or not self._known_keys(role):
                 raise InstallError(
-                    f"{self._folder} does not know {role}", hint="check the name of the app"
+                    f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
         return self._metadata / f"{version}.{role}.json"
@@ -553,10 +578,10 @@ class Repository:
         place = self.path_of(info)
         place.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(target.content, bytes):
-            self._disk.write(place, target.content)
+            self.disk.write(place, target.content)
         else:
-            self._disk.copy(target.content, place)
-            self._disk.sync_directory(place.parent)
+            self.disk.copy(target.content, place)
+            self.disk.sync_directory(place.parent)
         return info
 
     def _next(self, role: str, signed: Signed, at_least: int = 0) -> int:
@@ -566,11 +591,11 @@ class Repository:
 
     def _dated(self, timestamp: Timestamp) -> Timestamp:
         """Say when it is signed: clients whose clock is behind go by that."""
-        timestamp.unrecognized_fields["issued"] = int(self._now.timestamp())
+        timestamp.unrecognized_fields["issued"] = int(self.now.timestamp())
         return timestamp
 
     def _expiry(self, role: str) -> dt.datetime:
-        return (self._now + LIFETIMES[_kind(role)]).replace(microsecond=0)
+        return (self.now + LIFETIMES[_kind(role)]).replace(microsecond=0)
 
     def _signers(self, role: str) -> list[Signer]:
         return self._signers_of(SIGNERS[_kind(role)], _app_of(role))
@@ -585,7 +610,7 @@ class Repository:
         known = self._known_keys(role, targets, retiring)
         if not any(signer.public_key.keyid in known for signer in self._signers(role)):
             raise InstallError(
-                f"the {SIGNERS[_kind(role)]} key is not the one {self._folder} was made with",
+                f"the {SIGNERS[_kind(role)]} key is not the one {self.folder} was made with",
                 hint="name the folder of this repository's own keys",
             )
 
@@ -615,7 +640,7 @@ class Repository:
                 metadata.sign(signer, append=True)
         data = metadata.to_bytes(JSONSerializer(compact=True))
         name = f"{role}.json" if role == "timestamp" else f"{signed.version}.{role}.json"
-        self._disk.write(self._metadata / name, data)
+        self.disk.write(self._metadata / name, data)
 
 
 def _kind(role: str) -> str:
