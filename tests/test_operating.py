@@ -119,6 +119,15 @@ def test_pruning(shell: Shell) -> None:
     shell.check("1.0.0", "1.1.0")
 
 
+def test_serving_a_copy(shell: Shell) -> None:
+    shell.follow(*recipe("A static host serves it"))
+    shell.follow("patchtool doctor host")
+    host = shell.folder / "host"
+    seen = look(host, shell.folder / "old", shell.root, int(time.time()))
+    assert offered(host, seen) == {"1.0.0", "1.1.0"}
+    shell.follow(*recipe("A static host serves it"), code=10)
+
+
 def test_hosting_several_apps(shell: Shell) -> None:
     add, change = recipe("Several apps in one repository")
     said = shell.follow(add)

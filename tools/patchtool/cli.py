@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from patchtool.folders import apply_to_folder
 from patchtool.options import MEMORY_LEAST, Effort
+from patchtool.writer import Writer
 from updater.apply import PatchFile
 from updater.console import INTERRUPTED, add_command, run, tell
 from updater.format.changes import WITH_SOURCE, Change
@@ -135,6 +136,16 @@ def _add_repository_commands(commands: Any) -> None:
         commands, "prune", _later("shrink"), "remove what nobody needs; exit code 10: nothing"
     )
     pruned.add_argument("repository", metavar="REPO", type=Path)
+    synced = add_command(
+        commands, "sync", _later("copy"), "copy to a folder that is served; exit code 10: nothing"
+    )
+    synced.add_argument("repository", metavar="REPO", type=Path)
+    synced.add_argument("copy", metavar="DEST", type=Path)
+    written = add_command(
+        commands, "writer", _later("say_writer"), "who signs what is offered, this tool or a server"
+    )
+    written.add_argument("repository", metavar="REPO", type=Path)
+    written.add_argument("writer", nargs="?", choices=get_args(Writer), help="from now on")
     for command in (init, add, promoted, withdrawn):
         command.add_argument("--app", required=True)
     for command in (init, add, promoted, withdrawn, renewed, pruned):

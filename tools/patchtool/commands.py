@@ -21,6 +21,8 @@ from patchtool.publish import add_release, promote
 from patchtool.recall import recall
 from patchtool.refresh import refresh
 from patchtool.repository import Repository
+from patchtool.sync import sync
+from patchtool.writer import name_writer, writer_of
 from updater.console import NOTHING_TO_DO, Bar, tell
 from updater.errors import InstallError
 from updater.format.names import check_app
@@ -170,6 +172,33 @@ def shrink(options: argparse.Namespace) -> int:
     )
     tell(options, done.document, words)
     return 0 if done.removed or done.deleted else NOTHING_TO_DO
+
+
+def copy(options: argparse.Namespace) -> int:
+    """``patchtool sync``."""
+    source = looked_at(options)
+    done = sync(source, Repository(options.copy, Keys(options.copy, {}), int(time.time())))
+    words = (
+        f"{options.copy}: {done.copied} files copied ({done.bytes:,} bytes), "
+        f"{len(done.deleted)} deleted, {len(done.waiting)} wait to be"
+    )
+    tell(options, asdict(done), words)
+    return 0 if done.copied or done.deleted else NOTHING_TO_DO
+
+
+def say_writer(options: argparse.Namespace) -> int:
+    """``patchtool writer``."""
+    repository = looked_at(options)
+    with repository.held():
+        if options.writer:
+            name_writer(repository.disk, options.repository, options.writer)
+        writer = writer_of(options.repository)
+    words = {
+        "local": "patchtool signs what is offered",
+        "server": "its server signs what is offered, patchtool only releases",
+    }
+    tell(options, {"writer": writer}, f"{options.repository}: {words[writer]}")
+    return 0
 
 
 def examine(options: argparse.Namespace) -> int:

@@ -70,7 +70,7 @@ def add_release(
     """
     entries = scan(folder, description.exclude)
     manifest = Manifest.of(check_app(app), version, entries, description.release)
-    with repository.writing(), workshop() as work:
+    with repository.writing(releases=True), workshop() as work:
         releases = Releases.of(repository, app)
         if version in releases.versions:
             _refuse_other(releases.manifest(version).hashes["sha256"], manifest)

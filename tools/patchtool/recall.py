@@ -64,7 +64,7 @@ def recall(
         FormatError: a version in another spelling, or the repository is damaged.
     """
     check_version(version)
-    with repository.writing(), workshop() as work:
+    with repository.writing(releases=True), workshop() as work:
         releases = Releases.of(repository, app)
         releases.require(version)
         before = releases.said(version)

@@ -31,6 +31,7 @@ from tuf.api.serialization.json import JSONSerializer
 from patchtool.delegations import delegate, delegated, keyids, undelegate
 from patchtool.keys import Keys, Role, Signer
 from patchtool.roots import Proposal, first_root, read_root
+from patchtool.writer import refuse_server, writer_of
 from updater.errors import FormatError, InstallError
 from updater.launch.disk import Disk, told
 from updater.launch.lock import locked
@@ -127,8 +128,22 @@ class Repository:
         self._loaded: dict[tuple[Role, str | None], list[Signer]] = {}
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the repository: one writer at a time.
+    def writing(self, *, releases: bool = False) -> Iterator[None]:
+        """Hold the repository to write it; ``releases``: nothing else of it.
+
+        Raises:
+            UpdateInProgress: another command writes it.
+            InstallError: the folder is not a repository, its server writes what is to be written
+                (see `patchtool.writer`), or the disk.
+        """
+        with self.held():
+            if not releases:
+                refuse_server(self.folder)
+            yield
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the repository, so that nobody else writes it.
 
         Raises:
             UpdateInProgress: another command writes it.
@@ -218,6 +233,9 @@ class Repository:
     ) -> None:
         """Change the targets of one role; clients see all of it or nothing.
 
+        Where the server writes the repository, a role of an app is signed and goes no further:
+        clients see it when the server has taken it.
+
         Args:
             role: ``app.APP`` or ``channels.APP``.
             targets: are added, or replace those of their name.
@@ -229,7 +247,8 @@ class Repository:
                 see what they saw before.
         """
         signed = self._current(role, Targets)
-        for name in (role, "snapshot", "timestamp"):
+        is_writer = writer_of(self.folder) == "local"
+        for name in (role, "snapshot", "timestamp") if is_writer else (role,):
             self._check_keys(name)
         for target in targets:
             signed.targets[target.name] = self._store(target)
@@ -237,7 +256,11 @@ class Repository:
             signed.targets[name].unrecognized_fields["custom"] = custom
         for name in gone:
             del signed.targets[name]
-        self._commit({role: signed})
+        if is_writer:
+            self._commit({role: signed})
+        else:
+            self._next(role, signed)
+            self._write(role, signed, self._known_keys(role))
 
     def standings(self) -> list[Standing]:
         """How every role stands, root first, as clients see it.
@@ -259,11 +282,7 @@ class Repository:
             metadata = Metadata[Any].from_bytes(place.read_bytes())
         delegated = _kind(role) in {"app", "channels"}
         delegator = self._current("targets", Targets) if delegated else self._root()
-        try:
-            delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-        except (RepositoryError, ValueError):  # too few; or the role is delegated to nobody
-            return False
-        return True
+        return _verifies(delegator, role, metadata)
 
     def needed(self) -> dict[Path, int]:
         """The files clients may ask for, with their lengths; -1 stands for any.
@@ -288,11 +307,31 @@ class Repository:
         Raises:
             InstallError: it cannot be read.
         """
-        needed = self.needed()
+        needed = self._shown(self.needed())
+        stray = sorted({*self.files()} - {*needed})
+        return [name for name in stray if not name.endswith(".targets.json")]
+
+    def files(self) -> list[str]:
+        """All files of metadata and targets, by their paths.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
         with told(f"reading {self.folder}"):
             found = [p for top in ("metadata", "targets") for p in (self.folder / top).rglob("*")]
-            stray = [path for path in found if path.is_file() and path not in needed]
-        return self._shown(path for path in stray if not path.name.endswith(".targets.json"))
+            return self._shown(path for path in found if path.is_file())
+
+    def versions(self) -> dict[str, int]:
+        """The version of every role that clients see, by name.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        snapshot = self._current("snapshot", Snapshot)
+        listed = {name.removesuffix(".json"): m.version for name, m in snapshot.meta.items()}
+        timestamp = self._current("timestamp", Timestamp)
+        roles = {"root": self._root(), "snapshot": snapshot, "timestamp": timestamp}
+        return {role: signed.version for role, signed in roles.items()} | listed
 
     def missing(self) -> list[str]:
         """Files that clients may ask for and that are not there, or have another length.
@@ -472,18 +511,27 @@ class Repository:
         Raises:
             InstallError: clients that follow it would refuse what is published, or the disk.
         """
-        for role in ("targets", "snapshot", "timestamp"):
-            metadata = Metadata[Any].from_bytes(self._place(role).read_bytes())
-            try:
-                root.signed.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-            except RepositoryError as error:
-                raise InstallError(
-                    f"{role} is not signed by a key that root {root.signed.version} names",
-                    hint="begin again, with the keys that stay: patchtool keys revoke",
-                ) from error
+        refused = self.refused_by(root)
+        if refused:
+            raise InstallError(
+                f"{refused[0]} is not signed by a key that root {root.signed.version} names",
+                hint="begin again, with the keys that stay: patchtool keys revoke",
+            )
         data = root.to_bytes(JSONSerializer(compact=True))
         with told(f"writing repository {self.folder}"):
             self.disk.write(self._metadata / f"{root.signed.version}.root.json", data)
+
+    def refused_by(self, root: Metadata[Root]) -> list[str]:
+        """Roles as they are now that a client refuses which has come to ``root``.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        roles = ("targets", "snapshot", "timestamp")
+        with told(f"reading {self.folder}"):
+            data = {role: self._place(role).read_bytes() for role in roles}
+        metadata = {role: Metadata[Any].from_bytes(found) for role, found in data.items()}
+        return [role for role in roles if not _verifies(root.signed, role, metadata[role])]
 
     def rekey(self, delegated: Mapping[str, Sequence[Key]], retiring: Iterable[str] = ()) -> None:
         """Let these keys alone sign delegated roles, and sign those and targets anew.
@@ -566,6 +614,8 @@ class Repository:
                     f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
+            if _kind(role) == "app" and writer_of(self.folder) == "server":
+                version = max(version, self._newest(role))  # signed, and not yet taken
         return self._metadata / f"{version}.{role}.json"
 
     def _store(self, target: Target) -> TargetFile:
@@ -629,8 +679,12 @@ class Repository:
 
     @property
     def _newest_root(self) -> Path:
-        roots = [self._metadata / "1.root.json", *self._metadata.glob("*.root.json")]
-        return max(roots, key=lambda path: int(path.name.partition(".")[0]))
+        return self._metadata / f"{self._newest('root')}.root.json"
+
+    def _newest(self, role: str) -> int:
+        """The highest version of a role of which there is a file; 1 if there is none."""
+        found = self._metadata.glob(f"*.{role}.json")
+        return max((int(path.name.partition(".")[0]) for path in found), default=1)
 
     def _write(self, role: str, signed: T, known: Sequence[str] | None = None) -> None:
         """Sign and write a role: with all its keys at hand, of which ``known`` ones count."""
@@ -651,6 +705,14 @@ def _app_of(role: str) -> str | None:
     """The app whose release keys sign a role."""
     kind, _, app = role.partition(".")
     return app if kind == "app" else None
+
+
+def _verifies(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> bool:
+    try:
+        delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+    except (RepositoryError, ValueError):  # too few; or the role is delegated to nobody
+        return False
+    return True
 
 
 def _is_there(path: Path, length: int) -> bool:
