@@ -131,7 +131,10 @@ def _add_repository_commands(commands: Any) -> None:
     examined = add_command(
         commands, "doctor", _later("examine"), "what clients cannot use, now or soon"
     )
-    examined.add_argument("repository", metavar="REPO", type=Path)
+    examined.add_argument("repository", metavar="REPO|URL")
+    examined.add_argument(
+        "--root", type=Path, help="root.json of your installers; default: believe that of the URL"
+    )
     pruned = add_command(
         commands, "prune", _later("shrink"), "remove what nobody needs; exit code 10: nothing"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from patchtool.description import read_description
 from patchtool.diff import diff_folders
-from patchtool.doctor import diagnose
+from patchtool.doctor import Diagnosis, diagnose, diagnose_url
 from patchtool.keys import Keys, refuse_published
 from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
@@ -25,7 +25,9 @@ from patchtool.sync import sync
 from patchtool.writer import name_writer, writer_of
 from updater.console import NOTHING_TO_DO, Bar, tell
 from updater.errors import InstallError
+from updater.fetch import HttpTransport
 from updater.format.names import check_app
+from updater.launch.disk import told
 from updater.progress import Progress, Silent
 
 
@@ -203,17 +205,28 @@ def say_writer(options: argparse.Namespace) -> int:
 
 def examine(options: argparse.Namespace) -> int:
     """``patchtool doctor``."""
-    now = int(time.time())
-    found = diagnose(looked_at(options), now)
+    found = _found(options)
     lines = [
         f"{s.role} {s.version}: valid until {_day(s.expires)}, signed with the {s.key} key"
         for s in found.standings
     ]
-    kinds = ("expired", "due", "unsigned", "missing", "unreferenced")
+    kinds = ("expired", "due", "unsigned", "missing", "damaged", "unreferenced")
     lines += [f"{kind}: {name}" for kind in kinds for name in getattr(found, kind)]
+    lines += [outlook.words for outlook in found.clients]
     tell(options, found.document, "\n".join(lines))
     found.require_health()
     return 0
+
+
+def _found(options: argparse.Namespace) -> Diagnosis:
+    now = int(time.time())
+    with told(f"reading {options.root}"):
+        root = options.root and options.root.read_bytes()
+    where: str = options.repository
+    if where.startswith(("http://", "https://")):
+        return diagnose_url(where, root, HttpTransport(), now)
+    folder = Path(where)
+    return diagnose(Repository(folder, Keys(folder / "metadata", {}), now), now, root)
 
 
 def _day(seconds: int) -> str:

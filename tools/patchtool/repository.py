@@ -32,6 +32,7 @@ from patchtool.delegations import delegate, delegated, keyids, undelegate
 from patchtool.keys import Keys, Role, Signer
 from patchtool.roots import Proposal, first_root, read_root
 from patchtool.writer import refuse_server, writer_of
+from updater.apply import digest_of
 from updater.errors import FormatError, InstallError
 from updater.launch.disk import Disk, told
 from updater.launch.lock import locked
@@ -290,9 +291,8 @@ class Repository:
         Raises:
             InstallError: it cannot be read.
         """
-        listed = self._current("snapshot", Snapshot).meta
         names = [f"{number}.root.json" for number in range(1, self._root().version + 1)]
-        names += [f"{meta.version}.{name}" for name, meta in listed.items()]
+        names += [f"{version}.{name}" for name, version in self.listed().items()]
         names += [self._place("snapshot").name, "timestamp.json"]
         found = {self._metadata / name: -1 for name in names}
         for role in delegated(self._current("targets", Targets)):
@@ -328,10 +328,27 @@ class Repository:
             InstallError: it cannot be read.
         """
         snapshot = self._current("snapshot", Snapshot)
-        listed = {name.removesuffix(".json"): m.version for name, m in snapshot.meta.items()}
         timestamp = self._current("timestamp", Timestamp)
         roles = {"root": self._root(), "snapshot": snapshot, "timestamp": timestamp}
+        listed = {name.removesuffix(".json"): version for name, version in self.listed().items()}
         return {role: signed.version for role, signed in roles.items()} | listed
+
+    def listed(self) -> dict[str, int]:
+        """The files the snapshot lists, and their versions.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        meta = self._current("snapshot", Snapshot).meta
+        return {name: listed.version for name, listed in meta.items()}
+
+    def listed_snapshot(self) -> int:
+        """The version of the snapshot that the timestamp lists.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        return self._current("timestamp", Timestamp).snapshot_meta.version
 
     def missing(self) -> list[str]:
         """Files that clients may ask for and that are not there, or have another length.
@@ -342,6 +359,16 @@ class Repository:
         needed = self.needed()
         with told(f"reading {self.folder}"):
             return self._shown(p for p, length in needed.items() if not _is_there(p, length))
+
+    def damaged(self) -> list[str]:
+        """Published files of the right length that do not have the content their name says.
+
+        Raises:
+            InstallError: one cannot be read.
+        """
+        content = {p: n for p, n in self.needed().items() if n >= 0 and _is_there(p, n)}
+        with told(f"reading {self.folder}"):
+            return self._shown(p for p in content if not p.name.startswith(f"{digest_of(p)}."))
 
     def _shown(self, paths: Iterable[Path]) -> list[str]:
         return sorted(path.relative_to(self.folder).as_posix() for path in paths)
@@ -606,7 +633,7 @@ class Repository:
         """Where the version of a role lies that clients see."""
         if role == "timestamp":
             return self._metadata / "timestamp.json"
-        version = self._current("timestamp", Timestamp).snapshot_meta.version
+        version = self.listed_snapshot()
         if role != "snapshot":
             snapshot = self._current("snapshot", Snapshot)
             if f"{role}.json" not in snapshot.meta or not self._known_keys(role):
