@@ -18,6 +18,7 @@ from patchtool.prune import KEPT, PATCHED, Pruned, outdated, prune
 from patchtool.recall import recall
 from patchtool.releases import Releases
 from patchtool.repository import Listed
+from patchtool.stock import missing
 from publisher import PASSWORD, Publisher
 from serving import served
 from test_patchtool_repository import DyingPublisher, files, killed_everywhere, look, offered
@@ -177,7 +178,7 @@ def test_a_file_that_is_needed_again_is_not_deleted(publisher: DyingPublisher) -
     done = pruned(publisher)
     assert done.deleted
     assert not any("/1.0/" in name for name in done.deleted)
-    assert publisher.repository().missing() == []
+    assert missing(publisher.repository()) == []
 
 
 @pytest.mark.parametrize("record", [b"", b"{", b'{"format":1,"since":[]}\n', None])
@@ -260,7 +261,7 @@ def test_a_prune_that_is_killed_anywhere_is_simply_run_again(
     look(publisher.folder, memory, publisher.root)
     publisher.now += PATIENCE
     for n, lived in enumerate(killed_everywhere(publisher, tmp_path, lambda: pruned(publisher))):
-        assert publisher.repository().missing() == []
+        assert missing(publisher.repository()) == []
         shutil.copytree(memory, tmp_path / f"{n}", symlinks=True)
         now = publisher.now - PATIENCE
         catalogue = look(publisher.folder, tmp_path / f"{n}", publisher.root, now)
@@ -269,7 +270,7 @@ def test_a_prune_that_is_killed_anywhere_is_simply_run_again(
             pruned(publisher)
             after = pruned(publisher)
             assert (after.removed, after.deleted) == ((), ())
-            assert publisher.repository().missing() == []
+            assert missing(publisher.repository()) == []
     assert seen == sorted(seen, reverse=True)
     assert seen[0] > seen[-1]
     assert len(seen) > 5

@@ -18,6 +18,7 @@ from patchtool.prune import prune
 from patchtool.recall import recall
 from patchtool.refresh import refresh
 from patchtool.repository import Repository
+from patchtool.stock import needed
 from patchtool.sync import Synced, sync
 from publisher import PASSWORD, Publisher
 from test_patchtool_repository import (
@@ -62,17 +63,16 @@ def sees(publisher: Publisher, dest: Path, memory: Path) -> set[str]:
 
 def same(publisher: Publisher, dest: Path) -> bool:
     """Whether the copy has all that clients ask for, as it is."""
-    needed = {p.relative_to(publisher.folder) for p in publisher.repository().needed()}
-    return all((dest / p).read_bytes() == (publisher.folder / p).read_bytes() for p in needed)
+    names = needed(publisher.repository())
+    return all((dest / n).read_bytes() == (publisher.folder / n).read_bytes() for n in names)
 
 
 def test_a_copy_is_what_clients_need_and_no_more(publisher: Publisher, dest: Path) -> None:
     publisher.release("2.0", NEW)
     done = synced(publisher, dest)
     assert same(publisher, dest)
-    needed = {p.relative_to(publisher.folder).as_posix() for p in publisher.repository().needed()}
-    assert set(files(dest)) == needed
-    assert done.copied == len(needed)
+    assert set(files(dest)) == set(needed(publisher.repository()))
+    assert done.copied == len(files(dest))
     assert not (dest / ".lock").exists()
 
 

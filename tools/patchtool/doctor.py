@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from patchtool import stock
 from patchtool.keys import Keys
 from patchtool.outlook import Outlook, outlooks
 from patchtool.remote import absent, mirror
@@ -89,9 +90,9 @@ def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Dia
     return _diagnosis(
         repository,
         now,
-        missing=repository.missing(),
-        damaged=repository.damaged(),
-        unreferenced=[name for name in repository.unneeded() if name.startswith("targets/")],
+        missing=stock.missing(repository),
+        damaged=stock.damaged(repository),
+        unreferenced=[name for name in stock.unneeded(repository) if name.startswith("targets/")],
         root=root,
     )
 
@@ -114,8 +115,7 @@ def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -
     with TemporaryDirectory(prefix="upswap-doctor-") as work, told(f"looking at {url}"):
         copy = Repository(Path(work), Keys(Path(work), {}), now)
         mirror(transport, address, copy)
-        lengths = {p.relative_to(copy.folder).as_posix(): n for p, n in copy.needed().items()}
-        content = {name: n for name, n in lengths.items() if name.startswith("targets/")}
+        content = {name: length for name, length in stock.needed(copy).items() if length >= 0}
         return _diagnosis(copy, now, missing=absent(transport, address, content), root=root)
 
 

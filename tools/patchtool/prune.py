@@ -11,6 +11,7 @@ from typing import Any
 from patchtool.leftovers import clear
 from patchtool.releases import Releases
 from patchtool.repository import Repository
+from patchtool.stock import unneeded
 from updater.format.head import Head
 from updater.format.names import order
 from updater.launch.disk import told
@@ -64,7 +65,7 @@ def prune(repository: Repository) -> Pruned:
             repository.publish(f"app.{app}", [], gone=names)
         with told(f"deleting files of {repository.folder}"):
             now = int(repository.now.timestamp())
-            cleared = clear(repository.disk, repository.folder, repository.unneeded(), now)
+            cleared = clear(repository.disk, repository.folder, unneeded(repository), now)
     removed = tuple(name for names in able.values() for name in names)
     missing = tuple(app for app in due if app not in able)
     return Pruned(removed, missing, cleared.deleted, cleared.freed_bytes, cleared.waiting)

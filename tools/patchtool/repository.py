@@ -32,7 +32,6 @@ from patchtool.delegations import delegate, delegated, keyids, undelegate
 from patchtool.keys import Keys, Role, Signer
 from patchtool.roots import Proposal, first_root, read_root
 from patchtool.writer import refuse_server, writer_of
-from updater.apply import digest_of
 from updater.errors import FormatError, InstallError
 from updater.launch.disk import Disk, told
 from updater.launch.lock import locked
@@ -285,42 +284,6 @@ class Repository:
         delegator = self._current("targets", Targets) if delegated else self._root()
         return _verifies(delegator, role, metadata)
 
-    def needed(self) -> dict[Path, int]:
-        """The files clients may ask for, with their lengths; -1 stands for any.
-
-        Raises:
-            InstallError: it cannot be read.
-        """
-        names = [f"{number}.root.json" for number in range(1, self._root().version + 1)]
-        names += [f"{version}.{name}" for name, version in self.listed().items()]
-        names += [self._place("snapshot").name, "timestamp.json"]
-        found = {self._metadata / name: -1 for name in names}
-        for role in delegated(self._current("targets", Targets)):
-            found |= {self.path_of(t): t.length for t in self.targets(role).values()}
-        return found
-
-    def unneeded(self) -> list[str]:
-        """Files that clients do not ask for any more, or never did.
-
-        Old targets metadata is none of them: it tells which keys have ended.
-
-        Raises:
-            InstallError: it cannot be read.
-        """
-        needed = self._shown(self.needed())
-        stray = sorted({*self.files()} - {*needed})
-        return [name for name in stray if not name.endswith(".targets.json")]
-
-    def files(self) -> list[str]:
-        """All files of metadata and targets, by their paths.
-
-        Raises:
-            InstallError: it cannot be read.
-        """
-        with told(f"reading {self.folder}"):
-            found = [p for top in ("metadata", "targets") for p in (self.folder / top).rglob("*")]
-            return self._shown(path for path in found if path.is_file())
-
     def versions(self) -> dict[str, int]:
         """The version of every role that clients see, by name.
 
@@ -349,29 +312,6 @@ class Repository:
             InstallError: it cannot be read.
         """
         return self._current("timestamp", Timestamp).snapshot_meta.version
-
-    def missing(self) -> list[str]:
-        """Files that clients may ask for and that are not there, or have another length.
-
-        Raises:
-            InstallError: it cannot be read.
-        """
-        needed = self.needed()
-        with told(f"reading {self.folder}"):
-            return self._shown(p for p, length in needed.items() if not _is_there(p, length))
-
-    def damaged(self) -> list[str]:
-        """Published files of the right length that do not have the content their name says.
-
-        Raises:
-            InstallError: one cannot be read.
-        """
-        content = {p: n for p, n in self.needed().items() if n >= 0 and _is_there(p, n)}
-        with told(f"reading {self.folder}"):
-            return self._shown(p for p in content if not p.name.startswith(f"{digest_of(p)}."))
-
-    def _shown(self, paths: Iterable[Path]) -> list[str]:
-        return sorted(path.relative_to(self.folder).as_posix() for path in paths)
 
     def can_sign(self, role: str) -> bool:
         """Whether the keys of a role are at hand, as many as it needs.
@@ -740,11 +680,6 @@ def _verifies(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> 
     except (RepositoryError, ValueError):  # too few; or the role is delegated to nobody
         return False
     return True
-
-
-def _is_there(path: Path, length: int) -> bool:
-    """Whether there is a file of that length; -1 stands for any."""
-    return path.is_file() and length in {-1, path.stat().st_size}
 
 
 def _load(path: Path, kind: type[T]) -> T:

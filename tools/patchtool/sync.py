@@ -13,6 +13,7 @@ from pathlib import Path
 
 from patchtool.leftovers import clear
 from patchtool.repository import Repository
+from patchtool.stock import held, missing, needed
 from updater.errors import InstallError
 from updater.launch.disk import told
 
@@ -59,15 +60,10 @@ def sync(repository: Repository, copy: Repository) -> Synced:
             _refuse_other(repository, copy)
         with told(f"copying to {copy.folder}"):
             done = [_take(repository, copy, name) for name in _in_order(repository, copy, is_new)]
-            gone = sorted({*copy.files()} - {*_names(repository)})
+            gone = sorted({*held(copy)} - {*needed(repository)})
             cleared = clear(copy.disk, copy.folder, gone, int(copy.now.timestamp()))
     sizes = [size for size in done if size is not None]
     return Synced(len(sizes), sum(sizes), cleared.deleted, cleared.waiting)
-
-
-def _names(repository: Repository) -> list[str]:
-    paths = repository.needed()
-    return sorted(path.relative_to(repository.folder).as_posix() for path in paths)
 
 
 def _in_order(repository: Repository, copy: Repository, is_new: bool) -> list[str]:
@@ -76,7 +72,7 @@ def _in_order(repository: Repository, copy: Repository, is_new: bool) -> list[st
     Clients take a new root by itself. One that ends the keys of what the copy shows so far comes
     behind the timestamp.
     """
-    names = _names(repository)
+    names = sorted(needed(repository))
     content = [name for name in names if name.startswith(CONTENT)]
     roots = {f"metadata/{root.signed.version}.root.json": root for root in repository.roots()}
     fresh = [name for name in roots if not (copy.folder / name).exists()]
@@ -119,10 +115,10 @@ def _refuse_nested(folder: Path, copy: Path) -> None:
 
 
 def _refuse_parts(repository: Repository) -> None:
-    missing = repository.missing()
-    if missing:
+    lacking = missing(repository)
+    if lacking:
         raise InstallError(
-            f"{repository.folder} is not whole: {missing[0]} is missing or has another length",
+            f"{repository.folder} is not whole: {lacking[0]} is missing or has another length",
             hint="restore it from a backup; patchtool doctor lists all",
         )
 
@@ -144,7 +140,7 @@ def _refuse_other(repository: Repository, copy: Repository) -> None:
             hint=RESTORED,
         )
     with told(f"reading {copy.folder}"):
-        apart = [name for name in _names(copy) if _is_apart(repository, copy, name)]
+        apart = [name for name in sorted(needed(copy)) if _is_apart(repository, copy, name)]
     if apart and (apart != [TIMESTAMP] or here["timestamp"] == there["timestamp"]):
         raise InstallError(
             f"{copy.folder} went another way: it has another {apart[0]}", hint=RESTORED
