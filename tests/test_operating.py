@@ -47,8 +47,11 @@ class Shell:
     def release(self, content: str) -> None:
         (self.folder / "release/f").write_text(content)
 
-    def follow(self, *blocks: str, **variables: str) -> str:
-        """Run each block in a shell of its own that ends at the first error; what they said."""
+    def follow(self, *blocks: str, code: int = 0, **variables: str) -> str:
+        """Run each block in a shell of its own that ends at the first error; what they said.
+
+        ``code``: with which exit code it ends.
+        """
         said = ""
         paths = {"PATH": self._path, "PYTHONPATH": os.pathsep.join(sys.path)}
         for block in blocks:
@@ -61,7 +64,7 @@ class Shell:
                 timeout=120,
                 check=False,
             )
-            assert done.returncode == 0, done.stderr
+            assert done.returncode == code, done.stderr
             said += done.stdout
         return said
 
@@ -98,6 +101,41 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def test_first_and_everyday_release(shell: Shell) -> None:
+    shell.check("1.0.0", "1.1.0")
+
+
+def test_withdrawing_a_release(shell: Shell) -> None:
+    said = shell.follow(*recipe("A release is withdrawn"))
+    assert "its installs go to 1.0.0 at lowest" in said
+    assert "stable: they go to 1.0.0" in said
+    shell.check("1.0.0", "1.1.0")
+    with pytest.raises(AssertionError, match="was recalled"):
+        shell.follow("patchtool promote repo --app notes --version 1.1.0 --keys keys")
+
+
+def test_pruning(shell: Shell) -> None:
+    said = shell.follow(*recipe("The repository stays small"), code=10)
+    assert "0 targets are published no more" in said
+    shell.check("1.0.0", "1.1.0")
+
+
+def test_serving_a_copy(shell: Shell) -> None:
+    shell.follow(*recipe("A static host serves it"))
+    shell.follow("patchtool doctor host")
+    host = shell.folder / "host"
+    seen = look(host, shell.folder / "old", shell.root, int(time.time()))
+    assert offered(host, seen) == {"1.0.0", "1.1.0"}
+    shell.follow(*recipe("A static host serves it"), code=10)
+
+
+def test_hosting_several_apps(shell: Shell) -> None:
+    add, change = recipe("Several apps in one repository")
+    said = shell.follow(add)
+    assert re.search(r"^draw: release key [0-9a-f]{8}$", said, re.MULTILINE)
+    assert (shell.folder / "keys/release.draw.pem").exists()
+    shell.check("1.0.0", "1.1.0")
+    shell.follow(change)
+    assert (shell.folder / "keys/revoked-release.draw.2.pem").exists()
     shell.check("1.0.0", "1.1.0")
 
 

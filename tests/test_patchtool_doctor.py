@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hostile import newest, rewrite
+from hostile import flip, newest, rewrite, right_signer
+from patchtool.ceremony import rotate
 from patchtool.cli import main
-from patchtool.doctor import Diagnosis, diagnose
+from patchtool.doctor import Diagnosis, diagnose, diagnose_url
+from patchtool.recall import recall
 from patchtool.refresh import refresh
+from patchtool.remote import METADATA_MOST
 from publisher import Publisher
+from serving import served
+from sessions import QUICK
 from test_patchtool_repository import files
-from trees import Tree
+from trees import Tree, noise
+from tuf.api.metadata import Metadata, MetaFile
 
-from updater.errors import InstallError, TrustError
+from updater.errors import FormatError, InstallError, TrustError
+from updater.fetch import HttpTransport
 
 DAY = 86_400
 ONE: Tree = {"f": b"1"}
@@ -106,3 +115,143 @@ def test_the_command_needs_no_key_and_says_by_exit_code_how_ill_it_is(
     assert main(["doctor", str(tmp_path / "9/repository")]) == 4
     assert "timestamp 1: valid until" in capsys.readouterr().out
     assert main(["doctor", str(tmp_path)]) == 7
+
+
+def test_a_file_with_another_content_is_named(publisher: Publisher) -> None:
+    publisher.release("1.0", ONE)
+    (bundle,) = (publisher.folder / "targets/notes/releases/1.0").glob("*.bundle")
+    bundle.write_bytes(flip(bundle.read_bytes(), -1))
+    assert looked_at(publisher).damaged == (bundle.relative_to(publisher.folder).as_posix(),)
+    with pytest.raises(TrustError, match="damaged: targets/notes"):
+        looked_at(publisher).require_health()
+
+
+BIG = noise(5000)
+
+
+def ends(found: Diagnosis) -> dict[str, tuple[str | None, str, int]]:
+    """Where installs of each version go, by which way, and how many of them."""
+    return {o.version: (o.goal, o.way, o.percent) for o in found.clients}
+
+
+def test_what_a_client_of_each_version_would_do_is_told(publisher: Publisher) -> None:
+    for n in range(1, 6):
+        publisher.add(f"{n}.0", {"f": BIG, "n": b"%d" % n})
+    publisher.add("6.0", {"f": BIG, "n": b"6"}, bases=["5.0"])
+    publisher.promote("6.0")
+    found = looked_at(publisher)
+    patch = ("6.0", "patch", 100)
+    assert ends(found) == {
+        "": ("6.0", "bundle", 100),
+        **dict.fromkeys(("2.0", "3.0", "4.0", "5.0"), patch),
+        "1.0": patch,
+        "6.0": (None, "nothing", 100),
+    }
+    repository = publisher.repository()
+    (new,) = (o for o in found.clients if o.version == "5.0")
+    assert new.bytes == repository.targets("app.notes")["notes/patches/5.0_6.0"].length
+
+
+def test_clients_that_can_go_nowhere_are_told_with_the_reason(publisher: Publisher) -> None:
+    publisher.release("1.0", {"f": BIG})
+    publisher.release("2.0", {"f": BIG, "n": b"2"})
+    recall(publisher.repository(), "notes", "2.0", now=publisher.now, floor="2.0")
+    stuck = [o for o in looked_at(publisher).clients if o.way == "stuck"]
+    assert [(o.version, o.why) for o in stuck] == [
+        ("2.0", "recalled, and nothing from 2.0 on is offered")
+    ]
+    assert stuck[0].words.startswith("notes stable: 2.0: stuck: recalled")
+    recall(publisher.repository(), "notes", "2.0", now=publisher.now, floor="1.0")
+    assert ends(looked_at(publisher))["2.0"] == ("1.0", "bundle", 100)
+    recall(publisher.repository(), "notes", "1.0", now=publisher.now)
+    assert {o.why for o in looked_at(publisher).clients if not o.version} == {"nothing is offered"}
+
+
+def test_a_rollout_under_way_divides_them(publisher: Publisher) -> None:
+    publisher.release("1.0", ONE)
+    publisher.add("2.0", {"f": b"2"})
+    publisher.promote("2.0", basis_points=3000)
+    shares = {o.goal: o.percent for o in looked_at(publisher).clients if o.version == "1.0"}
+    assert set(shares) == {None, "2.0"}
+    assert sum(shares.values()) == 100
+    assert 15 < shares["2.0"] < 45
+
+
+def at(url: str, publisher: Publisher, root: bytes | None = None) -> Diagnosis:
+    return diagnose_url(url, root, HttpTransport(QUICK), publisher.now)
+
+
+def test_a_host_is_looked_at_as_a_folder_is(publisher: Publisher, url: str) -> None:
+    publisher.release("1.0", {"f": BIG})
+    publisher.release("2.0", {"f": BIG, "n": b"2"})
+    rotate(publisher.repository(), "online")
+    here, there = looked_at(publisher), at(f"{url}/", publisher, publisher.root)
+    assert there == replace(here, unreferenced=()), "what nobody asks for cannot be asked for"
+    there.require_health()
+
+
+def test_files_that_a_host_lacks_or_cut_short_are_named(publisher: Publisher, url: str) -> None:
+    publisher.release("1.0", {"f": BIG})
+    folder = publisher.folder / "targets/notes/releases/1.0"
+    (bundle,), (manifest,) = folder.glob("*.bundle"), folder.glob("*.manifest")
+    bundle.unlink()
+    manifest.write_bytes(manifest.read_bytes()[:-1])
+    names = {path.relative_to(publisher.folder).as_posix() for path in (bundle, manifest)}
+    assert set(at(url, publisher).missing) == names
+
+
+def test_a_host_with_the_repository_of_somebody_else_is_refused(
+    publisher: Publisher, url: str, tmp_path: Path
+) -> None:
+    publisher.release("1.0", ONE)
+    other = Publisher(tmp_path / "other")
+    found = at(url, publisher, other.root)
+    assert found.clients == ()
+    with pytest.raises(TrustError, match="clients refuse it"):
+        found.require_health()
+
+
+def test_a_host_whose_metadata_is_expired_or_unsigned_is_told(
+    publisher: Publisher, url: str
+) -> None:
+    publisher.release("1.0", ONE)
+    rewrite(newest(publisher, "app.notes"), lambda _: None)
+    publisher.now += 8 * DAY
+    found = at(url, publisher)
+    assert (found.expired, found.unsigned) == (("timestamp",), ("app.notes",))
+
+
+@pytest.mark.parametrize("name", ["../../evil.json", "/tmp/evil.json", "root.json", "app.A.json"])
+def test_a_host_that_lists_strange_names_writes_nothing_elsewhere(
+    name: str, publisher: Publisher, url: str, tmp_path: Path
+) -> None:
+    def list_it(metadata: Metadata[Any]) -> None:
+        metadata.signed.meta[name] = MetaFile(1)
+
+    publisher.release("1.0", ONE)
+    rewrite(newest(publisher, "snapshot"), list_it, right_signer(publisher, "snapshot"))
+    with pytest.raises(FormatError, match="does not list"):
+        at(url, publisher)
+
+
+def test_a_host_that_gives_no_end_of_metadata_is_left(publisher: Publisher, url: str) -> None:
+    publisher.release("1.0", ONE)
+    (publisher.folder / "metadata/timestamp.json").write_bytes(b" " * (METADATA_MOST + 1))
+    with pytest.raises(FormatError, match="more than"):
+        at(url, publisher)
+
+
+def test_the_command_takes_a_url(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher(tmp_path, now=int(time.time()))
+    publisher.release("1.0", ONE)
+    root = tmp_path / "root.json"
+    root.write_bytes(publisher.root)
+    with served(publisher.folder) as url:
+        assert main(["doctor", url, "--root", str(root)]) == 0
+        assert "notes stable: a new install -> 1.0 by bundle" in capsys.readouterr().out
+        assert main(["doctor", url, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["clients"][0]["goal"] == "1.0"
+        assert main(["doctor", f"{url}/nothing"]) == 3
+        assert main(["doctor", url, "--root", str(tmp_path / "none")]) == 7

@@ -113,6 +113,18 @@ class DyingDisk(Disk):
         self._step()
         super().sync_directory(path)
 
+    def unlink(self, path: Path) -> None:
+        self._step()
+        super().unlink(path)
+
+    def mkdir(self, path: Path) -> None:
+        self._step()
+        super().mkdir(path)
+
+    def rmdir(self, path: Path) -> None:
+        self._step()
+        super().rmdir(path)
+
 
 class DyingPublisher(Publisher):
     """A publisher on a disk that may die."""

@@ -264,6 +264,59 @@ def test_nobody_else_ever_goes_down() -> None:
     assert chosen(published, "2.0") is None
 
 
+DOWN: list[tuple[str, dict[str, str], str, str, str | None]] = [
+    # installed, floor of what was recalled, head, bad here -> where it goes
+    ("3.0", {}, "2.0", "", None),
+    ("3.0", {"3.0": "2.0"}, "2.0", "", "2.0"),
+    ("3.0", {"3.0": "2.0"}, "1.0", "", None),
+    ("3.0", {"3.0": "1.0"}, "1.0", "", "1.0"),
+    ("3.0", {"3.0": "3.0"}, "2.0", "", None),
+    ("3.0", {"3.0": "3.0"}, "4.0", "", "4.0"),
+    ("3.0", {"3.0": "1.0"}, "4.0 2.0", "", "4.0"),
+    ("3.0", {"3.0": "1.0"}, "4.0 2.0", "4.0", "2.0"),
+    ("3.0", {"3.0": "1.0"}, "3.0 2.0", "", "2.0"),
+    ("3.0", {"3.0": "1.0"}, "3.0", "", None),
+    ("3.0", {"3.0": "1.0"}, "2.0", "2.0", None),
+    ("3.0", {"3.0": "1.0", "2.0": "1.0"}, "2.0", "", None),
+    ("3.0", {"3.0": "2.0", "2.0": "1.0"}, "1.0", "", None),
+    ("2.0", {"3.0": "1.0"}, "3.0 1.0", "", None),
+    ("2.0", {"3.0": "1.0"}, "3.0", "", None),
+    ("4.0", {"3.0": "1.0"}, "2.0", "", None),
+    ("3.5", {"3.0": "1.0"}, "2.0", "", None),
+    ("", {"3.0": "1.0"}, "3.0 2.0", "", "2.0"),
+    ("", {"3.0": "1.0"}, "3.0", "", None),
+]
+
+
+@pytest.mark.parametrize(("installed", "floors", "head", "bad", "expected"), DOWN)
+def test_who_may_go_down_and_how_far(
+    installed: str, floors: dict[str, str], head: str, bad: str, expected: str | None
+) -> None:
+    known = [release(v, floor=floors.get(v)) for v in ("1.0", "2.0", "3.0", "4.0")]
+    published = catalogue(*known, head=offers(*head.split()))
+    assert chosen(published, installed, *bad.split()) == expected
+
+
+def test_the_way_down_is_a_reverse_patch_if_there_is_one_else_the_bundle() -> None:
+    recalled = release("3.0", floor="1.0")
+    published = catalogue("1.0", "2.0", recalled, patches={("3.0", "2.0"): 10})
+    assert way(make_plan(published, "3.0", "2.0")) == ["3.0>2.0"]
+    assert way(make_plan(published, "3.0", "1.0")) == [">1.0"]
+    chain = {("3.0", "2.0"): 10, ("2.0", "1.0"): 10}
+    assert way(make_plan(catalogue("1.0", "2.0", recalled, patches={**chain}), "3.0", "1.0")) == [
+        "3.0>2.0",
+        "2.0>1.0",
+    ]
+
+
+def test_a_stop_on_the_way_down_stops_nobody() -> None:
+    """Its publisher chose the floor: a stop is about what must not be jumped over going up."""
+    published = catalogue(
+        "1.0", release("2.0", stop=True), release("3.0", floor="1.0"), head=offers("1.0")
+    )
+    assert chosen(published, "3.0") == "1.0"
+
+
 def test_a_head_that_names_what_is_not_published_offers_nothing() -> None:
     assert chosen(catalogue("1.0", head=offers("9.0"))) is None
     assert chosen(catalogue("1.0", head=()), "") is None

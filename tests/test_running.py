@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patchtool.recall import recall
 from publisher import Publisher
 from serving import served
 from trees import Exe, Tree
@@ -117,6 +118,18 @@ def test_an_update_of_a_running_application_waits_for_its_next_start(
         assert user.said == "I am 2.0\n"
         status = user.document("status")
         assert (status["state"], status["version"], status["previous"]) == ("clean", "2.0", "1.0")
+
+
+def test_an_update_that_waits_is_dropped_if_it_is_recalled_meanwhile(
+    user: User, publisher: Publisher
+) -> None:
+    publisher.release("2.0", tree("2.0", "time.sleep(60)"), release=ENTRY)
+    with user.running():
+        assert user.document("update")["state"] == "staged"
+        recall(publisher.repository(), "notes", "2.0", now=publisher.now)
+        assert user.document("update")["state"] == "current"
+    with user.running():
+        assert user.version == "1.0"
 
 
 def test_what_waits_is_brought_by_the_next_update_too(user: User, publisher: Publisher) -> None:

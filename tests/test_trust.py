@@ -595,6 +595,7 @@ def test_what_is_said_of_a_patch_has_a_closed_schema(
         ({"recalled": {}}, "recalled"),
         ({"recalled": {"floor": 1}}, "recalled.floor"),
         ({"recalled": {"floor": "x"}}, "recalled.floor"),
+        ({"recalled": {"floor": "1.0.post1"}}, "recalled.floor"),
         ({"recalled": {"floor": "0.9", "why": "?"}}, "why"),
         ([1], "object"),
     ],

@@ -12,7 +12,7 @@ from updater.errors import FormatError
 from updater.format.canonical import Record, string, within
 from updater.format.head import Head
 from updater.format.limits import Limits
-from updater.format.names import Digest, check_version
+from updater.format.names import Digest, check_version, order
 from updater.format.release import Confirm
 from updater.version import BUILT
 
@@ -123,7 +123,7 @@ class Listing:
             required=custom.flag("required", default=False),
             min_updater=_optional(custom, "min_updater", _version) or "",
             confirm=_optional(custom, "confirm", Confirm.parse) or Confirm(),
-            floor=_optional(custom, "recalled", _floor),
+            floor=_optional(custom, "recalled", partial(_floor, version)),
         )
         custom.end()
         return release
@@ -168,9 +168,11 @@ def _version(value: object) -> str:
     return check_version(string(value))
 
 
-def _floor(value: object) -> str:
+def _floor(version: str, value: object) -> str:
     record = Record(value)
     floor = within("floor", _version, record.value("floor"))
+    if order(floor) > order(version):
+        raise FormatError(f"{floor} is above {version}", context="floor")
     record.end()
     return floor
 

@@ -97,10 +97,7 @@ class Trust:
             target = self._verified(app, channel, now, seen)
             self._make_durable()
             if target is None or not self._is_delegated(app):
-                raise InstallError(
-                    f"{self._url} has no channel {channel} of {app}",
-                    hint="check the app and channel names; was a release promoted?",
-                )
+                raise self._absent(app, channel, seen)
             listed = [_entry(entry) for entry in self._targets(f"app.{app}").targets.values()]
             head = head_of(_entry(target), app, channel)
             time = self._remember(app, seen, self._found(app, head)).time.value
@@ -188,6 +185,18 @@ class Trust:
         """Whether ``app.APP`` was among the roles just verified: an old copy proves nothing."""
         delegations = self._targets("targets").delegations
         return delegations is not None and f"app.{app}" in (delegations.roles or {})
+
+    def _absent(self, app: str, channel: str, seen: Seen) -> InstallError:
+        """What to tell of an app or a channel that is not there."""
+        if seen.app.value and not self._is_delegated(app):
+            return InstallError(
+                f"{self._url} publishes {app} no more, on {channel} or elsewhere",
+                hint="what is installed goes on working; its publisher knows where updates are now",
+            )
+        return InstallError(
+            f"{self._url} has no channel {channel} of {app}",
+            hint="check the app and channel names; was a release promoted?",
+        )
 
     def _targets(self, role: str) -> Targets:
         """A role that was just verified and holds targets or delegates them."""

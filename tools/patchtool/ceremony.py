@@ -154,7 +154,7 @@ def publish_root(repository: Repository, proposal: Proposal) -> Done:
 def _joined(
     repository: Repository, role: Role, app: str | None, count: int, threshold: int | None
 ) -> Done:
-    fresh, made = _fresh(repository, role, count)
+    fresh, made = _fresh(repository, role, app, count)
     joining = [signer.public_key for signer in fresh]
     if role == "release":
         (name,) = _delegated(repository, role, app)
@@ -190,7 +190,7 @@ def _leave(
         done = _root_left(repository, role, gone, threshold)
     if done.proposal is not None:
         return done
-    return replace(done, retired=tuple(repository.retire_keys(role, gone)))
+    return replace(done, retired=tuple(repository.retire_keys(role, gone, app)))
 
 
 def _release_left(
@@ -239,13 +239,15 @@ def _unsettled(repository: Repository, root: RootRole) -> list[str]:
     return [role for role in channels if set(_ids(repository.keys_of(role))) != keys]
 
 
-def _fresh(repository: Repository, role: Role, count: int) -> tuple[list[Signer], tuple[Path, ...]]:
+def _fresh(
+    repository: Repository, role: Role, app: str | None, count: int
+) -> tuple[list[Signer], tuple[Path, ...]]:
     """New keys of a role: those at hand that were never named, then ones made now."""
-    held = repository.at_hand(role)
+    held = repository.at_hand(role, app)
     refuse_shared(_everyone(repository) | {role: [signer.public_key for signer in held]})
     named = repository.ever_named()
     ready = [signer for signer in held if signer.public_key.keyid not in named][:count]
-    made = [repository.make_key(role) for _ in range(count - len(ready))]
+    made = [repository.make_key(role, app) for _ in range(count - len(ready))]
     return [*ready, *(signer for signer, _ in made)], tuple(path for _, path in made)
 
 

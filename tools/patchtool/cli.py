@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from patchtool.folders import apply_to_folder
 from patchtool.options import MEMORY_LEAST, Effort
+from patchtool.writer import Writer
 from updater.apply import PatchFile
 from updater.console import INTERRUPTED, add_command, run, tell
 from updater.format.changes import WITH_SOURCE, Change
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_folder_commands(commands)
     _add_repository_commands(commands)
+    _add_app_commands(commands)
     _add_key_commands(commands)
     return parser
 
@@ -92,7 +94,7 @@ def _add_repository_commands(commands: Any) -> None:
         nargs="+",
         action="extend",
         metavar="V",
-        help="versions to make patches from; default: the last three",
+        help="versions to make patches from; default: the last three, and what was recalled since",
     )
     add.add_argument("--config", type=Path, metavar="release.toml")
     _add_effort(add)
@@ -103,6 +105,18 @@ def _add_repository_commands(commands: Any) -> None:
     promoted.add_argument(
         "--rollout", type=_percent, default=EVERYONE, metavar="PERCENT", help="default: 100"
     )
+    withdrawn = add_command(
+        commands, "recall", _later("withdraw"), "withdraw a version for good; its installs go back"
+    )
+    withdrawn.add_argument("repository", metavar="REPO", type=Path)
+    withdrawn.add_argument("--version", required=True)
+    withdrawn.add_argument(
+        "--floor", metavar="W", help="lowest version to go back to; default: the next lower one"
+    )
+    withdrawn.add_argument(
+        "--patch", action="store_true", help="make patches to what its installs go to"
+    )
+    _add_effort(withdrawn)
     renewed = add_command(
         commands, "refresh", _later("renew"), "sign what expires soon; exit code 10: nothing did"
     )
@@ -117,10 +131,44 @@ def _add_repository_commands(commands: Any) -> None:
     examined = add_command(
         commands, "doctor", _later("examine"), "what clients cannot use, now or soon"
     )
-    examined.add_argument("repository", metavar="REPO", type=Path)
-    for command in (init, add, promoted):
+    examined.add_argument("repository", metavar="REPO|URL")
+    examined.add_argument(
+        "--root", type=Path, help="root.json of your installers; default: believe that of the URL"
+    )
+    pruned = add_command(
+        commands, "prune", _later("shrink"), "remove what nobody needs; exit code 10: nothing"
+    )
+    pruned.add_argument("repository", metavar="REPO", type=Path)
+    synced = add_command(
+        commands, "sync", _later("copy"), "copy to a folder that is served; exit code 10: nothing"
+    )
+    synced.add_argument("repository", metavar="REPO", type=Path)
+    synced.add_argument("copy", metavar="DEST", type=Path)
+    written = add_command(
+        commands, "writer", _later("say_writer"), "who signs what is offered, this tool or a server"
+    )
+    written.add_argument("repository", metavar="REPO", type=Path)
+    written.add_argument("writer", nargs="?", choices=get_args(Writer), help="from now on")
+    for command in (init, add, promoted, withdrawn):
         command.add_argument("--app", required=True)
-    for command in (init, add, promoted, renewed):
+    for command in (init, add, promoted, withdrawn, renewed, pruned):
+        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+
+
+def _add_app_commands(commands: Any) -> None:
+    apps = commands.add_parser("apps", help="host several apps, each with a release key of its own")
+    verbs = apps.add_subparsers(required=True, metavar="COMMAND")
+    listed = add_command(verbs, "list", _later("list_apps", "appcommands"), "the apps hosted here")
+    added = add_command(
+        verbs, "add", _later("add", "appcommands"), "host an app, signed with release.APP.pem"
+    )
+    removed = add_command(
+        verbs, "remove", _later("remove", "appcommands"), "host an app no more; installs stay"
+    )
+    for command in (listed, added, removed):
+        command.add_argument("repository", metavar="REPO", type=Path)
+    for command in (added, removed):
+        command.add_argument("--app", required=True)
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
 
 

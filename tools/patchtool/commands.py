@@ -12,16 +12,22 @@ from pathlib import Path
 
 from patchtool.description import read_description
 from patchtool.diff import diff_folders
-from patchtool.doctor import diagnose
+from patchtool.doctor import Diagnosis, diagnose, diagnose_url
 from patchtool.keys import Keys, refuse_published
 from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
+from patchtool.prune import prune
 from patchtool.publish import add_release, promote
+from patchtool.recall import recall
 from patchtool.refresh import refresh
 from patchtool.repository import Repository
+from patchtool.sync import sync
+from patchtool.writer import name_writer, writer_of
 from updater.console import NOTHING_TO_DO, Bar, tell
 from updater.errors import InstallError
+from updater.fetch import HttpTransport
 from updater.format.names import check_app
+from updater.launch.disk import told
 from updater.progress import Progress, Silent
 
 
@@ -43,7 +49,7 @@ def diff(options: argparse.Namespace) -> int:
 def init(options: argparse.Namespace) -> int:
     """``patchtool init``."""
     check_app(options.app)
-    repository = _repository(options)
+    repository = repository_of(options)
     repository.check_new()
     prepared = first_root_of(options.keys)
     if prepared and options.threshold:
@@ -73,7 +79,7 @@ def init(options: argparse.Namespace) -> int:
 def release(options: argparse.Namespace) -> int:
     """``patchtool add-release``."""
     added = add_release(
-        _repository(options),
+        repository_of(options),
         options.app,
         options.version,
         options.folder,
@@ -98,7 +104,7 @@ def release(options: argparse.Namespace) -> int:
 def offer(options: argparse.Namespace) -> int:
     """``patchtool promote``."""
     head = promote(
-        _repository(options),
+        repository_of(options),
         check_app(options.app),
         options.channel,
         options.version,
@@ -110,9 +116,42 @@ def offer(options: argparse.Namespace) -> int:
     return 0
 
 
+def withdraw(options: argparse.Namespace) -> int:
+    """``patchtool recall``."""
+    done = recall(
+        repository_of(options),
+        check_app(options.app),
+        options.version,
+        now=int(time.time()),
+        floor=options.floor,
+        patch=options.patch,
+        options=_build_options(options),
+    )
+    if done is None:
+        document = {"version": options.version, "state": "recalled before"}
+        tell(options, document, f"{options.app} {options.version} is recalled already, like this")
+        return NOTHING_TO_DO
+    lines = [f"{options.app} {done.version} is recalled; its installs go to {done.floor} at lowest"]
+    lines += [f"  {channel}: {_fate(goal)}" for channel, goal in done.channels.items()]
+    lines += [f"  patch to {v}: {size:,} bytes" for v, size in done.patches.items()]
+    lines += [f"  no patch to {v}: the bundle is smaller" for v in done.skipped]
+    tell(options, asdict(done), "\n".join(lines))
+    for version in done.resting:
+        print(
+            f"hint: installs of {version}, which was recalled before, may go no lower than "
+            f"{done.version}: recall it again with a lower --floor if they may",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _fate(goal: str | None) -> str:
+    return f"they go to {goal}" if goal else "they stay until it offers another (patchtool promote)"
+
+
 def renew(options: argparse.Namespace) -> int:
     """``patchtool refresh``."""
-    done = refresh(_repository(options), options.at_least)
+    done = refresh(repository_of(options), options.at_least)
     for standing in done.missing:
         print(
             f"hint: {standing.role} is due (version {standing.version}, valid until "
@@ -124,27 +163,84 @@ def renew(options: argparse.Namespace) -> int:
     return 0 if done.signed else NOTHING_TO_DO
 
 
+def shrink(options: argparse.Namespace) -> int:
+    """``patchtool prune``."""
+    done = prune(repository_of(options))
+    for app in done.missing:
+        print(f"hint: prune {app} with its release key", file=sys.stderr)
+    words = (
+        f"{len(done.removed)} targets are published no more, {len(done.deleted)} files deleted "
+        f"({done.freed_bytes:,} bytes), {len(done.waiting)} wait to be"
+    )
+    tell(options, done.document, words)
+    return 0 if done.removed or done.deleted else NOTHING_TO_DO
+
+
+def copy(options: argparse.Namespace) -> int:
+    """``patchtool sync``."""
+    source = looked_at(options)
+    done = sync(source, Repository(options.copy, Keys(options.copy, {}), int(time.time())))
+    words = (
+        f"{options.copy}: {done.copied} files copied ({done.bytes:,} bytes), "
+        f"{len(done.deleted)} deleted, {len(done.waiting)} wait to be"
+    )
+    tell(options, asdict(done), words)
+    return 0 if done.copied or done.deleted else NOTHING_TO_DO
+
+
+def say_writer(options: argparse.Namespace) -> int:
+    """``patchtool writer``."""
+    repository = looked_at(options)
+    with repository.held():
+        if options.writer:
+            name_writer(repository.disk, options.repository, options.writer)
+        writer = writer_of(options.repository)
+    words = {
+        "local": "patchtool signs what is offered",
+        "server": "its server signs what is offered, patchtool only releases",
+    }
+    tell(options, {"writer": writer}, f"{options.repository}: {words[writer]}")
+    return 0
+
+
 def examine(options: argparse.Namespace) -> int:
     """``patchtool doctor``."""
-    now = int(time.time())
-    nobody = Keys(options.repository / "metadata", {})  # it only looks
-    found = diagnose(Repository(options.repository, nobody, now), now)
+    found = _found(options)
     lines = [
         f"{s.role} {s.version}: valid until {_day(s.expires)}, signed with the {s.key} key"
         for s in found.standings
     ]
-    kinds = ("expired", "due", "unsigned", "missing", "unreferenced")
+    kinds = ("expired", "due", "unsigned", "missing", "damaged", "unreferenced")
     lines += [f"{kind}: {name}" for kind in kinds for name in getattr(found, kind)]
+    lines += [outlook.words for outlook in found.clients]
     tell(options, found.document, "\n".join(lines))
     found.require_health()
     return 0
+
+
+def _found(options: argparse.Namespace) -> Diagnosis:
+    now = int(time.time())
+    with told(f"reading {options.root}"):
+        root = options.root and options.root.read_bytes()
+    where: str = options.repository
+    if where.startswith(("http://", "https://")):
+        return diagnose_url(where, root, HttpTransport(), now)
+    folder = Path(where)
+    return diagnose(Repository(folder, Keys(folder / "metadata", {}), now), now, root)
 
 
 def _day(seconds: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
-def _repository(options: argparse.Namespace) -> Repository:
+def looked_at(options: argparse.Namespace) -> Repository:
+    """The repository for a command that only looks, and needs no key."""
+    nobody = Keys(options.repository / "metadata", {})
+    return Repository(options.repository, nobody, int(time.time()))
+
+
+def repository_of(options: argparse.Namespace) -> Repository:
+    """The repository for a command that signs."""
     return Repository(options.repository, keys_of(options), int(time.time()))
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from patchtool import stock
+from patchtool.keys import Keys
+from patchtool.outlook import Outlook, outlooks
+from patchtool.remote import absent, mirror
 from patchtool.repository import Repository, Standing
-from updater.errors import InstallError, TrustError
+from updater.errors import InstallError, TrustError, UpdaterError
+from updater.launch.disk import told
+from updater.transport import Transport
 
 
 @dataclass(frozen=True)
@@ -20,8 +29,14 @@ class Diagnosis:
     """Roles that lack signatures of those who may sign them."""
     missing: tuple[str, ...]
     """Published files that are not there or have another length."""
+    damaged: tuple[str, ...]
+    """Published files with other content than was signed."""
+    refused: str
+    """Why clients refuse all of it; empty if they do not."""
+    clients: tuple[Outlook, ...]
+    """What installs of each version would do now."""
     unreferenced: tuple[str, ...]
-    """Files that nothing refers to: left by a command that was stopped. Harmless."""
+    """Files that nothing refers to: left by a command that was stopped, or pruned. Harmless."""
 
     @property
     def due(self) -> tuple[str, ...]:
@@ -31,9 +46,11 @@ class Diagnosis:
     @property
     def document(self) -> dict[str, Any]:
         """The JSON object of this value."""
-        names = ("expired", "unsigned", "missing", "unreferenced", "due")
+        names = ("expired", "unsigned", "missing", "damaged", "unreferenced", "due")
         roles = [standing.document for standing in self.standings]
-        return {"roles": roles, **{name: list(getattr(self, name)) for name in names}}
+        clients = [vars(outlook) for outlook in self.clients]
+        lists = {name: list(getattr(self, name)) for name in names}
+        return {"roles": roles, "clients": clients, "refused": self.refused, **lists}
 
     def require_health(self) -> None:
         """Refuse a repository that clients cannot use, now or soon.
@@ -42,11 +59,12 @@ class Diagnosis:
             TrustError: something expired, is unsigned or missing: clients are affected now.
             InstallError: a key is needed soon.
         """
-        ill = ("expired", "unsigned", "missing")
-        told = [f"{word}: {', '.join(getattr(self, word))}" for word in ill if getattr(self, word)]
-        if told:
+        ill = ("expired", "unsigned", "missing", "damaged")
+        said = [f"{word}: {', '.join(getattr(self, word))}" for word in ill if getattr(self, word)]
+        said = said or ([self.refused] if self.refused else [])
+        if said:
             raise TrustError(
-                f"clients cannot use all of this repository; {'; '.join(told)}",
+                f"clients cannot use all of this repository; {'; '.join(said)}",
                 hint="run patchtool refresh, or restore what is missing from a backup",
             )
         if self.due:
@@ -57,19 +75,79 @@ class Diagnosis:
             )
 
 
-def diagnose(repository: Repository, now: int) -> Diagnosis:
-    """Look at everything clients may ask for; file contents are not hashed.
+def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Diagnosis:
+    """Look at everything clients may ask for, and hash it.
+
+    Args:
+        repository: only read.
+        now: seconds since 1970.
+        root: what clients are installed with; None: the first root.
 
     Raises:
         InstallError: it is no repository or cannot be read.
         FormatError: metadata is damaged.
     """
+    return _diagnosis(
+        repository,
+        now,
+        missing=stock.missing(repository),
+        damaged=stock.damaged(repository),
+        unreferenced=[name for name in stock.unneeded(repository) if name.startswith("targets/")],
+        root=root,
+    )
+
+
+def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -> Diagnosis:
+    """Look at what a host gives to clients; files are asked for, not fetched and hashed.
+
+    Args:
+        url: of the repository.
+        root: what clients are installed with; None: believe the first root that is there.
+        transport: how bytes come.
+        now: seconds since 1970.
+
+    Raises:
+        TransportError: the network, or metadata is missing.
+        FormatError: it is no metadata of ours.
+        InstallError: this machine's disk.
+    """
+    address = url.rstrip("/")
+    with TemporaryDirectory(prefix="upswap-doctor-") as work, told(f"looking at {url}"):
+        copy = Repository(Path(work), Keys(Path(work), {}), now)
+        mirror(transport, address, copy)
+        content = {name: length for name, length in stock.needed(copy).items() if length >= 0}
+        return _diagnosis(copy, now, missing=absent(transport, address, content), root=root)
+
+
+def _diagnosis(
+    repository: Repository,
+    now: int,
+    *,
+    missing: Iterable[str],
+    damaged: Iterable[str] = (),
+    unreferenced: Iterable[str] = (),
+    root: bytes | None = None,
+) -> Diagnosis:
     standings = tuple(repository.standings())
-    missing, unreferenced = repository.stray()
+    refused, clients = _clients(repository, root, now)
     return Diagnosis(
         standings,
         tuple(s.role for s in standings if s.expires <= now),
         tuple(s.role for s in standings if not repository.is_signed(s.role)),
         tuple(missing),
+        tuple(damaged),
+        refused,
+        clients,
         tuple(unreferenced),
     )
+
+
+def _clients(
+    repository: Repository, root: bytes | None, now: int
+) -> tuple[str, tuple[Outlook, ...]]:
+    """Why clients refuse it, or what they do."""
+    try:
+        first = root or (repository.folder / "metadata" / "1.root.json").read_bytes()
+        return "", tuple(outlooks(repository, first, now))
+    except (UpdaterError, OSError) as error:
+        return f"clients refuse it: {error}", ()

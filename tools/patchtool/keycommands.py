@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 
 from patchtool import ceremony
-from patchtool.commands import keys_in, keys_of
+from patchtool.commands import keys_in, keys_of, looked_at, repository_of
 from patchtool.drill import drill as rehearse
-from patchtool.keys import Keys
 from patchtool.kit import ROOT, new_keys
-from patchtool.repository import Repository
 from patchtool.roots import SHOWN, Proposal, difference
 from updater.console import NOTHING_TO_DO, tell
 from updater.errors import FormatError, InstallError
@@ -43,8 +41,7 @@ def new(options: argparse.Namespace) -> int:
 
 def list_keys(options: argparse.Namespace) -> int:
     """``patchtool keys list``."""
-    nobody = Keys(options.repository / "metadata", {})  # it only looks
-    repository = Repository(options.repository, nobody, int(time.time()))
+    repository = looked_at(options)
     root = repository.roots()[-1].signed
     roles = ["root", "targets", "timestamp", *(f"app.{app}" for app in repository.apps())]
     held = {role: [key.keyid for key in repository.keys_of(role)] for role in roles}
@@ -60,7 +57,7 @@ def rotate(options: argparse.Namespace) -> int:
     """``patchtool keys rotate``."""
     _check_ceremony(options)
     done = ceremony.rotate(
-        _repository(options),
+        repository_of(options),
         options.role,
         app=options.app,
         threshold=options.threshold,
@@ -74,7 +71,7 @@ def revoke(options: argparse.Namespace) -> int:
     """``patchtool keys revoke``."""
     _check_ceremony(options)
     done = ceremony.revoke(
-        _repository(options),
+        repository_of(options),
         options.role,
         app=options.app,
         key=_key_id(options),
@@ -104,7 +101,7 @@ def sign_root(options: argparse.Namespace) -> int:
 
 def publish_root(options: argparse.Namespace) -> int:
     """``patchtool keys publish-root``."""
-    done = ceremony.publish_root(_repository(options), _read_proposal(options.file))
+    done = ceremony.publish_root(repository_of(options), _read_proposal(options.file))
     return _tell_done(options, done)
 
 
@@ -187,10 +184,6 @@ def _read_proposal(path: Path) -> Proposal:
             f"{path} is no proposed root: {error}",
             hint="it is the file that patchtool keys rotate --proposal has written",
         ) from error
-
-
-def _repository(options: argparse.Namespace) -> Repository:
-    return Repository(options.repository, keys_of(options), int(time.time()))
 
 
 def _is_agreed() -> bool:

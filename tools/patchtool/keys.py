@@ -6,6 +6,7 @@ A key may also stand in an environment variable (``UPSWAP_KEY_ONLINE``), or be t
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import subprocess
@@ -49,29 +50,32 @@ class Keys:
     lost: frozenset[str] = frozenset()
     """Ids of keys that are treated as if they were not there: a drill rehearses their loss."""
 
-    def has(self, role: Role) -> bool:
-        """Whether there is a key of a role, or a command that tells one."""
-        return bool(self.paths(role)) or self._is_handed(role)
+    def has(self, role: Role, app: str | None = None) -> bool:
+        """Whether there is a key of a role, or a command that tells one; ``app`` as in `paths`."""
+        return bool(self.paths(role, app)) or self._is_handed(role)
 
-    def paths(self, role: Role) -> list[Path]:
-        """The key files of a role, by name."""
-        return sorted(self.folder.glob(f"{role}*.pem")) if self.folder.is_dir() else []
+    def paths(self, role: Role, app: str | None = None) -> list[Path]:
+        """The key files of a role, by name; with ``app``, not those named after another app."""
+        paths = sorted(self.folder.glob(f"{role}*.pem")) if self.folder.is_dir() else []
+        return [path for path in paths if app is None or _app_of(path) in {"", app}]
 
-    def signers(self, role: Role) -> list[Signer]:
+    def signers(self, role: Role, app: str | None = None) -> list[Signer]:
         """The keys of a role; several for root, and while one takes over from another.
 
         Raises:
             InstallError: see `find`; or there is none.
         """
-        found = self.find(role)
+        found = self.find(role, app)
         if not found:
             raise InstallError(
                 f"no {role} key in {self.folder}", hint=f"put {role}.pem there for this command"
             )
         return found
 
-    def find(self, role: Role) -> list[Signer]:
+    def find(self, role: Role, app: str | None = None) -> list[Signer]:
         """The keys of a role that are at hand, perhaps none: from the environment, then files.
+
+        With ``app``, files that are named after another app are not opened.
 
         Raises:
             InstallError: unreadable, readable by others, or a wrong password; or the command that
@@ -79,7 +83,7 @@ class Keys:
         """
         with told(f"reading keys in {self.folder}"):
             handed = [self._open(role, name, pem) for name, pem in self._handed(role)]
-            signers = [*handed, *(self._load(role, path) for path in self.paths(role))]
+            signers = [*handed, *(self._load(role, path) for path in self.paths(role, app))]
         found = {signer.public_key.keyid: signer for signer in signers}
         return [signer for keyid, signer in found.items() if keyid not in self.lost]
 
@@ -102,8 +106,8 @@ class Keys:
                 self._generate(path)
         return missing
 
-    def make_another(self, role: Role) -> Path:
-        """Generate a key beside those of a role; its path.
+    def make_another(self, role: Role, app: str | None = None) -> Path:
+        """Generate a key beside those of a role, named after ``app`` if there is one; its path.
 
         Raises:
             InstallError: no password to protect it with, or the disk.
@@ -111,20 +115,19 @@ class Keys:
         with told(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             taken = {path.name.removeprefix(REVOKED) for path in self.folder.iterdir()}
-            number = next(n for n in range(2, len(taken) + 3) if f"{role}-{n}.pem" not in taken)
-            path = self.folder / f"{role}-{number}.pem"
+            path = self.folder / next(name for name in _names(role, app) if name not in taken)
             self._generate(path)
         return path
 
-    def retire(self, role: Role, ended: Iterable[str]) -> list[Path]:
-        """Rename the files of keys that were revoked; their new paths.
+    def retire(self, role: Role, ended: Iterable[str], app: str | None = None) -> list[Path]:
+        """Rename the files of keys that were revoked; their new paths. ``app`` as in `paths`.
 
         Raises:
             InstallError: a key cannot be opened, or the disk.
         """
         ids = set(ended)
         with told(f"renaming keys in {self.folder}"):
-            held = [(path, self._load(role, path)) for path in self.paths(role)]
+            held = [(path, self._load(role, path)) for path in self.paths(role, app)]
             old = [path for path, signer in held if signer.public_key.keyid in ids]
             return [path.replace(path.with_name(REVOKED + path.name)) for path in old]
 
@@ -239,6 +242,20 @@ def write_secret(path: Path, data: bytes) -> None:
 def _variables(role: Role) -> tuple[str, str]:
     """The variables a key of a role may be in: itself, and a command that tells it."""
     return f"{VARIABLE}_{role.upper()}", f"{VARIABLE}_{role.upper()}_COMMAND"
+
+
+def _names(role: Role, app: str | None) -> Iterator[str]:
+    """Names for further keys; an app's never look like those of an app called ``APP-2``."""
+    if app is None:
+        yield from (f"{role}-{number}.pem" for number in itertools.count(2))
+    yield f"{role}.{app}.pem"
+    yield from (f"{role}.{app}.{number}.pem" for number in itertools.count(2))
+
+
+def _app_of(path: Path) -> str:
+    """The app that a key file is named after, such as ``release.APP.pem``; empty without one."""
+    _, *middle, _ = path.name.split(".")
+    return middle[0] if middle else ""
 
 
 def _role_of(path: Path) -> Role:

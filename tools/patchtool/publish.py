@@ -13,6 +13,7 @@ from typing import Any
 from patchtool.description import Description
 from patchtool.diff import Built, build_patch
 from patchtool.options import Options
+from patchtool.releases import Releases, patch_name, target_name
 from patchtool.repository import Repository, Target
 from patchtool.scan import scan
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
@@ -59,7 +60,8 @@ def add_release(
         version: not published with other content.
         folder: the release folder.
         description: what ``release.toml`` says.
-        bases: versions to make patches from; default: the last three before ``version``.
+        bases: versions to make patches from; default: the last three before ``version``, and
+            those recalled since.
         options: effort, jobs, progress.
 
     Raises:
@@ -68,21 +70,18 @@ def add_release(
     """
     entries = scan(folder, description.exclude)
     manifest = Manifest.of(check_app(app), version, entries, description.release)
-    with repository.writing(), _workshop() as work:
-        published = repository.targets(f"app.{app}")
-        known = published.get(_name(app, version, "manifest"))
-        if known is not None:
-            _refuse_other(known.hashes["sha256"], manifest)
+    with repository.writing(releases=True), workshop() as work:
+        releases = Releases.of(repository, app)
+        if version in releases.versions:
+            _refuse_other(releases.manifest(version).hashes["sha256"], manifest)
             return None
-        _refuse_equal(app, version, set(published))
-        chosen = _bases(app, version, set(published), bases)
+        _refuse_equal(releases, version)
+        chosen = _bases(releases, version, bases)
         new = tree_at(folder, manifest)
         bundle = build_patch(None, new, work / "bundle", options)
         patches = {}
         for base in chosen:
-            bundled = repository.path_of(published[_name(app, base, "bundle")])
-            with told(f"unpacking {base}"):
-                old = _unpack(bundled, work / f"tree-{base}")
+            old = unpack(repository.path_of(releases.bundle(base)), work / f"tree-{base}")
             patches[base] = build_patch(old, new, work / base, options)
         smaller = {v: built for v, built in patches.items() if built.bytes < bundle.bytes}
         repository.publish(f"app.{app}", _targets(manifest, bundle, smaller))
@@ -105,19 +104,25 @@ def promote(
     on top already adds a rollout step.
 
     Raises:
-        InstallError: the version is not published, a missing key, the disk.
+        InstallError: the version is not published or was recalled, a missing key, the disk.
     """
     check_channel(channel)
     with repository.writing():
-        if _name(app, check_version(version), "manifest") not in repository.targets(f"app.{app}"):
+        releases = Releases.of(repository, app)
+        releases.require(check_version(version))
+        if version in releases.recalled:
             raise InstallError(
-                f"{app} {version} is not published", hint="add it first: patchtool add-release"
+                f"{app} {version} was recalled, and no client would take it",
+                hint="a recall cannot be undone: publish it under a new version",
             )
         channels = repository.targets(f"channels.{app}")
         target = f"{app}/channels/{channel}"
         if target not in channels and len(channels) >= DEFAULT.channels:
             raise InstallError(f"{app} has {len(channels)} channels, {DEFAULT.channels} allowed")
         before = Head.parse(channels[target].custom) if target in channels else None
+        if before is not None:
+            offers = tuple(o for o in before.entries if o.version not in releases.recalled)
+            before = replace(before, entries=offers)
         head = _promoted(before, app, channel, version, Step(now, basis_points))
         document = Head.parse(head.to_json()).to_json()  # whoever promotes keeps the limits too
         repository.publish(f"channels.{app}", [Target(target, encode(document), document)])
@@ -144,45 +149,52 @@ def _refuse_other(digest: str, manifest: Manifest) -> None:
         )
 
 
-def _refuse_equal(app: str, version: str, published: set[str]) -> None:
+def _refuse_equal(releases: Releases, version: str) -> None:
     """1.0 and 1.0.0 are one version to whoever compares them."""
-    for name in published:
-        other = name.split("/")[2] if name.endswith("/manifest") else version
-        if other != version and order(other) == order(version):
+    for other in releases.versions:
+        if order(other) == order(version):
             raise FormatError(
-                f"{app} {other} is published, and {version} is the same version",
+                f"{releases.app} {other} is published, and {version} is the same version",
                 hint="choose a higher one",
             )
 
 
-def _bases(app: str, version: str, published: set[str], named: Sequence[str] | None) -> list[str]:
-    versions = {name.split("/")[2] for name in published if name.endswith("/bundle")}
+def _bases(releases: Releases, version: str, named: Sequence[str] | None) -> list[str]:
     if named is None:
-        older = (v for v in versions if order(v) < order(version))
-        return sorted(older, key=order, reverse=True)[:PATCHES_FROM]
+        return _last_below(releases, version)
     for base in named:
-        if base not in versions:
-            raise InstallError(
-                f"{app} {base} has no bundle to make a patch from", hint="name a published version"
-            )
+        releases.bundle(base)
     return list(dict.fromkeys(named))
 
 
-def _unpack(bundle: Path, folder: Path) -> Tree:
-    folder.mkdir()
-    patch = PatchFile(bundle)
-    return apply_patch(patch, nothing(patch.header.app), folder)
+def _last_below(releases: Releases, version: str) -> list[str]:
+    """The last releases, and those recalled since: whoever has one needs the way out of it."""
+    older = [v for v in releases.below(version) if v in releases.bundled]
+    sound = [v for v in older if v not in releases.recalled][:PATCHES_FROM]
+    since = older[: older.index(sound[-1])] if sound else older
+    recalled = [v for v in since if v in releases.recalled][:PATCHES_FROM]
+    return [v for v in older if v in {*sound, *recalled}]
+
+
+def unpack(bundle: Path, folder: Path) -> Tree:
+    """The release in a bundle, as a tree in a new ``folder``.
+
+    Raises:
+        FormatError, PatchError: it is damaged.
+        InstallError: it cannot be read, or the disk.
+    """
+    with told(f"unpacking {bundle}"):
+        folder.mkdir()
+        patch = PatchFile(bundle)
+        return apply_patch(patch, nothing(patch.header.app), folder)
 
 
 def _targets(manifest: Manifest, bundle: Built, patches: dict[str, Built]) -> list[Target]:
     app, version = manifest.app, manifest.version
     return [
-        Target(_name(app, version, "manifest"), manifest.data, _said(manifest)),
-        Target(_name(app, version, "bundle"), bundle.path, _custom(bundle)),
-        *(
-            Target(f"{app}/patches/{base}_{version}", built.path, _custom(built))
-            for base, built in patches.items()
-        ),
+        Target(target_name(app, version, "manifest"), manifest.data, _said(manifest)),
+        Target(target_name(app, version, "bundle"), bundle.path, _custom(bundle)),
+        *(patch_target(app, base, version, built) for base, built in patches.items()),
     ]
 
 
@@ -201,11 +213,13 @@ def _custom(built: Built) -> dict[str, Any]:
     }
 
 
-def _name(app: str, version: str, what: str) -> str:
-    return f"{app}/releases/{version}/{what}"
+def patch_target(app: str, old: str, new: str, built: Built) -> Target:
+    """A patch as it is published."""
+    return Target(patch_name(app, old, new), built.path, _custom(built))
 
 
 @contextmanager
-def _workshop() -> Iterator[Path]:
+def workshop() -> Iterator[Path]:
+    """A folder to build in; gone at the end."""
     with tempfile.TemporaryDirectory(prefix="upswap-") as folder:
         yield Path(folder)

@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
-    DelegatedRole,
-    Delegations,
     Key,
     Metadata,
     MetaFile,
@@ -30,13 +28,18 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization.json import JSONSerializer
 
+from patchtool.delegations import delegate, delegated, keyids, undelegate
 from patchtool.keys import Keys, Role, Signer
 from patchtool.roots import Proposal, first_root, read_root
+from patchtool.writer import refuse_server, writer_of
 from updater.errors import FormatError, InstallError
 from updater.launch.disk import Disk, told
 from updater.launch.lock import locked
 
 T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
+
+Listed = TargetFile
+"""A target as a role lists it."""
 
 DAY = dt.timedelta(days=1)
 LIFETIMES = {
@@ -118,26 +121,40 @@ class Repository:
             now: seconds since 1970, for expiry.
             disk: durable primitives.
         """
-        self._folder = folder
+        self.folder = folder
+        self.disk = disk or Disk()
+        self.now = dt.datetime.fromtimestamp(now, dt.timezone.utc)
         self._keys = keys
-        self._now = dt.datetime.fromtimestamp(now, dt.timezone.utc)
-        self._disk = disk or Disk()
-        self._loaded: dict[Role, list[Signer]] = {}
+        self._loaded: dict[tuple[Role, str | None], list[Signer]] = {}
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the repository: one writer at a time.
+    def writing(self, *, releases: bool = False) -> Iterator[None]:
+        """Hold the repository to write it; ``releases``: nothing else of it.
+
+        Raises:
+            UpdateInProgress: another command writes it.
+            InstallError: the folder is not a repository, its server writes what is to be written
+                (see `patchtool.writer`), or the disk.
+        """
+        with self.held():
+            if not releases:
+                refuse_server(self.folder)
+            yield
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the repository, so that nobody else writes it.
 
         Raises:
             UpdateInProgress: another command writes it.
             InstallError: the folder is not a repository, or the disk.
         """
-        with told(f"writing repository {self._folder}"):
+        with told(f"writing repository {self.folder}"):
             if not (self._metadata / "timestamp.json").is_file():
                 raise InstallError(
-                    f"{self._folder} is not a repository", hint="make one with patchtool init"
+                    f"{self.folder} is not a repository", hint="make one with patchtool init"
                 )
-            with locked(self._folder / ".lock", "writing the repository"):
+            with locked(self.folder / ".lock", "writing the repository"):
                 yield
 
     def check_new(self) -> None:
@@ -147,9 +164,7 @@ class Repository:
             InstallError: it is one.
         """
         if (self._metadata / "timestamp.json").exists():
-            raise InstallError(
-                f"{self._folder} is a repository already", hint="name another folder"
-            )
+            raise InstallError(f"{self.folder} is a repository already", hint="name another folder")
 
     def create(self, app: str, threshold: int, root: bytes | None = None) -> None:
         """Make the repository and delegate ``app``.
@@ -163,18 +178,21 @@ class Repository:
             InstallError: there is one, a key is missing or not in ``root``, or the disk.
             FormatError: ``root`` is none.
         """
-        with told(f"making repository {self._folder}"):
+        with told(f"making repository {self.folder}"):
             self.check_new()
             self._metadata.mkdir(parents=True, exist_ok=True)
-            (self._folder / "targets").mkdir(exist_ok=True)
+            (self.folder / "targets").mkdir(exist_ok=True)
             made = root or self.first_root(threshold)
             self._check_first(made)
-            self._disk.write(self._metadata / "1.root.json", made)
-            self._write("targets", self._first_targets(app))
-            for role in (f"app.{app}", f"channels.{app}"):
+            self.disk.write(self._metadata / "1.root.json", made)
+            roles = (f"app.{app}", f"channels.{app}")
+            release, online = ([s.public_key for s in self._signers(role)] for role in roles)
+            targets = Targets(expires=self._expiry("targets"))
+            delegate(targets, app, release, online)
+            self._write("targets", targets)
+            for role in roles:
                 self._write(role, Targets(expires=self._expiry(role)))
-            roles = ("targets", f"app.{app}", f"channels.{app}")
-            meta = {f"{role}.json": MetaFile(version=1) for role in roles}
+            meta = {f"{role}.json": MetaFile(version=1) for role in ("targets", *roles)}
             self._write("snapshot", Snapshot(expires=self._expiry("snapshot"), meta=meta))
             first = Timestamp(expires=self._expiry("timestamp"))
             self._write("timestamp", self._dated(first))
@@ -192,7 +210,7 @@ class Repository:
             root.sign(signer, append=True)
         return root.to_bytes(JSONSerializer(compact=True))
 
-    def targets(self, role: str) -> dict[str, TargetFile]:
+    def targets(self, role: str) -> dict[str, Listed]:
         """The targets of ``app.APP`` or ``channels.APP``, by name.
 
         Raises:
@@ -200,24 +218,49 @@ class Repository:
         """
         return dict(self._current(role, Targets).targets)
 
-    def path_of(self, target: TargetFile) -> Path:
+    def path_of(self, target: Listed) -> Path:
         """Where a published target's content lies."""
         folder, _, base = target.path.rpartition("/")
-        return self._folder / "targets" / folder / f"{target.hashes['sha256']}.{base}"
+        return self.folder / "targets" / folder / f"{target.hashes['sha256']}.{base}"
 
-    def publish(self, role: str, targets: Sequence[Target]) -> None:
-        """Add or replace targets of one role; clients see all of them or none.
+    def publish(
+        self,
+        role: str,
+        targets: Sequence[Target],
+        *,
+        said: Mapping[str, dict[str, Any]] | None = None,
+        gone: Iterable[str] = (),
+    ) -> None:
+        """Change the targets of one role; clients see all of it or nothing.
+
+        Where the server writes the repository, a role of an app is signed and goes no further:
+        clients see it when the server has taken it.
+
+        Args:
+            role: ``app.APP`` or ``channels.APP``.
+            targets: are added, or replace those of their name.
+            said: what is said from now on of targets that are published.
+            gone: names of targets that are published no more; their files stay.
 
         Raises:
             InstallError: a key is missing or not of this repository, or the disk; then clients
                 see what they saw before.
         """
         signed = self._current(role, Targets)
-        for name in (role, "snapshot", "timestamp"):
+        is_writer = writer_of(self.folder) == "local"
+        for name in (role, "snapshot", "timestamp") if is_writer else (role,):
             self._check_keys(name)
         for target in targets:
             signed.targets[target.name] = self._store(target)
-        self._commit({role: signed})
+        for name, custom in (said or {}).items():
+            signed.targets[name].unrecognized_fields["custom"] = custom
+        for name in gone:
+            del signed.targets[name]
+        if is_writer:
+            self._commit({role: signed})
+        else:
+            self._next(role, signed)
+            self._write(role, signed, self._known_keys(role))
 
     def standings(self) -> list[Standing]:
         """How every role stands, root first, as clients see it.
@@ -226,7 +269,7 @@ class Repository:
             InstallError: it cannot be read.
         """
         snapshot = self._current("snapshot", Snapshot)
-        others = sorted(name.removesuffix(".json") for name in snapshot.meta)
+        others = sorted(["targets", *delegated(self._current("targets", Targets))])
         known: dict[str, Signed] = {"root": self._root()}
         known |= {role: self._current(role, Targets) for role in others}
         known |= {"snapshot": snapshot, "timestamp": self._current("timestamp", Timestamp)}
@@ -239,26 +282,36 @@ class Repository:
             metadata = Metadata[Any].from_bytes(place.read_bytes())
         delegated = _kind(role) in {"app", "channels"}
         delegator = self._current("targets", Targets) if delegated else self._root()
-        try:
-            delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-        except (RepositoryError, ValueError):  # too few; or the role is delegated to nobody
-            return False
-        return True
+        return _verifies(delegator, role, metadata)
 
-    def stray(self) -> tuple[list[str], list[str]]:
-        """Files clients may ask for that are missing, and files in ``targets`` nothing names."""
-        named = {self._metadata / f"{n}.root.json": -1 for n in range(1, self._root().version)}
-        for standing in self.standings():
-            if standing.key in {"release", "online"} and "." in standing.role:
-                found = self.targets(standing.role).values()
-                named |= {self.path_of(target): target.length for target in found}
-        with told(f"reading {self._folder}"):
-            missing = [path for path, length in named.items() if not _is_there(path, length)]
-            files = {path for path in (self._folder / "targets").rglob("*") if path.is_file()}
-        return self._shown(missing), self._shown(files - named.keys())
+    def versions(self) -> dict[str, int]:
+        """The version of every role that clients see, by name.
 
-    def _shown(self, paths: Iterable[Path]) -> list[str]:
-        return sorted(path.relative_to(self._folder).as_posix() for path in paths)
+        Raises:
+            InstallError: it cannot be read.
+        """
+        snapshot = self._current("snapshot", Snapshot)
+        timestamp = self._current("timestamp", Timestamp)
+        roles = {"root": self._root(), "snapshot": snapshot, "timestamp": timestamp}
+        listed = {name.removesuffix(".json"): version for name, version in self.listed().items()}
+        return {role: signed.version for role, signed in roles.items()} | listed
+
+    def listed(self) -> dict[str, int]:
+        """The files the snapshot lists, and their versions.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        meta = self._current("snapshot", Snapshot).meta
+        return {name: listed.version for name, listed in meta.items()}
+
+    def listed_snapshot(self) -> int:
+        """The version of the snapshot that the timestamp lists.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        return self._current("timestamp", Timestamp).snapshot_meta.version
 
     def can_sign(self, role: str) -> bool:
         """Whether the keys of a role are at hand, as many as it needs.
@@ -266,8 +319,11 @@ class Repository:
         Raises:
             InstallError: those at hand are not of this repository, or cannot be opened.
         """
-        if not self._keys.has(SIGNERS[_kind(role)]):
+        if not self._keys.has(SIGNERS[_kind(role)], _app_of(role)):
             return False
+        if _kind(role) == "app" and len(self.apps()) > 1:  # it may be the key of another app
+            known = set(self._known_keys(role))
+            return any(signer.public_key.keyid in known for signer in self._signers(role))
         self._check_keys(role)
         if role != "root":
             return True
@@ -297,8 +353,40 @@ class Repository:
 
     def apps(self) -> list[str]:
         """The apps of this repository."""
-        roles = (name.removesuffix(".json") for name in self._current("snapshot", Snapshot).meta)
-        return sorted(role.removeprefix("app.") for role in roles if _kind(role) == "app")
+        roles = delegated(self._current("targets", Targets))
+        return [role.removeprefix("app.") for role in roles if _kind(role) == "app"]
+
+    def add_app(self, app: str, key: Key) -> None:
+        """Delegate an app whose releases ``key`` signs.
+
+        Raises:
+            InstallError: a key is missing or not of this repository, or the disk; then clients
+                see what they saw before.
+        """
+        targets = self._current("targets", Targets)
+        delegate(targets, app, [key], self.keys_of("timestamp"))
+        known = self._current("snapshot", Snapshot).meta
+        changed = {"targets": targets}
+        for role in (f"app.{app}", f"channels.{app}"):
+            before = known.get(f"{role}.json")  # of an app of this name that was removed
+            version = before.version if before else None
+            changed[role] = Targets(version=version, expires=self._expiry(role))
+        for role in (*changed, "snapshot", "timestamp"):
+            self._check_keys(role, targets)
+        self._commit(changed)
+
+    def remove_app(self, app: str) -> None:
+        """Delegate an app to nobody; the snapshot lists its roles for ever, as TUF demands.
+
+        Raises:
+            InstallError: a key is missing or not of this repository, or the disk; then clients
+                see what they saw before.
+        """
+        targets = self._current("targets", Targets)
+        undelegate(targets, app)
+        for role in ("targets", "snapshot", "timestamp"):
+            self._check_keys(role)
+        self._commit({"targets": targets})
 
     def roots(self) -> tuple[Metadata[Root], ...]:
         """All roots, the present one last.
@@ -322,35 +410,43 @@ class Repository:
     def ever_named(self) -> set[str]:
         """Ids of all keys that could ever sign anything here, as far as files tell."""
         named = {keyid for root in self.roots() for keyid in root.signed.keys}
+        present = self._current("targets", Targets).version
         for path in self._metadata.glob("*.targets.json"):
-            delegations = _load(path, Targets).delegations
-            named |= set(delegations.keys if delegations else ())
+            if int(path.name.partition(".")[0]) <= present:  # else a stopped command left it
+                delegations = _load(path, Targets).delegations
+                named |= set(delegations.keys if delegations else ())
         return named
 
-    def at_hand(self, key: Role) -> list[Signer]:
+    def at_hand(self, key: Role, app: str | None = None) -> list[Signer]:
         """The keys of a role that this command has, perhaps none.
+
+        Args:
+            key: the role.
+            app: without the release keys that are named after another app.
 
         Raises:
             InstallError: one is there and cannot be opened.
         """
-        if key not in self._loaded:  # once a command: each may ask a person for a password
-            self._loaded[key] = self._keys.find(key)
-        return self._loaded[key]
+        if (key, app) not in self._loaded:  # once a command: each may ask a person for a password
+            self._loaded[key, app] = self._keys.find(key, app)
+        return self._loaded[key, app]
 
-    def make_key(self, key: Role) -> tuple[Signer, Path]:
+    def make_key(self, key: Role, app: str | None = None) -> tuple[Signer, Path]:
         """A new key beside those of a role; nothing is published.
 
         Raises:
             InstallError: no password to protect it with, or the disk.
         """
-        path = self._keys.make_another(key)
+        self.at_hand(key, app)
+        path = self._keys.make_another(key, app)
         signer = self._keys.load(key, path)
-        self._loaded[key] = [*self.at_hand(key), signer]
+        for held in (held for (role, _), held in self._loaded.items() if role == key):
+            held.append(signer)
         return signer, path
 
-    def retire_keys(self, key: Role, ended: Iterable[str]) -> list[Path]:
+    def retire_keys(self, key: Role, ended: Iterable[str], app: str | None = None) -> list[Path]:
         """Rename the files of keys that sign nothing any more; their new paths."""
-        return self._keys.retire(key, ended)
+        return self._keys.retire(key, ended, app)
 
     def require_keys(self, roles: Iterable[str]) -> None:
         """Refuse if the keys of a role are not at hand.
@@ -374,7 +470,7 @@ class Repository:
 
     def check_proposal(self, proposal: Proposal) -> None:
         """Refuse what does not follow from the present root: see `Proposal.check`."""
-        proposal.check(self._newest_root.read_bytes(), self._now)
+        proposal.check(self._newest_root.read_bytes(), self.now)
 
     def add_root(self, root: Metadata[Root]) -> None:
         """Publish the next root; that it is signed is the caller's to say.
@@ -382,18 +478,27 @@ class Repository:
         Raises:
             InstallError: clients that follow it would refuse what is published, or the disk.
         """
-        for role in ("targets", "snapshot", "timestamp"):
-            metadata = Metadata[Any].from_bytes(self._place(role).read_bytes())
-            try:
-                root.signed.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-            except RepositoryError as error:
-                raise InstallError(
-                    f"{role} is not signed by a key that root {root.signed.version} names",
-                    hint="begin again, with the keys that stay: patchtool keys revoke",
-                ) from error
+        refused = self.refused_by(root)
+        if refused:
+            raise InstallError(
+                f"{refused[0]} is not signed by a key that root {root.signed.version} names",
+                hint="begin again, with the keys that stay: patchtool keys revoke",
+            )
         data = root.to_bytes(JSONSerializer(compact=True))
-        with told(f"writing repository {self._folder}"):
-            self._disk.write(self._metadata / f"{root.signed.version}.root.json", data)
+        with told(f"writing repository {self.folder}"):
+            self.disk.write(self._metadata / f"{root.signed.version}.root.json", data)
+
+    def refused_by(self, root: Metadata[Root]) -> list[str]:
+        """Roles as they are now that a client refuses which has come to ``root``.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        roles = ("targets", "snapshot", "timestamp")
+        with told(f"reading {self.folder}"):
+            data = {role: self._place(role).read_bytes() for role in roles}
+        metadata = {role: Metadata[Any].from_bytes(found) for role, found in data.items()}
+        return [role for role in roles if not _verifies(root.signed, role, metadata[role])]
 
     def rekey(self, delegated: Mapping[str, Sequence[Key]], retiring: Iterable[str] = ()) -> None:
         """Let these keys alone sign delegated roles, and sign those and targets anew.
@@ -442,13 +547,13 @@ class Repository:
 
     def _standing(self, role: str, signed: Signed) -> Standing:
         kind = _kind(role)
-        is_due = signed.expires - self._now <= NOTICE[kind]
+        is_due = signed.expires - self.now <= NOTICE[kind]
         end = int(signed.expires.timestamp())
         return Standing(role, SIGNERS[kind], signed.version, end, is_due)
 
     @property
     def _metadata(self) -> Path:
-        return self._folder / "metadata"
+        return self.folder / "metadata"
 
     def _check_first(self, data: bytes) -> None:
         """Refuse a first root that does not name the keys at hand."""
@@ -461,21 +566,6 @@ class Repository:
                     hint="name the folder that patchtool keys new has made",
                 )
 
-    def _first_targets(self, app: str) -> Targets:
-        roles = {
-            f"app.{app}": [f"{app}/releases/*/*", f"{app}/patches/*"],
-            f"channels.{app}": [f"{app}/channels/*"],
-        }
-        delegations = Delegations(
-            keys={},
-            roles={name: DelegatedRole(name, [], 1, True, paths) for name, paths in roles.items()},
-        )
-        targets = Targets(expires=self._expiry("targets"), delegations=delegations)
-        for name in roles:
-            for signer in self._signers(name):
-                targets.add_key(signer.public_key, name)
-        return targets
-
     def _current(self, role: str, kind: type[T]) -> T:
         return _load(self._place(role), kind)
 
@@ -483,14 +573,16 @@ class Repository:
         """Where the version of a role lies that clients see."""
         if role == "timestamp":
             return self._metadata / "timestamp.json"
-        version = self._current("timestamp", Timestamp).snapshot_meta.version
+        version = self.listed_snapshot()
         if role != "snapshot":
             snapshot = self._current("snapshot", Snapshot)
-            if f"{role}.json" not in snapshot.meta:
+            if f"{role}.json" not in snapshot.meta or not self._known_keys(role):
                 raise InstallError(
-                    f"{self._folder} does not know {role}", hint="check the name of the app"
+                    f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
+            if _kind(role) == "app" and writer_of(self.folder) == "server":
+                version = max(version, self._newest(role))  # signed, and not yet taken
         return self._metadata / f"{version}.{role}.json"
 
     def _store(self, target: Target) -> TargetFile:
@@ -503,10 +595,10 @@ class Repository:
         place = self.path_of(info)
         place.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(target.content, bytes):
-            self._disk.write(place, target.content)
+            self.disk.write(place, target.content)
         else:
-            self._disk.copy(target.content, place)
-            self._disk.sync_directory(place.parent)
+            self.disk.copy(target.content, place)
+            self.disk.sync_directory(place.parent)
         return info
 
     def _next(self, role: str, signed: Signed, at_least: int = 0) -> int:
@@ -516,17 +608,17 @@ class Repository:
 
     def _dated(self, timestamp: Timestamp) -> Timestamp:
         """Say when it is signed: clients whose clock is behind go by that."""
-        timestamp.unrecognized_fields["issued"] = int(self._now.timestamp())
+        timestamp.unrecognized_fields["issued"] = int(self.now.timestamp())
         return timestamp
 
     def _expiry(self, role: str) -> dt.datetime:
-        return (self._now + LIFETIMES[_kind(role)]).replace(microsecond=0)
+        return (self.now + LIFETIMES[_kind(role)]).replace(microsecond=0)
 
     def _signers(self, role: str) -> list[Signer]:
-        return self._signers_of(SIGNERS[_kind(role)])
+        return self._signers_of(SIGNERS[_kind(role)], _app_of(role))
 
-    def _signers_of(self, key: Role) -> list[Signer]:
-        return self.at_hand(key) or self._keys.signers(key)  # which says what is missing
+    def _signers_of(self, key: Role, app: str | None = None) -> list[Signer]:
+        return self.at_hand(key, app) or self._keys.signers(key, app)  # which says what is missing
 
     def _check_keys(
         self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
@@ -535,7 +627,7 @@ class Repository:
         known = self._known_keys(role, targets, retiring)
         if not any(signer.public_key.keyid in known for signer in self._signers(role)):
             raise InstallError(
-                f"the {SIGNERS[_kind(role)]} key is not the one {self._folder} was made with",
+                f"the {SIGNERS[_kind(role)]} key is not the one {self.folder} was made with",
                 hint="name the folder of this repository's own keys",
             )
 
@@ -544,9 +636,7 @@ class Repository:
     ) -> list[str]:
         """Ids of those who may sign a role, as ``targets`` say if it is delegated by them."""
         if _kind(role) in {"app", "channels"}:
-            delegations = (targets or self._current("targets", Targets)).delegations
-            roles = (delegations and delegations.roles) or {}
-            known = roles[role].keyids if role in roles else []
+            known = keyids(targets or self._current("targets", Targets), role)
         else:
             known = self._root().roles[role].keyids
         return [keyid for keyid in known if keyid not in set(retiring)]
@@ -556,8 +646,12 @@ class Repository:
 
     @property
     def _newest_root(self) -> Path:
-        roots = [self._metadata / "1.root.json", *self._metadata.glob("*.root.json")]
-        return max(roots, key=lambda path: int(path.name.partition(".")[0]))
+        return self._metadata / f"{self._newest('root')}.root.json"
+
+    def _newest(self, role: str) -> int:
+        """The highest version of a role of which there is a file; 1 if there is none."""
+        found = self._metadata.glob(f"*.{role}.json")
+        return max((int(path.name.partition(".")[0]) for path in found), default=1)
 
     def _write(self, role: str, signed: T, known: Sequence[str] | None = None) -> None:
         """Sign and write a role: with all its keys at hand, of which ``known`` ones count."""
@@ -567,16 +661,25 @@ class Repository:
                 metadata.sign(signer, append=True)
         data = metadata.to_bytes(JSONSerializer(compact=True))
         name = f"{role}.json" if role == "timestamp" else f"{signed.version}.{role}.json"
-        self._disk.write(self._metadata / name, data)
+        self.disk.write(self._metadata / name, data)
 
 
 def _kind(role: str) -> str:
     return role.partition(".")[0]
 
 
-def _is_there(path: Path, length: int) -> bool:
-    """Whether there is a file of that length; -1 stands for any."""
-    return path.is_file() and length in {-1, path.stat().st_size}
+def _app_of(role: str) -> str | None:
+    """The app whose release keys sign a role."""
+    kind, _, app = role.partition(".")
+    return app if kind == "app" else None
+
+
+def _verifies(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> bool:
+    try:
+        delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+    except (RepositoryError, ValueError):  # too few; or the role is delegated to nobody
+        return False
+    return True
 
 
 def _load(path: Path, kind: type[T]) -> T:

@@ -1,0 +1,85 @@
+"""Apps: one repository hosts several, and whoever steals the release key of one has only that.
+
+Each app has two roles of its own, which the targets key delegates. What a role may sign is bound
+to the app's name, so nothing that the key of one app signs counts for another.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchtool.repository import Repository
+from updater.errors import InstallError
+from updater.format.names import check_app
+
+
+@dataclass(frozen=True)
+class AppAdded:
+    """An app that was added."""
+
+    app: str
+    key: str
+    """The id of its release key."""
+    made: Path | None
+    """The file of that key if it was made now."""
+
+
+def add_app(repository: Repository, app: str) -> AppAdded:
+    """Let a repository host ``app`` too.
+
+    A release key at hand for it, ``release.APP.pem``, that the repository has never named is its
+    key; else one is made.
+
+    Args:
+        repository: its lock is taken.
+        app: the new app.
+
+    Raises:
+        FormatError: ``app`` is no name of an app.
+        InstallError: it is there, a key is missing, or the disk. Clients see what they saw
+            before; a new key file may be there, and is used when the command is run again.
+    """
+    with repository.writing():
+        if check_app(app) in repository.apps():
+            raise InstallError(f"{app} is there already", hint="publish it: patchtool add-release")
+        repository.require_keys(["targets", "timestamp"])
+        named = repository.ever_named()
+        held = (s for s in repository.at_hand("release", app) if s.public_key.keyid not in named)
+        ready, made = next(held, None), None
+        if ready is None:
+            ready, made = repository.make_key("release", app)
+        repository.add_app(app, ready.public_key)
+    return AppAdded(app, ready.public_key.keyid, made)
+
+
+def remove_app(repository: Repository, app: str) -> list[Path]:
+    """Host ``app`` no more; the files of its release keys, renamed because they sign nothing.
+
+    Its installs go on working and are told that it is published no more. Its files stay until
+    they are pruned. It may be added again later, with another key.
+
+    Args:
+        repository: its lock is taken.
+        app: the app that ends.
+
+    Raises:
+        InstallError: it is not there or the last one, a key is missing, or the disk. Clients
+            see what they saw before.
+    """
+    with repository.writing():
+        apps = repository.apps()
+        if app not in apps:
+            raise InstallError(
+                f"the repository does not know {app}", hint=f"it hosts {', '.join(apps)}"
+            )
+        if apps == [app]:
+            raise InstallError(
+                f"{app} is the only app", hint="serve the repository no more, or add another first"
+            )
+        ended = [key.keyid for key in repository.keys_of(f"app.{app}")]
+        repository.remove_app(app)
+        with suppress(InstallError):  # a key of somebody else; what counts is published
+            return repository.retire_keys("release", ended, app)
+        return []

@@ -1,0 +1,109 @@
+"""Pruning: a repository that is published to every week stays as small as what is needed of it.
+
+What is published no more is removed from the metadata at once, and from the disk a month later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from patchtool.leftovers import clear
+from patchtool.releases import Releases
+from patchtool.repository import Repository
+from patchtool.stock import unneeded
+from updater.format.head import Head
+from updater.format.names import order
+from updater.launch.disk import told
+
+KEPT = 20
+"""Last releases that are kept whole, so that installs of them can be repaired."""
+PATCHED = 5
+"""Last releases to which patches are kept."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed."""
+
+    removed: tuple[str, ...]
+    """Targets that are published no more."""
+    missing: tuple[str, ...]
+    """Apps of which something ought to be removed, but their release key is not at hand."""
+    deleted: tuple[str, ...]
+    """Files nothing has referred to for a month."""
+    freed_bytes: int
+    waiting: tuple[str, ...]
+    """Files that will be deleted a month after nothing has referred to them."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON object of this value."""
+        return {name: _plain(value) for name, value in vars(self).items()}
+
+
+def prune(repository: Repository) -> Pruned:
+    """Remove what nobody needs any more.
+
+    Kept are the last 20 releases, the patches into the last 5, and whatever a channel names or no
+    update may jump over; of recalled releases, the manifest for ever. They take no place among
+    the 20 and the 5.
+
+    Args:
+        repository: its lock is taken.
+
+    Raises:
+        InstallError: a key is not of this repository, or the disk. Clients see what they saw
+            before, or no longer what was removed; run it again.
+        FormatError: the repository is damaged.
+    """
+    with repository.writing():
+        outdated = {app: _outdated(repository, app) for app in repository.apps()}
+        due = {app: names for app, names in outdated.items() if names}
+        able = {app: names for app, names in due.items() if repository.can_sign(f"app.{app}")}
+        for app, names in able.items():
+            repository.publish(f"app.{app}", [], gone=names)
+        with told(f"deleting files of {repository.folder}"):
+            now = int(repository.now.timestamp())
+            cleared = clear(repository.disk, repository.folder, unneeded(repository), now)
+    removed = tuple(name for names in able.values() for name in names)
+    missing = tuple(app for app in due if app not in able)
+    return Pruned(removed, missing, cleared.deleted, cleared.freed_bytes, cleared.waiting)
+
+
+def _outdated(repository: Repository, app: str) -> list[str]:
+    heads = [Head.parse(target.custom) for target in repository.targets(f"channels.{app}").values()]
+    offered = {offer.version for head in heads for offer in head.entries}
+    return outdated(Releases.of(repository, app), offered)
+
+
+def outdated(releases: Releases, offered: set[str]) -> list[str]:
+    """Names of the targets nobody needs any more, as long as channels name ``offered``."""
+    pinned = offered | releases.stops
+    whole = _last(releases, KEPT) | pinned
+    known = whole | releases.recalled
+    patched = (_last(releases, PATCHED) | pinned) & known
+    return [name for name in sorted(releases.targets) if not _is_kept(name, whole, known, patched)]
+
+
+def _is_kept(name: str, whole: set[str], known: set[str], patched: set[str]) -> bool:
+    match name.split("/"):
+        case [_, "releases", version, "bundle"]:
+            return version in whole
+        case [_, "releases", version, "manifest"]:
+            return version in known
+        case [_, "patches", pair]:
+            return pair.partition("_")[2] in patched
+        case _:
+            return True
+
+
+def _last(releases: Releases, count: int) -> set[str]:
+    """The last ``count`` releases, and the recalled ones among them."""
+    sound = sorted(releases.versions - releases.recalled, key=order, reverse=True)[:count]
+    oldest = sound[-1] if len(sound) == count else None
+    return {v for v in releases.versions if oldest is None or order(v) >= order(oldest)}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

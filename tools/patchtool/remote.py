@@ -1,0 +1,95 @@
+"""A repository at a URL: its metadata fetched to be looked at, its files asked for, not fetched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import count
+from pathlib import Path
+
+from patchtool.repository import Repository
+from patchtool.roots import ROOTS_MOST
+from updater.errors import FormatError, TransportError
+from updater.format.limits import MIB
+from updater.transport import Transport
+
+METADATA_MOST = 5 * MIB
+"""Bytes of one metadata file; python-tuf takes no more either."""
+ROLES = re.compile(r"(targets|(app|channels)\.[a-z0-9][a-z0-9-]{0,39})\.json")
+"""What a snapshot may list; a name becomes that of a file here."""
+GONE = {403, 404, 410}
+
+
+def mirror(transport: Transport, url: str, copy: Repository) -> None:
+    """Fetch all metadata that clients see into ``copy``. That it is signed is not said yet.
+
+    Raises:
+        TransportError: the network, or a file is missing.
+        FormatError: it is no metadata of ours.
+        OSError: the disk.
+    """
+    source = _Source(transport, f"{url}/metadata", copy.folder / "metadata")
+    (copy.folder / "metadata").mkdir()
+    (copy.folder / "targets").mkdir()
+    source.take("1.root.json")
+    for number in count(2):
+        if number > ROOTS_MOST or not source.has(f"{number}.root.json"):
+            break
+    source.take("timestamp.json")
+    source.take(f"{copy.listed_snapshot()}.snapshot.json")
+    for name, version in copy.listed().items():
+        if not ROLES.fullmatch(name):
+            raise FormatError(f"a snapshot does not list {name[:60]!a}")
+        source.take(f"{version}.{name}")
+
+
+def absent(transport: Transport, url: str, files: Mapping[str, int]) -> list[str]:
+    """Files that are not there, or shorter; one byte of each is fetched.
+
+    Raises:
+        TransportError: the network.
+    """
+    return [name for name, length in files.items() if not _answers(transport, url, name, length)]
+
+
+def _answers(transport: Transport, url: str, name: str, length: int) -> bool:
+    start = max(length - 1, 0)
+    try:
+        with transport.get(f"{url}/{name}", start, start + 1 if start else None) as answer:
+            next(answer.chunks, b"")
+    except TransportError as error:
+        if error.status is None or error.status not in {*GONE, 416}:
+            raise
+        return False
+    return True
+
+
+class _Source:
+    def __init__(self, transport: Transport, url: str, folder: Path) -> None:
+        self._transport = transport
+        self._url = url
+        self._folder = folder
+
+    def has(self, name: str) -> bool:
+        """Take a file if it is there."""
+        try:
+            self.take(name)
+        except TransportError as error:
+            if error.status in GONE:
+                return False
+            raise
+        return True
+
+    def take(self, name: str) -> None:
+        with self._transport.get(f"{self._url}/{name}") as answer:
+            data = _bounded(name, answer.chunks)
+        (self._folder / name).write_bytes(data)
+
+
+def _bounded(name: str, chunks: Iterable[bytes]) -> bytes:
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > METADATA_MOST:
+            raise FormatError(f"{name} has more than {METADATA_MOST:,} bytes")
+    return data
