@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import custom_of, message, newest, publish, raw_served, rewrite, right_signer, says
+from hostile import (
+    FORGERS,
+    custom_of,
+    message,
+    newest,
+    publish,
+    raw_served,
+    rewrite,
+    right_signer,
+    says,
+)
 from patchtool.repository import Target
 from publisher import NOW, Publisher
 from securesystemslib.signer import CryptoSigner
@@ -75,28 +85,6 @@ def trust(tmp_path: Path) -> Callable[..., Catalogue]:
             transport.close()
 
     return refresh
-
-
-def nobody(publisher: Publisher, role: str) -> list[CryptoSigner]:
-    return []
-
-
-def a_stranger(publisher: Publisher, role: str) -> list[CryptoSigner]:
-    return [CryptoSigner.generate_ed25519()]
-
-
-def a_stranger_with_the_right_name(publisher: Publisher, role: str) -> list[CryptoSigner]:
-    key = CryptoSigner.generate_ed25519()
-    key.public_key.keyid = right_signer(publisher, role).public_key.keyid
-    return [key]
-
-
-def the_key_of_another_role(publisher: Publisher, role: str) -> list[CryptoSigner]:
-    other = "app.notes" if role in {"timestamp", "snapshot", "channels.notes"} else "timestamp"
-    return [right_signer(publisher, other)]
-
-
-FORGERS = [nobody, a_stranger, a_stranger_with_the_right_name, the_key_of_another_role]
 
 
 @pytest.mark.parametrize("role", ROLES)

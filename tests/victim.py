@@ -7,6 +7,7 @@ update works.
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,12 @@ class Victim:
     def updater(self) -> Updater:
         return Updater(self.folder, self.session)
 
+    @property
+    def root_version(self) -> int:
+        """Of the newest root that the install has verified."""
+        root = self.folder.parent / f".{self.folder.name}.upswap/trust/root.json"
+        return int(json.loads(root.read_bytes())["signed"]["version"])
+
     def refuses(self, kind: type[UpdaterError], code: int, *words: str) -> UpdaterError:
         """The update fails as it should and leaves everything as it was."""
         before = self._everything()
@@ -64,14 +71,14 @@ class Victim:
         assert not {"journal", "stage", "scratch"} & {path.name for path in state.iterdir()}
         return error
 
-    def recovers(self) -> None:
-        """A good release is installed as if nothing had happened."""
+    def recovers(self, base: str = "1.0") -> None:
+        """A good release is installed as if nothing had happened; ``base`` is what is there."""
         self.misbehave = None
-        self.publisher.add("3.0", GOOD, bases=["1.0"])
+        self.publisher.add("3.0", GOOD, bases=[base])
         self.publisher.promote("3.0")
         done = self.updater.update()
         assert done is not None
-        assert (done.old, done.new) == ("1.0", "3.0")
+        assert (done.old, done.new) == (base, "3.0")
         assert read_tree(self.folder) == GOOD
         self.starts(b"3\n")
         state = self.folder.parent / f".{self.folder.name}.upswap"
