@@ -54,6 +54,12 @@ class Parser:
     """All it may say of anything else."""
 
 
+NETWORK = ["canonical", "manifest", "header", "patch", "lzma2", "zstd", "block", "control"]
+NETWORK += ["head", "custom", "release"]
+LOCAL = ["settings", "seen", "journal", "document", "brief", "trial", "release.toml"]
+NAMES = NETWORK + LOCAL
+
+
 def parsers(folder: Path) -> dict[str, Parser]:
     """All of them; ``folder`` is for the samples of those that read files."""
     return {**of_the_network(), **of_the_state(folder)}
