@@ -27,7 +27,7 @@ from updater.format.header import decode_header
 from updater.format.limits import DEFAULT, MIB
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
-from updater.format.patch import Block, Extent
+from updater.format.patch import Block, Extent, Header
 from updater.format.release import Confirm, Release
 from updater.launch import journal
 from updater.launch.brief import Brief, read_brief
@@ -54,8 +54,8 @@ class Parser:
     """All it may say of anything else."""
 
 
-NETWORK = ["canonical", "manifest", "header", "patch", "lzma2", "zstd", "block", "control"]
-NETWORK += ["head", "custom", "release"]
+NETWORK = ["canonical", "manifest", "header", "patch", "excerpt", "lzma2", "zstd", "block"]
+NETWORK += ["control", "head", "custom", "release"]
 LOCAL = ["settings", "seen", "journal", "document", "brief", "trial", "release.toml"]
 NAMES = NETWORK + LOCAL
 
@@ -73,6 +73,7 @@ def of_the_network() -> dict[str, Parser]:
         "manifest": Parser(_manifest().data, lambda d, _: Manifest.parse(d)),
         "header": Parser(patch.data[: patch.starts[0]], lambda d, _: decode_header(d)),
         "patch": Parser(patch.data, _patch),
+        "excerpt": Parser(patch.data[: patch.starts[1]] + patch.data[patch.starts[2] :], _excerpt),
         "lzma2": Parser(lzma2.pack(TEXT), lambda d, _: lzma2.unpack(d, len(TEXT), "x")),
         "zstd": Parser(
             zstandard.pack(TEXT, OLD), lambda d, _: zstandard.unpack(d, len(TEXT), OLD, "x")
@@ -147,6 +148,15 @@ def _manifest() -> Manifest:
 
 def _patch(data: bytes, folder: Path) -> list[tuple[Block, int]]:
     return list(PatchFile(_file(folder, data)).blocks())
+
+
+def _excerpt(data: bytes, folder: Path) -> list[tuple[Block, int]]:
+    """A bundle of which two blocks were wanted, the second was not."""
+
+    def select(header: Header) -> set[int]:
+        return {0, 2} & set(range(len(header.blocks)))
+
+    return list(PatchFile(_file(folder, data), select=select).blocks())
 
 
 def _block() -> Parser:
