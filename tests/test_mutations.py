@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hostile import newest, right_signer
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from parsers import NAMES, Parser, of_the_network, of_the_state, parsers
+from publisher import Publisher
+from securesystemslib.exceptions import FormatError
+from securesystemslib.formats import encode_canonical
 from strategies import SETTINGS
 
+from updater.errors import TransportError, UpdaterError
 from updater.format.canonical import encode
 from updater.format.limits import MIB
+from updater.transport import Answer
+from updater.trust import Trust
 
 MEMORY = 24 * MIB
 """More than any of these small documents, whatever it announces, may make a parser take: the
@@ -33,6 +42,13 @@ JSON = [
     name for name in NAMES if name not in {"header", "patch", "excerpt", "lzma2", "zstd", "block"}
 ]
 JSON = [name for name in JSON if name not in {"control", "release.toml"}]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +175,63 @@ def test_anything_in_any_place_of_a_document(
     for _ in range(data.draw(st.integers(1, 3))):
         value = changed(value, data.draw(st.sampled_from(places(value))), data.draw(JUNK))
     feed(parser, encode(value), folder)
+
+
+ROLES = ["timestamp", "snapshot", "targets", "app.notes", "channels.notes"]
+
+
+class Changed:
+    """A transport from a folder, with one file changed."""
+
+    received = 0
+
+    def __init__(self, folder: Path, name: str, data: bytes) -> None:
+        self._folder = folder
+        self._name = name
+        self._data = data
+
+    @contextmanager
+    def get(
+        self,
+        url: str,
+        start: int = 0,  # noqa: ARG002 - a whole file comes, always
+        stop: int | None = None,  # noqa: ARG002
+    ) -> Iterator[Answer]:
+        path = self._folder / "metadata" / url.rpartition("/")[2]
+        if not path.exists():
+            raise TransportError(url, status=404)
+        yield Answer(0, iter([self._data if path.name == self._name else path.read_bytes()]))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
+    publisher = Publisher(tmp_path_factory.mktemp("published"))
+    publisher.release("1.0", {"f": b"1"})
+    return publisher
+
+
+@pytest.mark.parametrize("is_signed", [False, True], ids=["by nobody", "by the right key"])
+@pytest.mark.parametrize("role", ROLES)
+@SETTINGS
+@given(data=st.data())
+def test_anything_in_any_place_of_metadata(
+    role: str, is_signed: bool, published: Publisher, data: st.DataObject
+) -> None:
+    """Whatever python-tuf makes of it, an error of ours comes out, or a catalogue."""
+    path = newest(published, role)
+    document = json.loads(path.read_bytes())
+    part = "signed" if is_signed else data.draw(st.sampled_from(["signed", "signatures"]))
+    where = data.draw(st.sampled_from(places(document[part])))
+    document[part] = changed(document[part], where, data.draw(JUNK))
+    if is_signed:
+        try:
+            message = str(encode_canonical(document["signed"])).encode()
+        except (FormatError, UnicodeEncodeError):
+            assume(False)  # nobody can sign a float
+        signer = right_signer(published, role)
+        document["signatures"] = [signer.sign(message).to_dict()]
+    with TemporaryDirectory() as memory, suppress(UpdaterError):
+        transport = Changed(published.folder, path.name, json.dumps(document).encode())
+        seen = Path(memory, "seen.json")
+        client = Trust(Path(memory, "trust"), "http://x", published.root, transport, seen=seen)
+        client.refresh("notes", "stable", published.now)

@@ -243,7 +243,7 @@ class Trust:
         updater = self._tuf.refreshed(now)
         target = updater.get_targetinfo(f"{app}/channels/{channel}")
         # Loads and verifies app.APP, whatever the name: no such target need exist.
-        updater.get_targetinfo(f"{app}/patches/-")
+        updater.get_targetinfo(_nothing(app))
         return target
 
     def _found(self, app: str, head: Head) -> Seen:
@@ -278,7 +278,12 @@ class Trust:
     def _is_delegated(self, app: str) -> bool:
         """Whether ``app.APP`` was among the roles just verified: an old copy proves nothing."""
         delegations = self._targets("targets").delegations
-        return delegations is not None and f"app.{app}" in (delegations.roles or {})
+        if delegations is None:
+            return False
+        for role, terminating in delegations.get_roles_for_target(_nothing(app)):
+            if role == f"app.{app}" or terminating:
+                return role == f"app.{app}"
+        return False
 
     def _targets(self, role: str) -> Targets:
         """A role that was just verified and holds targets or delegates them."""
@@ -343,6 +348,11 @@ def _told(url: str, now: int) -> Iterator[None]:
             hint="no attack is needed for this: the publisher must sign again (patchtool "
             f"refresh), or this machine's clock is wrong: it says {_date(now)}",
         ) from error
+    except TypeError as error:  # python-tuf does not ask whether every name is a text
+        raise TrustError(
+            f"metadata at {url} makes no sense: {error}",
+            hint="nothing was installed; tell the publisher",
+        ) from error
     except RepositoryError as error:
         if _is_garbage(error):
             raise TransportError(
@@ -371,6 +381,11 @@ def _is_garbage(error: RepositoryError) -> bool:
 
 def _date(now: int) -> str:
     return dt.datetime.fromtimestamp(now, dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _nothing(app: str) -> str:
+    """The name of a target that would be the app's; to look it up is to verify who vouches."""
+    return f"{app}/patches/-"
 
 
 def _entry(target: TargetFile) -> Entry:
