@@ -26,7 +26,8 @@ def main() -> int:
     atheris = import_module("atheris")
     with atheris.instrument_imports(include=["updater", "patchtool.description", "json"]):
         found = import_module("parsers")
-    with TemporaryDirectory() as folder, TemporaryDirectory() as corpus:
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # some parsers read files
+    with TemporaryDirectory(dir=memory) as folder, TemporaryDirectory() as corpus:
         parser = found.parsers(Path(folder))[name]
         (Path(corpus) / "sample").write_bytes(parser.sample)
 
