@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-crash test-network check format bench clean
+.PHONY: demo test test-crash test-network check format bench fuzz clean
 
 demo: $(READY)
 	$(BIN)/python sample_releases/demo.py
@@ -32,6 +32,13 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks --metadata
+
+# 15 minutes for each parser, or as many seconds as FUZZ_SECONDS says; one: `make fuzz FUZZ=manifest`.
+FUZZ ?= $(shell $(BIN)/python tests/fuzz.py --list)
+FUZZ_SECONDS ?= 900
+fuzz: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check atheris
+	for name in $(FUZZ); do $(BIN)/python tests/fuzz.py $$name -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

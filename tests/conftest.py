@@ -14,6 +14,7 @@ from publisher import Publisher
 from serving import served
 from sessions import quick_session
 from tree_worlds import SMALL
+from victim import Victim, attacked
 
 from updater.session import Session
 
@@ -35,6 +36,13 @@ def url(publisher: Publisher) -> Iterator[str]:
     """Where the publisher's repository is served."""
     with served(publisher.folder) as url:
         yield url
+
+
+@pytest.fixture
+def victim(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Victim]:
+    """An install that its tests attack."""
+    with attacked(tmp_path / "home", publisher, session) as victim:
+        yield victim
 
 
 @pytest.fixture

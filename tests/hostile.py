@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 from patchtool.match import whole
 from patchtool.repository import SIGNERS, Target
 from publisher import Publisher
+from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
 from trees import noise
 from tuf.api.metadata import Metadata, Targets
@@ -221,6 +223,43 @@ def rewrite(path: Path, edit: Callable[[Metadata[Any]], object], *signers: Crypt
     for signer in signers:
         metadata.sign(signer, append=True)
     path.write_bytes(metadata.to_bytes(JSONSerializer(compact=True)))
+
+
+def nobody(_publisher: Publisher, _role: str) -> list[CryptoSigner]:
+    return []
+
+
+def a_stranger(_publisher: Publisher, _role: str) -> list[CryptoSigner]:
+    return [CryptoSigner.generate_ed25519()]
+
+
+def a_stranger_with_the_right_name(publisher: Publisher, role: str) -> list[CryptoSigner]:
+    key = CryptoSigner.generate_ed25519()
+    key.public_key.keyid = right_signer(publisher, role).public_key.keyid
+    return [key]
+
+
+def the_key_of_another_role(publisher: Publisher, role: str) -> list[CryptoSigner]:
+    other = "app.notes" if role in {"timestamp", "snapshot", "channels.notes"} else "timestamp"
+    return [right_signer(publisher, other)]
+
+
+FORGERS = [nobody, a_stranger, a_stranger_with_the_right_name, the_key_of_another_role]
+"""Who may not sign a role, and does."""
+
+
+def forge(path: Path, edit: Callable[[Any], object], *signers: CryptoSigner) -> None:
+    """Change a metadata file in a way python-tuf would not write; signed by ``signers``.
+
+    Without any the old signatures stay.
+    """
+    document = json.loads(path.read_bytes())
+    edit(document["signed"])
+    if signers:
+        data = str(encode_canonical(document["signed"])).encode()
+        signatures = [signer.sign(data) for signer in signers]
+        document["signatures"] = [signature.to_dict() for signature in signatures]
+    path.write_text(json.dumps(document))
 
 
 def custom_of(publisher: Publisher, name: str) -> dict[str, Any]:

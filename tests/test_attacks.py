@@ -1,9 +1,4 @@
-"""Attacks and faults, end to end: refused for a clear reason, and nothing of the user's changed.
-
-The oracle of every story: the old version stands byte for byte, the error is of the right
-branch, nothing but the State was touched in the whole parent folder, nothing half-done is
-left in it, and the next good update works.
-"""
+"""Attacks on what is downloaded, and faults, end to end; the oracle of every story is `Victim`."""
 
 from __future__ import annotations
 
@@ -15,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -32,7 +26,8 @@ from hostile import (
 )
 from publisher import Publisher
 from serving import misserved, send
-from trees import Exe, Link, Tree, noise, read_tree
+from trees import noise, read_tree
+from victim import NEW, OLD, Victim, bundle_of, patch_of
 
 from updater.apply import WrongTree
 from updater.client import Updater
@@ -59,92 +54,11 @@ from updater.launch.lock import locked
 from updater.session import Session
 
 ROOT = Path(__file__).parent.parent
-OLD: Tree = {
-    "app": Exe(b"#!/bin/sh\necho 1\n"),
-    "data": noise(20_000),
-    "lib/core.py": b"VERSION = 1\n" * 50,
-    "link": Link("app"),
-}
-NEW: Tree = {**OLD, "app": Exe(b"#!/bin/sh\necho 2\n"), "data": noise(20_000) + b"2", "more": b"x"}
-GOOD: Tree = {**OLD, "app": Exe(b"#!/bin/sh\necho 3\n"), "lib/core.py": b"VERSION = 3\n"}
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-@dataclass
-class Victim:
-    """An install of 1.0, its publisher, and what its server does."""
-
-    folder: Path
-    publisher: Publisher
-    session: Session
-    misbehave: Callable[[BaseHTTPRequestHandler, Path], bool] | None = None
-
-    @property
-    def updater(self) -> Updater:
-        return Updater(self.folder, self.session)
-
-    def refuses(self, kind: type[UpdaterError], code: int, *words: str) -> UpdaterError:
-        """The update fails as it should and leaves everything as it was."""
-        before = self._everything()
-        with pytest.raises(UpdaterError) as caught:
-            self.updater.update()
-        error = caught.value
-        assert (type(error), error.exit_code) == (kind, code), error
-        assert all(word in str(error) for word in words), error
-        assert self._everything() == before
-        assert read_tree(self.folder) == OLD
-        status = self.updater.status()
-        assert (status.version, status.state) == ("1.0", "clean")
-        state = self.folder.parent / f".{self.folder.name}.upswap"
-        assert not {"journal", "stage", "scratch"} & {path.name for path in state.iterdir()}
-        return error
-
-    def recovers(self) -> None:
-        """A good release is installed as if nothing had happened."""
-        self.misbehave = None
-        self.publisher.add("3.0", GOOD, bases=["1.0"])
-        self.publisher.promote("3.0")
-        done = self.updater.update()
-        assert done is not None
-        assert (done.old, done.new) == ("1.0", "3.0")
-        assert read_tree(self.folder) == GOOD
-        state = self.folder.parent / f".{self.folder.name}.upswap"
-        assert not {"journal", "stage", "scratch", "downloads"} & {p.name for p in state.iterdir()}
-
-    def _everything(self) -> dict[str, object]:
-        """All that is around the install, but for its State."""
-        parent = self.folder.parent
-        return {path: c for path, c in read_tree(parent).items() if ".upswap" not in path}
-
-
-@pytest.fixture
-def victim(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Victim]:
-    publisher.release("1.0", OLD)
-    place = tmp_path / "home"
-    place.mkdir()
-    (place / "mine").write_bytes(b"the user's")
-    one = Victim(place / "app", publisher, session)
-
-    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
-        return one.misbehave is not None and one.misbehave(handler, path)
-
-    with misserved(publisher.folder, misbehave) as url:
-        install(one.folder, url, publisher.root, "notes", session=session)
-        yield one
-
-
-def patch_of(publisher: Publisher) -> Path:
-    """The file of the patch 1.0 -> 2.0."""
-    return next(publisher.folder.glob("targets/notes/patches/*.1.0_2.0"))
-
-
-def bundle_of(publisher: Publisher) -> Path:
-    """The file of the bundle of 2.0."""
-    return next(publisher.folder.glob("targets/notes/releases/2.0/*.bundle"))
 
 
 def saying(status: int, body: bytes = b"", part: str = "targets") -> Callable[..., bool]:

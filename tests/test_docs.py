@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import parsers
 import patchtool.cli
 import pytest
 
@@ -71,11 +72,20 @@ def test_the_readme_tells_the_two_commands_of_the_makefile() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
-def test_every_test_that_reliability_names_is_there() -> None:
-    text = (ROOT / "docs/reliability.md").read_text("utf-8")
+@pytest.mark.parametrize("name", ["reliability.md", "threat-model.md"])
+def test_every_test_that_a_document_names_is_there(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text("utf-8")
     sources = {path.name: path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py")}
-    named = set(re.findall(r"\btest_\w+(?:\.py)?", text))
+    named = set(re.findall(r"\btest_\w+(?:\.py)?", text)) - {"test_attacks"}
     functions = {name for name in named if not name.endswith(".py")}
     assert {name for name in named if name.endswith(".py")} <= sources.keys()
     assert {f for f in functions if f"def {f}(" not in "".join(sources.values())} == set()
+    wrong = re.findall(r"(test_\w+\.py)::(test_\w+)", text)
+    assert [f"{file}::{f}" for file, f in wrong if f"def {f}(" not in sources[file]] == []
     assert len(functions) > 30
+
+
+def test_every_parser_has_its_row_in_the_threat_model() -> None:
+    text = (ROOT / "docs/threat-model.md").read_text("utf-8")
+    rows = "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    assert [name for name in parsers.NAMES if f"`{name}`" not in rows] == []

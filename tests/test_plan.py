@@ -115,6 +115,14 @@ def test_cycles_of_patches_end() -> None:
         make_plan(nowhere, "1.0", "3.0")
 
 
+def test_a_chain_of_a_thousand_links_is_planned() -> None:
+    versions = [f"1.{number}" for number in range(1001)]
+    links = dict.fromkeys(itertools.pairwise(versions), 1)
+    known = [release(version, 10_000) for version in versions]
+    plan = make_plan(catalogue(*known, patches={**links}), versions[0], versions[-1])
+    assert way(plan) == [f"{old}>{new}" for old, new in links]
+
+
 def test_a_missing_link_gives_way_to_the_bundle_or_is_told() -> None:
     link = {("2.0", "3.0"): 1}
     published = catalogue("1.0", release("2.0", None), "3.0", patches={**link})

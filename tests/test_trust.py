@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import custom_of, message, newest, publish, raw_served, rewrite, right_signer, says
+from hostile import (
+    FORGERS,
+    custom_of,
+    message,
+    newest,
+    publish,
+    raw_served,
+    rewrite,
+    right_signer,
+    says,
+)
 from patchtool.repository import Target
 from publisher import NOW, Publisher
 from securesystemslib.signer import CryptoSigner
@@ -75,28 +85,6 @@ def trust(tmp_path: Path) -> Callable[..., Catalogue]:
             transport.close()
 
     return refresh
-
-
-def nobody(publisher: Publisher, role: str) -> list[CryptoSigner]:
-    return []
-
-
-def a_stranger(publisher: Publisher, role: str) -> list[CryptoSigner]:
-    return [CryptoSigner.generate_ed25519()]
-
-
-def a_stranger_with_the_right_name(publisher: Publisher, role: str) -> list[CryptoSigner]:
-    key = CryptoSigner.generate_ed25519()
-    key.public_key.keyid = right_signer(publisher, role).public_key.keyid
-    return [key]
-
-
-def the_key_of_another_role(publisher: Publisher, role: str) -> list[CryptoSigner]:
-    other = "app.notes" if role in {"timestamp", "snapshot", "channels.notes"} else "timestamp"
-    return [right_signer(publisher, other)]
-
-
-FORGERS = [nobody, a_stranger, a_stranger_with_the_right_name, the_key_of_another_role]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -522,19 +510,34 @@ def test_an_unknown_app_or_channel_is_told_by_name(
     assert caught.value.hint
 
 
+def without_role(metadata: Metadata[Any]) -> None:
+    del metadata.signed.delegations.roles["app.notes"]
+
+
+def for_other_paths(metadata: Metadata[Any]) -> None:
+    metadata.signed.delegations.roles["app.notes"].paths = ["other/*"]
+
+
+def behind_the_last_word(metadata: Metadata[Any]) -> None:
+    """A role before it has its paths, and whoever asks goes no further."""
+    roles = metadata.signed.delegations.roles
+    roles["channels.notes"].paths.append("notes/patches/*")
+    roles["channels.notes"].terminating = True
+    roles["app.notes"] = roles.pop("app.notes")
+
+
+@pytest.mark.parametrize("taken_back", [without_role, for_other_paths, behind_the_last_word])
 def test_an_app_whose_delegation_was_taken_back_is_refused(
-    publisher: Publisher, trust: Callable[..., Catalogue]
+    taken_back: Callable[[Metadata[Any]], None],
+    publisher: Publisher,
+    trust: Callable[..., Catalogue],
 ) -> None:
     """What was believed of it before proves nothing."""
     publisher.release("1.0", ONE)
-
-    def without(metadata: Metadata[Any]) -> None:
-        del metadata.signed.delegations.roles["app.notes"]
-
     with served(publisher.folder) as url:
         trust(publisher, url)
         publisher.repository().publish("targets", [])
-        rewrite(newest(publisher, "targets"), without, right_signer(publisher, "targets"))
+        rewrite(newest(publisher, "targets"), taken_back, right_signer(publisher, "targets"))
         with pytest.raises(InstallError):
             trust(publisher, url)
 

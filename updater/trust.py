@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from tuf.api.exceptions import (
     ExpiredMetadataError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Key, Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Role as Signers
 from tuf.api.metadata import Signed as Role
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater
@@ -36,6 +37,126 @@ from updater.launch.lock import locked
 from updater.seen import Mark, Seen, read_seen
 from updater.transport import Transport
 from updater.version import BUILT
+
+
+class TufClient:
+    """python-tuf on one metadata folder, and around it what it lacks in the field.
+
+    All that is general to TUF is here and what is ours in `Trust`, so that the public conformance
+    suite tests what the application runs (``tests/tuf_client``).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        root: bytes,
+        transport: Transport,
+        *,
+        config: UpdaterConfig | None = None,
+        disk: Disk | None = None,
+    ) -> None:
+        """Nothing is read or fetched yet.
+
+        Args:
+            folder: where verified metadata is kept.
+            url: of the metadata, with a slash at its end.
+            root: the root metadata to begin with, at every start.
+            transport: how bytes come.
+            config: lock timeout.
+            disk: durable primitives.
+        """
+        self._folder = folder
+        self._url = url
+        self._root = root
+        self._transport = transport
+        self._config = config or UpdaterConfig()
+        self._disk = disk or Disk()
+
+    @contextmanager
+    def alone(self, now: int) -> Iterator[None]:
+        """While no other process uses the folder; python-tuf's errors come out as ours.
+
+        Args:
+            now: what the clock says, in seconds since 1970.
+
+        Raises:
+            TransportError: the network, the server, a captive portal.
+            TrustError: signatures, versions or expiry do not hold.
+            UpdateInProgress: another process uses the folder and does not end.
+        """
+        self._disk.mkdir(self._folder)
+        timeout = self._config.trust_lock_timeout
+        with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url, now):
+            self._sweep()
+            yield
+
+    def refreshed(self, now: int) -> Updater:
+        """What has fetched and verified the top-level roles; to be used `alone`.
+
+        Args:
+            now: the time that decides what has expired.
+
+        Raises:
+            TrustError: the root to begin with is none, or a role counts a key twice.
+        """
+        updater = self.updater(now)
+        updater.refresh()
+        root = Metadata[Root].from_bytes(self.read("root")).signed
+        _refuse_twins(root.keys, root.roles.values())
+        delegations = Metadata[Targets].from_bytes(self.read("targets")).signed.delegations
+        if delegations is not None:
+            _refuse_twins(delegations.keys, (delegations.roles or {}).values())
+        return updater
+
+    def updater(self, now: int) -> Updater:
+        """What fetches and verifies, for one refresh at one time; to be used `alone`.
+
+        Args:
+            now: the time that decides what has expired.
+
+        Raises:
+            TrustError: the root to begin with is none.
+        """
+        try:
+            updater = Updater(
+                metadata_dir=str(self._folder),
+                metadata_base_url=self._url,
+                fetcher=_Fetcher(self._transport, self._url),
+                bootstrap=self._root,
+            )
+        except RepositoryError as error:  # before anything is fetched: not the server's fault
+            raise TrustError(
+                f"the root.json this install was made with is none: {error}",
+                hint="get root.json from the publisher again, and install with it",
+            ) from error
+        # The one private access: python-tuf reads the clock itself, and one run has one "now".
+        moment = dt.datetime.fromtimestamp(now, dt.timezone.utc)
+        updater._trusted_set.reference_time = moment  # noqa: SLF001
+        return updater
+
+    def make_durable(self) -> None:
+        """python-tuf never syncs: after power loss its rollback memory would be empty files."""
+        for folder in (self._folder / "root_history", self._folder):
+            for path in sorted(folder.iterdir()):
+                if path.suffix == ".json" and not path.is_symlink():
+                    self._disk.sync_file(path)
+            self._disk.sync_directory(folder)
+
+    def read(self, role: str) -> bytes:
+        """A role that was just verified, from where python-tuf keeps it."""
+        return (self._folder / f"{role}.json").read_bytes()  # an `OSError` is one, then
+
+    def forget(self, *roles: str) -> None:
+        """Drop what python-tuf has kept of some roles."""
+        for role in roles:
+            self._disk.unlink(self._folder / f"{role}.json")
+
+    def _sweep(self) -> None:
+        """Remove what python-tuf was writing when it was killed; the lock is held."""
+        for path in self._folder.glob("tmp*"):
+            if path.suffix != ".json":
+                self._disk.unlink(path)
 
 
 class Trust:
@@ -63,13 +184,12 @@ class Trust:
             config: lock timeout and limits.
             disk: durable primitives.
         """
-        self._folder = folder
         self._url = url.rstrip("/")
-        self._root = root
-        self._transport = transport
         self._memory = seen
         self._config = config or UpdaterConfig()
         self._disk = disk or Disk()
+        metadata = f"{self._url}/metadata/"
+        self._tuf = TufClient(folder, metadata, root, transport, config=config, disk=disk)
 
     def refresh(self, app: str, channel: str, now: int) -> Catalogue:
         """Fetch, verify and keep the metadata; give what it says.
@@ -89,13 +209,10 @@ class Trust:
             UpdateInProgress: another process refreshes and does not end.
             OSError: the disk. After any error what was seen before is still remembered.
         """
-        self._disk.mkdir(self._folder)
-        timeout = self._config.trust_lock_timeout
-        with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url, now):
-            self._sweep()
+        with self._tuf.alone(now):
             seen = read_seen(self._memory)
             target = self._verified(app, channel, now, seen)
-            self._make_durable()
+            self._tuf.make_durable()
             if target is None or not self._is_delegated(app):
                 raise self._absent(app, channel, seen)
             listed = [_entry(entry) for entry in self._targets(f"app.{app}").targets.values()]
@@ -114,24 +231,23 @@ class Trust:
         try:
             return self._load(app, channel, latest)
         except ExpiredMetadataError:
-            root = Metadata[Root].from_bytes(self._bytes("root")).signed
+            root = Metadata[Root].from_bytes(self._tuf.read("root")).signed
             if seen.time.may_all(root.roles["timestamp"].keyids):
                 raise
             return self._load(app, channel, max(now, BUILT))
 
     def _load(self, app: str, channel: str, now: int) -> TargetFile | None:
-        updater = self._updater(now)
-        updater.refresh()
+        updater = self._tuf.refreshed(now)
         target = updater.get_targetinfo(f"{app}/channels/{channel}")
         # Loads and verifies app.APP, whatever the name: no such target need exist.
-        updater.get_targetinfo(f"{app}/patches/-")
+        updater.get_targetinfo(_nothing(app))
         return target
 
     def _found(self, app: str, head: Head) -> Seen:
         """What the metadata just verified says of itself."""
-        root = Metadata[Root].from_bytes(self._bytes("root")).signed
-        timestamp = Metadata[Timestamp].from_bytes(self._bytes("timestamp")).signed
-        snapshot = Metadata[Snapshot].from_bytes(self._bytes("snapshot")).signed
+        root = Metadata[Root].from_bytes(self._tuf.read("root")).signed
+        timestamp = Metadata[Timestamp].from_bytes(self._tuf.read("timestamp")).signed
+        snapshot = Metadata[Snapshot].from_bytes(self._tuf.read("snapshot")).signed
         targets = self._targets("targets")
         release, channels = self._targets(f"app.{app}"), self._targets(f"channels.{app}")
         delegations = targets.delegations
@@ -150,41 +266,21 @@ class Trust:
             after = seen.follow(found)
         except TrustError:
             # python-tuf has kept it: an honest repository would look older, and be refused.
-            for role in ("timestamp", "snapshot", "targets", f"app.{app}", f"channels.{app}"):
-                self._disk.unlink(self._folder / f"{role}.json")
+            self._tuf.forget("timestamp", "snapshot", "targets", f"app.{app}", f"channels.{app}")
             raise
         if after != seen:
             self._disk.write(self._memory, after.data)
         return after
 
-    def _sweep(self) -> None:
-        """Remove what python-tuf was writing when it was killed; the lock is held."""
-        for path in self._folder.glob("tmp*"):
-            if path.suffix != ".json":
-                self._disk.unlink(path)
-
-    def _updater(self, now: int) -> Updater:
-        try:
-            updater = Updater(
-                metadata_dir=str(self._folder),
-                metadata_base_url=f"{self._url}/metadata/",
-                fetcher=_Fetcher(self._transport),
-                bootstrap=self._root,
-            )
-        except RepositoryError as error:  # before anything is fetched: not the server's fault
-            raise TrustError(
-                f"the root.json this install was made with is none: {error}",
-                hint="get root.json from the publisher again, and install with it",
-            ) from error
-        # The one private access: python-tuf reads the clock itself, and one run has one "now".
-        moment = dt.datetime.fromtimestamp(now, dt.timezone.utc)
-        updater._trusted_set.reference_time = moment  # noqa: SLF001
-        return updater
-
     def _is_delegated(self, app: str) -> bool:
         """Whether ``app.APP`` was among the roles just verified: an old copy proves nothing."""
         delegations = self._targets("targets").delegations
-        return delegations is not None and f"app.{app}" in (delegations.roles or {})
+        if delegations is None:
+            return False
+        for role, terminating in delegations.get_roles_for_target(_nothing(app)):
+            if role == f"app.{app}" or terminating:
+                return role == f"app.{app}"
+        return False
 
     def _absent(self, app: str, channel: str, seen: Seen) -> InstallError:
         """What to tell of an app or a channel that is not there."""
@@ -200,32 +296,23 @@ class Trust:
 
     def _targets(self, role: str) -> Targets:
         """A role that was just verified and holds targets or delegates them."""
-        return Metadata[Targets].from_bytes(self._bytes(role)).signed
-
-    def _bytes(self, role: str) -> bytes:
-        """A role that was just verified, from where python-tuf keeps it."""
-        return (self._folder / f"{role}.json").read_bytes()  # an `OSError` is one, then
-
-    def _make_durable(self) -> None:
-        """python-tuf never syncs: after power loss its rollback memory would be empty files."""
-        for folder in (self._folder / "root_history", self._folder):
-            for path in sorted(folder.iterdir()):
-                if path.suffix == ".json" and not path.is_symlink():
-                    self._disk.sync_file(path)
-            self._disk.sync_directory(folder)
+        return Metadata[Targets].from_bytes(self._tuf.read(role)).signed
 
 
 class _Fetcher(FetcherInterface):
     """Lets python-tuf fetch through our transport."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, metadata: str) -> None:
+        """``metadata``: the URL below which a file is JSON."""
         self._transport = transport
+        self._metadata = metadata
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
             with self._transport.get(url) as answer:
                 first = next(answer.chunks, b"")
-                _refuse_page(url, first)
+                if url.startswith(self._metadata):
+                    _refuse_page(url, first)
                 yield first
                 yield from answer.chunks
         except TransportError as error:
@@ -242,6 +329,21 @@ def _refuse_page(url: str, first: bytes) -> None:
         )
 
 
+def _refuse_twins(keys: Mapping[str, Key], roles: Iterable[Signers]) -> None:
+    """One key under two names is one key: python-tuf would count it twice for a threshold.
+
+    Whoever proposes a root could so reach a threshold alone, and the others would not see it.
+    """
+    for role in roles:
+        known = [keys[keyid] for keyid in role.keyids if keyid in keys]
+        values = {"".join(str(key.to_dict()["keyval"]).lower().split()) for key in known}
+        if len(values) < len(known):
+            raise TrustError(
+                "a role counts one key under two names",
+                hint="nothing was installed; tell the publisher",
+            )
+
+
 @contextmanager
 def _told(url: str, now: int) -> Iterator[None]:
     """Turn python-tuf's errors into ours; ``now`` is what the clock says."""
@@ -251,9 +353,14 @@ def _told(url: str, now: int) -> Iterator[None]:
         raise _transport_error(error) from error
     except ExpiredMetadataError as error:
         raise TrustError(
-            f"metadata of {url} has expired: {error}",
+            f"metadata at {url} has expired: {error}",
             hint="no attack is needed for this: the publisher must sign again (patchtool "
             f"refresh), or this machine's clock is wrong: it says {_date(now)}",
+        ) from error
+    except TypeError as error:  # python-tuf does not ask whether every name is a text
+        raise TrustError(
+            f"metadata at {url} makes no sense: {error}",
+            hint="nothing was installed; tell the publisher",
         ) from error
     except RepositoryError as error:
         if _is_garbage(error):
@@ -261,7 +368,7 @@ def _told(url: str, now: int) -> Iterator[None]:
                 f"{url}: the answer is not metadata", hint="the server has trouble; try later"
             ) from error
         raise TrustError(
-            f"metadata of {url} refused: {error}",
+            f"metadata at {url} refused: {error}",
             hint="nothing was installed; tell the publisher",
         ) from error
 
@@ -283,6 +390,11 @@ def _is_garbage(error: RepositoryError) -> bool:
 
 def _date(now: int) -> str:
     return dt.datetime.fromtimestamp(now, dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _nothing(app: str) -> str:
+    """The name of a target that would be the app's; to look it up is to verify who vouches."""
+    return f"{app}/patches/-"
 
 
 def _entry(target: TargetFile) -> Entry:

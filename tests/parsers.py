@@ -1,0 +1,203 @@
+"""Every parser of ours that reads bytes somebody else wrote, and an honest document for each.
+
+Those of the network's documents, which are signed, and those of the State's, which the disk or
+the user may have changed. ``test_mutations`` and ``fuzz`` change the documents and feed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostile import make_patch
+from patchtool.description import read_description
+from patchtool.match import whole
+
+from updater.apply import PatchFile
+from updater.catalogue import Entry, Listing
+from updater.delta.block import decode_block, encode_block
+from updater.delta.bsdiff import Triples
+from updater.delta.control import Control, decode_control, encode_control
+from updater.errors import FormatError, InstallError, PatchError
+from updater.format import lzma2, zstandard
+from updater.format.canonical import decode, encode
+from updater.format.head import Head
+from updater.format.header import decode_header
+from updater.format.limits import DEFAULT, MIB
+from updater.format.manifest import Directory, File, Manifest, Symlink
+from updater.format.names import Digest
+from updater.format.patch import Block, Extent, Header
+from updater.format.release import Confirm, Release
+from updater.launch import journal
+from updater.launch.brief import Brief, read_brief
+from updater.launch.disk import Disk
+from updater.launch.document import read as read_document
+from updater.launch.journal import Action, Journal, Step
+from updater.launch.state import State
+from updater.launch.trial import Trial, read_trial
+from updater.seen import Mark, Seen
+from updater.store import Settings
+
+Errors = tuple[type[Exception], ...]
+
+
+@dataclass(frozen=True)
+class Parser:
+    """One parser."""
+
+    sample: bytes
+    """What it reads without a word."""
+    parse: Callable[[bytes, Path], object]
+    """Given the bytes, and a folder to put them in."""
+    errors: Errors = (FormatError,)
+    """All it may say of anything else."""
+
+
+NETWORK = ["canonical", "manifest", "header", "patch", "excerpt", "lzma2", "zstd", "block"]
+NETWORK += ["control", "head", "custom", "release"]
+LOCAL = ["settings", "seen", "journal", "document", "brief", "trial", "release.toml"]
+NAMES = NETWORK + LOCAL
+
+
+def parsers(folder: Path) -> dict[str, Parser]:
+    """All of them; ``folder`` is for the samples of those that read files."""
+    return {**of_the_network(), **of_the_state(folder)}
+
+
+def of_the_network() -> dict[str, Parser]:
+    """Signed documents: a stolen key, or a publisher's defective tool, may have signed anything."""
+    patch = make_patch(3, 50)
+    return {
+        "canonical": Parser(encode({"a": [1, "é", None, True]}), lambda d, _: decode(d, MIB)),
+        "manifest": Parser(_manifest().data, lambda d, _: Manifest.parse(d)),
+        "header": Parser(patch.data[: patch.starts[0]], lambda d, _: decode_header(d)),
+        "patch": Parser(patch.data, _patch),
+        "excerpt": Parser(patch.data[: patch.starts[1]] + patch.data[patch.starts[2] :], _excerpt),
+        "lzma2": Parser(lzma2.pack(TEXT), lambda d, _: lzma2.unpack(d, len(TEXT), "x")),
+        "zstd": Parser(
+            zstandard.pack(TEXT, OLD), lambda d, _: zstandard.unpack(d, len(TEXT), OLD, "x")
+        ),
+        "block": _block(),
+        "control": _control(),
+        "head": Parser(encode(HEAD), lambda d, _: Head.parse(decode(d, MIB))),
+        "custom": Parser(encode(CUSTOM), _listing),
+        "release": Parser(encode(_release().to_json()), lambda d, _: Release.parse(decode(d, MIB))),
+    }
+
+
+def of_the_state(folder: Path) -> dict[str, Parser]:
+    """What the disk, another program or the user may have changed; and ``release.toml``."""
+    local = (InstallError,)
+    settings = Settings(
+        app="notes", channel="stable", url="http://x", install_id="1", previous="1.0", bad=("2",)
+    )
+    seen = Seen(root=Mark(1), targets=Mark.of(2, ["a"]), app=Mark.of(3, ["b"]), time=Mark(4))
+    brief = Brief("1.0", ("app", "-x"), "health", ("app", "--check"), 3, 9)
+    return {
+        "settings": Parser(settings.data, lambda d, _: Settings.parse(d)),
+        "seen": Parser(seen.data, lambda d, _: Seen.parse(d)),
+        "journal": Parser(_journal(folder), lambda d, f: journal.read(_file(f, d)), local),
+        "document": Parser(encode({"a": [1]}), lambda d, f: read_document(_file(f, d)), local),
+        "brief": Parser(brief.data, lambda d, f: read_brief(_state(f, "release", d)), local),
+        "trial": Parser(
+            Trial("2.0", "1.0", 1).data, lambda d, f: read_trial(_state(f, "trial", d)), ()
+        ),
+        "release.toml": Parser(
+            TOML, lambda d, f: read_description(_file(f, d)), (FormatError, InstallError)
+        ),
+    }
+
+
+TEXT = b"some text that packs well, " * 20
+OLD = b"some text that was there before, " * 20
+HEAD = {
+    "app": "notes",
+    "channel": "stable",
+    "entries": [{"paused": False, "steps": [[1, 100], [9, 10_000]], "version": "2.0"}],
+    "issued": 1,
+    "seed": "5eed",
+}
+BLOB = {"header": {"length": 9, "sha256": "0" * 64}, "write_bytes": 1, "scratch_bytes": 2}
+CUSTOM = {
+    "notes/releases/1.0/bundle": BLOB,
+    "notes/releases/1.0/manifest": {"stop": True, "recalled": {"floor": "0.9"}},
+    "notes/patches/1.0_2.0": BLOB,
+}
+TOML = b"""entry = ["app", "-x"]
+stop = true
+min_updater = "0.1"
+exclude = ["*.log"]
+[confirm]
+mode = "app"
+seconds = 9
+starts = 2
+[policy]
+"*.ini" = "keep"
+"""
+
+
+def _release() -> Release:
+    return Release(entry=("bin/a",), stop=True, confirm=Confirm(mode="app"), notes="new")
+
+
+def _manifest() -> Manifest:
+    file = File("bin/a", 3, Digest.of(b"abc"), executable=True)
+    return Manifest.of("notes", "1.0", [file, Symlink("b", "bin/a"), Directory("c")], _release())
+
+
+def _patch(data: bytes, folder: Path) -> list[tuple[Block, int]]:
+    return list(PatchFile(_file(folder, data)).blocks())
+
+
+def _excerpt(data: bytes, folder: Path) -> list[tuple[Block, int]]:
+    """A bundle of which two blocks were wanted, the second was not."""
+
+    def select(header: Header) -> set[int]:
+        return {0, 2} & set(range(len(header.blocks)))
+
+    return list(PatchFile(_file(folder, data), select=select).blocks())
+
+
+def _block() -> Parser:
+    codec, raw, packed = encode_block(whole(TEXT), 1)
+    extents = (Extent(0, 0, len(TEXT)),)
+
+    def parse(data: bytes, _: Path) -> bytes:
+        """As if what came had been signed: the digest would refuse everything else."""
+        block = Block((), extents, codec, len(raw), len(data), Digest.of(data))
+        return decode_block(block, data, b"")
+
+    return Parser(packed, parse, (FormatError, PatchError))
+
+
+def _control() -> Parser:
+    control = Control(Triples((3, 4), (2, 1), (5, -3)), (4,), (3,))
+    return Parser(encode_control(control), lambda d, _: decode_control(d, 10))
+
+
+def _listing(data: bytes, _: Path) -> None:
+    custom = decode(data, MIB)
+    if isinstance(custom, dict):
+        entries = [Entry(name, 99, "0" * 64, value) for name, value in custom.items()]
+        Listing("http://x", "notes", DEFAULT).read(entries)
+
+
+def _journal(folder: Path) -> bytes:
+    state = State(folder / "app", folder)
+    steps = (Step(Action.PUT, "a", 0, "a.new", "a.old", size=1), Step(Action.SET_ASIDE, "b"))
+    Journal("1.0", "2.0", steps).write(Disk(), state)
+    return state.journal.read_bytes()
+
+
+def _file(folder: Path, data: bytes) -> Path:
+    path = folder / "document"
+    path.write_bytes(data)
+    return path
+
+
+def _state(folder: Path, name: str, data: bytes) -> State:
+    state = State(folder / "app", folder)
+    place: Path = getattr(state, name)
+    place.write_bytes(data)
+    return state

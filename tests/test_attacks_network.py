@@ -1,0 +1,327 @@
+"""Attacks and faults of the way from the server, end to end; section E of the list of faults.
+
+Each answer is given for metadata, for patches and bundles, and the oracle is `Victim`. What a
+single answer may do to a transport is in ``test_fetch``, what it may do to a download in
+``test_download``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import os
+import re
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hostile import message
+from serving import send
+from sessions import QUICK
+from trees import noise, read_tree
+from victim import NEW, Victim, patch_of
+
+from updater.errors import TransportError, TrustError
+from updater.fetch import HttpTransport
+
+ROOT = Path(__file__).parent.parent
+PAGE = b"<!DOCTYPE html><html><body>Welcome to the hotel</body></html>"
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def raw(answer: Callable[[bytes], bytes]) -> Callable[[BaseHTTPRequestHandler, bytes], None]:
+    """Sends bytes made of the honest content, and hangs up."""
+
+    def say(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        handler.wfile.write(answer(content))
+        handler.close_connection = True
+
+    return say
+
+
+def endless(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
+    handler.wfile.write(message(200, length=None))
+    try:
+        while True:
+            handler.wfile.write(b"{" + bytes(65536))
+    except OSError:
+        handler.close_connection = True
+
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+NOT_TAKEN: dict[str, Callable[[BaseHTTPRequestHandler, bytes], None]] = {
+    "shorter than announced": raw(lambda c: message(200, half(c), length=len(c))),
+    "cut, no length": raw(lambda c: message(200, half(c), length=None)),
+    "chunked and cut": raw(
+        lambda c: (
+            message(200, length=None, Transfer_Encoding="chunked") + b"%x\r\n" % len(c) + half(c)
+        )
+    ),
+    "length is no number": raw(lambda c: message(200, c[:5], length="many")),
+    "endless": endless,
+    "gzip": raw(lambda c: message(200, c, Content_Encoding="gzip")),
+    "br": raw(lambda c: message(200, c, Content_Encoding="br")),
+    "redirect to http": raw(lambda _: message(302, Location="http://127.0.0.1:1/evil")),
+    "redirect to a file": raw(lambda _: message(301, Location="file:///etc/passwd")),
+    "redirect to itself": raw(lambda _: message(308, Location="")),
+    "partial": raw(lambda c: message(206, c, Content_Range=f"bytes 0-{len(c) - 1}/{len(c)}")),
+    "multipart": raw(lambda c: message(206, c, Content_Type="multipart/byteranges; boundary=x")),
+    "no range": raw(lambda _: message(416)),
+    "login page": raw(lambda _: message(200, PAGE)),
+    "login page, no status": raw(lambda _: PAGE),
+    "login needed": raw(lambda _: message(401, PAGE, WWW_Authenticate="Basic realm=hotel")),
+    "proxy login needed": raw(lambda _: message(407, PAGE)),
+    "megabyte of header": raw(lambda _: message(200, X="y" * 1_000_000)),
+    "nothing": raw(lambda _: b""),
+}
+
+
+@pytest.mark.parametrize("answer", NOT_TAKEN)
+@pytest.mark.parametrize("part", ["metadata", "targets"])
+def test_an_answer_that_is_not_the_file(part: str, answer: str, victim: Victim) -> None:
+    victim.publisher.release("2.0", NEW)
+
+    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if part not in path.parts or not path.is_file():
+            return False
+        NOT_TAKEN[answer](handler, path.read_bytes())
+        return True
+
+    victim.misbehave = misbehave
+    lies = part == "targets" and answer == "endless"
+    victim.refuses(*((TrustError, 4) if lies else (TransportError, 3)))
+    victim.recovers()
+
+
+@pytest.mark.parametrize("part", ["metadata", "targets"])
+def test_a_login_page_of_the_right_length(part: str, victim: Victim) -> None:
+    victim.publisher.release("2.0", NEW)
+
+    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if part not in path.parts or not path.is_file():
+            return False
+        length = path.stat().st_size
+        send(handler, 200, PAGE.ljust(length)[:length])
+        return True
+
+    victim.misbehave = misbehave
+    victim.refuses(*((TransportError, 3) if part == "metadata" else (TrustError, 4)))
+    victim.recovers()
+
+
+def test_a_server_without_ranges_and_lengths_is_slow_and_no_attack(victim: Victim) -> None:
+    victim.publisher.release("2.0", NEW)
+
+    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if not path.is_file():
+            return False
+        handler.wfile.write(message(200, path.read_bytes(), length=None))
+        handler.close_connection = True
+        return True
+
+    victim.misbehave = misbehave
+    assert victim.updater.update()
+    assert read_tree(victim.folder) == NEW
+
+
+def test_a_network_that_goes_in_the_middle_and_comes_back(victim: Victim) -> None:
+    """What came is kept: the second update asks for the rest only."""
+    publisher = victim.publisher
+    publisher.release("2.0", {**NEW, "more": noise(40_000, 5)})
+    patch = patch_of(publisher)
+    content = patch.read_bytes()
+    asked: list[str] = []
+    network = {"back": False}
+
+    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if path != patch:
+            return False
+        asked.append(handler.headers.get("Range", ""))
+        handler.close_connection = True
+        if len(asked) == 1:
+            handler.wfile.write(message(200, half(content), length=len(content)))
+        elif network["back"]:
+            start = int(asked[-1].removeprefix("bytes=").split("-")[0])
+            part = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            handler.wfile.write(message(206, content[start:], Content_Range=part))
+        return True
+
+    victim.misbehave = misbehave
+    for _ in range(2):
+        victim.refuses(TransportError, 3)
+    network["back"] = True
+    assert victim.updater.update()
+    assert asked[-1] == f"bytes={len(half(content))}-"
+    assert (victim.folder / "more").read_bytes() == noise(40_000, 5)
+
+
+# TLS
+
+
+NOW = dt.datetime.now(dt.timezone.utc)
+YEAR = dt.timedelta(days=365)
+
+
+class Authority:
+    """One that a client trusts, or not."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._signed(self._key, "authority", NOW + YEAR, None)
+
+    def certify(self, folder: Path, ends: dt.datetime, *, host: str) -> Path:
+        """A server's key and certificate, in one file."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name: x509.GeneralName = x509.DNSName(host)
+        if host[0].isdigit():
+            name = x509.IPAddress(ipaddress.ip_address(host))
+        certificate = self._signed(key, "server", ends, name)
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        path = folder / "server.pem"
+        path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
+    def _signed(
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        name: str,
+        ends: dt.datetime,
+        host: x509.GeneralName | None,
+    ) -> x509.Certificate:
+        def named(text: str) -> x509.Name:
+            return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+        key_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(named(name))
+            .issuer_name(named("authority"))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - 2 * YEAR)
+            .not_valid_after(ends)
+            .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(key_id, critical=False)
+        )
+        if host is not None:
+            builder = builder.add_extension(x509.SubjectAlternativeName([host]), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+@contextmanager
+def over_tls(certificate: Path, newest: ssl.TLSVersion | None = None) -> Iterator[str]:
+    """A server that answers everything with one file; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            send(self, 200, b"content")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that hangs up is what is tested."""
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    if newest is not None:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.maximum_version = newest
+    server = Server(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_address[1]}/file"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def get(url: str) -> bytes:
+    transport = HttpTransport(QUICK)
+    try:
+        with transport.get(url) as answer:
+            return b"".join(answer.chunks)
+    finally:
+        transport.close()
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """The only one this machine trusts."""
+    authority = Authority()
+    bundle = tmp_path / "authorities.pem"
+    bundle.write_bytes(authority.certificate.public_bytes(serialization.Encoding.PEM))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    return authority
+
+
+def test_a_certificate_in_order_is_taken(authority: Authority, tmp_path: Path) -> None:
+    """Else the refusals below would prove nothing."""
+    with over_tls(authority.certify(tmp_path, NOW + YEAR, host="127.0.0.1")) as url:
+        assert get(url) == b"content"
+
+
+def test_an_expired_certificate_is_refused(authority: Authority, tmp_path: Path) -> None:
+    with (
+        over_tls(authority.certify(tmp_path, NOW - YEAR, host="127.0.0.1")) as url,
+        pytest.raises(TransportError, match="expired"),
+    ):
+        get(url)
+
+
+def test_the_certificate_of_another_host_is_refused(authority: Authority, tmp_path: Path) -> None:
+    with (
+        over_tls(authority.certify(tmp_path, NOW + YEAR, host="example.org")) as url,
+        pytest.raises(TransportError, match=r"mismatch|doesn't match"),
+    ):
+        get(url)
+
+
+def test_a_certificate_nobody_trusts_is_refused(authority: Authority, tmp_path: Path) -> None:
+    with (
+        over_tls(Authority().certify(tmp_path, NOW + YEAR, host="127.0.0.1")) as url,
+        pytest.raises(TransportError, match=r"verify|certificate"),
+    ):
+        get(url)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_an_old_tls_is_refused(
+    version: ssl.TLSVersion, authority: Authority, tmp_path: Path
+) -> None:
+    certificate = authority.certify(tmp_path, NOW + YEAR, host="127.0.0.1")
+    with over_tls(certificate, version) as url, pytest.raises(TransportError):
+        get(url)
+
+
+def test_nobody_switches_the_check_of_certificates_off() -> None:
+    folders = (ROOT / name for name in ("updater", "tools", "patchserver"))
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
+    off = re.compile(r"verify\s*=\s*False|CERT_NONE|_create_unverified_context|disable_warnings")
+    assert [path.name for path in sources if off.search(path.read_text("utf-8"))] == []
