@@ -124,7 +124,11 @@ def test_a_version_that_cannot_be_started_cannot_be_put_on_trial(tmp_path: Path)
     read(tmp_path, "confirm = 'app'\nentry = 'app'")
 
 
-@pytest.mark.parametrize("data", [b"entry", b"a = 1\na = 2", b"\xff", b"stop = True", b"a = '"])
+@pytest.mark.parametrize(
+    "data",
+    [b"entry", b"a = 1\na = 2", b"\xff", b"stop = True", b"a = '", b"a = " + b"[" * 20_000],
+    ids=["no value", "twice", "no UTF-8", "True", "no end", "deep"],
+)
 def test_what_is_not_toml_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="is not TOML"):
         read(tmp_path, data)

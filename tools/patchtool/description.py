@@ -45,7 +45,7 @@ def read_description(path: Path | None) -> Description:
         text = path.read_bytes()
     try:
         document = tomllib.loads(text.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not TOML: {error}") from error
     return within(str(path), _parse, document)
 
