@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from patchtool.match import whole
-from patchtool.repository import SIGNERS, Target
+from patchtool.repository import Target
+from patchtool.roles import SIGNERS
 from publisher import Publisher
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner

@@ -12,7 +12,8 @@ from patchtool.cli import main
 from patchtool.keys import PASSWORD as VARIABLE
 from patchtool.keys import Keys
 from patchtool.refresh import Refreshed, refresh
-from patchtool.repository import LIFETIMES, NOTICE, Repository
+from patchtool.repository import Repository
+from patchtool.roles import LIFETIMES, NOTICE
 from publisher import NOW, PASSWORD, Publisher
 from test_patchtool_repository import (
     DyingPublisher,

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from patchtool.keys import Keys
 from patchtool.publish import promote
-from patchtool.repository import LIFETIMES, Repository
+from patchtool.repository import Repository
+from patchtool.roles import LIFETIMES
 from publisher import NOW, PASSWORD, Publisher
 from trees import Tree, noise
 from tuf.api.metadata import Metadata, Root

@@ -12,7 +12,8 @@ from patchtool import stock
 from patchtool.keys import Keys
 from patchtool.outlook import Outlook, outlooks
 from patchtool.remote import absent, mirror
-from patchtool.repository import Repository, Standing
+from patchtool.repository import Repository
+from patchtool.roles import Standing
 from updater.errors import InstallError, TrustError, UpdaterError
 from updater.launch.disk import told
 from updater.transport import Transport

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from patchtool.repository import Repository, Standing
+from patchtool.repository import Repository
+from patchtool.roles import Standing
 from updater.errors import InstallError
 
 

@@ -30,6 +30,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from patchtool.delegations import delegate, delegated, keyids, undelegate
 from patchtool.keys import Keys, Role, Signer
+from patchtool.roles import LIFETIMES, NOTICE, SIGNERS, Standing, app_of, kind_of
 from patchtool.roots import Proposal, first_root, read_root
 from patchtool.writer import refuse_server, writer_of
 from updater.errors import FormatError, InstallError
@@ -41,36 +42,6 @@ T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 Listed = TargetFile
 """A target as a role lists it."""
 
-DAY = dt.timedelta(days=1)
-LIFETIMES = {
-    "root": 730 * DAY,
-    "targets": 730 * DAY,
-    "app": 365 * DAY,
-    "channels": 30 * DAY,
-    "snapshot": 30 * DAY,
-    "timestamp": 7 * DAY,
-}
-"""How long a signature holds: long where the key is offline, short where it is at hand."""
-NOTICE = {
-    "root": 60 * DAY,
-    "targets": 60 * DAY,
-    "app": 30 * DAY,
-    "channels": 15 * DAY,
-    "snapshot": 15 * DAY,
-    "timestamp": 4 * DAY,
-}
-"""How long before its end a signature is due: time to find an offline key, or to see that a job
-that should have signed did not run."""
-SIGNERS: dict[str, Role] = {
-    "root": "root",
-    "targets": "targets",
-    "app": "release",
-    "channels": "online",
-    "snapshot": "online",
-    "timestamp": "online",
-}
-"""Whose key signs a role; ``app.APP`` and ``channels.APP`` by their first part."""
-
 
 @dataclass(frozen=True)
 class Target:
@@ -79,34 +50,6 @@ class Target:
     name: str
     content: Path | bytes
     custom: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a role stands."""
-
-    role: str
-    key: Role
-    """Whose key signs it."""
-    version: int
-    expires: int
-    """Seconds since 1970."""
-    is_due: bool
-    """Whether it ought to be signed anew."""
-
-    def is_below(self, version: int) -> bool:
-        """Whether it may and should be raised to ``version``; root's versions have no gaps."""
-        return self.role != "root" and self.version < version
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The JSON object of this value."""
-        return {
-            "role": self.role,
-            "key": self.key,
-            "version": self.version,
-            "expires": self.expires,
-        }
 
 
 class Repository:
@@ -280,7 +223,7 @@ class Repository:
         place = self._newest_root if role == "root" else self._place(role)
         with told(f"reading {place}"):
             metadata = Metadata[Any].from_bytes(place.read_bytes())
-        delegated = _kind(role) in {"app", "channels"}
+        delegated = kind_of(role) in {"app", "channels"}
         delegator = self._current("targets", Targets) if delegated else self._root()
         return _verifies(delegator, role, metadata)
 
@@ -319,9 +262,9 @@ class Repository:
         Raises:
             InstallError: those at hand are not of this repository, or cannot be opened.
         """
-        if not self._keys.has(SIGNERS[_kind(role)], _app_of(role)):
+        if not self._keys.has(SIGNERS[kind_of(role)], app_of(role)):
             return False
-        if _kind(role) == "app" and len(self.apps()) > 1:  # it may be the key of another app
+        if kind_of(role) == "app" and len(self.apps()) > 1:  # it may be the key of another app
             known = set(self._known_keys(role))
             return any(signer.public_key.keyid in known for signer in self._signers(role))
         self._check_keys(role)
@@ -347,14 +290,14 @@ class Repository:
             root = self._root()
             self._next("root", root)
             self._write("root", root, root.roles["root"].keyids)
-        others = [role for role in roles if _kind(role) not in {"root", "snapshot", "timestamp"}]
+        others = [role for role in roles if kind_of(role) not in {"root", "snapshot", "timestamp"}]
         changed = {role: self._current(role, Targets) for role in others}
         self._commit(changed, at_least, snapshot="snapshot" in roles)
 
     def apps(self) -> list[str]:
         """The apps of this repository."""
         roles = delegated(self._current("targets", Targets))
-        return [role.removeprefix("app.") for role in roles if _kind(role) == "app"]
+        return [role.removeprefix("app.") for role in roles if kind_of(role) == "app"]
 
     def add_app(self, app: str, key: Key) -> None:
         """Delegate an app whose releases ``key`` signs.
@@ -401,7 +344,7 @@ class Repository:
 
     def keys_of(self, role: str) -> list[Key]:
         """Who may sign a role, in the order in which they came."""
-        if _kind(role) in {"app", "channels"}:
+        if kind_of(role) in {"app", "channels"}:
             targets = self._current("targets", Targets)
             return [targets.get_key(keyid) for keyid in self._known_keys(role, targets)]
         root = self._root()
@@ -546,7 +489,7 @@ class Repository:
         self._write("timestamp", self._dated(timestamp), known)
 
     def _standing(self, role: str, signed: Signed) -> Standing:
-        kind = _kind(role)
+        kind = kind_of(role)
         is_due = signed.expires - self.now <= NOTICE[kind]
         end = int(signed.expires.timestamp())
         return Standing(role, SIGNERS[kind], signed.version, end, is_due)
@@ -581,7 +524,7 @@ class Repository:
                     f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
-            if _kind(role) == "app" and writer_of(self.folder) == "server":
+            if kind_of(role) == "app" and writer_of(self.folder) == "server":
                 version = max(version, self._newest(role))  # signed, and not yet taken
         return self._metadata / f"{version}.{role}.json"
 
@@ -612,10 +555,10 @@ class Repository:
         return timestamp
 
     def _expiry(self, role: str) -> dt.datetime:
-        return (self.now + LIFETIMES[_kind(role)]).replace(microsecond=0)
+        return (self.now + LIFETIMES[kind_of(role)]).replace(microsecond=0)
 
     def _signers(self, role: str) -> list[Signer]:
-        return self._signers_of(SIGNERS[_kind(role)], _app_of(role))
+        return self._signers_of(SIGNERS[kind_of(role)], app_of(role))
 
     def _signers_of(self, key: Role, app: str | None = None) -> list[Signer]:
         return self.at_hand(key, app) or self._keys.signers(key, app)  # which says what is missing
@@ -627,7 +570,7 @@ class Repository:
         known = self._known_keys(role, targets, retiring)
         if not any(signer.public_key.keyid in known for signer in self._signers(role)):
             raise InstallError(
-                f"the {SIGNERS[_kind(role)]} key is not the one {self.folder} was made with",
+                f"the {SIGNERS[kind_of(role)]} key is not the one {self.folder} was made with",
                 hint="name the folder of this repository's own keys",
             )
 
@@ -635,7 +578,7 @@ class Repository:
         self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
     ) -> list[str]:
         """Ids of those who may sign a role, as ``targets`` say if it is delegated by them."""
-        if _kind(role) in {"app", "channels"}:
+        if kind_of(role) in {"app", "channels"}:
             known = keyids(targets or self._current("targets", Targets), role)
         else:
             known = self._root().roles[role].keyids
@@ -662,16 +605,6 @@ class Repository:
         data = metadata.to_bytes(JSONSerializer(compact=True))
         name = f"{role}.json" if role == "timestamp" else f"{signed.version}.{role}.json"
         self.disk.write(self._metadata / name, data)
-
-
-def _kind(role: str) -> str:
-    return role.partition(".")[0]
-
-
-def _app_of(role: str) -> str | None:
-    """The app whose release keys sign a role."""
-    kind, _, app = role.partition(".")
-    return app if kind == "app" else None
 
 
 def _verifies(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> bool:
