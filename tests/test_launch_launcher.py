@@ -104,13 +104,16 @@ class Case:
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[str]]:
         """The application, started by the launcher, while the body runs."""
-        process = subprocess.Popen(self.line, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            self.line, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         try:
             assert process.stdout
             process.stdout.readline()  # it tells who it is when it is up
             yield process
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the launcher, and what it watches
             process.communicate()
 
     @property
