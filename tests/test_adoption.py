@@ -289,6 +289,7 @@ def test_a_state_inside_the_folder_is_no_part_of_the_application(
         assert read_tree(live) == NEXT
 
 
+@pytest.mark.crash
 class TestInterrupted:
     """At every change to the disk: as it was, or adopted and whole."""
 

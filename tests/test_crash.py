@@ -40,6 +40,8 @@ from updater.launch.journal import Action, Journal, phase_of
 from updater.launch.recover import Outcome, commit, recover
 from updater.session import Session
 
+pytestmark = pytest.mark.crash
+
 OLD: Contents = {
     "app": Exe(b"program 1"),
     "archive/one": b"one",

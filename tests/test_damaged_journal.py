@@ -193,6 +193,7 @@ def check_repaired(updater: Updater, what: str) -> None:
     assert updater.status().version == version, what
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("before", [False, True], ids=["first update", "second update"])
 @pytest.mark.parametrize("code", [None, errno.EIO], ids=["killed", "failed"])
 def test_a_repair_of_a_mixed_tree_may_be_interrupted_anywhere(

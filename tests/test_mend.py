@@ -332,6 +332,7 @@ MENDED: dict[str, Content] = {
 }
 
 
+@pytest.mark.crash
 class TestInterrupted:
     """At every change to the disk: the tree is as it was found or as released, then released."""
 

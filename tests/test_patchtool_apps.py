@@ -267,6 +267,7 @@ COMMANDS: dict[str, Callable[[Publisher], object]] = {
 }
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_app_that_comes_or_goes_killed_anywhere_is_there_or_not(
     name: str, publisher: DyingPublisher, session: Session, tmp_path: Path

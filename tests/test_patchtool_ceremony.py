@@ -143,6 +143,7 @@ def run(name: str, publisher: Publisher) -> object:
 CEREMONIES = [f"{verb} {role}" for verb in ("rotate", "replace", "revoke") for role in ROLES]
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", CEREMONIES)
 def test_a_ceremony_that_is_killed_anywhere_leaves_what_clients_accept(
     name: str, publisher: DyingPublisher, tmp_path: Path

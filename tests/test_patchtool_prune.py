@@ -249,6 +249,7 @@ def test_a_stop_is_not_pruned(publisher: DyingPublisher) -> None:
     assert not any("/0.5/" in name for name in pruned(publisher).removed)
 
 
+@pytest.mark.crash
 def test_a_prune_that_is_killed_anywhere_is_simply_run_again(
     publisher: DyingPublisher, tmp_path: Path
 ) -> None:

@@ -200,6 +200,7 @@ def test_without_its_keys_nothing_is_recalled(role: str, publisher: DyingPublish
     assert files(publisher.folder) == before
 
 
+@pytest.mark.crash
 def test_a_recall_that_is_killed_anywhere_is_seen_whole_or_not_at_all(
     publisher: DyingPublisher, tmp_path: Path
 ) -> None:

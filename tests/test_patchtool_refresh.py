@@ -172,6 +172,7 @@ def test_a_restore_names_the_roles_whose_keys_are_not_there(publisher: Publisher
     assert signed(done) == ONLINE
 
 
+@pytest.mark.crash
 def test_a_refresh_that_is_killed_anywhere_leaves_what_clients_accept(
     publisher: DyingPublisher, tmp_path: Path
 ) -> None:

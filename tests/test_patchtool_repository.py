@@ -173,6 +173,7 @@ def full() -> OSError:
     return OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("fault", [Killed, full], ids=["killed", "disk full"])
 def test_a_release_that_is_stopped_anywhere_is_there_whole_or_not_at_all(
     fault: Callable[[], BaseException], dying: DyingPublisher, tmp_path: Path
@@ -197,6 +198,7 @@ def test_a_release_that_is_stopped_anywhere_is_there_whole_or_not_at_all(
     assert len(seen) > 15, "every write of it was interrupted"
 
 
+@pytest.mark.crash
 def test_a_promotion_that_is_killed_anywhere_is_seen_whole_or_not_at_all(
     dying: DyingPublisher, tmp_path: Path
 ) -> None:

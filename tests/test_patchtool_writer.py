@@ -117,6 +117,7 @@ def test_it_may_be_copied_all_the_same(publisher: DyingPublisher, tmp_path: Path
     assert not (tmp_path / "host" / NAME).exists()
 
 
+@pytest.mark.crash
 def test_a_release_signed_for_the_server_killed_anywhere_is_signed_whole_or_not(
     publisher: DyingPublisher, tmp_path: Path
 ) -> None:

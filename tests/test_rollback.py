@@ -339,6 +339,7 @@ def test_an_old_version_that_was_not_kept_whole_is_refused_before_anything_chang
     assert case.world.tree == NEW
 
 
+@pytest.mark.crash
 def test_a_rollback_killed_anywhere_is_finished_or_was_not_begun(
     tmp_path: Path, case: Case, runs: list[int]
 ) -> None:
@@ -357,6 +358,7 @@ def test_a_rollback_killed_anywhere_is_finished_or_was_not_begun(
     assert runs[0] > 20
 
 
+@pytest.mark.crash
 def test_a_recovery_of_a_rollback_killed_anywhere_is_finished_by_the_next(
     tmp_path: Path, case: Case, runs: list[int]
 ) -> None:
@@ -377,6 +379,7 @@ def test_a_recovery_of_a_rollback_killed_anywhere_is_finished_by_the_next(
     every(run)
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES], ids=errno.errorcode.get)
 def test_a_fault_in_a_rollback_is_told_and_the_next_recovery_makes_it_whole(
     code: int, tmp_path: Path, case: Case, runs: list[int]
@@ -492,6 +495,7 @@ def test_what_happened_while_it_waited_is_kept_or_the_stage_is_dropped(
         assert case.world.tree == NEW | added
 
 
+@pytest.mark.crash
 def test_a_pending_commit_killed_anywhere_is_whole_after_recovery(
     tmp_path: Path, runs: list[int]
 ) -> None:

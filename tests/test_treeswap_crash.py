@@ -27,7 +27,7 @@ from updater.launch.recover import Outcome, commit, recover
 from updater.launch.rollback import previous_version, roll_back
 from updater.launch.swap import discard_stage
 
-pytestmark = pytest.mark.usefixtures("small_files")
+pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("small_files")]
 CODES = [errno.ENOSPC, errno.EIO, errno.EACCES]
 MINE: dict[str, Content] = {"mine": b"mine", "same": b"mine: saved"}
 ASIDE: dict[str, Content] = {"mine": b"mine", "same.old": b"mine: saved"}

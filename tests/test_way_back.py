@@ -78,6 +78,7 @@ class Beside(Launcher):
         return subprocess.call(start.line, env=start.environment)
 
 
+@pytest.mark.crash
 def test_a_fault_while_the_launcher_cleans_up_never_leads_two_versions_back(
     case: Case, tmp_path: Path
 ) -> None:
