@@ -13,7 +13,7 @@ demo: $(READY)
 test: check
 	$(BIN)/pytest -n 2 -m "not network and not crash"
 
-# Every system call and every power cut; UPSWAP_CRASH_EVERY=25 disturbs every twenty-fifth.
+# Every system call and every power cut; UPSWAP_CRASH_EVERY=40 disturbs every fortieth.
 test-crash: $(READY)
 	$(BIN)/pytest -n 2 -m crash -raP --show-capture=stdout
 

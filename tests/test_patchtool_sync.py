@@ -138,6 +138,7 @@ EVENTS: dict[str, Callable[[Publisher], None]] = {
 }
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", EVENTS)
 def test_a_sync_that_is_killed_anywhere_leaves_what_clients_accept(
     name: str, publisher: Publisher, dest: Path, tmp_path: Path
