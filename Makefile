@@ -5,17 +5,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-crash test-network check format bench fuzz clean
+.PHONY: demo test test-crash test-network test-slow check format bench fuzz clean
 
 demo: $(READY)
 	$(BIN)/python sample_releases/demo.py
 
 test: check
-	$(BIN)/pytest -n 2 -m "not network and not crash"
+	$(BIN)/pytest -n 2 -m "not network and not crash and not slow"
 
 # Every system call and every power cut; UPSWAP_CRASH_EVERY=40 disturbs every fortieth.
 test-crash: $(READY)
 	$(BIN)/pytest -n 2 -m crash -raP --show-capture=stdout
+
+# Recipes, attacks and trees of all shapes, each with a whole install.
+test-slow: $(READY)
+	$(BIN)/pytest -n 2 -m slow
 
 test-network: $(READY)
 	$(BIN)/pytest -m network

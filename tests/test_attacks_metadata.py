@@ -27,6 +27,8 @@ from victim import NEW, OLD, Victim
 from updater.errors import FormatError, InstallError, TransportError, TrustError, UpdaterError
 from updater.format.canonical import encode
 
+pytestmark = pytest.mark.slow
+
 ROLES = ["timestamp", "snapshot", "targets", "app.notes", "channels.notes"]
 DAY = 86_400
 

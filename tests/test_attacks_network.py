@@ -32,6 +32,8 @@ from victim import NEW, Victim, patch_of
 from updater.errors import TransportError, TrustError
 from updater.fetch import HttpTransport
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PAGE = b"<!DOCTYPE html><html><body>Welcome to the hotel</body></html>"
 

@@ -27,6 +27,8 @@ from updater.format.limits import MIB
 from updater.transport import Answer
 from updater.trust import Trust
 
+pytestmark = pytest.mark.slow
+
 MEMORY = 24 * MIB
 """More than any of these small documents, whatever it announces, may make a parser take: the
 dictionary of one packed part has 16 MiB at most."""

@@ -20,7 +20,10 @@ from updater.launch.disk import WINDOWS
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/operating.md").read_text("utf-8")
 PASSWORD = {"UPSWAP_KEY_PASSWORD": "a-long-one"}
-pytestmark = pytest.mark.skipif(WINDOWS, reason="the recipes are for a POSIX shell")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(WINDOWS, reason="the recipes are for a POSIX shell"),
+]
 
 
 def recipe(title: str) -> list[str]:

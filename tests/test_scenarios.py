@@ -13,6 +13,8 @@ from trees import Exe, Link, Tree, noise, read_tree, write_tree
 
 from updater.format.limits import MIB
 
+pytestmark = pytest.mark.slow
+
 PLAIN: Tree = {
     "app": Exe(b"#!/bin/sh\nexec lib/main.py\n"),
     "lib/main.py": b"import core\n" * 30,

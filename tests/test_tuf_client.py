@@ -30,6 +30,8 @@ from tuf_repository import DAY, TOP, TufRepository, now
 
 from updater.version import BUILT
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("tuf_client")
 FIRST = [("root", 2), ("timestamp", None), ("snapshot", 1), ("targets", 1)]
 """What a new client of a new repository asks for."""
