@@ -344,6 +344,10 @@ class Scenario:
         check_next_update(site, shelf, {**LAST, **self.users}, what, told)
         return "new" if new else "old"
 
+    def check_outcomes(self, met: set[str]) -> None:
+        """Kills lead to what they should; a sample may miss the moments that lead elsewhere."""
+        assert met == self.outcomes if EVERY == 1 else met <= self.outcomes
+
     def check_recovered(self, site: Site, told: set[str], what: str) -> bool:
         """After recovery: old or new, whole, and said to be so; True if new.
 
@@ -499,6 +503,14 @@ def _commit_of(found: Sequence[Call]) -> Sequence[Call]:
 
 EVERY = int(os.environ.get("UPSWAP_CRASH_EVERY", "1"))
 """1 disturbs every call; n every n-th."""
+
+
+def sampled(points: list[Call], first: int = 0) -> list[Call]:
+    """Every `EVERY`-th point, and the last."""
+    chosen = points[first % EVERY :: EVERY]
+    return chosen if chosen[-1:] == points[-1:] else [*chosen, *points[-1:]]
+
+
 KILL = Fault("KILL")
 UPDATE = Scenario("update that turns to the bundle")
 UNEDITED = Scenario(
