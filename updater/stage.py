@@ -145,12 +145,13 @@ class Stage:
         place = self._state.install / entry.path
         if not mend and edits.was_ours(entry.path) and self._is_untouched(entry, place):
             return True
-        if not mend and differs(entry, place) and not edits.stays(entry):
+        is_right = not differs(entry, place)
+        if not mend and not is_right and not edits.stays(entry):
             raise PatchError(
                 f"{shown(entry.path)} is missing or not as released",
                 hint="it was removed, edited or damaged after it was installed",
             )
-        return not differs(entry, place) and has_mode(entry, place, self._state.root)
+        return is_right and has_mode(entry, place, self._state.root)
 
     def _is_untouched(self, entry: File | Symlink, place: Path) -> bool:
         """Whether a released file has its size, and nobody touched it since the commit.

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -245,6 +245,13 @@ def move(disk: Disk, source: Path, target: Path) -> None:
         disk.unlink(target)
         disk.keep(source, target)
         disk.unlink(source)
+
+
+def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
+    """Make the names in several folders durable, each once; what is no folder has none."""
+    for folder in sorted(set(folders)):
+        if folder.is_dir():
+            disk.sync_directory(folder)
 
 
 def remove_tree(disk: Disk, path: Path) -> None:

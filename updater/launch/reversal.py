@@ -10,7 +10,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from updater.launch.content import FOLDER, NOTHING, content_of, is_bytecode
-from updater.launch.disk import Disk, move, present
+from updater.launch.disk import Disk, move, present, sync_folders
 from updater.launch.journal import Action, Journal, Step
 from updater.launch.spare import free_name, taken_names
 from updater.launch.state import State
@@ -176,10 +176,7 @@ class Reversal:
         return any(folder.is_symlink() for folder in folders)
 
     def _sync(self) -> None:
-        folders = {self._at(step.path).parent for step in self._steps}
-        for folder in sorted(folders):
-            if folder.is_dir():
-                self._disk.sync_directory(folder)
+        sync_folders(self._disk, (self._at(step.path).parent for step in self._steps))
 
     def _at(self, path: str) -> Path:
         return self._state.at(path)

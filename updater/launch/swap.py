@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from updater.errors import InstallError
 from updater.launch.content import content_of
-from updater.launch.disk import PART, WINDOWS, Disk, move, present, remove_tree, same
+from updater.launch.disk import PART, WINDOWS, Disk, move, present, remove_tree, same, sync_folders
 from updater.launch.journal import Action, Journal, Phase, Step, named
 from updater.launch.state import State
 
@@ -182,10 +182,7 @@ class FileSwap:
             )
 
     def _sync(self) -> None:
-        folders = {self._at(step.path).parent for step in self._steps}
-        for folder in sorted(folders):
-            if folder.is_dir():
-                self._disk.sync_directory(folder)
+        sync_folders(self._disk, (self._at(step.path).parent for step in self._steps))
 
     def _at(self, path: str) -> Path:
         return self._state.at(path)
