@@ -32,6 +32,7 @@ from updater.errors import (
 from updater.format.changes import Change, Kind
 from updater.format.release import Release
 from updater.launch.lock import locked
+from updater.store import find_install
 from updater.version import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -208,6 +209,15 @@ def test_status_says_what_is_installed(app: Path, publisher: Publisher, run: Run
     publisher.release("2.0", NEW)
     run("update", "--dir", app)
     assert run("status", "--dir", app, "--json").document["previous"] == "1.0"
+
+
+@pytest.mark.parametrize("command", ["status", "update"])
+def test_a_disk_that_does_not_give_the_state_is_told(command: str, app: Path, run: Run) -> None:
+    trial = find_install(app).trial
+    trial.symlink_to(trial)  # nobody can read a link that leads to itself
+    said = run(command, "--dir", app)
+    assert (said.code, "Traceback" in said.err) == (7, False)
+    assert "hint:" in said.err
 
 
 def test_status_and_recover_ask_nobody(tmp_path: Path, publisher: Publisher, run: Run) -> None:

@@ -106,18 +106,19 @@ class Updater:
         """What is installed, without asking anybody.
 
         Raises:
-            InstallError: the state is damaged.
+            InstallError: the state is damaged, or the disk.
         """
-        settings, manifest = self._read()
-        return Status(
-            settings.app,
-            manifest.version,
-            settings.channel,
-            self._condition(),
-            pending_version(self._state),
-            settings.previous,
-            settings.bad,
-        )
+        with told(f"looking at {self._state.install}"):
+            settings, manifest = self._read()
+            return Status(
+                settings.app,
+                manifest.version,
+                settings.channel,
+                self._condition(),
+                pending_version(self._state),
+                settings.previous,
+                settings.bad,
+            )
 
     def check(self) -> Offer | None:
         """The update that is there for this install, or None. Changes no installed file.
@@ -312,7 +313,9 @@ class Updater:
             return read_seen(self._state.seen).time.value > self._session.now() + DAY
 
     def _read(self) -> tuple[Settings, Manifest]:
-        if phase_of(self._state) is not None and not present(self._state.manifest):
+        with told(f"looking at {self._state.install}"):
+            is_first = phase_of(self._state) is not None and not present(self._state.manifest)
+        if is_first:
             raise InstallError(
                 f"the installation into {self._state.install} was interrupted",
                 hint="run updater recover",
