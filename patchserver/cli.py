@@ -17,6 +17,7 @@ from waitress import create_server  # type: ignore[import-untyped]  # ships no t
 
 from patchserver.application import create_app
 from patchserver.repository import Repository
+from patchserver.settings import settings_for
 from updater.console import tell_error
 from updater.errors import InstallError, UpdaterError
 
@@ -96,7 +97,7 @@ def _server(repo: Path, listener: socket.socket) -> _Server:
     # It warns of every request that waits for a thread, which is what the queue is for.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server: _Server = create_server(
-        create_app(repo),
+        create_app(settings_for(repo)),
         sockets=[listener],
         threads=8,  # they only find files; the event loop sends them, however slow the client
         connection_limit=400,  # two descriptors each: below the usual limit of 1024
