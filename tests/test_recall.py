@@ -13,7 +13,7 @@ import pytest
 from hostile import newest, rewrite, right_signer
 from patchtool.options import Options
 from patchtool.recall import recall
-from patchtool.repository import Target
+from patchtool.targets import Target
 from publisher import Publisher
 from serving import served
 from test_seen import roll_back
