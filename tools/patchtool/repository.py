@@ -31,17 +31,30 @@ from patchtool.keys import Keys, Role
 from patchtool.roles import LIFETIMES, SIGNERS, kind_of
 from patchtool.roots import Proposal, first_root, read_root
 from patchtool.targets import Target, store
-from patchtool.visible import T, Visible
-from patchtool.writer import refuse_server, writer_of
-from updater.errors import InstallError
+from patchtool.visible import T, Visible, parsed, verifies
+from patchtool.writer import Writer, refuse_others
+from updater.errors import InstallError, TrustError
 from updater.launch.disk import Disk, told
 from updater.launch.lock import locked
+
+SIGN_ANEW = "sign it anew, with a release key the repository names: patchtool keys list"
+
+
+class NotNext(InstallError):  # noqa: N818 - reads as what the publisher is told
+    """What was signed elsewhere follows another version than the one clients see."""
 
 
 class Repository(Visible):
     """One repository folder. Changes are collected, then published in one step."""
 
-    def __init__(self, folder: Path, keys: Keys, now: int, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keys: Keys,
+        now: int,
+        disk: Disk | None = None,
+        writer: Writer = "local",
+    ) -> None:
         """Open ``folder``; nothing is read yet.
 
         Args:
@@ -49,8 +62,9 @@ class Repository(Visible):
             keys: those this command needs, at least.
             now: seconds since 1970, for expiry.
             disk: durable primitives.
+            writer: who is about to write: this tool, or the server the repository lies on.
         """
-        super().__init__(folder, now)
+        super().__init__(folder, now, writer)
         self.disk = disk or Disk()
         self.keyring = KeyRing(keys)
 
@@ -60,12 +74,12 @@ class Repository(Visible):
 
         Raises:
             UpdateInProgress: another command writes it.
-            InstallError: the folder is not a repository, its server writes what is to be written
-                (see `patchtool.writer`), or the disk.
+            InstallError: the folder is not a repository, somebody else writes what is to be
+                written (see `patchtool.writer`), or the disk.
         """
         with self.held():
-            if not releases:
-                refuse_server(self.folder)
+            if not (releases and self._hands_over):
+                refuse_others(self.folder, self.writer)
             yield
 
     @contextmanager
@@ -161,8 +175,8 @@ class Repository(Visible):
                 see what they saw before.
         """
         signed = self._current(role, Targets)
-        is_writer = writer_of(self.folder) == "local"
-        for name in (role, "snapshot", "timestamp") if is_writer else (role,):
+        hands_over = self._hands_over
+        for name in (role,) if hands_over else (role, "snapshot", "timestamp"):
             self._check_keys(name)
         for target in targets:
             signed.targets[target.name] = store(self.disk, self.folder, target)
@@ -170,11 +184,41 @@ class Repository(Visible):
             signed.targets[name].unrecognized_fields["custom"] = custom
         for name in gone:
             del signed.targets[name]
-        if is_writer:
-            self._commit({role: signed})
-        else:
+        if hands_over:
             self._next(role, signed)
             self._write(role, signed, self._known_keys(role))
+        else:
+            self._commit({role: signed})
+
+    def publish_signed(self, role: str, data: bytes) -> None:
+        """Publish the next version of an app's role as it was signed elsewhere, byte for byte.
+
+        The files it names must be in the folder already: see to that before.
+
+        Args:
+            role: ``app.APP``.
+            data: the whole file, such as ``N+1.app.APP.json``.
+
+        Raises:
+            FormatError: ``data`` is not what a role of an app is.
+            TrustError: clients would refuse it: too few signatures that count, or expired.
+            NotNext: it does not follow the version clients see, so somebody was faster.
+            InstallError: the repository does not know the app, the online key is missing or not of
+                this repository, or the disk. After any error clients see what they saw before.
+        """
+        if kind_of(role) != "app":
+            raise ValueError(f"{role} is signed by whoever writes the repository")
+        present = self._current(role, Targets)
+        signed = self._signed(role, data)
+        if signed.version != present.version + 1:
+            raise NotNext(
+                f"version {signed.version} of {role} does not follow {present.version}",
+                hint="fetch the repository, sign on top of it, and try again",
+            )
+        for name in ("snapshot", "timestamp"):
+            self._check_keys(name)
+        self.disk.write(self._metadata / f"{signed.version}.{role}.json", data)
+        self._list({role: signed.version})
 
     def renew(self, roles: Sequence[str], at_least: int = 0) -> None:
         """Sign roles anew with a new expiry; what they say stays.
@@ -317,13 +361,25 @@ class Repository(Visible):
         retiring: Iterable[str] = (),
     ) -> None:
         """Write roles, the snapshot if they or ``snapshot`` ask for it, and the timestamp."""
-        timestamp = self._current("timestamp", Timestamp)
         for role, signed in changed.items():
             self._next(role, signed, at_least)
             self._write(role, signed, self._known_keys(role, changed.get("targets"), retiring))
-        if changed or snapshot:
+        versions = {role: signed.version for role, signed in changed.items()}
+        self._list(versions, at_least, snapshot=snapshot, retiring=retiring)
+
+    def _list(
+        self,
+        versions: Mapping[str, int],
+        at_least: int = 0,
+        *,
+        snapshot: bool = False,
+        retiring: Iterable[str] = (),
+    ) -> None:
+        """Let clients see versions that are written: a snapshot that lists them, the timestamp."""
+        timestamp = self._current("timestamp", Timestamp)
+        if versions or snapshot:
             listing = self._current("snapshot", Snapshot)
-            new = {f"{role}.json": MetaFile(signed.version) for role, signed in changed.items()}
+            new = {f"{role}.json": MetaFile(version) for role, version in versions.items()}
             listing.meta.update(new)
             timestamp.snapshot_meta = MetaFile(self._next("snapshot", listing, at_least))
             self._write("snapshot", listing, self._known_keys("snapshot", retiring=retiring))
@@ -341,6 +397,15 @@ class Repository(Visible):
                     f"root.json does not name the {SIGNERS[role]} key at hand",
                     hint="name the folder that patchtool keys new has made",
                 )
+
+    def _signed(self, role: str, data: bytes) -> Targets:
+        """A role that was signed elsewhere, as clients will accept it."""
+        metadata = parsed(data, Targets)
+        if not verifies(self._current("targets", Targets), role, metadata):
+            raise TrustError(f"too few signatures of {role} count here", hint=SIGN_ANEW)
+        if metadata.signed.is_expired(self.now):
+            raise TrustError(f"{role} expired at {metadata.signed.expires}", hint=SIGN_ANEW)
+        return metadata.signed
 
     def _next(self, role: str, signed: Signed, at_least: int = 0) -> int:
         signed.version = max(signed.version + 1, at_least)

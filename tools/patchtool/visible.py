@@ -14,7 +14,7 @@ from patchtool.delegations import delegated, keyids
 from patchtool.roles import NOTICE, SIGNERS, Standing, kind_of
 from patchtool.roots import read_root
 from patchtool.targets import Listed, place_of
-from patchtool.writer import writer_of
+from patchtool.writer import Writer, writer_of
 from updater.errors import FormatError, InstallError
 from updater.launch.disk import told
 
@@ -24,15 +24,17 @@ T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 class Visible:
     """A repository folder, as clients see it at one time."""
 
-    def __init__(self, folder: Path, now: int) -> None:
+    def __init__(self, folder: Path, now: int, writer: Writer = "local") -> None:
         """Look at ``folder``; nothing is read yet.
 
         Args:
             folder: the repository.
             now: seconds since 1970, for expiry.
+            writer: who looks. This tool sees what it has signed for a server before that takes it.
         """
         self.folder = folder
         self.now = dt.datetime.fromtimestamp(now, dt.timezone.utc)
+        self.writer = writer
 
     def targets(self, role: str) -> dict[str, Listed]:
         """The targets of ``app.APP`` or ``channels.APP``, by name.
@@ -168,9 +170,14 @@ class Visible:
                     f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
-            if kind_of(role) == "app" and writer_of(self.folder) == "server":
+            if kind_of(role) == "app" and self._hands_over:
                 version = max(version, self._newest(role))  # signed, and not yet taken
         return self._metadata / f"{version}.{role}.json"
+
+    @property
+    def _hands_over(self) -> bool:
+        """Whether releases are signed here for a server, which lets clients see them."""
+        return self.writer == "local" and writer_of(self.folder) == "server"
 
     def _known_keys(
         self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
@@ -204,18 +211,27 @@ def verifies(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> b
     return True
 
 
+def parsed(data: bytes, kind: type[T]) -> Metadata[T]:
+    """Metadata of one kind; its signatures are not looked at.
+
+    Raises:
+        FormatError: it is none, or of another kind.
+    """
+    try:
+        metadata = Metadata[T].from_bytes(data)
+    except RepositoryError as error:
+        raise FormatError(f"no metadata: {error}") from error
+    if not isinstance(metadata.signed, kind):
+        raise FormatError(f"{kind.__name__} expected, got {type(metadata.signed).__name__}")
+    return metadata
+
+
 def _load(path: Path, kind: type[T]) -> T:
     with told(f"reading {path}"):
         data = path.read_bytes()
     try:
-        return _of_kind(Metadata.from_bytes(data).signed, kind)
-    except RepositoryError as error:
+        return parsed(data, kind).signed
+    except FormatError as error:
         raise FormatError(
             f"{path}: {error}", hint="restore the repository from a backup"
         ) from error
-
-
-def _of_kind(signed: Signed, kind: type[T]) -> T:
-    if not isinstance(signed, kind):
-        raise FormatError(f"{kind.__name__} expected, got {type(signed).__name__}")
-    return signed
