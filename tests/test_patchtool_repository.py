@@ -13,7 +13,6 @@ import pytest
 from patchtool.keys import Keys
 from patchtool.repository import Repository
 from patchtool.roles import LIFETIMES
-from patchtool.rollout import promote
 from publisher import NOW, PASSWORD, Publisher
 from trees import Tree, noise
 from tuf.api.metadata import Metadata, Root

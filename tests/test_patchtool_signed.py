@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from patchtool.keys import Keys
 from patchtool.publish import promote
 from patchtool.refresh import refresh
-from patchtool.repository import NotNext, Repository
+from patchtool.repository import Author, NotNext, Repository
 from patchtool.writer import name_writer
 from publisher import NOW, PASSWORD, Publisher
 from securesystemslib.signer import CryptoSigner
@@ -54,7 +54,7 @@ class Hosting:
 
     def repository(self) -> Repository:
         server = self.server
-        return Repository(server.folder, server.keys, server.now, server.disk, writer="server")
+        return Repository(server.folder, server.keys, server.now, server.disk, Author("server"))
 
     def upload(self) -> bytes:
         """Bring the files of the publisher's newest role to the server; the role itself."""

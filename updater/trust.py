@@ -215,8 +215,8 @@ class Trust:
             self._tuf.make_durable()
             if target is None or not self._is_delegated(app):
                 raise self._absent(app, channel, seen)
-            listed = [_entry(entry) for entry in self._targets(f"app.{app}").targets.values()]
-            head = head_of(_entry(target), app, channel)
+            listed = [entry_of(entry) for entry in self._targets(f"app.{app}").targets.values()]
+            head = head_of(entry_of(target), app, channel)
             time = self._remember(app, seen, self._found(app, head)).time.value
         releases, patches = Listing(self._url, app, self._config.limits).read(listed)
         return Catalogue(head, releases, patches, max(now, BUILT, time))
@@ -397,7 +397,8 @@ def _nothing(app: str) -> str:
     return f"{app}/patches/-"
 
 
-def _entry(target: TargetFile) -> Entry:
+def entry_of(target: TargetFile) -> Entry:
+    """A target as python-tuf has it, without python-tuf."""
     return Entry(target.path, target.length, target.hashes.get("sha256", ""), target.custom)
 
 

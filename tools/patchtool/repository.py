@@ -8,8 +8,9 @@ after it the new one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,26 @@ class NotNext(InstallError):  # noqa: N818 - reads as what the publisher is told
     """What was signed elsewhere follows another version than the one clients see."""
 
 
+def _accept(_timestamp: bytes) -> None:
+    """What a tool that writes alone asks of nobody."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who writes a repository, and how."""
+
+    writer: Writer = "local"
+    patience: float = 0.0
+    """Seconds to wait for somebody else who is writing."""
+    approve: Callable[[bytes], None] = _accept
+    """Is given the next timestamp when all that it leads to is written, and clients see nothing of
+    it yet; an error it raises keeps it so."""
+
+
+ALONE = Author()
+"""This tool, of which one command at a time writes."""
+
+
 class Repository(Visible):
     """One repository folder. Changes are collected, then published in one step."""
 
@@ -53,7 +74,7 @@ class Repository(Visible):
         keys: Keys,
         now: int,
         disk: Disk | None = None,
-        writer: Writer = "local",
+        author: Author = ALONE,
     ) -> None:
         """Open ``folder``; nothing is read yet.
 
@@ -62,9 +83,10 @@ class Repository(Visible):
             keys: those this command needs, at least.
             now: seconds since 1970, for expiry.
             disk: durable primitives.
-            writer: who is about to write: this tool, or the server the repository lies on.
+            author: who is about to write: this tool, or the server the repository lies on.
         """
-        super().__init__(folder, now, writer)
+        super().__init__(folder, now, author.writer)
+        self._author = author
         self.disk = disk or Disk()
         self.keyring = KeyRing(keys)
 
@@ -95,7 +117,8 @@ class Repository(Visible):
                 raise InstallError(
                     f"{self.folder} is not a repository", hint="make one with patchtool init"
                 )
-            with locked(self.folder / ".lock", "writing the repository"):
+            lock = self.folder / ".lock"
+            with locked(lock, "writing the repository", self._author.patience):
                 yield
 
     def check_new(self) -> None:
@@ -206,6 +229,19 @@ class Repository(Visible):
             InstallError: the repository does not know the app, the online key is missing or not of
                 this repository, or the disk. After any error clients see what they saw before.
         """
+        signed = self.next_of(role, data)
+        for name in ("snapshot", "timestamp"):
+            self._check_keys(name)
+        self.disk.write(self._metadata / f"{signed.version}.{role}.json", data)
+        self._list({role: signed.version})
+
+    def next_of(self, role: str, data: bytes) -> Targets:
+        """What ``data`` says, if it may be published as the next version of an app's role.
+
+        Raises:
+            FormatError, TrustError, NotNext: see `publish_signed`.
+            InstallError: the repository does not know the app, or the disk.
+        """
         if kind_of(role) != "app":
             raise ValueError(f"{role} is signed by whoever writes the repository")
         present = self._current(role, Targets)
@@ -215,10 +251,7 @@ class Repository(Visible):
                 f"version {signed.version} of {role} does not follow {present.version}",
                 hint="fetch the repository, sign on top of it, and try again",
             )
-        for name in ("snapshot", "timestamp"):
-            self._check_keys(name)
-        self.disk.write(self._metadata / f"{signed.version}.{role}.json", data)
-        self._list({role: signed.version})
+        return signed
 
     def renew(self, roles: Sequence[str], at_least: int = 0) -> None:
         """Sign roles anew with a new expiry; what they say stays.
@@ -385,7 +418,9 @@ class Repository(Visible):
             self._write("snapshot", listing, self._known_keys("snapshot", retiring=retiring))
         self._next("timestamp", timestamp, at_least)
         known = self._known_keys("timestamp", retiring=retiring)
-        self._write("timestamp", self._dated(timestamp), known)
+        data = self._sealed("timestamp", self._dated(timestamp), known)
+        self._author.approve(data)
+        self.disk.write(self._metadata / "timestamp.json", data)
 
     def _check_first(self, data: bytes) -> None:
         """Refuse a first root that does not name the keys at hand."""
@@ -432,11 +467,14 @@ class Repository(Visible):
             )
 
     def _write(self, role: str, signed: T, known: Sequence[str] | None = None) -> None:
-        """Sign and write a role: with all its keys at hand, of which ``known`` ones count."""
+        """Sign and write a role: see `_sealed`."""
+        name = f"{role}.json" if role == "timestamp" else f"{signed.version}.{role}.json"
+        self.disk.write(self._metadata / name, self._sealed(role, signed, known))
+
+    def _sealed(self, role: str, signed: T, known: Sequence[str] | None) -> bytes:
+        """A role, signed with all its keys at hand, of which ``known`` ones count."""
         metadata = Metadata(signed)
         for signer in self.keyring.signers(role):
             if known is None or signer.public_key.keyid in known:
                 metadata.sign(signer, append=True)
-        data = metadata.to_bytes(JSONSerializer(compact=True))
-        name = f"{role}.json" if role == "timestamp" else f"{signed.version}.{role}.json"
-        self.disk.write(self._metadata / name, data)
+        return metadata.to_bytes(JSONSerializer(compact=True))
