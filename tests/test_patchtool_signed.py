@@ -15,9 +15,9 @@ from hostile import FORGERS, newest, rewrite
 from hypothesis import given
 from hypothesis import strategies as st
 from patchtool.keys import Keys
-from patchtool.publish import promote
 from patchtool.refresh import refresh
 from patchtool.repository import Author, NotNext, Repository
+from patchtool.rollout import promote
 from patchtool.writer import name_writer
 from publisher import NOW, PASSWORD, Publisher
 from securesystemslib.signer import CryptoSigner
