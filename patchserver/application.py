@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from patchserver import downloads, health
+from patchserver import downloads, health, logs
+from patchserver.answers import GUARDS, refusal
+from patchserver.metrics import Metrics
 from patchserver.repository import Repository
 from patchserver.settings import Settings
 
@@ -22,6 +24,9 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False  # would redirect; we have one spelling of every name
     app.extensions["settings"] = settings
     app.extensions["repository"] = Repository(settings.repository)
+    app.extensions["metrics"] = Metrics()
+    app.before_request(logs.begin)
+    app.after_request(logs.end)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(downloads.blueprint)
     app.register_error_handler(HTTPException, _answer_error)
@@ -38,18 +43,12 @@ def _trust_proxies(app: Flask, count: int) -> None:
 
 
 def _answer_error(error: HTTPException) -> Response:
-    """The error as JSON, with its own headers (``Allow``, ``Content-Range``)."""
-    response = jsonify(error=error.name.lower())
-    response.status_code = error.code or 500
-    for name, value in error.get_headers():
-        if name != "Content-Type":
-            response.headers[name] = value
-    return response
+    answer = refusal(error)
+    return Response(answer.body, answer.status, list(answer.headers))
 
 
 def _guard(response: Response) -> Response:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "default-src 'none'"
-    # A cached 404 of the next root would hide a rotation of keys; so errors are not kept.
+    for name, value in GUARDS:
+        response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")
     return response
