@@ -318,7 +318,7 @@ def recalled(folder: Path, app: str, limits: Limits) -> frozenset[str]:
         OSError: the disk does not give it now.
     """
     with suppress(FileNotFoundError, PermissionError, RepositoryError, ValueError, FormatError):
-        entries = [_entry(entry) for entry in _kept(folder, f"app.{app}").targets.values()]
+        entries = [entry_of(entry) for entry in _kept(folder, f"app.{app}").targets.values()]
         releases, _ = Listing("", app, limits).read(entries)
         return frozenset(v for v, release in releases.items() if release.floor is not None)
     return frozenset()
