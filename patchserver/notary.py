@@ -7,6 +7,7 @@ approve every step before others see it (see `patchserver.witness`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +162,14 @@ class Notary:
         self.remember()
         return signed
 
+    def due(self) -> list[Standing]:
+        """Roles that the online key is to sign soon.
+
+        Raises:
+            InstallError: the repository cannot be read.
+        """
+        return [s for s in self._look().standings() if s.is_due and s.key == "online"]
+
     def remember(self) -> None:
         """Let the witness see what clients see.
 
@@ -203,3 +212,8 @@ class Notary:
 def entries_of(targets: Mapping[str, Listed]) -> dict[str, Entry]:
     """The targets of a role, without the library that read them."""
     return {name: entry_of(target) for name, target in targets.items()}
+
+
+def keys_in(folder: Path | None) -> Keys:
+    """The keys of a server: of ``folder``, or handed over by the environment."""
+    return Keys(folder or Path("/nonexistent"), os.environ)

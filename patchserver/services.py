@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -20,10 +21,13 @@ from patchserver.rollouts import Rollouts
 from patchserver.settings import Settings
 from patchserver.uploads import FolderUploads
 from updater.errors import InstallError
-from updater.launch.disk import Disk, told
+from updater.launch.disk import told
+from updater.launch.lock import locked
 
 SECRET = "secret"  # noqa: S105 - the name of a file
 SECRET_BYTES = 32
+PATIENCE = 30.0
+"""Seconds to wait for another process that starts at the same time."""
 
 
 def _clock() -> int:
@@ -61,9 +65,7 @@ def open_services(settings: Settings, clock: Callable[[], int] = _clock) -> Serv
     database = Database(settings.database)
     database.upgrade()
     audit = Audit(database)
-    notary = Notary(
-        settings.repository, keys_in(settings.keys), settings.data / "witness", clock
-    )
+    notary = Notary(settings.repository, keys_in(settings.keys), settings.data / "witness", clock)
     return Services(
         database=database,
         secret=secret,
@@ -85,16 +87,23 @@ def services() -> Services:
 
 
 def _prepare(data: Path) -> bytes:
-    """Make the data folder; its secret, made once."""
-    disk, place = Disk(), data / SECRET
+    """Make the data folder; its secret, which is made once, whoever comes first."""
     with told(f"preparing {data}"):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
-        if not place.exists():
-            part = data / f"{SECRET}.{secrets.token_hex(8)}"
-            descriptor = _private(part)
-            with open(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(SECRET_BYTES))
-            disk.sync_file(part)
-            _put_once(disk, part, place)
+        place = data / SECRET
+        with locked(data / "secret.lock", "making the server's secret", PATIENCE):
+            if not place.exists():
+                _write_private(place, secrets.token_bytes(SECRET_BYTES))
         return place.read_bytes()
+
+
+def _write_private(place: Path, content: bytes) -> None:
+    """What nobody else may read, at no moment."""
+    part = place.with_name(f"{place.name}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(place)

@@ -215,7 +215,6 @@ def test_status_says_what_is_installed(app: Path, publisher: Publisher, run: Run
     assert run("status", "--dir", app, "--json").document["previous"] == "1.0"
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("command", ["status", "update"])
 def test_a_disk_that_does_not_give_the_state_is_told(command: str, app: Path, run: Run) -> None:
     trial = find_install(app).trial
@@ -223,7 +222,8 @@ def test_a_disk_that_does_not_give_the_state_is_told(command: str, app: Path, ru
     said = run(command, "--dir", app)
     assert (said.code, "Traceback" in said.err) == (7, False)
     assert "hint:" in said.err
-=======
+
+
 def test_check_and_status_say_that_what_is_installed_was_recalled(
     app: Path, publisher: Publisher, run: Run
 ) -> None:
@@ -244,7 +244,6 @@ def test_check_and_status_say_that_what_is_installed_was_recalled(
     run("update", "--dir", app)
     said = run("status", "--dir", app)
     assert ("recalled: no\n" in said.out, said.err) == (True, "")
->>>>>>> issue5
 
 
 def test_status_and_recover_ask_nobody(tmp_path: Path, publisher: Publisher, run: Run) -> None:
