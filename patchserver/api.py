@@ -14,7 +14,7 @@ from patchserver.messages import CHECKIN_BYTES, REPORT_BYTES, Checkin, FailureRe
 from patchserver.pushes import Missing, Push
 from patchserver.services import services
 from updater.errors import FormatError
-from updater.format.canonical import Record, decode
+from updater.format.canonical import Record, read_json
 from updater.format.head import Head, Step, parse_step
 from updater.format.limits import DEFAULT, KIB, MIB
 
@@ -138,7 +138,7 @@ def _body(most: int) -> bytes:
 
 
 def _order() -> Record:
-    return _parsed(lambda data: Record(decode(data, ORDER_BYTES)), _body(ORDER_BYTES))
+    return _parsed(lambda data: Record(read_json(data, ORDER_BYTES)), _body(ORDER_BYTES))
 
 
 def _parsed(parse: Callable[[bytes], T], data: bytes) -> T:

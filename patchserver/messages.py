@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from updater.errors import FormatError
-from updater.format.canonical import Record, decode, within
+from updater.format.canonical import Record, read_json, within
 from updater.format.limits import KIB
 from updater.format.names import check_app, check_channel, check_version
 
@@ -51,7 +51,7 @@ class Checkin:
         Raises:
             FormatError: it is none.
         """
-        record = Record(decode(data, CHECKIN_BYTES))
+        record = Record(read_json(data, CHECKIN_BYTES))
         checkin = cls(
             sender=_sender(record),
             version=within("version", check_version, record.text("version")),
@@ -86,7 +86,7 @@ class FailureReport:
         Raises:
             FormatError: it is none.
         """
-        record = Record(decode(data, REPORT_BYTES))
+        record = Record(read_json(data, REPORT_BYTES))
         new = record.text("to")
         report = cls(
             sender=_sender(record),
