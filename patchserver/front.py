@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _log = logging.getLogger("patchserver.front")
+_READING = frozenset({"GET", "HEAD"})
+_FILES = ("/metadata/", "/targets/")
 
 
 class Front:
@@ -33,27 +35,24 @@ class Front:
 
     async def __rsgi__(self, scope: Scope, wire: Wire) -> None:
         """Answer one request; granian answers 500 to what we raise, and logs it."""
-        if _asks_for_a_file(scope):
-            self._metrics.count_file(scope.path, self._send_file(scope, wire))
+        method, path = scope.method, scope.path
+        if method in _READING and path.startswith(_FILES):
+            self._metrics.count_file(path, self._send_file(method, path, scope, wire))
         else:
             _send(wire, await self._bridge.handle(scope, wire))
 
-    def _send_file(self, scope: Scope, wire: Wire) -> int:
+    def _send_file(self, method: str, path: str, scope: Scope, wire: Wire) -> int:
         """Answer, and return the status."""
         try:
-            loaded = self._shelf.get(scope.path[1:])
+            loaded = self._shelf.get(path[1:])
         except FileNotFoundError:
             return _send(wire, refusal(NotFound()))
         except OSError as error:
             # Never 404: to a client looking for the next root, that means there is none.
-            _log.error("cannot open %s: %s", scope.path[1:], error)
+            _log.error("cannot open %s: %s", path[1:], error)
             return _send(wire, refusal(ServiceUnavailable()))
-        found = answer(loaded.facts, scope.method, scope.headers.get)
-        return _send_loaded(wire, scope.method, found, loaded)
-
-
-def _asks_for_a_file(scope: Scope) -> bool:
-    return scope.method in {"GET", "HEAD"} and scope.path.startswith(("/metadata/", "/targets/"))
+        found = answer(loaded.facts, method, scope.headers.get)
+        return _send_loaded(wire, method, found, loaded)
 
 
 def _send(wire: Wire, found: Answer) -> int:
