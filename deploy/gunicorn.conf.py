@@ -48,6 +48,6 @@ logconfig_dict = {
 
 def child_exit(_server: Any, worker: Any) -> None:
     """Forget what only a living process counts."""
-    from prometheus_client import multiprocess
+    from prometheus_client import multiprocess  # noqa: PLC0415 - after the folder is set
 
     multiprocess.mark_process_dead(worker.pid)

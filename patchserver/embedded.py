@@ -23,6 +23,7 @@ STALLED_SECONDS = 60  # without a byte taken until a client is dropped
 ENDING_SECONDS = 10  # for what is under way when the server is told to end
 
 _HEADERS = 32 * 1024  # bytes
+_DESCRIPTORS = 4096
 _BACKLOG = 1024  # connections that wait to be accepted
 
 
@@ -77,6 +78,18 @@ def _drop_stalled(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, option, STALLED_SECONDS * 1000)
 
 
+def _allow_descriptors() -> None:
+    """Take what the system lets us have of open files: two for each connection."""
+    try:
+        import resource  # noqa: PLC0415 - does not exist on Windows
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def serve(front: Front, listener: socket.socket, ready: Callable[[], None]) -> bool:
     """Serve until SIGTERM or SIGINT; call ``ready`` as soon as requests are answered.
 
@@ -84,6 +97,7 @@ def serve(front: Front, listener: socket.socket, ready: Callable[[], None]) -> b
         Whether all that was under way ended in time. If not, threads that cannot be stopped
         are still at it: the process must end without waiting for them.
     """
+    _allow_descriptors()
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     try:

@@ -61,9 +61,11 @@ def behind(repository: Path, port: int, folder: Path) -> Iterator[None]:
         "UPSWAP_BIND": f"127.0.0.1:{port}",
     }
     command = [sys.executable, "-m", "gunicorn", "--config", str(DEPLOY / "gunicorn.conf.py")]
-    with (folder / "gunicorn.log").open("wb") as log:
-        with running(command, port, environment, log.fileno()):
-            yield
+    with (
+        (folder / "gunicorn.log").open("wb") as log,
+        running(command, port, environment, log.fileno()),
+    ):
+        yield
 
 
 @contextmanager
@@ -103,6 +105,16 @@ def running(
                 process.kill()
 
 
+@contextmanager
+def running_server(repository: Path) -> Iterator[int]:
+    """The port of ``patchserver serve`` in a process of its own."""
+    command = [sys.executable, "-m", "patchserver", "serve", "--repo", str(repository)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")])}
+    port = free_port()
+    with running([*command, "--port", str(port)], port, environment, subprocess.DEVNULL):
+        yield port
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -112,12 +124,10 @@ def free_port() -> int:
 
 def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-        else:
-            return
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
     raise AssertionError(f"{process.args!r} does not listen on {port}")
