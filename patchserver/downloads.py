@@ -8,6 +8,7 @@ from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.wsgi import wrap_file
 
+from patchserver.access import public
 from patchserver.answers import Answer, answer
 from patchserver.repository import OpenFile, Repository, Section
 from patchserver.settings import Settings
@@ -16,6 +17,7 @@ blueprint = Blueprint("downloads", __name__)
 
 
 @blueprint.get("/<any(metadata, targets):area>/<path:name>")
+@public
 def download(area: str, name: str) -> Response:
     """Answer with a public file of the repository."""
     file = _open(f"{area}/{name}")

@@ -7,6 +7,7 @@ import ipaddress
 from flask import Blueprint, Response, abort, current_app, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from patchserver.access import public
 from patchserver.metrics import Metrics
 from patchserver.repository import Repository
 
@@ -14,18 +15,21 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
+@public
 def healthz() -> tuple[Response, int]:
     """Whether this process lives and clients can be served: 200, or 503."""
     return _state()
 
 
 @blueprint.get("/readyz")
+@public
 def readyz() -> tuple[Response, int]:
     """Whether all that requests may need is there: 200, or 503."""
     return _state()
 
 
 @blueprint.get("/metrics")
+@public
 def metrics() -> Response:
     """What was counted, to machines of the own network only."""
     if not _is_near(request.remote_addr):

@@ -9,11 +9,12 @@ from pathlib import Path
 from patchtool.description import Description
 from patchtool.keys import Keys
 from patchtool.options import Options
-from patchtool.publish import Added, add_release, promote
+from patchtool.publish import Added, add_release
 from patchtool.repository import Repository
+from patchtool.rollout import promote
 from trees import Tree, write_tree
 
-from updater.format.head import EVERYONE
+from updater.format.head import EVERYONE, Step
 from updater.format.release import Release
 
 NOW = 1_800_000_000
@@ -73,7 +74,7 @@ class Publisher:
             "stable",
             version,
             now=self.now,
-            basis_points=basis_points,
+            steps=(Step(self.now, basis_points),),
         )
 
     def release(self, version: str, tree: Tree, *, release: Release | None = None) -> None:

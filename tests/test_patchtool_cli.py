@@ -135,6 +135,8 @@ def leftovers(folder: Path) -> list[str]:
         "add-release repo --version 1 --app notes --keys keys",
         "add-release repo old --version 1 --app notes --keys keys --from",
         "promote repo --app notes --keys keys",
+        "promote repo --version 1.0 --app notes --keys keys --ramp 50@now,10@+1h",
+        "promote repo --version 1.0 --app notes --keys keys --ramp 50@now --rollout 10",
         *(
             f"promote repo --version 1.0 --app notes --keys keys --rollout {share}"
             for share in ("-1", "100.01", "2.505", "ten", "nan", "snan", "inf", "1e999999999")
@@ -539,6 +541,28 @@ def test_promote_tells_the_head(repository: Path, capsys: pytest.CaptureFixture[
     assert points == 1234
     assert run(f"{line} --rollout 0.5") == 0
     assert capsys.readouterr().out == "beta offers notes 1.0 to 0.5 % of its installs\n"
+
+
+def test_a_ramp_is_told_and_can_be_paused_and_resumed(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    line = "repo --app notes --keys keys --version 1.0"
+    assert run(f"promote {line} --ramp 2.5@now,100@2100-01-31T09:00Z") == 0
+    ramp = (
+        "stable offers notes 1.0 to 2.5 % of its installs, to 100 % from 2100-01-31 09:00 UTC on\n"
+    )
+    assert capsys.readouterr().out == ramp
+    assert [run(f"pause {line} --json"), run(f"pause {line}")] == [0, 10]
+    out = capsys.readouterr().out
+    assert json.loads(out.splitlines()[0])["entries"][0]["paused"]
+    assert out.endswith("notes 1.0 on stable is paused already\n")
+    refused(7, f"promote {line}", capsys)
+    assert [run(f"resume {line}"), run(f"resume {line} --json")] == [0, 10]
+    out = capsys.readouterr().out
+    assert out.startswith("notes 1.0 on stable goes on: stable offers notes 1.0 to 2.5 %")
+    error, _ = refused(7, f"pause {line} --channel beta", capsys)
+    assert "no channel beta" in error
 
 
 ADD = "add-release repo {} --app notes --keys keys --quiet --version"

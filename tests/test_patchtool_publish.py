@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from patchtool.description import Description
 from patchtool.options import Options
-from patchtool.publish import Added, add_release, promote
+from patchtool.publish import Added, add_release
+from patchtool.rollout import promote
 from publisher import NOW, Publisher
 from trees import Exe, Tree, noise, write_tree
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from patchtool.cli import main
 from patchtool.options import Options
-from patchtool.publish import promote
 from patchtool.recall import Recalled, recall
+from patchtool.rollout import promote
 from publisher import PASSWORD, Publisher
 from test_patchtool_repository import DyingPublisher, files, killed_everywhere, look, offered
 from trees import Tree, noise

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from patchtool.keys import Keys
-from patchtool.publish import promote
 from patchtool.repository import Repository
 from patchtool.roles import LIFETIMES
 from publisher import NOW, PASSWORD, Publisher
@@ -279,20 +278,6 @@ def test_promoting_needs_the_online_key_alone(publisher: Publisher) -> None:
     for role in ("root", "targets", "release"):
         (publisher.keys.folder / f"{role}.pem").unlink()
     publisher.promote("1.0")
-
-
-def test_a_password_is_asked_for_once_a_key(publisher: Publisher) -> None:
-    publisher.add("1.0", OLD)
-    asked: list[str] = []
-
-    def ask(question: str) -> str:
-        asked.append(question)
-        return PASSWORD["UPSWAP_KEY_PASSWORD"]
-
-    keys = Keys(publisher.keys.folder, {}, ask)
-    promote(Repository(publisher.folder, keys, NOW), "notes", "stable", "1.0", now=NOW)
-    assert len(asked) == 1
-    assert "online.pem" in asked[0]
 
 
 def test_a_threshold_of_two_is_signed_by_all_root_keys(tmp_path: Path) -> None:

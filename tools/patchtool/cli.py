@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
@@ -18,9 +18,11 @@ from patchtool.options import MEMORY_LEAST, Effort
 from patchtool.writer import Writer
 from updater.apply import PatchFile
 from updater.console import INTERRUPTED, add_command, run, tell
+from updater.errors import FormatError
 from updater.format.changes import WITH_SOURCE, Change
-from updater.format.head import EVERYONE
+from updater.format.head import EVERYONE, Step
 from updater.format.limits import GIB, MIB
+from updater.format.rollout import parse_percent, parse_ramp
 from updater.launch.disk import told
 from updater.version import __version__
 
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_folder_commands(commands)
     _add_repository_commands(commands)
+    _add_rollout_commands(commands)
     _add_app_commands(commands)
     _add_key_commands(commands)
     return parser
@@ -98,13 +101,6 @@ def _add_repository_commands(commands: Any) -> None:
     )
     add.add_argument("--config", type=Path, metavar="release.toml")
     _add_effort(add)
-    promoted = add_command(commands, "promote", _later("offer"), "let a channel offer a version")
-    promoted.add_argument("repository", metavar="REPO", type=Path)
-    promoted.add_argument("--version", required=True)
-    promoted.add_argument("--channel", default="stable", help="default: %(default)s")
-    promoted.add_argument(
-        "--rollout", type=_percent, default=EVERYONE, metavar="PERCENT", help="default: 100"
-    )
     withdrawn = add_command(
         commands, "recall", _later("withdraw"), "withdraw a version for good; its installs go back"
     )
@@ -149,9 +145,44 @@ def _add_repository_commands(commands: Any) -> None:
     )
     written.add_argument("repository", metavar="REPO", type=Path)
     written.add_argument("writer", nargs="?", choices=get_args(Writer), help="from now on")
-    for command in (init, add, promoted, withdrawn):
+    for command in (init, add, withdrawn):
         command.add_argument("--app", required=True)
-    for command in (init, add, promoted, withdrawn, renewed, pruned):
+    for command in (init, add, withdrawn, renewed, pruned):
+        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+
+
+def _add_rollout_commands(commands: Any) -> None:
+    promoted = add_command(
+        commands, "promote", _later("offer", "rolloutcommands"), "let a channel offer a version"
+    )
+    halted = add_command(
+        commands,
+        "pause",
+        _later("halt", "rolloutcommands"),
+        "let a channel offer a version to nobody for now; exit code 10: it does so already",
+    )
+    resumed = add_command(
+        commands,
+        "resume",
+        _later("go_on", "rolloutcommands"),
+        "go on with a paused version where its ramp was; exit code 10: it is not paused",
+    )
+    share = promoted.add_mutually_exclusive_group()
+    share.add_argument(
+        "--rollout", type=_percent, default=EVERYONE, metavar="PERCENT", help="default: 100"
+    )
+    share.add_argument(
+        "--ramp",
+        type=_ramp,
+        metavar="STEPS",
+        help="percentages and their times, such as 10@now,50@+24h,100@2027-01-31T09:00Z; "
+        "+ minutes (m), hours (h) or days (d)",
+    )
+    for command in (promoted, halted, resumed):
+        command.add_argument("repository", metavar="REPO", type=Path)
+        command.add_argument("--app", required=True)
+        command.add_argument("--channel", default="stable", help="default: %(default)s")
+        command.add_argument("--version", required=True)
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
 
 
@@ -304,9 +335,19 @@ def _memory(text: str) -> int:
 
 
 def _percent(text: str) -> int:
-    """Basis points of a percentage, two decimals at most."""
-    with suppress(ArithmeticError):  # no number, or one such as NaN
-        points = Decimal(text) * 100
-        if 0 <= points <= EVERYONE and points == int(points):
-            return int(points)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a percentage such as 10 or 2.5")
+    with _usage():
+        return parse_percent(text)
+
+
+def _ramp(text: str) -> tuple[Step, ...]:
+    with _usage():
+        return parse_ramp(text, int(time.time()))
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """What the format refuses is a mistake on the command line here."""
+    try:
+        yield
+    except FormatError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

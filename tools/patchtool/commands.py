@@ -17,7 +17,7 @@ from patchtool.keys import Keys, refuse_published
 from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
 from patchtool.prune import prune
-from patchtool.publish import add_release, promote
+from patchtool.publish import add_release
 from patchtool.recall import recall
 from patchtool.refresh import refresh
 from patchtool.repository import Repository
@@ -98,21 +98,6 @@ def release(options: argparse.Namespace) -> int:
     skipped = "".join(f"\n  no patch from {v}: the bundle is smaller" for v in added.skipped)
     words = f"{options.app} {added.version}\n  bundle: {added.bundle:,} bytes{patches}{skipped}"
     tell(options, asdict(added), words)
-    return 0
-
-
-def offer(options: argparse.Namespace) -> int:
-    """``patchtool promote``."""
-    head = promote(
-        repository_of(options),
-        check_app(options.app),
-        options.channel,
-        options.version,
-        now=int(time.time()),
-        basis_points=options.rollout,
-    )
-    words = f"{options.channel} offers {options.app} {options.version}"
-    tell(options, head.to_json(), f"{words} to {options.rollout / 100:g} % of its installs")
     return 0
 
 

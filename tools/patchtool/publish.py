@@ -1,12 +1,11 @@
-"""Publishing: a release folder becomes manifest, bundle and patches; a version becomes a head."""
+"""Publishing: a release folder becomes manifest, bundle and patches."""
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,13 @@ from patchtool.description import Description
 from patchtool.diff import Built, build_patch
 from patchtool.options import Options
 from patchtool.releases import Releases, patch_name, target_name
-from patchtool.repository import Repository, Target
+from patchtool.repository import Repository
 from patchtool.scan import scan
+from patchtool.targets import Target
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
-from updater.errors import FormatError, InstallError
-from updater.format.canonical import encode
-from updater.format.head import EVERYONE, Head, Offer, Step
-from updater.format.limits import DEFAULT
+from updater.errors import FormatError
 from updater.format.manifest import Manifest
-from updater.format.names import Digest, check_app, check_channel, check_version, order
+from updater.format.names import Digest, check_app, order
 from updater.launch.disk import told
 
 PATCHES_FROM = 3
@@ -87,58 +84,6 @@ def add_release(
         repository.publish(f"app.{app}", _targets(manifest, bundle, smaller))
     sizes = {base: built.bytes for base, built in smaller.items()}
     return Added(version, bundle.bytes, sizes, tuple(v for v in patches if v not in smaller))
-
-
-def promote(
-    repository: Repository,
-    app: str,
-    channel: str,
-    version: str,
-    *,
-    now: int,
-    basis_points: int = EVERYONE,
-) -> Head:
-    """Let ``channel`` offer ``version`` to a share of its installs; the new head.
-
-    The last version that reached everyone stays below it as the fallback. Promoting what is
-    on top already adds a rollout step.
-
-    Raises:
-        InstallError: the version is not published or was recalled, a missing key, the disk.
-    """
-    check_channel(channel)
-    with repository.writing():
-        releases = Releases.of(repository, app)
-        releases.require(check_version(version))
-        if version in releases.recalled:
-            raise InstallError(
-                f"{app} {version} was recalled, and no client would take it",
-                hint="a recall cannot be undone: publish it under a new version",
-            )
-        channels = repository.targets(f"channels.{app}")
-        target = f"{app}/channels/{channel}"
-        if target not in channels and len(channels) >= DEFAULT.channels:
-            raise InstallError(f"{app} has {len(channels)} channels, {DEFAULT.channels} allowed")
-        before = Head.parse(channels[target].custom) if target in channels else None
-        if before is not None:
-            offers = tuple(o for o in before.entries if o.version not in releases.recalled)
-            before = replace(before, entries=offers)
-        head = _promoted(before, app, channel, version, Step(now, basis_points))
-        document = Head.parse(head.to_json()).to_json()  # whoever promotes keeps the limits too
-        repository.publish(f"channels.{app}", [Target(target, encode(document), document)])
-    return head
-
-
-def _promoted(before: Head | None, app: str, channel: str, version: str, step: Step) -> Head:
-    if before is None:
-        seed = secrets.token_hex(8)
-        return Head(app, channel, step.utc, seed, (Offer(version, (step,)),))
-    older = [o for o in before.entries if order(o.version) < order(version)]
-    finished = [o for o in older if o.reach(step.utc) == EVERYONE][:1]
-    same = next((o for o in before.entries if o.version == version), None)
-    steps = (*(s for s in same.steps if s.utc < step.utc), step) if same else (step,)
-    offers = (Offer(version, steps[-DEFAULT.rollout_steps :]), *finished)
-    return replace(before, issued=max(step.utc, before.issued), entries=offers)
 
 
 def _refuse_other(digest: str, manifest: Manifest) -> None:
