@@ -59,8 +59,8 @@ def refuse_server(folder: Path) -> None:
     if writer_of(folder) == "server":
         raise InstallError(
             f"the server writes {folder}: here only releases are signed",
-            hint="do this on the server; or end it first, fetch what it has written, and run "
-            "patchtool writer REPO local",
+            hint="do this on the server (promote, pause and resume: --to URL); or end it first, "
+            "fetch what it has written, and run patchtool writer REPO local",
         )
 
 
