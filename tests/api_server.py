@@ -172,11 +172,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.api.requests.append((self.command, self.path))
+        self.api.bodies.append(self.body)
+        if self.api.misbehave(self):
+            return
         with self.api.lock:
-            self.api.requests.append((self.command, self.path))
-            self.api.bodies.append(self.body)
-            if self.api.misbehave(self):
-                return
             for method, pattern, action in ROUTES:
                 found = re.fullmatch(pattern, self.path)
                 if method == self.command and found:

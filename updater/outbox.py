@@ -268,7 +268,7 @@ def _report(path: Path) -> dict[str, Any] | None:
         report = {
             "id": identity,
             "step": step,
-            "error": record.text("error")[:ERROR_MOST],
+            "error": record.text("error").replace("\0", "")[:ERROR_MOST],
             "from": record.text("from"),
             "to": record.text("to"),
             "changed": list(record.items("changed", string, PATHS_MOST)),
