@@ -12,10 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 from patchserver.application import create_app
+from patchserver.checks import check, require_repository
 from patchserver.embedded import listen, serve
 from patchserver.front import Front
 from patchserver.logs import log_to_stderr
-from patchserver.repository import Repository
 from patchserver.settings import settings_for
 from updater.console import tell_error
 from updater.errors import InstallError, UpdaterError
@@ -42,7 +42,18 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument(
         "--port", type=_port, default=8080, help="port to listen on, 0 = any free one (%(default)s)"
     )
+    checking = commands.add_parser("check", help="tell what would keep a server from its work")
+    checking.set_defaults(run=_check)
+    _add_places(checking)
     return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--repo", type=Path, required=True, help="the repository folder")
+    add("--data", type=Path, help="folder of what the server keeps (REPO.server if it is there)")
+    add("--keys", type=Path, help="folder of online.pem, and no other key")
+    add("--database", help="URL of the database (SQLite in the data folder)")
 
 
 def _port(text: str) -> int:
@@ -54,7 +65,7 @@ def _port(text: str) -> int:
 def _serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     settings = settings_for(options.repo)
-    _require_repository(settings.repository)
+    require_repository(settings.repository)
     log_to_stderr()
     app = create_app(settings)
     front = Front(app.extensions["repository"], app.wsgi_app, app.extensions["metrics"])
@@ -67,14 +78,15 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _require_repository(repo: Path) -> None:
-    try:
-        Repository(repo).probe()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        message = f"{repo} is not a repository: metadata/timestamp.json: {reason}"
-        hint = "name the folder that patchtool init made, and let this user read it"
-        raise InstallError(message, hint=hint) from error
+def _check(options: argparse.Namespace) -> int:
+    """Tell what is wrong with a server's configuration."""
+    given = (options.repo, options.data, options.keys, options.database or "")
+    findings = check(settings_for(*given))
+    for finding in findings:
+        tell_error(InstallError(finding.what, hint=finding.hint))
+    if not findings:
+        print("all is well")
+    return InstallError.exit_code if findings else 0
 
 
 def _url(listener: socket.socket) -> str:
