@@ -9,15 +9,14 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
 from patchserver.admin import add_admin_commands, add_places, settings_of
 from patchserver.application import create_app
+from patchserver.checks import check, require_repository
 from patchserver.embedded import listen, serve
 from patchserver.front import Front
 from patchserver.jobs import working
 from patchserver.logs import log_to_stderr
-from patchserver.repository import Repository
 from updater.console import tell_error
 from updater.errors import InstallError, UpdaterError
 
@@ -44,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=8080, help="port to listen on, 0 = any free one (%(default)s)"
     )
     add_admin_commands(commands)
+    checking = commands.add_parser("check", help="tell what would keep a server from its work")
+    checking.set_defaults(run=_check)
+    add_places(checking)
     return parser
 
 
@@ -56,7 +58,7 @@ def _port(text: str) -> int:
 def _serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     settings = settings_of(options)
-    _require_repository(settings.repository)
+    require_repository(settings.repository)
     log_to_stderr()
     app = create_app(settings)
     front = Front(app.extensions["repository"], app.wsgi_app, app.extensions["metrics"])
@@ -70,14 +72,14 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _require_repository(repo: Path) -> None:
-    try:
-        Repository(repo).probe()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        message = f"{repo} is not a repository: metadata/timestamp.json: {reason}"
-        hint = "name the folder that patchtool init made, and let this user read it"
-        raise InstallError(message, hint=hint) from error
+def _check(options: argparse.Namespace) -> int:
+    """Tell what is wrong with a server's configuration."""
+    findings = check(settings_of(options))
+    for finding in findings:
+        tell_error(InstallError(finding.what, hint=finding.hint))
+    if not findings:
+        print("all is well")
+    return InstallError.exit_code if findings else 0
 
 
 def _url(listener: socket.socket) -> str:
