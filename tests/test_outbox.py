@@ -42,7 +42,7 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server(publisher: Publisher) -> Iterator[ApiServer]:
     publisher.release("1.0", OLD)
-    with api_served(ApiServer(publisher.folder, publisher.keys.folder, NOW)) as server:
+    with api_served(ApiServer(publisher.folder, publisher.keys, NOW)) as server:
         yield server
 
 

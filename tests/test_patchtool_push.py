@@ -61,7 +61,7 @@ def server(publisher: Publisher, tmp_path: Path) -> Iterator[ApiServer]:
     online = tmp_path / "online"
     online.mkdir(mode=0o700)
     (publisher.keys.folder / "online.pem").rename(online / "online.pem")
-    with api_served(ApiServer(publisher.folder, online, NOW)) as server:
+    with api_served(ApiServer(publisher.folder, Keys(online, PASSWORD), NOW)) as server:
         yield server
 
 
