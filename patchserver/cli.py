@@ -4,48 +4,48 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
+import os
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import closing, suppress
-from pathlib import Path
-from types import FrameType
-from typing import Protocol
+from contextlib import closing
 
-from waitress import create_server  # type: ignore[import-untyped]  # ships no type information
-
+from patchserver.admin import add_admin_commands, add_places, settings_of
 from patchserver.application import create_app
-from patchserver.repository import Repository
+from patchserver.checks import check, require_repository
+from patchserver.embedded import listen, serve
+from patchserver.front import Front
+from patchserver.jobs import working
+from patchserver.logs import log_to_stderr
 from updater.console import tell_error
 from updater.errors import InstallError, UpdaterError
-
-
-class _Server(Protocol):
-    def run(self) -> None: ...
-    def close(self) -> None: ...
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; wrong usage exits with 2."""
     arguments = _parser().parse_args(argv)
     try:
-        _serve(arguments.repo, arguments.host, arguments.port)
+        exit_code: int = arguments.run(arguments)
     except UpdaterError as error:
         tell_error(error)
         return error.exit_code
-    return 0
+    return exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="patchserver", description="Serve updates over HTTP.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="serve a repository folder, read-only")
-    serve.add_argument("--repo", type=Path, required=True, help="the repository folder")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    serve.add_argument(
+    serving = commands.add_parser("serve", help="serve a repository, and all that is about it")
+    serving.set_defaults(run=_serve)
+    add_places(serving)
+    serving.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    serving.add_argument(
         "--port", type=_port, default=8080, help="port to listen on, 0 = any free one (%(default)s)"
     )
+    add_admin_commands(commands)
+    checking = commands.add_parser("check", help="tell what would keep a server from its work")
+    checking.set_defaults(run=_check)
+    add_places(checking)
     return parser
 
 
@@ -55,58 +55,31 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _serve(repo: Path, host: str, port: int) -> None:
+def _serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    _require_repository(repo)
-    with closing(_listen(host, port)) as listener, suppress(KeyboardInterrupt):
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGINT, _interrupt)
-        server = _server(repo, listener)
-        print(f"serving {repo} at {_url(listener)}", file=sys.stderr, flush=True)
-        with closing(server):
-            server.run()
+    settings = settings_of(options)
+    require_repository(settings.repository)
+    log_to_stderr()
+    app = create_app(settings)
+    front = Front(app.extensions["repository"], app.wsgi_app, app.extensions["metrics"])
+    with closing(listen(options.host, options.port)) as listener:
+        told = f"serving {settings.repository} at {_url(listener)}"
+        with working(app.extensions.get("services")):
+            ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
+    if not ended:
+        logging.shutdown()
+        os._exit(0)  # threads of the server that wait for a client would be waited for
+    return 0
 
 
-def _require_repository(repo: Path) -> None:
-    try:
-        Repository(repo).probe()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        message = f"{repo} is not a repository: metadata/timestamp.json: {reason}"
-        hint = "name the folder that patchtool init made, and let this user read it"
-        raise InstallError(message, hint=hint) from error
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address, family=family)
-    except (OSError, UnicodeError) as error:  # UnicodeError: no host name at all
-        reason = getattr(error, "strerror", None) or str(error)
-        message = f"cannot listen on {host} port {port}: {reason.lower()}"
-        hint = "choose another --host or --port; --port 0 takes any free one"
-        raise InstallError(message, hint=hint) from error
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # what waitress ends on, whichever the signal
-
-
-def _server(repo: Path, listener: socket.socket) -> _Server:
-    # It warns of every request that waits for a thread, which is what the queue is for.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    server: _Server = create_server(
-        create_app(repo),
-        sockets=[listener],
-        threads=8,  # they only find files; the event loop sends them, however slow the client
-        connection_limit=400,  # two descriptors each: below the usual limit of 1024
-        asyncore_use_poll=True,  # select() fails from descriptor 1024 on
-        channel_timeout=60,  # seconds without a byte either way until a client is dropped
-        max_request_header_size=32 * 1024,  # bytes
-        max_request_body_size=64 * 1024,  # bytes; no request has a use for a body
-        ident=None,
-    )
-    return server
+def _check(options: argparse.Namespace) -> int:
+    """Tell what is wrong with a server's configuration."""
+    findings = check(settings_of(options))
+    for finding in findings:
+        tell_error(InstallError(finding.what, hint=finding.hint))
+    if not findings:
+        print("all is well")
+    return InstallError.exit_code if findings else 0
 
 
 def _url(listener: socket.socket) -> str:

@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import IO, cast
 
 from flask import Blueprint, Response, current_app, request
-from werkzeug.exceptions import NotFound, PreconditionFailed, ServiceUnavailable
-from werkzeug.http import http_date
+from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.wsgi import wrap_file
 
-from patchserver.ranges import requested_range, unchanged
+from patchserver.access import public
+from patchserver.answers import Answer, answer
 from patchserver.repository import OpenFile, Repository, Section
+from patchserver.settings import Settings
 
 blueprint = Blueprint("downloads", __name__)
 
 
 @blueprint.get("/<any(metadata, targets):area>/<path:name>")
+@public
 def download(area: str, name: str) -> Response:
     """Answer with a public file of the repository."""
     file = _open(f"{area}/{name}")
     try:
-        return _answer(file)
+        return _response(file, answer(file.facts, request.method, request.headers.get))
     except BaseException:
         file.stream.close()
         raise
@@ -38,49 +40,38 @@ def _open(name: str) -> OpenFile:
         raise ServiceUnavailable from error
 
 
-def _answer(file: OpenFile) -> Response:
-    response = Response(content_type=file.public.content_type, direct_passthrough=True)
-    response.headers["Cache-Control"] = file.public.cache_control
-    response.accept_ranges = "bytes"
-    _check_conditions(response, file)
-    if response.status_code == 304:
+def _response(file: OpenFile, answer: Answer) -> Response:
+    """The answer, which sends its part of the file and closes it in the end."""
+    body = answer.body or None
+    response = Response(body, answer.status, list(answer.headers), direct_passthrough=True)
+    if answer.part is None:
         file.stream.close()
+    elif _by_nginx(file):
+        file.stream.close()
+        _leave_to_nginx(response, file)
     else:
-        _attach(response, file, _range(file))
+        section = Section(file.stream, answer.part.start, len(answer.part))
+        response.response = wrap_file(request.environ, cast("IO[bytes]", section))
     return response
 
 
-def _check_conditions(response: Response, file: OpenFile) -> None:
-    """Set the validators and decide between 200, 304 and 412."""
-    response.set_etag(file.etag)
-    if file.public.immutable:
-        response.headers["Last-Modified"] = http_date(file.mtime)
-    response.make_conditional(request.environ)
-    if response.status_code == 412:
-        raise PreconditionFailed
-    # Set late, so that only the tag validates what changes in place: dates have whole
-    # seconds, and one may go back when a repository is restored from a copy.
-    response.headers["Last-Modified"] = http_date(file.mtime)
+def _by_nginx(file: OpenFile) -> bool:
+    """Whether nginx sends the bytes.
+
+    Not those of metadata: nginx keeps our answers for a second, and cannot keep what it was
+    sent elsewhere for. Not to HEAD, where nginx would serve ranges, nor under ``If-Match``,
+    which nginx compares with a tag of its own.
+    """
+    settings: Settings = current_app.extensions["settings"]
+    if not settings.accel or not file.facts.public.name.startswith("targets/"):
+        return False
+    return request.method == "GET" and "If-Match" not in request.headers
 
 
-def _range(file: OpenFile) -> range | None:
-    validators = {f'"{file.etag}"'}
-    if file.public.immutable:
-        validators.add(http_date(file.mtime))
-    if request.method != "GET" or not unchanged(
-        request.headers.get("If-Range"), frozenset(validators)
-    ):
-        return None
-    return requested_range(request.headers.get("Range"), file.size)
-
-
-def _attach(response: Response, file: OpenFile, part: range | None) -> None:
-    """Let the response send ``part`` of the file, or all of it, and close it in the end."""
-    if part is None:
-        part = range(file.size)
-    else:
-        response.status_code = 206
-        response.content_range = f"bytes {part.start}-{part.stop - 1}/{file.size}"
-    response.content_length = len(part)
-    section = Section(file.stream, part.start, len(part))
-    response.response = wrap_file(request.environ, cast("IO[bytes]", section))
+def _leave_to_nginx(response: Response, file: OpenFile) -> None:
+    """Name the file in place of its bytes; nginx cuts out the range by our tag and date."""
+    settings: Settings = current_app.extensions["settings"]
+    response.status_code = 200
+    response.headers["X-Accel-Redirect"] = f"{settings.accel}/{file.found_at}"
+    del response.headers["Content-Length"]
+    del response.headers["Content-Range"]

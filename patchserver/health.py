@@ -1,17 +1,47 @@
-"""``/healthz``: whether clients can be served, for load balancers and monitors."""
+"""``/healthz``, ``/readyz`` and ``/metrics``: for load balancers and monitors."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, jsonify
+import ipaddress
 
+from flask import Blueprint, Response, abort, current_app, jsonify, request
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from patchserver.access import public
+from patchserver.metrics import Metrics
 from patchserver.repository import Repository
+from patchserver.services import services
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
+@public
 def healthz() -> tuple[Response, int]:
-    """Answer 200, or 503 when the repository's timestamp cannot be read."""
+    """Whether this process lives and clients can be served: 200, or 503."""
+    return _state()
+
+
+@blueprint.get("/readyz")
+@public
+def readyz() -> tuple[Response, int]:
+    """Whether all that requests may need is there, the database too: 200, or 503."""
+    if current_app.extensions["settings"].data is not None:
+        services().database.probe()  # its error is answered with 503, and logged
+    return _state()
+
+
+@blueprint.get("/metrics")
+@public
+def metrics() -> Response:
+    """What was counted, to machines of the own network only."""
+    if not _is_near(request.remote_addr):
+        abort(404)
+    counted: Metrics = current_app.extensions["metrics"]
+    return Response(counted.text(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _state() -> tuple[Response, int]:
     repository: Repository = current_app.extensions["repository"]
     try:
         repository.probe()
@@ -19,3 +49,10 @@ def healthz() -> tuple[Response, int]:
         current_app.logger.error("unhealthy: %s", error)  # noqa: TRY400
         return jsonify(status="unavailable"), 503
     return jsonify(status="ok"), 200
+
+
+def _is_near(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_private
+    except ValueError:
+        return False

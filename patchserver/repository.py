@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchserver.answers import Facts
 from patchserver.files import PublicFile, public_file
 
 if TYPE_CHECKING:
@@ -34,16 +35,15 @@ _OPEN_FLAGS = (
 class OpenFile:
     """A public file being read; whoever holds it closes ``stream``.
 
-    ``size`` is in bytes, ``mtime`` in seconds since the epoch; ``etag`` is a strong entity
-    tag without its quotes. All are of the opened file, so they agree with the bytes read
-    even if the name is replaced meanwhile.
+    ``facts`` are of the opened file, so they agree with the bytes read even if the name is
+    replaced meanwhile. ``path`` is where the file was, without links; ``found_at`` is the
+    same below the repository folder, a public name.
     """
 
-    public: PublicFile
+    facts: Facts
     stream: io.FileIO
-    size: int
-    mtime: float
-    etag: str
+    path: Path
+    found_at: str
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,11 @@ class Repository:
         public = public_file(name)
         if public is None:
             raise FileNotFoundError(errno.ENOENT, "not a public name", name)
-        stream = io.FileIO(_open_regular(self._resolve(name)))
-        found = os.fstat(stream.fileno())
-        return OpenFile(public, stream, found.st_size, found.st_mtime, _etag(public, found))
+        root = self.folder.resolve()
+        path = _resolve(root, name)
+        stream = io.FileIO(_open_regular(path))
+        facts = _facts(public, os.fstat(stream.fileno()))
+        return OpenFile(facts, stream, path, path.relative_to(root).as_posix())
 
     def probe(self) -> None:
         """Read from the file every client starts with.
@@ -77,26 +79,11 @@ class Repository:
         with self.open(TIMESTAMP).stream as stream:
             stream.read(1)
 
-    def _resolve(self, name: str) -> Path:
-        """The real path of ``name``; a link counts only if it leads to a public name."""
-        root = self.folder.resolve()
-        try:
-            path = (root / name).resolve(strict=True)
-        except (OSError, RuntimeError) as error:
-            # A loop of links is a RuntimeError before Python 3.13.
-            if isinstance(error, OSError) and error.errno not in _ABSENT:
-                raise
-            raise FileNotFoundError(errno.ENOENT, "no such file", name) from error
-        if not path.is_relative_to(root) or public_file(path.relative_to(root).as_posix()) is None:
-            raise FileNotFoundError(errno.ENOENT, "leads to no public name", name)
-        return path
-
 
 class Section(io.RawIOBase):
     """``length`` bytes of a file from ``start``, as a seekable file of its own.
 
-    Seekable, because waitress then sends it from its event loop; anything else it takes from
-    a worker thread, which a client that stops reading would hold for as long as it likes.
+    Seekable, because servers ask for the position to send a file by the system (sendfile).
     """
 
     def __init__(self, file: io.FileIO, start: int, length: int) -> None:
@@ -136,6 +123,20 @@ class Section(io.RawIOBase):
         super().close()
 
 
+def _resolve(root: Path, name: str) -> Path:
+    """The real path of ``name``; a link counts only if it leads to a public name."""
+    try:
+        path = (root / name).resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        # A loop of links is a RuntimeError before Python 3.13.
+        if isinstance(error, OSError) and error.errno not in _ABSENT:
+            raise
+        raise FileNotFoundError(errno.ENOENT, "no such file", name) from error
+    if not path.is_relative_to(root) or public_file(path.relative_to(root).as_posix()) is None:
+        raise FileNotFoundError(errno.ENOENT, "leads to no public name", name)
+    return path
+
+
 def _open_regular(path: Path) -> int:
     """A descriptor of the regular file at ``path``; devices and sockets are not even opened."""
     if not stat.S_ISREG(path.stat().st_mode):
@@ -145,6 +146,10 @@ def _open_regular(path: Path) -> int:
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
     return descriptor
+
+
+def _facts(public: PublicFile, found: os.stat_result) -> Facts:
+    return Facts(public, found.st_size, found.st_mtime, _etag(public, found))
 
 
 def _etag(public: PublicFile, found: os.stat_result) -> str:

@@ -125,7 +125,7 @@ class ApiServer:
     def _sign(self, name: str, version: int) -> None:
         """Let snapshot and timestamp name another version of a role."""
         repository, metadata = self.repository(), self.folder / "metadata"
-        (signer,) = repository.at_hand("online")
+        (signer,) = repository.keyring.at_hand("online")
         number = repository.listed_snapshot()
         snapshot = Metadata[Snapshot].from_bytes(
             (metadata / f"{number}.snapshot.json").read_bytes()

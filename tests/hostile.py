@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from patchtool.match import whole
-from patchtool.repository import Target
 from patchtool.roles import SIGNERS
+from patchtool.targets import Target
 from publisher import Publisher
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner

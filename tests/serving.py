@@ -10,7 +10,7 @@ from pathlib import Path
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from patchserver import create_app
+from patchserver import Settings, create_app
 
 Misbehave = Callable[[BaseHTTPRequestHandler, Path], bool]
 """Answers a request in its own way and says True, or leaves it to the honest server."""
@@ -19,7 +19,9 @@ Misbehave = Callable[[BaseHTTPRequestHandler, Path], bool]
 @contextmanager
 def served(repository: Path) -> Iterator[str]:
     """Our application over ``repository``; its URL."""
-    with _running(make_server("127.0.0.1", 0, create_app(repository), threaded=True)) as url:
+    with _running(
+        make_server("127.0.0.1", 0, create_app(Settings(repository)), threaded=True)
+    ) as url:
         yield url
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from hostile import FORGERS, forge, newest, publish, rewrite, right_signer
-from patchtool.repository import Target
+from patchtool.targets import Target
 from publisher import Publisher
 from securesystemslib.signer import CryptoSigner
 from trees import read_tree

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from werkzeug.http import http_date
 from werkzeug.test import TestResponse
 
-from patchserver import create_app
-from patchserver.repository import Repository, Section
+from patchserver import Settings, create_app
+from patchserver.repository import Section
 
 DIGEST = "0123456789abcdef" * 4
 BODY = bytes(range(256)) * 4
@@ -49,7 +49,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(repository: Path) -> FlaskClient:
-    return create_app(repository).test_client()
+    return create_app(Settings(repository)).test_client()
 
 
 @pytest.fixture(autouse=True)
@@ -359,7 +359,7 @@ def test_a_linked_repository_folder_is_followed_anew_each_time(
 ) -> None:
     write(tmp_path / "other" / TIMESTAMP[1:], b"other")
     link(tmp_path / "current", repository)
-    client = create_app(tmp_path / "current").test_client()
+    client = create_app(Settings(tmp_path / "current")).test_client()
     assert get(client, TIMESTAMP).data == b'{"version":1}'
     (tmp_path / "current").unlink()
     link(tmp_path / "current", tmp_path / "other")
@@ -398,7 +398,7 @@ def test_a_fifo_swapped_in_after_the_check_does_not_hang_either(
     regular = (repository / ROOT[1:]).stat()
     (repository / ROOT[1:]).unlink()
     os.mkfifo(repository / ROOT[1:])
-    monkeypatch.setattr(Repository, "_resolve", lambda self, name: self.folder / name)
+    monkeypatch.setattr("patchserver.repository._resolve", lambda root, name: root / name)
     monkeypatch.setattr(Path, "stat", lambda *_, **__: regular)
     assert get(client, ROOT).status_code == 404
 
@@ -422,7 +422,7 @@ def test_a_bug_is_answered_without_its_trace(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("private detail")
 
-    monkeypatch.setattr("patchserver.downloads.requested_range", fail)
+    monkeypatch.setattr("patchserver.answers.requested_range", fail)
     response = get(client, ROOT)
     assert response.status_code == 500
     assert response.json == {"error": "internal server error"}

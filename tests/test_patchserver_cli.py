@@ -162,7 +162,7 @@ def test_ranges_arrive_exactly(port: int, header: str, first: int, last: int) ->
 
 def test_the_server_does_not_tell_what_it_runs_on(port: int) -> None:
     for url in (BUNDLE, "/healthz", "/nothing"):
-        assert "Server" not in fetch(port, url)[1]
+        assert fetch(port, url)[1].get_all("Server") == ["patchserver"]
 
 
 def test_one_connection_serves_many_requests_in_step(port: int) -> None:
@@ -195,7 +195,7 @@ def test_clients_that_stop_reading_do_not_starve_others(
     os.truncate(repository / BUNDLE[1:], 64 * 1024 * 1024)
     request = f"GET {BUNDLE} HTTP/1.1\r\nHost: a\r\n{header}\r\n".encode()
     with ExitStack() as stalled:
-        for _ in range(24):  # three times the worker threads
+        for _ in range(24):  # three times the threads
             client = stalled.enter_context(socket.create_connection(("127.0.0.1", port)))
             client.sendall(request)
             assert client.recv(10) == b"HTTP/1.1 2"
@@ -215,7 +215,6 @@ UP = "/metadata/../keys/online.pem"
         "/metadata/../../secret.json",
         "/metadata/../../../../../../../../etc/passwd",
         "/../secret.json",
-        "../secret.json",
         "//secret.json",
         "/metadata//etc/passwd",
         "//etc/passwd",
@@ -280,8 +279,10 @@ def test_every_other_spelling_is_404(port: int, path: str) -> None:
         b"GET /metadata/\x00timestamp.json HTTP/1.1",
         b"GET \\..\\keys\\online.pem HTTP/1.1",
         b"GET http://a/metadata/../keys/online.pem HTTP/1.1",
+        b"GET ../secret.json HTTP/1.1",
         b"GET file:///etc/passwd HTTP/1.1",
         b"GET * HTTP/1.1",
+        b"GET http://[/ HTTP/1.1",
         b"CONNECT a:80 HTTP/1.1",
         b"NONSENSE",
     ],
@@ -291,11 +292,6 @@ def test_malformed_requests_get_an_error_and_do_no_harm(port: int, request_line:
     assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
     assert SECRET not in answer
     assert b"Traceback" not in answer
-    assert fetch(port, "/healthz")[0] == 200
-
-
-def test_what_waitress_fails_to_parse_costs_only_its_own_connection(port: int) -> None:
-    assert send(port, b"GET http://[/ HTTP/1.1\r\nHost: a\r\n\r\n") == b""
     assert fetch(port, "/healthz")[0] == 200
 
 

@@ -20,7 +20,7 @@ from patchtool.doctor import diagnose
 from patchtool.drill import drill
 from patchtool.keys import Keys
 from patchtool.refresh import refresh
-from patchtool.repository import Target
+from patchtool.targets import Target
 from publisher import PASSWORD, Publisher
 from securesystemslib.signer import CryptoSigner
 from serving import served

@@ -17,8 +17,8 @@ from patchtool.leftovers import PATIENCE, RECORD
 from patchtool.prune import KEPT, PATCHED, Pruned, outdated, prune
 from patchtool.recall import recall
 from patchtool.releases import Releases
-from patchtool.repository import Listed
 from patchtool.stock import missing
+from patchtool.targets import Listed
 from publisher import PASSWORD, Publisher
 from serving import served
 from test_patchtool_repository import DyingPublisher, files, killed_everywhere, look, offered

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from hostile import newest, rewrite, right_signer
+from patchtool.ceremony import revoke, rotate
 from patchtool.options import Options
 from patchtool.recall import recall
-from patchtool.repository import Target
+from patchtool.targets import Target
 from publisher import Publisher
 from serving import served
-from test_seen import roll_back
+from test_seen import roll_back as rolled_back
 from trees import Exe, Tree, noise, read_tree
 from tuf.api.metadata import Metadata
 
@@ -24,8 +25,13 @@ from updater.client import Updater
 from updater.errors import InstallError, TrustError
 from updater.format.canonical import encode
 from updater.format.head import EVERYONE, Head, Offer, Step
+from updater.format.limits import DEFAULT
 from updater.installation import install
+from updater.launch.disk import Disk
+from updater.launch.rollback import roll_back
 from updater.session import Session
+from updater.store import find_install
+from updater.trust import recalled
 
 VERSIONS = ("1.0", "2.0", "3.0")
 
@@ -79,7 +85,7 @@ class World:
         before = self.updater.status().version
         done = self.updater.update()
         assert (done and done.new) == version
-        assert self.updater.status().version == version or before
+        assert self.updater.status().version == (version or before)
         assert read_tree(self.folder) == tree(version or before)
         assert self.updater.verify(full=True).whole
 
@@ -182,7 +188,7 @@ def test_a_recall_cannot_be_rolled_back_by_a_stolen_online_key(world: World) -> 
     honest = shutil.copytree(world.publisher.folder, world.folder.with_name("honest"))
     world.offer("3.0")
     for remembers in (True, False):
-        roll_back(world.publisher)
+        rolled_back(world.publisher)
         if not remembers:
             (world.state / "trust/snapshot.json").unlink()
         with pytest.raises(TrustError):
@@ -199,7 +205,7 @@ def test_without_our_memory_the_recalled_release_would_come_back(world: World) -
     world.recall("3.0")
     world.goes_to("2.0")
     world.offer("3.0")
-    roll_back(world.publisher)
+    rolled_back(world.publisher)
     shutil.rmtree(world.state / "trust")
     (world.state / "seen.json").unlink()
     world.goes_to("3.0")
@@ -224,8 +230,79 @@ def test_only_the_release_key_recalls(world: World) -> None:
 def test_a_version_that_failed_here_is_not_gone_back_to(world: World) -> None:
     world.recall("3.0", floor="1.0")
     world.goes_to("2.0")
-    world.updater.rollback()
+    roll_back(Disk(), find_install(world.folder), "it did not come up")
+    assert read_tree(world.folder) == tree("3.0")
     assert world.updater.status().bad == ("2.0",)
     world.goes_to(None)
     world.offer("2.0", "1.0")
     world.goes_to("1.0")
+
+
+def test_its_user_does_not_go_back_to_what_was_recalled(world: World) -> None:
+    world.publisher.release("4.0", tree("4.0"))
+    world.goes_to("4.0")
+    world.recall("3.0")
+    world.goes_to(None)  # which learns of it
+    with pytest.raises(InstallError, match=r"3\.0 was recalled by its publisher") as caught:
+        world.updater.rollback()
+    assert "updater update" in caught.value.hint
+    assert read_tree(world.folder) == tree("4.0")
+    assert world.updater.status().bad == ()
+    world.publisher.release("5.0", tree("5.0"))
+    world.goes_to("5.0")
+    assert world.updater.rollback().new == "4.0"
+
+
+def test_a_rollback_asks_nobody_whether_something_was_recalled(world: World) -> None:
+    world.publisher.release("4.0", tree("4.0"))
+    world.goes_to("4.0")
+    world.recall("3.0")
+    assert world.updater.rollback().new == "3.0"
+
+
+def told_of(world: World) -> frozenset[str]:
+    """What the disk says, however late it is."""
+    return world.session.recalled(find_install(world.folder), "notes")
+
+
+def test_a_recall_is_known_as_long_as_the_metadata_is_there(world: World) -> None:
+    assert told_of(world) == frozenset()
+    world.recall("2.0")
+    world.recall("3.0")
+    world.updater.check()
+    assert told_of(world) == {"2.0", "3.0"}
+    assert recalled(world.state / "trust", "draw", DEFAULT) == frozenset()
+    shutil.rmtree(world.state / "trust")
+    assert told_of(world) == frozenset()
+
+
+@pytest.mark.parametrize("role", ["root", "targets", "app.notes"])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[" * 10_000, None], ids=ascii)
+def test_damaged_metadata_recalls_nothing_and_ends_no_command(
+    damage: bytes | None, role: str, world: World
+) -> None:
+    world.publisher.release("4.0", tree("4.0"))
+    world.recall("3.0")
+    world.goes_to("4.0")
+    place = (world.state / "trust" / f"{role}.json").resolve()
+    place.write_bytes(read_bytes(world, "timestamp") if damage is None else damage)
+    assert not world.updater.status().recalled
+    assert world.updater.rollback().new == "3.0"
+
+
+def read_bytes(world: World, role: str) -> bytes:
+    return (world.state / "trust" / f"{role}.json").read_bytes()
+
+
+def test_what_a_key_that_has_ended_signed_recalls_nothing(world: World) -> None:
+    """As a refresh leaves it that came as far as the targets."""
+    world.recall("3.0")
+    world.updater.check()
+    keys = world.publisher.keys
+    stolen = keys.signers("release")[0].public_key.keyid
+    rotate(world.publisher.repository(), "release")
+    revoke(world.publisher.repository(), "release", key=stolen)
+    shutil.copy(newest(world.publisher, "targets"), world.state / "trust/targets.json")
+    assert told_of(world) == frozenset()
+    world.updater.check()
+    assert told_of(world) == {"3.0"}

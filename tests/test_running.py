@@ -210,6 +210,27 @@ def test_nothing_is_rolled_back_under_a_running_application(
 TRIAL = Release(entry=("app",), confirm=Confirm(mode="app", starts=1, seconds=30))
 
 
+def test_a_version_that_does_not_come_up_makes_way_even_for_a_recalled_one(
+    user: User, publisher: Publisher
+) -> None:
+    publisher.release("2.0", tree("2.0", "sys.exit(3)"), release=TRIAL)
+    recall(publisher.repository(), "notes", "1.0", now=publisher.now)
+    user.document("update", "--no-restart")
+    refused = user.run("rollback")
+    assert (refused.returncode, user.version) == (7, "2.0")
+    assert "error: 1.0 was recalled by its publisher" in refused.stderr
+    assert "/launcher/start: if it does not come up, it goes back by itself" in refused.stderr
+    process = user.start()
+    assert user.said == "I am 2.0\n"
+    assert process.stdout
+    assert process.stdout.readline() == "I am 1.0\n"
+    process.kill()
+    process.communicate()
+    status = user.document("status")
+    assert (status["version"], status["bad"], status["recalled"]) == ("1.0", ["2.0"], True)
+    assert user.document("check") == {"available": None, "installed": "1.0", "recalled": True}
+
+
 def test_a_bad_release_comes_and_goes_by_itself_and_the_next_good_one_stays(
     user: User, publisher: Publisher
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from crash_disk import FaultyDisk, Killed
 from hostile import newest, rewrite, right_signer
 from patchtool.keys import Keys
-from patchtool.repository import Target
+from patchtool.targets import Target
 from publisher import NOW, PASSWORD, Publisher
 from serving import served
 from sessions import QUICK, quick_session

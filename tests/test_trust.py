@@ -26,7 +26,7 @@ from hostile import (
     right_signer,
     says,
 )
-from patchtool.repository import Target
+from patchtool.targets import Target
 from publisher import NOW, Publisher
 from securesystemslib.signer import CryptoSigner
 from serving import misserved, send, served

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hostile import evil_patch, flip, rewrite
+from patchtool.recall import recall
 from publisher import Publisher
 from serving import served
 from sessions import quick_session
@@ -32,6 +33,7 @@ from updater.errors import (
 from updater.format.changes import Change, Kind
 from updater.format.release import Release
 from updater.launch.lock import locked
+from updater.store import find_install
 from updater.version import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -142,7 +144,8 @@ def test_check_is_0_with_an_update_and_10_without(
 ) -> None:
     said = run("check", "--dir", app)
     assert (said.code, said.out) == (10, "1.0 is up to date\n")
-    assert run("check", "--dir", app, "--json").document == {"available": None, "installed": "1.0"}
+    document = run("check", "--dir", app, "--json").document
+    assert document == {"available": None, "installed": "1.0", "recalled": False}
     publisher.release("2.0", NEW)
     said = run("check", "--dir", app)
     assert said.code == 0
@@ -151,7 +154,7 @@ def test_check_is_0_with_an_update_and_10_without(
     assert (document["installed"], document["available"]) == ("1.0", "2.0")
     assert document["fetch_bytes"] < document["full_bytes"]
     assert document["disk_bytes"] > document["write_bytes"] > 0
-    assert (document["required"], document["restart"]) == (False, False)
+    assert (document["required"], document["restart"], document["recalled"]) == (False,) * 3
     assert read_tree(app) == OLD
 
 
@@ -200,14 +203,47 @@ def test_status_says_what_is_installed(app: Path, publisher: Publisher, run: Run
         "pending": "",
         "previous": "",
         "bad": [],
+        "recalled": False,
     }
     said = run("status", "--dir", app)
     assert (said.code, said.err) == (0, "")
     assert "version: 1.0\n" in said.out
     assert "previous: -\n" in said.out
+    assert "recalled: no\n" in said.out
     publisher.release("2.0", NEW)
     run("update", "--dir", app)
     assert run("status", "--dir", app, "--json").document["previous"] == "1.0"
+
+
+@pytest.mark.parametrize("command", ["status", "update"])
+def test_a_disk_that_does_not_give_the_state_is_told(command: str, app: Path, run: Run) -> None:
+    trial = find_install(app).trial
+    trial.symlink_to(trial)  # nobody can read a link that leads to itself
+    said = run(command, "--dir", app)
+    assert (said.code, "Traceback" in said.err) == (7, False)
+    assert "hint:" in said.err
+
+
+def test_check_and_status_say_that_what_is_installed_was_recalled(
+    app: Path, publisher: Publisher, run: Run
+) -> None:
+    recall(publisher.repository(), "notes", "1.0", now=publisher.now)
+    assert "recalled: no\n" in run("status", "--dir", app).out, "nobody was asked yet"
+    said = run("check", "--dir", app)
+    assert said.code == 10
+    assert said.out.startswith("1.0 was recalled by its publisher, and nothing is offered")
+    assert run("update", "--dir", app).out == said.out
+    assert run("check", "--dir", app, "--json").document["recalled"] is True
+    assert run("status", "--dir", app, "--json").document["recalled"] is True
+    publisher.release("2.0", NEW)
+    for command in ("check", "status"):
+        said = run(command, "--dir", app)
+        assert said.code == 0
+        assert "hint: 1.0 was recalled by its publisher: run updater update" in said.err
+    assert run("check", "--dir", app, "--json").document["recalled"] is True
+    run("update", "--dir", app)
+    said = run("status", "--dir", app)
+    assert ("recalled: no\n" in said.out, said.err) == (True, "")
 
 
 def test_status_and_recover_ask_nobody(tmp_path: Path, publisher: Publisher, run: Run) -> None:

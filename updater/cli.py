@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from updater.adoption import adopt
-from updater.client import Updater
+from updater.client import Status, Updater
 from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
 from updater.errors import InstallError, UpdaterError
 from updater.format.paths import shown
@@ -123,8 +123,11 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    status = asdict(Updater(options.folder).status())
-    tell(options, status, "\n".join(f"{key}: {_plain(value)}" for key, value in status.items()))
+    status = Updater(options.folder).status()
+    lines = (f"{key}: {_plain(value)}" for key, value in asdict(status).items())
+    tell(options, asdict(status), "\n".join(lines))
+    if status.recalled:
+        _warn_of_recall(status.version)
     return 0
 
 
@@ -132,9 +135,10 @@ def _check(options: argparse.Namespace) -> int:
     updater = Updater(options.folder, _session(options))
     offer = updater.check()
     if offer is None:
-        version = updater.status().version
+        status = updater.status()
         _warn_of_clock(updater)
-        tell(options, {"available": None, "installed": version}, f"{version} is up to date")
+        document = {"available": None, "installed": status.version, "recalled": status.recalled}
+        _tell_current(options, document, status)
         return NOTHING_TO_DO
     tell(
         options,
@@ -142,6 +146,8 @@ def _check(options: argparse.Namespace) -> int:
         f"{offer.installed} -> {offer.available}: {offer.fetch_bytes:,} bytes to fetch "
         f"(whole: {offer.full_bytes:,}), {offer.disk_bytes:,} bytes of disk",
     )
+    if offer.recalled:
+        _warn_of_recall(offer.installed)
     return 0
 
 
@@ -149,10 +155,10 @@ def _update(options: argparse.Namespace) -> int:
     updater = Updater(options.folder, _session(options))
     done = _updated(options, updater)
     if done is None:
-        version = updater.status().version
-        document = {"state": "current", "from": version, "to": version}
+        status = updater.status()
+        document = {"state": "current", "from": status.version, "to": status.version}
         _warn_of_clock(updater)
-        tell(options, document, f"{version} is up to date")
+        _tell_current(options, document, status)
         return NOTHING_TO_DO
     if done.state == "staged":
         words = f"{done.new} is ready: the next start of the application brings it"
@@ -164,6 +170,17 @@ def _update(options: argparse.Namespace) -> int:
     if not options.no_restart and updater.release.entry:
         _start(updater, done.new)
     return 0
+
+
+def _tell_current(options: argparse.Namespace, document: dict[str, Any], status: Status) -> None:
+    """There is no update: all is well, or what is installed was recalled without a successor."""
+    recalled = "was recalled by its publisher, and nothing is offered in its place yet"
+    words = recalled if status.recalled else "is up to date"
+    tell(options, document, f"{status.version} {words}")
+
+
+def _warn_of_recall(version: str) -> None:
+    print(f"hint: {version} was recalled by its publisher: run updater update", file=sys.stderr)
 
 
 def _warn_of_clock(updater: Updater) -> None:
@@ -302,4 +319,6 @@ def _session(options: argparse.Namespace) -> Session:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "-"

@@ -22,7 +22,7 @@ from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
 from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
-from updater.launch.rollback import can_roll_back, edited_files, roll_back
+from updater.launch.rollback import can_roll_back, edited_files, previous_version, roll_back
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.running import alone, give_up
 from updater.launch.swap import discard_stage
@@ -30,7 +30,7 @@ from updater.launch.trial import is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
 from updater.outbox import allow, may_tell, tell
-from updater.plan import Plan, choose, make_plan
+from updater.plan import Plan, choose, is_recalled, make_plan
 from updater.reports import reported
 from updater.restart import replace_process, start_beside
 from updater.seen import read_seen
@@ -57,6 +57,8 @@ class Status:
     """The version before the last update."""
     bad: tuple[str, ...]
     """Versions that failed here; not offered again."""
+    recalled: bool
+    """Whether the publisher withdrew the installed version, as far as this disk tells."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Offer:
     """The publisher asks not to put this update off."""
     restart: bool
     """Whether there is something to restart afterwards."""
+    recalled: bool
+    """Whether the publisher withdrew the installed version."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +111,20 @@ class Updater:
         """What is installed, without asking anybody.
 
         Raises:
-            InstallError: the state is damaged.
+            InstallError: the state is damaged, or the disk.
         """
-        settings, manifest = self._read()
-        return Status(
-            settings.app,
-            manifest.version,
-            settings.channel,
-            self._condition(),
-            pending_version(self._state),
-            settings.previous,
-            settings.bad,
-        )
+        with told(f"looking at {self._state.install}"):
+            settings, manifest = self._read()
+            return Status(
+                settings.app,
+                manifest.version,
+                settings.channel,
+                self._condition(),
+                pending_version(self._state),
+                settings.previous,
+                settings.bad,
+                manifest.version in self._session.recalled(self._state, settings.app),
+            )
 
     def check(self) -> Offer | None:
         """The update that is there for this install, or None. Changes no installed file.
@@ -144,6 +150,7 @@ class Updater:
             plan.disk_bytes,
             published.required,
             bool(manifest.release.entry),
+            is_recalled(catalogue, manifest.version),
         )
 
     def _condition(self) -> str:
@@ -198,7 +205,8 @@ class Updater:
         The present version is not offered again until a newer one is.
 
         Raises:
-            InstallError: none is kept, or the application runs; nothing was changed.
+            InstallError: none is kept, its publisher recalled it, or the application runs; nothing
+                was changed.
             UpdateInProgress: an update is under way just now.
             RollbackFailed: it could not be finished; `recover` goes on with it.
         """
@@ -207,6 +215,7 @@ class Updater:
             recover(self._session.disk, self._state)
             if not is_alone:
                 raise InstallError("the application runs", hint="end it and try again")
+            self._refuse_recalled(previous_version(self._state))
             kept = edited_files(self._session.disk, self._state)
             commit = roll_back(self._session.disk, self._state, "rolled back by its user")
             return RolledBack(commit.new, commit.old, kept)
@@ -355,7 +364,9 @@ class Updater:
                 tell(self._session, self._state, settings, manifest.version, self._condition())
 
     def _read(self) -> tuple[Settings, Manifest]:
-        if phase_of(self._state) is not None and not present(self._state.manifest):
+        with told(f"looking at {self._state.install}"):
+            is_first = phase_of(self._state) is not None and not present(self._state.manifest)
+        if is_first:
             raise InstallError(
                 f"the installation into {self._state.install} was interrupted",
                 hint="run updater recover",
@@ -417,6 +428,18 @@ class Updater:
                 hint=f"start the application by {start}, or run updater rollback",
                 retryable=True,
             )
+
+    def _refuse_recalled(self, version: str) -> None:
+        """Refuse to go back to what was withdrawn; a trial that fails still may: it has to run."""
+        if version not in self._session.recalled(self._state, read_settings(self._state).app):
+            return
+        start = start_command(self._state) or "updater launch"
+        raise InstallError(
+            f"{version} was recalled by its publisher",
+            hint=f"start the application by {start}: if it does not come up, it goes back by itself"
+            if read_trial(self._state)
+            else "run updater update: it brings what the publisher offers instead",
+        )
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         brief = brief_of(read_manifest(self._state, self._session.config.limits))

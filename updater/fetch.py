@@ -63,7 +63,9 @@ class HttpTransport:
     ) -> Reply:
         """See `Sender.send`."""
         # Read piece by piece: one write of it all would have to end within the connect timeout.
-        with self._asked(method, url, headers or {}, io.BytesIO(body)) as response:
+        # Nothing is no stream: that would be sent without its length.
+        stream = io.BytesIO(body) if body else None
+        with self._asked(method, url, headers or {}, stream) as response:
             _refuse_strange(url, response)
             data = b""
             for chunk in self._chunks(url, response):

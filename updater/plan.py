@@ -74,8 +74,9 @@ def choose(
     """
 
     def excluded(version: str) -> bool:
-        published = catalogue.releases.get(version)
-        return published is None or published.floor is not None or version in bad
+        return (
+            version not in catalogue.releases or is_recalled(catalogue, version) or version in bad
+        )
 
     here = catalogue.releases.get(installed)
     floor = here.floor if here is not None and here.floor is not None else installed
@@ -89,6 +90,12 @@ def choose(
             hint="tell the publisher: a release that mends it must be published",
         )
     return nearest
+
+
+def is_recalled(catalogue: Catalogue, version: str) -> bool:
+    """Whether a version was withdrawn by its publisher."""
+    published = catalogue.releases.get(version)
+    return published is not None and published.floor is not None
 
 
 def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan:

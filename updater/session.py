@@ -16,7 +16,7 @@ from updater.launch.state import State
 from updater.progress import Progress, Silent
 from updater.store import Settings
 from updater.transport import Sender, Transport
-from updater.trust import Trust
+from updater.trust import Trust, recalled
 
 _HTTP: Any = None
 """Stands for a transport that can only be made when the configuration is known."""
@@ -63,6 +63,15 @@ class Session:
                 disk=self.disk,
             )
             return trust.refresh(settings.app, settings.channel, now)
+
+    def recalled(self, state: State, app: str) -> frozenset[str]:
+        """Versions that the publisher of an install recalled, as far as this disk tells.
+
+        Raises:
+            InstallError: the disk does not give it now.
+        """
+        with told(f"reading {state.trust}"):
+            return recalled(state.trust, app, self.config.limits)
 
     def require_space(self, state: State, needed: int) -> None:
         """Refuse what the disk cannot hold, before anything is downloaded.

@@ -12,8 +12,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from tuf.api.exceptions import (
     DownloadError,
@@ -29,14 +30,17 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from updater.catalogue import Catalogue, Entry, Listing, head_of
 from updater.config import UpdaterConfig
-from updater.errors import InstallError, TransportError, TrustError
+from updater.errors import FormatError, InstallError, TransportError, TrustError
 from updater.format.canonical import INTEGER_MAX, Record
 from updater.format.head import Head
+from updater.format.limits import Limits
 from updater.launch.disk import Disk
 from updater.launch.lock import locked
 from updater.seen import Mark, Seen, read_seen
 from updater.transport import Transport
 from updater.version import BUILT
+
+T = TypeVar("T", Root, Targets)
 
 
 class TufClient:
@@ -231,8 +235,8 @@ class Trust:
             self._tuf.make_durable()
             if target is None or not self._is_delegated(app):
                 raise self._absent(app, channel, seen)
-            listed = [_entry(entry) for entry in self._targets(f"app.{app}").targets.values()]
-            head = head_of(_entry(target), app, channel)
+            listed = [entry_of(entry) for entry in self._targets(f"app.{app}").targets.values()]
+            head = head_of(entry_of(target), app, channel)
             time = self._remember(app, seen, self._found(app, head)).time.value
         releases, patches = Listing(self._url, app, self._config.limits).read(listed)
         return Catalogue(head, releases, patches, max(now, BUILT, time))
@@ -313,6 +317,43 @@ class Trust:
     def _targets(self, role: str) -> Targets:
         """A role that was just verified and holds targets or delegates them."""
         return Metadata[Targets].from_bytes(self._tuf.read(role)).signed
+
+
+def recalled(folder: Path, app: str, limits: Limits) -> frozenset[str]:
+    """Versions of ``app`` that its publisher recalled, as far as this disk tells; asks nobody.
+
+    Expired signatures count: a recall is for good. Metadata that is missing, damaged, not ours to
+    read or signed by keys that have ended tells nothing.
+
+    Args:
+        folder: where verified metadata is kept.
+        app: whose releases.
+        limits: of what is parsed.
+
+    Raises:
+        OSError: the disk does not give it now.
+    """
+    with suppress(FileNotFoundError, PermissionError, RepositoryError, ValueError, FormatError):
+        entries = [entry_of(entry) for entry in _kept(folder, f"app.{app}").targets.values()]
+        releases, _ = Listing("", app, limits).read(entries)
+        return frozenset(v for v, release in releases.items() if release.floor is not None)
+    return frozenset()
+
+
+def _kept(folder: Path, role: str) -> Targets:
+    """A delegated role that was verified once, if those who signed it still may."""
+    root, targets = _held(folder, "root", Root), _held(folder, "targets", Targets)
+    kept = _held(folder, role, Targets)
+    root.signed.verify_delegate("targets", targets.signed_bytes, targets.signatures)
+    targets.signed.verify_delegate(role, kept.signed_bytes, kept.signatures)
+    return kept.signed
+
+
+def _held(folder: Path, role: str, kind: type[T]) -> Metadata[T]:
+    metadata = Metadata[T].from_bytes((folder / f"{role}.json").read_bytes())
+    if not isinstance(metadata.signed, kind):
+        raise FormatError(f"{role}.json is metadata of another kind")
+    return metadata
 
 
 class _Fetcher(FetcherInterface):
@@ -413,7 +454,8 @@ def _nothing(app: str) -> str:
     return f"{app}/patches/-"
 
 
-def _entry(target: TargetFile) -> Entry:
+def entry_of(target: TargetFile) -> Entry:
+    """A target as python-tuf has it, without python-tuf."""
     return Entry(target.path, target.length, target.hashes.get("sha256", ""), target.custom)
 
 

@@ -46,10 +46,12 @@ def add_app(repository: Repository, app: str) -> AppAdded:
             raise InstallError(f"{app} is there already", hint="publish it: patchtool add-release")
         repository.require_keys(["targets", "timestamp"])
         named = repository.ever_named()
-        held = (s for s in repository.at_hand("release", app) if s.public_key.keyid not in named)
+        held = (
+            s for s in repository.keyring.at_hand("release", app) if s.public_key.keyid not in named
+        )
         ready, made = next(held, None), None
         if ready is None:
-            ready, made = repository.make_key("release", app)
+            ready, made = repository.keyring.make("release", app)
         repository.add_app(app, ready.public_key)
     return AppAdded(app, ready.public_key.keyid, made)
 
@@ -81,5 +83,5 @@ def remove_app(repository: Repository, app: str) -> list[Path]:
         ended = [key.keyid for key in repository.keys_of(f"app.{app}")]
         repository.remove_app(app)
         with suppress(InstallError):  # a key of somebody else; what counts is published
-            return repository.retire_keys("release", ended, app)
+            return repository.keyring.retire("release", ended, app)
         return []

@@ -190,7 +190,7 @@ def _leave(
         done = _root_left(repository, role, gone, threshold)
     if done.proposal is not None:
         return done
-    return replace(done, retired=tuple(repository.retire_keys(role, gone, app)))
+    return replace(done, retired=tuple(repository.keyring.retire(role, gone, app)))
 
 
 def _release_left(
@@ -222,7 +222,7 @@ def _publish(repository: Repository, proposal: Proposal) -> None:
     other = _unsettled(repository, root.signed)
     if other:
         repository.require_keys(["targets"])
-        if not {s.public_key.keyid for s in repository.at_hand("online")} & set(_ids(keys)):
+        if not {s.public_key.keyid for s in repository.keyring.at_hand("online")} & set(_ids(keys)):
             raise InstallError(
                 "no online key that this root names is at hand",
                 hint="put the new online.pem into the folder of keys",
@@ -243,11 +243,11 @@ def _fresh(
     repository: Repository, role: Role, app: str | None, count: int
 ) -> tuple[list[Signer], tuple[Path, ...]]:
     """New keys of a role: those at hand that were never named, then ones made now."""
-    held = repository.at_hand(role, app)
+    held = repository.keyring.at_hand(role, app)
     refuse_shared(_everyone(repository) | {role: [signer.public_key for signer in held]})
     named = repository.ever_named()
     ready = [signer for signer in held if signer.public_key.keyid not in named][:count]
-    made = [repository.make_key(role, app) for _ in range(count - len(ready))]
+    made = [repository.keyring.make(role, app) for _ in range(count - len(ready))]
     return [*ready, *(signer for signer, _ in made)], tuple(path for _, path in made)
 
 
@@ -314,7 +314,7 @@ def _retire(repository: Repository, role: Role, proposal: Proposal) -> list[Path
     stay = proposal.root.signed.roles[part].keyids
     gone = [keyid for keyid in proposal.present.roles[part].keyids if keyid not in stay]
     with suppress(InstallError):  # a key of somebody else; what counts is published
-        return repository.retire_keys(role, gone) if gone else []
+        return repository.keyring.retire(role, gone) if gone else []
     return []
 
 

@@ -113,7 +113,9 @@ def drill(repository: Path, keys: Keys, now: int) -> Iterator[Rehearsal]:
     """
     real = Repository(repository, keys, now)
     rehearsals = _Drill(repository, keys, now, _channels(real))
-    held = {r: [s.public_key.keyid for s in real.at_hand(r) or keys.signers(r)] for r in ROLES}
+    held = {
+        r: [s.public_key.keyid for s in real.keyring.at_hand(r) or keys.signers(r)] for r in ROLES
+    }
     root = real.roots()[-1].signed.roles["root"]
     roots = [keyid for keyid in root.keyids if keyid in held["root"]]
     yield rehearsals.spare_roots(roots, root.threshold)

@@ -13,8 +13,9 @@ from patchtool.description import Description
 from patchtool.diff import Built, build_patch
 from patchtool.options import Options
 from patchtool.releases import Releases, patch_name, target_name
-from patchtool.repository import Repository, Target
+from patchtool.repository import Repository
 from patchtool.scan import scan
+from patchtool.targets import Target
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 from updater.errors import FormatError, InstallError
 from updater.format.manifest import Manifest

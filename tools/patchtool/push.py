@@ -17,8 +17,9 @@ from typing import Any
 from patchtool.fetching import adopt, nobody, served
 from patchtool.keys import Keys
 from patchtool.merge import ours
-from patchtool.repository import Repository, Target
+from patchtool.repository import Repository
 from patchtool.server import Announced, Behind, Blob, Server
+from patchtool.targets import Target
 from patchtool.writer import writer_of
 from updater.errors import InstallError
 from updater.launch.disk import Disk, told

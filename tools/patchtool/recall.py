@@ -13,7 +13,8 @@ from patchtool.diff import build_patch
 from patchtool.options import Options
 from patchtool.publish import patch_target, unpack, workshop
 from patchtool.releases import Releases
-from patchtool.repository import Repository, Target
+from patchtool.repository import Repository
+from patchtool.targets import Target
 from updater.errors import InstallError
 from updater.format.head import Head
 from updater.format.names import check_version, order

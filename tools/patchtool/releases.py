@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from patchtool.repository import Listed, Repository
+from patchtool.repository import Repository
+from patchtool.targets import Listed
 from updater.errors import InstallError
 from updater.format.names import order
 

@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from patchtool.releases import Releases
-from patchtool.repository import Repository, Target
+from patchtool.repository import Repository
+from patchtool.targets import Target
 from updater.errors import InstallError
 from updater.format.canonical import encode
 from updater.format.head import EVERYONE, Head, Step

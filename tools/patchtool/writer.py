@@ -18,6 +18,16 @@ Writer = Literal["local", "server"]
 FORMAT = 1
 NAME = ".writer.json"
 BYTES_MOST = 1024
+REFUSALS: dict[Writer, str] = {
+    "local": "patchtool writes {}: the server signs nothing of it",
+    "server": "the server writes {}: here only releases are signed",
+}
+"""What anybody else is told, by the writer of a repository."""
+HINTS: dict[Writer, str] = {
+    "local": "hand it over first: patchtool writer REPO server",
+    "server": "do this on the server (promote, pause and resume: --to URL); or end it first, fetch "
+    "what it has written, and run patchtool writer REPO local",
+}
 
 
 def writer_of(folder: Path) -> Writer:
@@ -49,19 +59,16 @@ def name_writer(disk: Disk, folder: Path, writer: Writer) -> None:
     disk.write(folder / NAME, encode({"format": FORMAT, "writer": writer}))
 
 
-def refuse_server(folder: Path) -> None:
-    """Refuse to sign what the server signs.
+def refuse_others(folder: Path, writer: Writer) -> None:
+    """Refuse ``writer`` to sign what somebody else signs.
 
     Raises:
-        InstallError: the server writes this repository.
+        InstallError: this repository has another writer.
         FormatError: see `writer_of`.
     """
-    if writer_of(folder) == "server":
-        raise InstallError(
-            f"the server writes {folder}: here only releases are signed",
-            hint="do this on the server (promote, pause and resume: --to URL); or end it first, "
-            "fetch what it has written, and run patchtool writer REPO local",
-        )
+    found = writer_of(folder)
+    if found != writer:
+        raise InstallError(REFUSALS[found].format(folder), hint=HINTS[found])
 
 
 def _parse(data: bytes) -> Writer:

@@ -32,16 +32,40 @@ def decode(data: bytes, max_bytes: int) -> Any:
         FormatError: too long, not JSON, a float, a huge integer, nested too deeply, or any
             spelling but the canonical one (duplicate keys, blanks, escapes, byte order mark).
     """
+    value = read_json(data, max_bytes)
+    if encode(value) != data:
+        raise FormatError("not canonical JSON: another spelling of the same value")
+    return value
+
+
+def read_json(data: bytes, max_bytes: int) -> Any:
+    """The value of a JSON document that others may spell as they like.
+
+    Raises:
+        FormatError: too long, not JSON, a float, a huge integer, a key twice, a text that is none
+            (lone surrogates), nested too deeply.
+    """
     if len(data) > max_bytes:
         raise FormatError(f"document of {len(data)} bytes, {max_bytes} allowed")
     try:
-        value = json.loads(data, parse_float=_refuse, parse_constant=_refuse, parse_int=_integer)
-        same = encode(value) == data
+        value = json.loads(
+            data,
+            parse_float=_refuse,
+            parse_constant=_refuse,
+            parse_int=_integer,
+            object_pairs_hook=_object,
+        )
+        encode(value)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"not canonical JSON: {type(error).__name__}") from error
-    if not same:
-        raise FormatError("not canonical JSON: another spelling of the same value")
+        raise FormatError(f"not JSON of ours: {type(error).__name__}") from error
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key twice")
+    return found
 
 
 def _refuse(text: str) -> NoReturn:

@@ -117,7 +117,7 @@ def bucket(seed: str, version: str, install_id: str) -> int:
 def _offer(value: object, limits: Limits) -> Offer:
     record = Record(value)
     version = check_version(record.text("version"))
-    steps = record.items("steps", _step, limits.rollout_steps)
+    steps = record.items("steps", parse_step, limits.rollout_steps)
     if not steps or sorted(steps, key=lambda step: step.utc) != list(steps):
         raise FormatError("at least one step, in order of time", context="steps")
     offer = Offer(version, steps, record.flag("paused"))
@@ -125,7 +125,12 @@ def _offer(value: object, limits: Limits) -> Offer:
     return offer
 
 
-def _step(value: object) -> Step:
+def parse_step(value: object) -> Step:
+    """The step of a JSON value ``[utc, basis_points]``.
+
+    Raises:
+        FormatError: it is none.
+    """
     if not isinstance(value, list) or len(value) != len(("utc", "basis_points")):
         raise FormatError("[utc, basis_points] expected")
     utc, points = value

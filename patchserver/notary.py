@@ -1,0 +1,237 @@
+"""The notary: signs what clients are offered, with the online key. The server's door to patchtool.
+
+It holds no key that can install software. What it publishes of releases was signed elsewhere; what
+it signs itself is which of them a channel offers, the snapshot and the timestamp. Clients of ours
+approve every step before others see it (see `patchserver.witness`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchtool import refresh, rollout
+from patchtool.doctor import Diagnosis, diagnose
+from patchtool.keys import Keys
+from patchtool.releases import Releases
+from patchtool.repository import Author, NotNext, Repository
+from patchtool.roles import Standing
+from patchtool.targets import Listed
+
+from patchserver.succession import check_succession
+from patchserver.witness import Witness
+from updater.catalogue import Entry
+from updater.format.head import Head, Step
+from updater.trust import entry_of
+
+__all__ = ["Announced", "Diagnosis", "NotNext", "Notary", "Releases", "Standing"]
+PATIENCE = 30.0
+"""Seconds to wait for another process of the server that is publishing."""
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What a push wants to publish."""
+
+    version: int
+    """Of the role that lists the app's releases."""
+    entries: Mapping[str, Entry]
+    """All targets, by name."""
+    new: tuple[Entry, ...]
+    """Those that are not published yet."""
+
+
+@dataclass(frozen=True)
+class Notary:
+    """The writer of one repository."""
+
+    folder: Path
+    keys: Keys
+    """The online key, and no other."""
+    memory: Path
+    """Where the witness remembers."""
+    clock: Callable[[], int]
+    """Seconds since 1970."""
+
+    def apps(self) -> list[str]:
+        """The apps that are hosted.
+
+        Raises:
+            InstallError: the repository cannot be read.
+        """
+        return self._look().apps()
+
+    def heads(self, app: str) -> dict[str, Head]:
+        """What each channel of an app offers.
+
+        Raises:
+            InstallError: there is no such app, or the repository cannot be read.
+        """
+        targets = self._look().targets(f"channels.{app}").values()
+        heads = [Head.parse(target.custom) for target in targets]
+        return {head.channel: head for head in heads}
+
+    def releases(self, app: str) -> Releases:
+        """The published releases of an app.
+
+        Raises:
+            InstallError: as `heads`.
+        """
+        return Releases.of(self._look(), app)
+
+    def entries(self, app: str) -> Mapping[str, Entry]:
+        """The targets of an app's releases, by name.
+
+        Raises:
+            InstallError: as `heads`.
+        """
+        return entries_of(self._look().targets(f"app.{app}"))
+
+    def version(self, app: str) -> int:
+        """The version of the role that lists an app's releases.
+
+        Raises:
+            InstallError: as `heads`.
+        """
+        return self._look().listed()[f"app.{app}.json"]
+
+    def signed(self, app: str) -> bytes:
+        """That role, as clients get it.
+
+        Raises:
+            InstallError: as `heads`.
+        """
+        return (self.folder / f"metadata/{self.version(app)}.app.{app}.json").read_bytes()
+
+    def place(self, entry: Entry) -> Path:
+        """Where the content of a target lies once it is published."""
+        folder, _, base = entry.name.rpartition("/")
+        return self.folder / "targets" / folder / f"{entry.sha256}.{base}"
+
+    def announced(self, app: str, document: bytes) -> Announced:
+        """What a push wants to publish, if nothing speaks against it so far.
+
+        Raises:
+            NotNext: it does not follow what is published.
+            TrustError: it is not signed by who may sign it, or expired.
+            FormatError: clients would refuse it, or it changes what they have.
+            InstallError: as `heads`.
+        """
+        repository = self._look()
+        signed = repository.next_of(f"app.{app}", document)
+        after = entries_of(signed.targets)
+        offered = {o.version for head in self.heads(app).values() for o in head.entries}
+        new = check_succession(app, entries_of(repository.targets(f"app.{app}")), after, offered)
+        return Announced(signed.version, after, tuple(new))
+
+    def publish(self, app: str, document: bytes) -> None:
+        """Let clients see the releases that a document lists; their files are in their places.
+
+        Raises:
+            NotNext: somebody was faster.
+            TrustError, FormatError: clients would refuse it.
+            UpdateInProgress: another process is publishing, for long.
+            InstallError: the online key, or the disk. After any error clients see what they saw.
+        """
+        repository = self._repository()
+        with repository.writing():
+            repository.publish_signed(f"app.{app}", document)
+        self.remember()
+
+    def promote(self, app: str, channel: str, version: str, steps: Sequence[Step] = ()) -> Head:
+        """See `patchtool.rollout.promote`."""
+        now = self.clock()
+        repository = self._repository({(app, channel)})
+        head = rollout.promote(repository, app, channel, version, now=now, steps=steps)
+        self.remember()
+        return head
+
+    def pause(self, app: str, channel: str, version: str) -> Head | None:
+        """See `patchtool.rollout.pause`."""
+        return self._edited(rollout.pause, app, channel, version)
+
+    def resume(self, app: str, channel: str, version: str) -> Head | None:
+        """See `patchtool.rollout.resume`."""
+        return self._edited(rollout.resume, app, channel, version)
+
+    def refresh(self, at_least: int = 0) -> tuple[Standing, ...]:
+        """Sign anew what the online key can and what is due; see `patchtool.refresh`."""
+        signed = refresh.refresh(self._repository(), at_least).signed
+        self.remember()
+        return signed
+
+    def due(self) -> list[Standing]:
+        """Roles that the online key is to sign soon.
+
+        Raises:
+            InstallError: the repository cannot be read.
+        """
+        return [s for s in self._look().standings() if s.is_due and s.key == "online"]
+
+    def standings(self) -> list[Standing]:
+        """How every role stands.
+
+        Raises:
+            InstallError: the repository cannot be read.
+        """
+        return self._look().standings()
+
+    def knows_the_key(self) -> bool:
+        """Whether clients believe one of the online keys that are at hand.
+
+        Raises:
+            InstallError: there is none, it cannot be opened or others can read it, or the
+                repository cannot be read.
+        """
+        named = {key.keyid for key in self._look().keys_of("timestamp")}
+        return any(signer.public_key.keyid in named for signer in self.keys.signers("online"))
+
+    def remember(self) -> None:
+        """Let the witness see what clients see.
+
+        Raises:
+            TrustError: the repository was restored from a backup, or clients refuse it.
+        """
+        self._witness.remember(self._channels(), self.clock())
+
+    def diagnosis(self) -> Diagnosis:
+        """See `patchtool.doctor.diagnose`."""
+        return diagnose(self._look(), self.clock())
+
+    @property
+    def _witness(self) -> Witness:
+        return Witness(self.folder, self.memory)
+
+    def _channels(self) -> set[tuple[str, str]]:
+        return {(app, channel) for app in self.apps() for channel in self.heads(app)}
+
+    def _look(self) -> Repository:
+        return self._repository()
+
+    def _repository(self, also: Collection[tuple[str, str]] = ()) -> Repository:
+        """The repository, whose next states clients approve: of its channels, and of new ones."""
+        now = self.clock()
+
+        def approve(timestamp: bytes) -> None:
+            self._witness.approve(timestamp, self._channels().union(also), now)
+
+        return Repository(self.folder, self.keys, now, author=Author("server", PATIENCE, approve))
+
+    def _edited(
+        self, edit: Callable[..., Head | None], app: str, channel: str, version: str
+    ) -> Head | None:
+        head = edit(self._repository(), app, channel, version, now=self.clock())
+        self.remember()
+        return head
+
+
+def entries_of(targets: Mapping[str, Listed]) -> dict[str, Entry]:
+    """The targets of a role, without the library that read them."""
+    return {name: entry_of(target) for name, target in targets.items()}
+
+
+def keys_in(folder: Path | None) -> Keys:
+    """The keys of a server: of ``folder``, or handed over by the environment."""
+    return Keys(folder or Path("/nonexistent"), os.environ)

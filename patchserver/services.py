@@ -1,0 +1,109 @@
+"""The services of one server: everything behind its routes, made once from its settings."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import current_app
+
+from patchserver.accounts import Accounts
+from patchserver.audit import Audit
+from patchserver.database import Database
+from patchserver.ingest import Ingest
+from patchserver.notary import Notary, keys_in
+from patchserver.pushes import Pushes
+from patchserver.rollouts import Rollouts
+from patchserver.settings import Settings
+from patchserver.uploads import FolderUploads
+from updater.errors import InstallError
+from updater.launch.disk import told
+from updater.launch.lock import locked
+
+SECRET = "secret"  # noqa: S105 - the name of a file
+SECRET_BYTES = 32
+PATIENCE = 30.0
+"""Seconds to wait for another process that starts at the same time."""
+
+
+def _clock() -> int:
+    return int(time.time())
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a server with a data folder does."""
+
+    database: Database
+    secret: bytes
+    """Signs sessions, and keys what is hashed; it stays in the data folder."""
+    accounts: Accounts
+    audit: Audit
+    notary: Notary
+    pushes: Pushes
+    rollouts: Rollouts
+    ingest: Ingest
+    clock: Callable[[], int]
+    """Seconds since 1970."""
+    jobs_lock: Path
+    """Held by the one process that does what is done in the background."""
+
+
+def open_services(settings: Settings, clock: Callable[[], int] = _clock) -> Services:
+    """The services of ``settings``, which name a data folder; it is made if it is not there.
+
+    Raises:
+        InstallError: the data folder cannot be written, or the database not be used.
+    """
+    if settings.data is None:
+        raise InstallError("the server has no data folder", hint="name one with --data")
+    secret = _prepare(settings.data)
+    database = Database(settings.database)
+    database.upgrade()
+    audit = Audit(database)
+    notary = Notary(settings.repository, keys_in(settings.keys), settings.data / "witness", clock)
+    return Services(
+        database=database,
+        secret=secret,
+        accounts=Accounts(database),
+        audit=audit,
+        notary=notary,
+        pushes=Pushes(notary, FolderUploads(settings.data / "pushes")),
+        rollouts=Rollouts(database, audit, notary),
+        ingest=Ingest(database, secret),
+        clock=clock,
+        jobs_lock=settings.data / "jobs.lock",
+    )
+
+
+def services() -> Services:
+    """The services of the application that answers."""
+    found: Services = current_app.extensions["services"]
+    return found
+
+
+def _prepare(data: Path) -> bytes:
+    """Make the data folder; its secret, which is made once, whoever comes first."""
+    with told(f"preparing {data}"):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = data / SECRET
+        with locked(data / "secret.lock", "making the server's secret", PATIENCE):
+            if not place.exists():
+                _write_private(place, secrets.token_bytes(SECRET_BYTES))
+        return place.read_bytes()
+
+
+def _write_private(place: Path, content: bytes) -> None:
+    """What nobody else may read, at no moment."""
+    part = place.with_name(f"{place.name}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(place)

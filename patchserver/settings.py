@@ -1,0 +1,91 @@
+"""What a server is told from outside: by its command line, or by the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from updater.errors import InstallError
+
+_ACCEL = re.compile(r"(?:/[a-z0-9_-]+)+")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one server runs.
+
+    ``data`` is the folder of what the server keeps itself; without one it only serves files.
+    ``keys`` is the folder of the online key. ``database`` is an SQLAlchemy URL, empty without
+    ``data``. ``proxies`` is the number of trusted reverse proxies in front. ``accel`` is the
+    path below which nginx finds the repository for ``X-Accel-Redirect``, empty without nginx.
+    """
+
+    repository: Path
+    data: Path | None = None
+    keys: Path | None = None
+    database: str = ""
+    proxies: int = 0
+    accel: str = ""
+
+
+def settings_for(
+    repository: Path,
+    data: Path | None = None,
+    keys: Path | None = None,
+    database: str = "",
+    proxies: int = 0,
+    accel: str = "",
+) -> Settings:
+    """Settings with what was not said filled in: the data folder beside the repository.
+
+    Raises:
+        InstallError: A value that cannot be meant.
+    """
+    if accel and not _ACCEL.fullmatch(accel):
+        message = f"not a path of nginx: {accel}"
+        raise InstallError(message, hint="name the internal location, e.g. /internal")
+    beside = data_beside(repository)
+    data = data or (beside if beside.is_dir() else None)
+    if data is not None and not database:
+        database = f"sqlite:///{data.absolute() / 'patchserver.db'}"
+    return Settings(repository, data, keys, database, proxies, accel)
+
+
+def data_beside(repository: Path) -> Path:
+    """The data folder of a repository that nobody named another one for."""
+    return repository.with_name(f"{repository.resolve().name}.server")
+
+
+def settings_from_environment(environment: Mapping[str, str]) -> Settings:
+    """Settings from ``UPSWAP_REPO`` and its kin, for servers that take no arguments of ours.
+
+    Raises:
+        InstallError: A variable is missing or cannot be meant.
+    """
+    repository = _path(environment, "UPSWAP_REPO")
+    if repository is None:
+        hint = "set it to the folder that patchtool init made"
+        raise InstallError("UPSWAP_REPO is not set", hint=hint)
+    return settings_for(
+        repository,
+        data=_path(environment, "UPSWAP_DATA"),
+        keys=_path(environment, "UPSWAP_KEYS"),
+        database=environment.get("UPSWAP_DATABASE", ""),
+        proxies=_count(environment, "UPSWAP_PROXIES"),
+        accel=environment.get("UPSWAP_ACCEL", "").rstrip("/"),
+    )
+
+
+def _path(environment: Mapping[str, str], name: str) -> Path | None:
+    value = environment.get(name)
+    return Path(value) if value else None
+
+
+def _count(environment: Mapping[str, str], name: str) -> int:
+    value = environment.get(name) or "0"
+    if not re.fullmatch("[0-9]", value):
+        message = f"{name} is not a number from 0 to 9: {value}"
+        raise InstallError(message, hint="set it to the number of your own proxies in front")
+    return int(value)

@@ -1,0 +1,92 @@
+"""The witness: before clients see a new timestamp, clients of ours look at all it leads to.
+
+One comes for the first time. One has seen everything so far, and remembers it on this disk: it is
+who notices that a repository went back to a backup.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from patchtool.drill import URL, FolderTransport
+
+from updater.launch.disk import told
+from updater.transport import Answer
+from updater.trust import Trust
+
+TIMESTAMP = f"{URL}/metadata/timestamp.json"
+Channels = Iterable[tuple[str, str]]
+"""Pairs of an app and a channel; an app without a channel has no clients yet."""
+
+
+class _Next(FolderTransport):
+    """Serves a repository as it will be once its timestamp is another."""
+
+    def __init__(self, folder: Path, timestamp: bytes) -> None:
+        super().__init__(folder)
+        self._timestamp = timestamp
+
+    @contextmanager
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
+        """See `Transport`."""
+        if url == TIMESTAMP:
+            yield Answer(0, iter([self._timestamp]))
+            return
+        with super().get(url, start, stop) as answer:
+            yield answer
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Clients of one repository, on the server itself."""
+
+    repository: Path
+    memory: Path
+    """The folder of the one that remembers."""
+
+    def approve(self, timestamp: bytes, channels: Channels, now: int) -> None:
+        """Refuse a timestamp that clients would refuse. What is remembered stays.
+
+        Raises:
+            TrustError, FormatError, TransportError: they would.
+            InstallError: the disk.
+        """
+        transport = _Next(self.repository, timestamp)
+        for app, channel in channels:
+            with told("asking the witness"), TemporaryDirectory(prefix="upswap-witness-") as work:
+                fresh, old = Path(work) / "fresh", Path(work) / "old"
+                self._look(transport, fresh, app, channel, now)
+                if self._place(app, channel).exists():
+                    shutil.copytree(self._place(app, channel), old, symlinks=True)
+                    self._look(transport, old, app, channel, now)
+
+    def remember(self, channels: Channels, now: int) -> None:
+        """Look at what clients see now, and remember it.
+
+        Raises:
+            TrustError: it is older than what was seen: the repository was restored from a backup.
+            FormatError, TransportError: clients refuse it.
+            InstallError: the disk.
+        """
+        transport = FolderTransport(self.repository)
+        for app, channel in channels:
+            with told("asking the witness"):
+                place = self._place(app, channel)
+                place.mkdir(parents=True, exist_ok=True)
+                self._look(transport, place, app, channel, now)
+
+    def _look(
+        self, transport: FolderTransport, place: Path, app: str, channel: str, now: int
+    ) -> None:
+        root = (self.repository / "metadata" / "1.root.json").read_bytes()
+        place.mkdir(exist_ok=True)
+        seen = place / "seen.json"
+        Trust(place / "trust", URL, root, transport, seen=seen).refresh(app, channel, now)
+
+    def _place(self, app: str, channel: str) -> Path:
+        return self.memory / f"{app}.{channel}"
