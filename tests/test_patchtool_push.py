@@ -378,9 +378,44 @@ class TestPush:
             return handler.command == "POST"
 
         server.misbehave = changed
-        with pytest.raises(Behind) as caught:
+        with pytest.raises(Behind, match="changed") as caught:
             runner.push()
         assert caught.value.retryable
+
+    def test_that_is_served_from_a_cache_waits_for_it(
+        self, server: ApiServer, runner: Runner
+    ) -> None:
+        runner.add("2.0", 2)
+        old, waits = metadata(server.folder)["timestamp.json"], list[float]()
+        runner.server = replace(runner.server, sleep=waits.append)
+
+        def cached(handler: Handler) -> bool:
+            stale = handler.path.endswith("timestamp.json") and len(waits) < 2
+            if stale:
+                handler.answer(200, old)
+            return stale
+
+        server.misbehave = cached
+        assert runner.push() is not None
+        assert waits == [1, 2]
+        server.misbehave = lambda _: False
+        assert runner.push() is None
+
+    def test_that_is_never_shown_is_told(self, server: ApiServer, runner: Runner) -> None:
+        runner.add("2.0", 2)
+        old = metadata(server.folder)["timestamp.json"]
+
+        def cached(handler: Handler) -> bool:
+            stale = handler.path.endswith("timestamp.json")
+            if stale:
+                handler.answer(200, old)
+            return stale
+
+        server.misbehave = cached
+        with pytest.raises(InstallError, match="does not show"):
+            runner.push()
+        server.misbehave = lambda _: False
+        assert runner.push() is None
 
     def test_of_a_repository_that_is_written_here_is_refused(self, runner: Runner) -> None:
         name_writer(Disk(), runner.folder, "local")
@@ -405,6 +440,7 @@ class TestTheServer:
             (401, InstallError, "does not know this token"),
             (403, InstallError, "may not do that: because"),
             (404, InstallError, "because"),
+            (507, InstallError, "because"),
             (413, FormatError, r"refuses it \(HTTP 413\): because"),
             (422, FormatError, "because"),
             (302, TransportError, "redirect refused"),

@@ -93,21 +93,29 @@ class _Push:
         self._bytes = _Counter(session.progress)
 
     def run(self) -> Pushed | None:
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             self._catch_up()
             waiting = self._waiting()
-            if not any(waiting.values()):
-                break
-            try:
-                for app, versions in waiting.items():
-                    self._publish_all(app, versions)
-            except Behind:
-                continue
-        else:
-            raise Behind("somebody else publishes here all the time", hint="run it again later")
-        if not self._done:
-            return None
-        return Pushed(self._done, self._bytes.total, tuple(self._rebased))
+            if not waiting:
+                done = Pushed(self._done, self._bytes.total, tuple(self._rebased))
+                return done if self._done else None
+            if self._done:  # it is published; whoever serves it may keep a copy for a moment
+                self._server.sleep(number)
+            self._publish_waiting(waiting, is_last=number == ROUNDS - 1)
+        raise InstallError(
+            f"{self._server.url} does not show what it has published",
+            hint="is a cache in front of it? run it again later",
+        )
+
+    def _publish_waiting(self, waiting: Mapping[str, Sequence[int]], *, is_last: bool) -> None:
+        try:
+            for app, versions in waiting.items():
+                for version in versions:
+                    self._publish(app, version)
+                    self._done[app] = version
+        except Behind:
+            if is_last:
+                raise
 
     def _catch_up(self) -> None:
         """Make the repository what the server shows, and ours follow it."""
@@ -129,18 +137,14 @@ class _Push:
 
     def _waiting(self) -> dict[str, list[int]]:
         """By app, the versions of its metadata that were signed and not published."""
-        return {app: self._signed(app) for app in self._apps()}
+        signed = {app: self._signed(app) for app in self._apps()}
+        return {app: versions for app, versions in signed.items() if versions}
 
     def _listed(self, app: str) -> int:
         return self._here().versions()[f"app.{app}"]
 
     def _here(self) -> Repository:
         return Repository(self._folder, nobody(self._folder), self._session.now())
-
-    def _publish_all(self, app: str, versions: Sequence[int]) -> None:
-        for version in versions:
-            self._publish(app, version)
-            self._done[app] = version
 
     def _publish(self, app: str, version: int) -> None:
         """Let clients see one version of an app's metadata, and its content."""
