@@ -210,6 +210,20 @@ class TestFetch:
         with pytest.raises(TrustError, match="other bytes"):
             new.fetch()
 
+    def test_loses_nothing_that_was_signed_and_not_pushed(
+        self, server: ApiServer, runner: Runner, other: Runner
+    ) -> None:
+        runner.add("2.0", 2)
+        runner.fetch()
+        other.add("3.0", 3)
+        other.push()
+        with pytest.raises(InstallError, match="signed here and not pushed") as caught:
+            runner.fetch()
+        assert "patchtool push" in caught.value.hint
+        runner.push()
+        runner.fetch()
+        assert published(server) == {"1.0", "2.0", "3.0"}
+
     def test_refuses_a_folder_that_is_something_else(
         self, server: ApiServer, publisher: Publisher, tmp_path: Path
     ) -> None:
