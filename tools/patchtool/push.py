@@ -124,8 +124,8 @@ class _Push:
             for app in self._apps():
                 _require_hosted(there, app, self._server.url)
                 if is_overtaken(self._here(), there, app):
-                    _rebase(self._folder, there, app, is_signer=keys is not None)
-                    self._rebased.append(app)
+                    is_new = _rebase(self._folder, there, app, is_signer=keys is not None)
+                    self._rebased += [app] if is_new else []
             adopt(there, self._folder)
 
     def _apps(self) -> list[str]:
@@ -212,8 +212,11 @@ def _require_hosted(there: Repository, app: str, url: str) -> None:
         )
 
 
-def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> None:
-    """Sign ours on top of theirs. Stopped anywhere, it is done again with the same outcome."""
+def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bool:
+    """Sign ours on top of theirs; whether they lacked anything of it.
+
+    Stopped anywhere, it is done again with the same outcome.
+    """
     listed = Repository(folder, nobody(folder), int(there.now.timestamp())).versions()[f"app.{app}"]
     theirs = there.versions()[f"app.{app}"]
     signed = signed_since(folder, listed, app)
@@ -239,6 +242,7 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> No
         there.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
         Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
     _drop(folder, app, signed, theirs + 1 if change else 0)
+    return bool(change)
 
 
 def _drop(folder: Path, app: str, signed: Sequence[int], kept: int) -> None:
