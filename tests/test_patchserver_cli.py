@@ -144,6 +144,19 @@ def test_a_download_goes_on_from_the_old_file_when_it_is_replaced(
     assert rest.count(0) == len(rest)
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_addresses_of_six_are_told_as_urls_have_them(repository: Path) -> None:
+    with process(repository, "--host", "::1", "--port", "0") as running:
+        assert running.stderr is not None
+        line = running.stderr.readline()
+        assert line.startswith(f"serving {repository} at http://[::1]:")
+        port = int(line.rstrip("/\n").rpartition(":")[2])
+        connection = http.client.HTTPConnection("::1", port, timeout=30)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
 # --- answers as they travel ---
 
 
