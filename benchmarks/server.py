@@ -87,10 +87,11 @@ def measure(folder: Path, rounds: int, seconds: int) -> list[Rate]:
             name: stack.enter_context(server(repository, folder))
             for name, server in SERVERS.items()
         }
-        for _ in range(rounds):
-            for name, port in ports.items():
-                for kind in _kinds(port):
-                    counts.setdefault((kind.what, name), []).append(_run(port, kind, seconds))
+        turns = [(kind, name) for name, port in ports.items() for kind in _kinds(port)]
+        turns.sort(key=lambda turn: turn[0].what)  # all servers, kind by kind
+        for kind, name in turns * rounds:
+            rate = _run(ports[name], kind, seconds)
+            counts.setdefault((kind.what, name), []).append(rate)
     return [Rate(what, name, statistics.median(found)) for (what, name), found in counts.items()]
 
 
