@@ -9,14 +9,14 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
+from patchserver.admin import add_admin_commands, add_places, settings_of
 from patchserver.application import create_app
 from patchserver.checks import check, require_repository
 from patchserver.embedded import listen, serve
 from patchserver.front import Front
+from patchserver.jobs import working
 from patchserver.logs import log_to_stderr
-from patchserver.settings import settings_for
 from updater.console import tell_error
 from updater.errors import InstallError, UpdaterError
 
@@ -35,25 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="patchserver", description="Serve updates over HTTP.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serving = commands.add_parser("serve", help="serve a repository folder, read-only")
+    serving = commands.add_parser("serve", help="serve a repository, and all that is about it")
     serving.set_defaults(run=_serve)
-    serving.add_argument("--repo", type=Path, required=True, help="the repository folder")
+    add_places(serving)
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serving.add_argument(
         "--port", type=_port, default=8080, help="port to listen on, 0 = any free one (%(default)s)"
     )
+    add_admin_commands(commands)
     checking = commands.add_parser("check", help="tell what would keep a server from its work")
     checking.set_defaults(run=_check)
-    _add_places(checking)
+    add_places(checking)
     return parser
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--repo", type=Path, required=True, help="the repository folder")
-    add("--data", type=Path, help="folder of what the server keeps (REPO.server if it is there)")
-    add("--keys", type=Path, help="folder of online.pem, and no other key")
-    add("--database", help="URL of the database (SQLite in the data folder)")
 
 
 def _port(text: str) -> int:
@@ -64,14 +57,15 @@ def _port(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    settings = settings_for(options.repo)
+    settings = settings_of(options)
     require_repository(settings.repository)
     log_to_stderr()
     app = create_app(settings)
     front = Front(app.extensions["repository"], app.wsgi_app, app.extensions["metrics"])
     with closing(listen(options.host, options.port)) as listener:
         told = f"serving {settings.repository} at {_url(listener)}"
-        ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
+        with working(app.extensions.get("services")):
+            ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
     if not ended:
         logging.shutdown()
         os._exit(0)  # threads of the server that wait for a client would be waited for
@@ -80,8 +74,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     """Tell what is wrong with a server's configuration."""
-    given = (options.repo, options.data, options.keys, options.database or "")
-    findings = check(settings_for(*given))
+    findings = check(settings_of(options))
     for finding in findings:
         tell_error(InstallError(finding.what, hint=finding.hint))
     if not findings:
