@@ -61,9 +61,6 @@ class Wire:
     pieces: list[bytes] = field(default_factory=list)
     sent: list[tuple[Any, ...]] = field(default_factory=list)
 
-    async def __call__(self) -> bytes:
-        return b"".join(self.pieces)
-
     def __aiter__(self) -> Wire:
         return self
 
