@@ -79,20 +79,22 @@ class Audit:
         _log.info("%s: %s %s %s", actor.name, action, app, subject)
 
     def events(
-        self, *, app: str = "", most: int = 100, before: int | None = None
+        self, *, app: str = "", most: int = 100, after: tuple[int, str] | None = None
     ) -> Sequence[Event]:
         """The last changes, newest first.
 
         Args:
             app: only of this one.
             most: how many.
-            before: only older ones, in seconds since 1970.
+            after: only those that follow the one of this time and id.
         """
         wanted = select(Event).order_by(Event.time.desc(), Event.id).limit(most)
         if app:
             wanted = wanted.where(Event.app == app)
-        if before is not None:
-            wanted = wanted.where(Event.time < before)
+        if after is not None:
+            time, identity = after
+            follows = (Event.time == time) & (Event.id > identity)
+            wanted = wanted.where((Event.time < time) | follows)
         with self._database.reading() as session:
             return session.scalars(wanted).all()
 
