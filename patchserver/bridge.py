@@ -181,9 +181,17 @@ def _now() -> float:
 
 async def _next(pieces: Wire, deadline: float) -> bytes:
     try:
-        return await asyncio.wait_for(anext(pieces, b""), max(0, deadline - _now()))
+        return await asyncio.wait_for(_piece(pieces), max(0, deadline - _now()))
     except asyncio.TimeoutError as error:
         raise RequestTimeout from error
+
+
+async def _piece(pieces: Wire) -> bytes:
+    """The next piece, as a coroutine: granian's own awaitable cannot be cancelled."""
+    try:
+        return await pieces.__anext__()
+    except StopAsyncIteration:
+        return b""
 
 
 def _limit(scope: Scope) -> int:

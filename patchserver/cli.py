@@ -9,14 +9,14 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
+from patchserver.admin import add_admin_commands, add_places, settings_of
 from patchserver.application import create_app
+from patchserver.checks import check, require_repository
 from patchserver.embedded import listen, serve
 from patchserver.front import Front
+from patchserver.jobs import working
 from patchserver.logs import log_to_stderr
-from patchserver.repository import Repository
-from patchserver.settings import settings_for
 from updater.console import tell_error
 from updater.errors import InstallError, UpdaterError
 
@@ -35,13 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="patchserver", description="Serve updates over HTTP.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serving = commands.add_parser("serve", help="serve a repository folder, read-only")
+    serving = commands.add_parser("serve", help="serve a repository, and all that is about it")
     serving.set_defaults(run=_serve)
-    serving.add_argument("--repo", type=Path, required=True, help="the repository folder")
+    add_places(serving)
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serving.add_argument(
         "--port", type=_port, default=8080, help="port to listen on, 0 = any free one (%(default)s)"
     )
+    add_admin_commands(commands)
+    checking = commands.add_parser("check", help="tell what would keep a server from its work")
+    checking.set_defaults(run=_check)
+    add_places(checking)
     return parser
 
 
@@ -53,28 +57,29 @@ def _port(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    settings = settings_for(options.repo)
-    _require_repository(settings.repository)
+    settings = settings_of(options)
+    require_repository(settings.repository)
     log_to_stderr()
     app = create_app(settings)
     front = Front(app.extensions["repository"], app.wsgi_app, app.extensions["metrics"])
     with closing(listen(options.host, options.port)) as listener:
         told = f"serving {settings.repository} at {_url(listener)}"
-        ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
+        with working(app.extensions.get("services")):
+            ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
     if not ended:
         logging.shutdown()
         os._exit(0)  # threads of the server that wait for a client would be waited for
     return 0
 
 
-def _require_repository(repo: Path) -> None:
-    try:
-        Repository(repo).probe()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        message = f"{repo} is not a repository: metadata/timestamp.json: {reason}"
-        hint = "name the folder that patchtool init made, and let this user read it"
-        raise InstallError(message, hint=hint) from error
+def _check(options: argparse.Namespace) -> int:
+    """Tell what is wrong with a server's configuration."""
+    findings = check(settings_of(options))
+    for finding in findings:
+        tell_error(InstallError(finding.what, hint=finding.hint))
+    if not findings:
+        print("all is well")
+    return InstallError.exit_code if findings else 0
 
 
 def _url(listener: socket.socket) -> str:

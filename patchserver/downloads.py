@@ -46,7 +46,7 @@ def _response(file: OpenFile, answer: Answer) -> Response:
     response = Response(body, answer.status, list(answer.headers), direct_passthrough=True)
     if answer.part is None:
         file.stream.close()
-    elif _by_nginx():
+    elif _by_nginx(file):
         file.stream.close()
         _leave_to_nginx(response, file)
     else:
@@ -55,14 +55,17 @@ def _response(file: OpenFile, answer: Answer) -> Response:
     return response
 
 
-def _by_nginx() -> bool:
+def _by_nginx(file: OpenFile) -> bool:
     """Whether nginx sends the bytes.
 
-    Not to HEAD, where nginx would serve ranges, nor under ``If-Match``, which nginx compares
-    with a tag of its own.
+    Not those of metadata: nginx keeps our answers for a second, and cannot keep what it was
+    sent elsewhere for. Not to HEAD, where nginx would serve ranges, nor under ``If-Match``,
+    which nginx compares with a tag of its own.
     """
     settings: Settings = current_app.extensions["settings"]
-    return bool(settings.accel) and request.method == "GET" and "If-Match" not in request.headers
+    if not settings.accel or not file.facts.public.name.startswith("targets/"):
+        return False
+    return request.method == "GET" and "If-Match" not in request.headers
 
 
 def _leave_to_nginx(response: Response, file: OpenFile) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from werkzeug.exceptions import NotFound, ServiceUnavailable
+from werkzeug.exceptions import InternalServerError, NotFound, ServiceUnavailable
 
 from patchserver.answers import Answer, answer, refusal
 from patchserver.bridge import Bridge, Scope, Wire
@@ -20,7 +20,9 @@ from patchserver.shelf import Loaded, Shelf
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_log = logging.getLogger("patchserver.front")
+logger = logging.getLogger("patchserver.front")
+_READING = frozenset({"GET", "HEAD"})
+_FILES = ("/metadata/", "/targets/")
 
 
 class Front:
@@ -32,28 +34,29 @@ class Front:
         self._metrics = metrics
 
     async def __rsgi__(self, scope: Scope, wire: Wire) -> None:
-        """Answer one request; granian answers 500 to what we raise, and logs it."""
-        if _asks_for_a_file(scope):
-            self._metrics.count_file(scope.path, self._send_file(scope, wire))
-        else:
-            _send(wire, await self._bridge.handle(scope, wire))
+        """Answer one request."""
+        method, path = scope.method, scope.path
+        try:
+            if method in _READING and path.startswith(_FILES):
+                self._metrics.count_file(path, self._send_file(method, path, scope, wire))
+            else:
+                _send(wire, await self._bridge.handle(scope, wire))
+        except Exception:
+            logger.exception("cannot answer %s %s", method, path[:200])
+            _send(wire, refusal(InternalServerError()))
 
-    def _send_file(self, scope: Scope, wire: Wire) -> int:
+    def _send_file(self, method: str, path: str, scope: Scope, wire: Wire) -> int:
         """Answer, and return the status."""
         try:
-            loaded = self._shelf.get(scope.path[1:])
+            loaded = self._shelf.get(path[1:])
         except FileNotFoundError:
             return _send(wire, refusal(NotFound()))
         except OSError as error:
             # Never 404: to a client looking for the next root, that means there is none.
-            _log.error("cannot open %s: %s", scope.path[1:], error)
+            logger.error("cannot open %s: %s", path[1:], error)  # noqa: TRY400 - no bug of ours
             return _send(wire, refusal(ServiceUnavailable()))
-        found = answer(loaded.facts, scope.method, scope.headers.get)
-        return _send_loaded(wire, scope.method, found, loaded)
-
-
-def _asks_for_a_file(scope: Scope) -> bool:
-    return scope.method in {"GET", "HEAD"} and scope.path.startswith(("/metadata/", "/targets/"))
+        found = answer(loaded.facts, method, scope.headers.get)
+        return _send_loaded(wire, method, found, loaded)
 
 
 def _send(wire: Wire, found: Answer) -> int:

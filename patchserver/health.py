@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from patchserver.access import public
 from patchserver.metrics import Metrics
 from patchserver.repository import Repository
+from patchserver.services import services
 
 blueprint = Blueprint("health", __name__)
 
@@ -24,7 +25,9 @@ def healthz() -> tuple[Response, int]:
 @blueprint.get("/readyz")
 @public
 def readyz() -> tuple[Response, int]:
-    """Whether all that requests may need is there: 200, or 503."""
+    """Whether all that requests may need is there, the database too: 200, or 503."""
+    if current_app.extensions["settings"].data is not None:
+        services().database.probe()  # its error is answered with 503, and logged
     return _state()
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from patchserver.audit import SERVER
@@ -23,6 +23,8 @@ SIGNING = 600
 """Seconds between two looks at what expires."""
 SWEEPING = 6 * 3600
 """Seconds between two times that what is old is dropped."""
+ENDING = 5
+"""Seconds a job is given to end when the server does."""
 _log = logging.getLogger("patchserver.jobs")
 
 
@@ -86,3 +88,19 @@ class Jobs:
         now = self.services.clock()
         self.services.pushes.sweep(now)
         self.services.ingest.sweep(now)
+
+
+@contextmanager
+def working(services: Services | None) -> Iterator[None]:
+    """Do the jobs of ``services``, in a thread, for as long as the body runs."""
+    if services is None:
+        yield
+        return
+    stop = threading.Event()
+    thread = threading.Thread(target=Jobs(services).run, args=(stop,), name="jobs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(ENDING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -38,6 +39,10 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._file = lru_cache(maxsize=64)(
+            self._files.labels
+        )  # finding them costs more than a count
+
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request that the application has answered."""
         self._requests.labels(method, route, status).inc()
@@ -45,7 +50,7 @@ class Metrics:
 
     def count_file(self, path: str, status: int) -> None:
         """One request for a file."""
-        self._files.labels(_kind(path), status).inc()
+        self._file(_kind(path), status).inc()
 
     def text(self) -> bytes:
         """All counts, of all processes."""

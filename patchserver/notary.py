@@ -188,6 +188,24 @@ class Notary:
         """
         return [s for s in self.standings() if s.is_due and s.key == "online"]
 
+    def standings(self) -> list[Standing]:
+        """How every role stands.
+
+        Raises:
+            InstallError: the repository cannot be read.
+        """
+        return self._look().standings()
+
+    def knows_the_key(self) -> bool:
+        """Whether clients believe one of the online keys that are at hand.
+
+        Raises:
+            InstallError: there is none, it cannot be opened or others can read it, or the
+                repository cannot be read.
+        """
+        named = {key.keyid for key in self._look().keys_of("timestamp")}
+        return any(signer.public_key.keyid in named for signer in self.keys.signers("online"))
+
     def remember(self) -> None:
         """Let the witness see what clients see.
 

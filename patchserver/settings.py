@@ -63,11 +63,16 @@ def settings_for(
     if accel and not _ACCEL.fullmatch(accel):
         message = f"not a path of nginx: {accel}"
         raise InstallError(message, hint="name the internal location, e.g. /internal")
-    beside = repository.with_name(f"{repository.name}.server")
+    beside = data_beside(repository)
     data = data or (beside if beside.is_dir() else None)
     if data is not None and not database:
         database = f"sqlite:///{data.absolute() / 'patchserver.db'}"
     return Settings(repository, data, keys, database, proxies, accel, bounds)
+
+
+def data_beside(repository: Path) -> Path:
+    """The data folder of a repository that nobody named another one for."""
+    return repository.with_name(f"{repository.resolve().name}.server")
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> Settings:

@@ -13,8 +13,10 @@ import os
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,10 +25,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hostile import message
+from hostile import flip, message, reset
 from serving import send
-from sessions import QUICK
-from trees import noise, read_tree
+from sessions import QUICK, quick_session
+from trees import Tree, noise
 from victim import NEW, Victim, patch_of
 
 from updater.errors import TransportError, TrustError
@@ -62,6 +64,13 @@ def endless(handler: BaseHTTPRequestHandler, _content: bytes) -> None:
         handler.close_connection = True
 
 
+def resets(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    handler.wfile.write(message(200, half(content), length=len(content)))
+    handler.wfile.flush()
+    reset(handler.connection)
+    handler.close_connection = True
+
+
 def half(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
@@ -88,6 +97,10 @@ NOT_TAKEN: dict[str, Callable[[BaseHTTPRequestHandler, bytes], None]] = {
     "login page, no status": raw(lambda _: PAGE),
     "login needed": raw(lambda _: message(401, PAGE, WWW_Authenticate="Basic realm=hotel")),
     "proxy login needed": raw(lambda _: message(407, PAGE)),
+    "ten thousand headers": raw(
+        lambda c: b"HTTP/1.1 200 X\r\n%b\r\n%b" % (b"X: y\r\n" * 10_000, c)
+    ),
+    "reset in the middle": resets,
     "megabyte of header": raw(lambda _: message(200, X="y" * 1_000_000)),
     "nothing": raw(lambda _: b""),
 }
@@ -126,50 +139,177 @@ def test_a_login_page_of_the_right_length(part: str, victim: Victim) -> None:
     victim.recovers()
 
 
-def test_a_server_without_ranges_and_lengths_is_slow_and_no_attack(victim: Victim) -> None:
+def chunked(content: bytes) -> bytes:
+    parts = [content[at : at + 1000] for at in range(0, len(content), 1000)]
+    body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
+    return message(200, body, length=None, Transfer_Encoding="chunked")
+
+
+STRANGE: dict[str, Callable[[bytes], bytes]] = {
+    "no length, no ranges": lambda c: message(200, c, length=None),
+    "chunked": chunked,
+    "more behind the announced length": lambda c: message(200, c + PAGE, length=len(c)),
+}
+
+
+@pytest.mark.parametrize("answer", STRANGE)
+def test_a_strange_server_that_gives_what_was_asked_for_is_no_attack(
+    answer: str, victim: Victim
+) -> None:
     victim.publisher.release("2.0", NEW)
 
     def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
-        if not path.is_file():
+        if path.is_file():
+            raw(STRANGE[answer])(handler, path.read_bytes())
+        return path.is_file()
+
+    victim.misbehave = misbehave
+    assert victim.takes() == {}
+
+
+def test_targets_longer_than_they_were_signed_are_cut_there(victim: Victim) -> None:
+    victim.publisher.release("2.0", NEW)
+
+    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if "targets" not in path.parts or not path.is_file():
             return False
-        handler.wfile.write(message(200, path.read_bytes(), length=None))
-        handler.close_connection = True
+        send(handler, 200, path.read_bytes() + PAGE)
         return True
 
     victim.misbehave = misbehave
-    assert victim.updater.update()
-    assert read_tree(victim.folder) == NEW
+    assert victim.takes() == {}
+
+
+def drips(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    """A byte every hundredth of a second, and no end in sight."""
+    handler.wfile.write(message(200, length=len(content)))
+    with suppress(OSError):
+        for byte in content:
+            handler.wfile.write(bytes([byte]))
+            time.sleep(0.01)
+    handler.close_connection = True
+
+
+def falls_silent(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    handler.wfile.write(message(200, content[:5], length=len(content)))
+    handler.connection.settimeout(5)
+    with suppress(OSError):
+        handler.rfile.read(1)  # until the client goes
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("slowly", [drips, falls_silent])
+@pytest.mark.parametrize("part", ["metadata", "targets"])
+def test_a_server_that_keeps_its_clients_waiting(
+    slowly: Callable[[BaseHTTPRequestHandler, bytes], None], part: str, victim: Victim
+) -> None:
+    victim.publisher.release("2.0", NEW)
+    config = replace(QUICK, read_timeout=0.3, min_bytes_per_second=1000, rate_window=0.3)
+    patient, publisher = victim.session, victim.publisher
+    victim.session = quick_session(lambda: publisher.now, config=config)
+
+    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if part not in path.parts or not path.is_file():
+            return False
+        slowly(handler, path.read_bytes())
+        return True
+
+    victim.misbehave = misbehave
+    victim.refuses(TransportError, 3)
+    victim.session = patient
+    victim.recovers()
+
+
+# Downloads that are resumed
+
+
+BIG: Tree = {**NEW, "more": noise(40_000, 5)}
+
+
+@dataclass
+class Line:
+    """A line that goes down in the middle of the patch, and comes back when it is told to."""
+
+    patch: Path
+    later: Callable[[bytes, int], bytes] | None = None
+    """What is answered once it is back, of the patch's content from a byte on."""
+    asked: list[int] = field(default_factory=list)
+
+    def __call__(self, handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if path != self.patch:
+            return False
+        start = handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0]
+        self.asked.append(int(start))
+        content = path.read_bytes()
+        if self.later is not None:
+            answer = self.later(content, int(start)) if int(start) else message(200, content)
+            handler.wfile.write(answer)
+        elif len(self.asked) == 1:
+            handler.wfile.write(message(200, half(content), length=len(content)))
+        handler.close_connection = True
+        return True
+
+
+def broken_off(victim: Victim) -> Line:
+    """An update whose patch came half-way."""
+    victim.publisher.release("2.0", BIG)
+    victim.misbehave = line = Line(patch_of(victim.publisher))
+    for _ in range(2):
+        victim.refuses(TransportError, 3)
+    return line
+
+
+def rest(content: bytes, start: int, *, shown: int | None = None) -> bytes:
+    """A file from ``start``, perhaps labelled as another part of it."""
+    first = start if shown is None else shown
+    part = f"bytes {first}-{len(content) - 1}/{len(content)}"
+    return message(206, content[start:], Content_Range=part)
 
 
 def test_a_network_that_goes_in_the_middle_and_comes_back(victim: Victim) -> None:
     """What came is kept: the second update asks for the rest only."""
-    publisher = victim.publisher
-    publisher.release("2.0", {**NEW, "more": noise(40_000, 5)})
-    patch = patch_of(publisher)
-    content = patch.read_bytes()
-    asked: list[str] = []
-    network = {"back": False}
+    line = broken_off(victim)
+    line.later = rest
+    assert victim.takes(BIG) == {}
+    assert line.asked[-1] == len(half(line.patch.read_bytes())) > 0
 
-    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
-        if path != patch:
-            return False
-        asked.append(handler.headers.get("Range", ""))
-        handler.close_connection = True
-        if len(asked) == 1:
-            handler.wfile.write(message(200, half(content), length=len(content)))
-        elif network["back"]:
-            start = int(asked[-1].removeprefix("bytes=").split("-")[0])
-            part = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            handler.wfile.write(message(206, content[start:], Content_Range=part))
-        return True
 
-    victim.misbehave = misbehave
-    for _ in range(2):
-        victim.refuses(TransportError, 3)
-    network["back"] = True
-    assert victim.updater.update()
-    assert asked[-1] == f"bytes={len(half(content))}-"
-    assert (victim.folder / "more").read_bytes() == noise(40_000, 5)
+RESUMED: dict[str, Callable[[bytes, int], bytes]] = {
+    "no ranges": lambda c, _: message(200, c),
+    "another start": lambda c, start: rest(c, start, shown=start + 1),
+    "from the first byte": lambda c, start: rest(c, start, shown=0),
+    "no label": lambda c, start: message(206, c[start:]),
+    "multipart": lambda c, start: message(
+        206, c[start:], Content_Type="multipart/byteranges; boundary=x"
+    ),
+    "no such range": lambda _, __: message(416),
+}
+
+
+@pytest.mark.parametrize("answer", RESUMED)
+def test_a_server_whose_ranges_are_wrong_costs_the_whole_patch_at_most(
+    answer: str, victim: Victim
+) -> None:
+    broken_off(victim).later = RESUMED[answer]
+    assert victim.takes(BIG) == {}
+
+
+def test_a_patch_that_changes_between_two_parts(victim: Victim) -> None:
+    broken_off(victim).later = lambda c, start: rest(bytes(len(c)), start)
+    victim.refuses(TrustError, 4)
+    victim.recovers()
+
+
+@pytest.mark.parametrize("at", [0, 100, -1], ids=["magic", "header", "last byte"])
+def test_a_part_that_the_disk_has_changed_is_mended(at: int, victim: Victim) -> None:
+    broken_off(victim).later = rest
+    (part,) = (
+        path
+        for path in (victim.folder.parent / ".app.upswap/downloads").iterdir()
+        if path.stat().st_size == len(half(patch_of(victim.publisher).read_bytes()))
+    )
+    part.write_bytes(flip(part.read_bytes(), at))
+    assert victim.takes(BIG) == {}
 
 
 # TLS
@@ -288,38 +428,49 @@ def test_a_certificate_in_order_is_taken(authority: Authority, tmp_path: Path) -
         assert get(url) == b"content"
 
 
-def test_an_expired_certificate_is_refused(authority: Authority, tmp_path: Path) -> None:
-    with (
-        over_tls(authority.certify(tmp_path, NOW - YEAR, host="127.0.0.1")) as url,
-        pytest.raises(TransportError, match="expired"),
-    ):
-        get(url)
+def refuses_to_talk(victim: Victim, url: str, *words: str) -> None:
+    """An update is on the server, and none on this way to it."""
+    victim.publisher.release("2.0", NEW)
+    honest = victim.asks(url)
+    victim.refuses(TransportError, 3, *words)
+    victim.asks(honest)
+    victim.recovers()
 
 
-def test_the_certificate_of_another_host_is_refused(authority: Authority, tmp_path: Path) -> None:
-    with (
-        over_tls(authority.certify(tmp_path, NOW + YEAR, host="example.org")) as url,
-        pytest.raises(TransportError, match=r"mismatch|doesn't match"),
-    ):
-        get(url)
+def test_an_expired_certificate_is_refused(
+    authority: Authority, victim: Victim, tmp_path: Path
+) -> None:
+    with over_tls(authority.certify(tmp_path, NOW - YEAR, host="127.0.0.1")) as url:
+        refuses_to_talk(victim, url, "expired")
 
 
-def test_a_certificate_nobody_trusts_is_refused(authority: Authority, tmp_path: Path) -> None:
-    with (
-        over_tls(Authority().certify(tmp_path, NOW + YEAR, host="127.0.0.1")) as url,
-        pytest.raises(TransportError, match=r"verify|certificate"),
-    ):
-        get(url)
+def test_the_certificate_of_another_host_is_refused(
+    authority: Authority, victim: Victim, tmp_path: Path
+) -> None:
+    with over_tls(authority.certify(tmp_path, NOW + YEAR, host="example.org")) as url:
+        refuses_to_talk(victim, url, "match")
+
+
+def test_a_certificate_nobody_trusts_is_refused(
+    authority: Authority, victim: Victim, tmp_path: Path
+) -> None:
+    with over_tls(Authority().certify(tmp_path, NOW + YEAR, host="127.0.0.1")) as url:
+        refuses_to_talk(victim, url, "certificate")
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_an_old_tls_is_refused(
-    version: ssl.TLSVersion, authority: Authority, tmp_path: Path
+    version: ssl.TLSVersion, authority: Authority, victim: Victim, tmp_path: Path
 ) -> None:
     certificate = authority.certify(tmp_path, NOW + YEAR, host="127.0.0.1")
-    with over_tls(certificate, version) as url, pytest.raises(TransportError):
-        get(url)
+    with over_tls(certificate, version) as url:
+        refuses_to_talk(victim, url)
+
+
+@pytest.mark.parametrize("url", ["http://nowhere.invalid", "http://[::1]:1", "http://127.0.0.1:1"])
+def test_a_server_that_cannot_be_reached(url: str, victim: Victim) -> None:
+    refuses_to_talk(victim, url)
 
 
 def test_nobody_switches_the_check_of_certificates_off() -> None:

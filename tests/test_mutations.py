@@ -16,12 +16,13 @@ from hostile import newest, right_signer
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from parsers import NAMES, Parser, of_the_network, of_the_state, parsers
+from patchtool.drill import URL, FolderTransport
 from publisher import Publisher
 from securesystemslib.exceptions import FormatError
 from securesystemslib.formats import encode_canonical
 from strategies import SETTINGS
 
-from updater.errors import TransportError, UpdaterError
+from updater.errors import UpdaterError
 from updater.format.canonical import encode
 from updater.format.limits import MIB
 from updater.transport import Answer
@@ -182,27 +183,21 @@ def test_anything_in_any_place_of_a_document(
 ROLES = ["timestamp", "snapshot", "targets", "app.notes", "channels.notes"]
 
 
-class Changed:
-    """A transport from a folder, with one file changed."""
-
-    received = 0
+class Changed(FolderTransport):
+    """A repository's folder, with one file changed."""
 
     def __init__(self, folder: Path, name: str, data: bytes) -> None:
-        self._folder = folder
+        super().__init__(folder)
         self._name = name
         self._data = data
 
     @contextmanager
-    def get(
-        self,
-        url: str,
-        start: int = 0,  # noqa: ARG002 - a whole file comes, always
-        stop: int | None = None,  # noqa: ARG002
-    ) -> Iterator[Answer]:
-        path = self._folder / "metadata" / url.rpartition("/")[2]
-        if not path.exists():
-            raise TransportError(url, status=404)
-        yield Answer(0, iter([self._data if path.name == self._name else path.read_bytes()]))
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
+        if url.endswith(f"/{self._name}"):
+            yield Answer(0, iter([self._data]))
+            return
+        with super().get(url, start, stop) as answer:
+            yield answer
 
 
 @pytest.fixture(scope="module")
@@ -235,5 +230,5 @@ def test_anything_in_any_place_of_metadata(
     with TemporaryDirectory() as memory, suppress(UpdaterError):
         transport = Changed(published.folder, path.name, json.dumps(document).encode())
         seen = Path(memory, "seen.json")
-        client = Trust(Path(memory, "trust"), "http://x", published.root, transport, seen=seen)
+        client = Trust(Path(memory, "trust"), URL, published.root, transport, seen=seen)
         client.refresh("notes", "stable", published.now)

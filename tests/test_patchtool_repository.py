@@ -6,10 +6,10 @@ import errno
 import itertools
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patchtool.drill import URL, FolderTransport
 from patchtool.keys import Keys
 from patchtool.repository import Repository
 from patchtool.roles import LIFETIMES
@@ -22,40 +22,20 @@ from updater.catalogue import Blob, Catalogue, Signed
 from updater.errors import (
     FormatError,
     InstallError,
-    TransportError,
     UpdateInProgress,
 )
 from updater.format.release import Release
 from updater.launch.disk import PART, Disk
-from updater.transport import Answer
 from updater.trust import Trust
 
 OLD: Tree = {"f": noise(5000), "g": b"1"}
 NEW: Tree = {"f": noise(5000) + b"more", "g": b"2"}
 
 
-class FolderTransport:
-    """Serves a repository folder, as a static host would."""
-
-    received = 0
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
-        assert not start
-        assert stop is None
-        path = self._folder / url.removeprefix("http://here/")
-        if not path.is_file():
-            raise TransportError("HTTP status 404", status=404)
-        yield Answer(0, iter([path.read_bytes()]))
-
-
 def look(repository: Path, memory: Path, root: bytes, now: int = NOW) -> Catalogue:
     """What a client that remembers ``memory`` sees of a repository."""
     transport = FolderTransport(repository)
-    trust = Trust(memory, "http://here", root, transport, seen=memory / "seen")
+    trust = Trust(memory, URL, root, transport, seen=memory / "seen")
     return trust.refresh("notes", "stable", now)
 
 
@@ -65,7 +45,7 @@ def offered(repository: Path, catalogue: Catalogue) -> set[str]:
     signed += [r.bundle for r in catalogue.releases.values() if r.bundle is not None]
     signed += catalogue.patches.values()
     for target in signed:
-        place = repository / target.url.removeprefix("http://here/")
+        place = repository / target.url.removeprefix(f"{URL}/")
         assert place.stat().st_size == target.length
         assert digest_of(place) == target.digest
     return set(catalogue.releases)

@@ -11,7 +11,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from updater.client import Updater
 from updater.errors import UpdaterError
 from updater.installation import install
 from updater.session import Session
+from updater.store import find_install, read_settings
 
 OLD: Tree = {
     "app": Exe(b"#!/bin/sh\necho 1\n"),
@@ -71,18 +72,39 @@ class Victim:
         assert not {"journal", "stage", "scratch"} & {path.name for path in state.iterdir()}
         return error
 
-    def recovers(self, base: str = "1.0") -> None:
-        """A good release is installed as if nothing had happened; ``base`` is what is there."""
+    def takes(self, tree: Tree = NEW) -> Tree:
+        """The update works all the same, and the next one too; what of the user's it left there."""
+        assert self.updater.update() is not None
+        found = read_tree(self.folder)
+        assert {path: found.get(path) for path in tree} == tree
+        assert self.updater.verify(full=True).whole
+        self.starts(b"2\n")
+        mine = {path: content for path, content in found.items() if path not in tree}
+        self.recovers("2.0", mine)
+        return mine
+
+    def recovers(self, base: str = "1.0", mine: Tree | None = None) -> None:
+        """A good release is installed as if nothing had happened.
+
+        ``base`` is what is there, ``mine`` what the user has in the folder besides.
+        """
         self.misbehave = None
         self.publisher.add("3.0", GOOD, bases=[base])
         self.publisher.promote("3.0")
         done = self.updater.update()
         assert done is not None
         assert (done.old, done.new) == (base, "3.0")
-        assert read_tree(self.folder) == GOOD
+        assert read_tree(self.folder) == {**GOOD, **(mine or {})}
         self.starts(b"3\n")
         state = self.folder.parent / f".{self.folder.name}.upswap"
         assert not {"journal", "stage", "scratch", "downloads"} & {p.name for p in state.iterdir()}
+
+    def asks(self, url: str) -> str:
+        """From now on the install asks another server; the one it has asked."""
+        state = find_install(self.folder)
+        settings = read_settings(state)
+        state.settings.write_bytes(replace(settings, url=url).data)
+        return settings.url
 
     def starts(self, says: bytes) -> None:
         """The program that is installed runs, and is the right one."""

@@ -17,6 +17,7 @@ from updater.launch.recover import recover
 from updater.launch.state import State
 from updater.launcher import renew_launcher
 from updater.mend import Mend, Repaired
+from updater.outbox import allow
 from updater.plan import check_updater
 from updater.session import Session
 from updater.signed import take_manifest
@@ -32,6 +33,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
     channel: str = "stable",
     *,
     mend: bool = False,
+    reports: bool = False,
     session: Session | None = None,
 ) -> Repaired:
     """Take over the application in ``folder``, if it is ``version`` as its publisher signed it.
@@ -47,6 +49,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
         version: what is installed.
         channel: whose updates it shall get.
         mend: fetch what is missing or damaged; what lies there instead is kept as ``NAME.old``.
+        reports: tell the publisher how the install fares (see `updater.outbox`).
         session: network, progress and settings.
 
     Raises:
@@ -71,6 +74,8 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             state = claim(session, place, _check_place)
             with locked(state.lock, "adopting"):
                 _start_over(session, state)
+                if reports:
+                    allow(session.disk, state, on=True)
                 return _undisturbed(session, state, settings, root, version, mend=mend)
         except UpdateInProgress:
             raise

@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         ("launch", _launch, "start the application, as its launcher does"),
         ("verify", _verify, "are all files as released? exit code 0 yes, 6 no; asks nobody"),
         ("repair", _repair, "put back what is missing, damaged or edited"),
+        ("reports", _reports, "does it tell its publisher which version works, or what failed?"),
     ):
         command = add_command(commands, name, action, text)
         command.add_argument("--dir", dest="folder", required=True, metavar="DIR", type=Path)
@@ -65,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("arguments", nargs="*", metavar="ARG", help="for the application")
         if action is _verify:
             command.add_argument("--full", action="store_true", help="hash every file")
+        if action is _reports:
+            command.add_argument("to", nargs="?", choices=("on", "off"), help="from now on")
     return parser
 
 
@@ -96,13 +99,24 @@ def _add_source(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--app", required=True, help="the application's name in the repository")
     command.add_argument("--channel", default="stable", help="default: %(default)s")
+    command.add_argument(
+        "--reports",
+        action="store_true",
+        help="tell the publisher which version works here, or what failed; names nobody",
+    )
 
 
 def _install(options: argparse.Namespace) -> int:
     with told(f"reading {options.root}"):
         root = options.root.read_bytes()
     done = install(
-        options.folder, options.url, root, options.app, options.channel, _session(options)
+        options.folder,
+        options.url,
+        root,
+        options.app,
+        options.channel,
+        _session(options),
+        reports=options.reports,
     )
     tell(options, _document("installed", done), f"installed {options.app} {done.new}")
     return 0
@@ -255,6 +269,16 @@ def _repair(options: argparse.Namespace) -> int:
     return 0
 
 
+def _reports(options: argparse.Namespace) -> int:
+    updater = Updater(options.folder)
+    if options.to:
+        updater.reports = options.to == "on"
+    on = updater.reports
+    words = "tells its publisher which version works, and what failed" if on else "tells nobody"
+    tell(options, {"reports": on}, f"{options.folder} {words}")
+    return 0
+
+
 def _adopt(options: argparse.Namespace) -> int:
     with told(f"reading {options.root}"):
         root = options.root.read_bytes()
@@ -267,6 +291,7 @@ def _adopt(options: argparse.Namespace) -> int:
             options.version,
             options.channel,
             mend=options.repair,
+            reports=options.reports,
             session=_session(options),
         )
     except NotWhole as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from updater.catalogue import Catalogue
-from updater.errors import InstallError, UpdateInProgress
+from updater.errors import InstallError, TransportError, UpdateInProgress, UpdaterError
 from updater.format.manifest import Manifest
 from updater.format.release import Release
 from updater.inspection import Findings, inspect
@@ -29,6 +29,7 @@ from updater.launch.swap import discard_stage
 from updater.launch.trial import is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
+from updater.outbox import allow, may_tell, tell
 from updater.plan import Plan, choose, is_recalled, make_plan
 from updater.reports import reported
 from updater.restart import replace_process, start_beside
@@ -131,6 +132,10 @@ class Updater:
         Raises:
             UpdaterError: as `update`.
         """
+        with self._telling():
+            return self._check()
+
+    def _check(self) -> Offer | None:
         settings, manifest = self._read()
         catalogue, plan = self._plan(settings, manifest.version)
         if plan is None:
@@ -175,6 +180,10 @@ class Updater:
             InstallError: this machine; among them `NotEnoughSpace` and `UpdateInProgress`.
                 But for `RollbackFailed` the old version is whole.
         """
+        with self._telling():
+            return self._update(running)
+
+    def _update(self, running: Running) -> Updated | None:
         with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
             self._recover()
             self._refuse_on_trial()
@@ -319,6 +328,40 @@ class Updater:
         """
         with told(f"reading {self._state.seen}"):
             return read_seen(self._state.seen).time.value > self._session.now() + DAY
+
+    @property
+    def reports(self) -> bool:
+        """Whether `check` and `update` tell the publisher how this install fares: see `outbox`.
+
+        To change it asks nobody and sends nothing.
+
+        Raises:
+            InstallError: the State cannot be read, or written.
+        """
+        with told(f"reading {self._state.consent}"):
+            return may_tell(self._state)
+
+    @reports.setter
+    def reports(self, on: bool) -> None:
+        allow(self._session.disk, self._state, on=on)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell the publisher at the end, also of a failure; not where there is no network."""
+        try:
+            yield
+        except TransportError:
+            raise
+        except (UpdaterError, OSError):
+            self._tell()
+            raise
+        self._tell()
+
+    def _tell(self) -> None:
+        with suppress(Exception):  # what a command did counts, and not what is said of it
+            if may_tell(self._state):
+                settings, manifest = self._read()
+                tell(self._session, self._state, settings, manifest.version, self._condition())
 
     def _read(self) -> tuple[Settings, Manifest]:
         with told(f"looking at {self._state.install}"):

@@ -8,8 +8,9 @@ is not: an update server is never sent a password by accident.
 from __future__ import annotations
 
 import http.client
+import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import requests
@@ -17,16 +18,18 @@ import urllib3
 
 from updater.config import UpdaterConfig
 from updater.errors import TransportError
-from updater.transport import Answer
+from updater.transport import Answer, Reply
 from updater.version import __version__
 
 CHUNK = 64 * 1024
+REPLY_MOST = 4 << 20
+"""Bytes of a reply to what was sent: a list of some ten thousand files."""
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _OFFLINE = "check the network connection and try again"
 
 
 class HttpTransport:
-    """A `Transport` over HTTP and HTTPS."""
+    """A `Transport` and a `Sender` over HTTP and HTTPS."""
 
     def __init__(
         self,
@@ -51,19 +54,49 @@ class HttpTransport:
         is_part = start > 0 or stop is not None
         last = "" if stop is None else stop - 1
         headers = {"Range": f"bytes={start}-{last}"} if is_part else {}
-        timeouts = (self._config.connect_timeout, self._config.read_timeout)
-        try:
-            with self._session.get(
-                url, headers=headers, timeout=timeouts, stream=True, allow_redirects=False
-            ) as response:
-                begin = _check(url, response, start if is_part else None)
-                yield Answer(begin, self._chunks(url, response))
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise TransportError(f"{url}: {_reason(error)}", hint=_OFFLINE) from error
+        with self._asked("GET", url, headers) as response:
+            begin = _check(url, response, start if is_part else None)
+            yield Answer(begin, self._chunks(url, response))
+
+    def send(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """See `Sender.send`."""
+        # Read piece by piece: one write of it all would have to end within the connect timeout.
+        # Nothing is no stream: that would be sent without its length.
+        stream = io.BytesIO(body) if body else None
+        with self._asked(method, url, headers or {}, stream) as response:
+            _refuse_strange(url, response)
+            data = b""
+            for chunk in self._chunks(url, response):
+                data += chunk
+                if len(data) > REPLY_MOST:
+                    raise TransportError(f"{url}: more than {REPLY_MOST:,} bytes of an answer")
+            return Reply(response.status_code, response.headers, data)
 
     def close(self) -> None:
         """Close idle connections."""
         self._session.close()
+
+    @contextmanager
+    def _asked(
+        self, method: str, url: str, headers: Mapping[str, str], body: io.BytesIO | None = None
+    ) -> Iterator[requests.Response]:
+        """The answer to one request, its body still to be read."""
+        timeouts = (self._config.connect_timeout, self._config.read_timeout)
+        try:
+            with self._session.request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                timeout=timeouts,
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                yield response
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise TransportError(f"{url}: {_reason(error)}", hint=_OFFLINE) from error
 
     def _chunks(self, url: str, response: requests.Response) -> Iterator[bytes]:
         pace = _Pace(self._config, self._monotonic)
@@ -114,22 +147,28 @@ def _check(url: str, response: requests.Response, start: int | None) -> int:
     ``start``: of the part that was asked for; None if that was the whole.
     """
     status = response.status_code
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise TransportError(f"{url}: compressed answer refused", status=status)
+    _refuse_strange(url, response)
     if status == requests.codes.ok:
         return 0
     if status == requests.codes.partial_content:
         return _range_start(url, response, start)
-    if response.is_redirect or 300 <= status < 400:
-        raise TransportError(
-            f"{url}: redirect refused", status=status, hint="is a login page in the way?"
-        )
     raise TransportError(
         f"{url}: HTTP {status}",
         status=status,
         retryable=status in RETRY_STATUS,
         hint="the server has trouble; try later" if status in RETRY_STATUS else "is the URL right?",
     )
+
+
+def _refuse_strange(url: str, response: requests.Response) -> None:
+    """Refuse what no server of ours answers, whatever was asked."""
+    status = response.status_code
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise TransportError(f"{url}: compressed answer refused", status=status)
+    if response.is_redirect or 300 <= status < 400:
+        raise TransportError(
+            f"{url}: redirect refused", status=status, hint="is a login page in the way?"
+        )
 
 
 def _range_start(url: str, response: requests.Response, start: int | None) -> int:

@@ -17,6 +17,7 @@ from updater.launch.lock import locked
 from updater.launch.recover import recover
 from updater.launch.state import State
 from updater.launcher import renew_launcher
+from updater.outbox import allow
 from updater.plan import choose, make_plan
 from updater.session import Session
 from updater.store import Settings, read_manifest
@@ -29,11 +30,14 @@ def install(
     app: str,
     channel: str = "stable",
     session: Session | None = None,
+    *,
+    reports: bool = False,
 ) -> Updated:
     """Install what ``channel`` offers into ``folder``, which is empty or not there.
 
     ``root`` is the repository's root metadata, from a source the user trusts: everything
-    later is verified against it.
+    later is verified against it. With ``reports`` its publisher is told how the install fares
+    (see `updater.outbox`).
 
     Raises:
         InstallError: the folder is not empty, the channel offers nothing, or as
@@ -53,7 +57,7 @@ def install(
             state = _claim(session, place)
             with locked(state.lock, "installing"):
                 _start_over(session, state)
-                return _undisturbed(session, state, settings, root)
+                return _undisturbed(session, state, settings, root, reports=reports)
         except UpdateInProgress:
             raise
         except BaseException:
@@ -62,10 +66,14 @@ def install(
             raise
 
 
-def _undisturbed(session: Session, state: State, settings: Settings, root: bytes) -> Updated:
+def _undisturbed(
+    session: Session, state: State, settings: Settings, root: bytes, *, reports: bool
+) -> Updated:
     """The installation itself, by the holder of the lock."""
     try:
         session.disk.write(state.root, root)
+        if reports:
+            allow(session.disk, state, on=True)
         return _first_install(session, state, settings)
     except BaseException:
         if phase_of(state) is None and not present(state.manifest):

@@ -15,7 +15,7 @@ from updater.launch.disk import Disk, told
 from updater.launch.state import State
 from updater.progress import Progress, Silent
 from updater.store import Settings
-from updater.transport import Transport
+from updater.transport import Sender, Transport
 from updater.trust import Trust, recalled
 
 _HTTP: Any = None
@@ -29,6 +29,8 @@ class Session:
     config: UpdaterConfig = field(default_factory=UpdaterConfig)
     transport: Transport = _HTTP
     """How bytes come; unless given, over HTTP as `config` says."""
+    sender: Sender | None = None
+    """How the publisher is told, if it is; unless given, over HTTP with a short patience."""
     progress: Progress = field(default_factory=Silent)
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,4 +30,28 @@ class Transport(Protocol):
 
         Raises:
             TransportError: no answer, an HTTP error, a redirect, a stalled or cut body.
+        """
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server says to what it was sent."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By name, whatever its case."""
+    body: bytes
+
+
+class Sender(Protocol):
+    """Sends to a URL. A test may be the server itself."""
+
+    def send(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Ask once; every answer is a reply, but a redirect.
+
+        Raises:
+            TransportError: no answer, a redirect, a stalled, cut or endless body. Whether the
+                server took what it was sent is not known then.
         """

@@ -95,6 +95,22 @@ class TufClient:
             self._sweep()
             yield
 
+    def verify(self, names: Iterable[str], now: int) -> None:
+        """Fetch and verify the top-level roles, and whatever may vouch for targets of these names.
+
+        Args:
+            names: of targets, which need not exist.
+            now: the time that decides what has expired.
+
+        Raises:
+            TransportError, TrustError, UpdateInProgress: see `alone`.
+            OSError: the disk.
+        """
+        with self.alone(now):
+            updater = self.refreshed(now)
+            for name in names:
+                updater.get_targetinfo(name)
+
     def refreshed(self, now: int) -> Updater:
         """What has fetched and verified the top-level roles; to be used `alone`.
 

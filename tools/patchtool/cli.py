@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_folder_commands(commands)
     _add_repository_commands(commands)
     _add_rollout_commands(commands)
+    _add_server_commands(commands)
     _add_app_commands(commands)
     _add_key_commands(commands)
     return parser
@@ -179,11 +180,62 @@ def _add_rollout_commands(commands: Any) -> None:
         "+ minutes (m), hours (h) or days (d)",
     )
     for command in (promoted, halted, resumed):
-        command.add_argument("repository", metavar="REPO", type=Path)
+        command.add_argument("repository", metavar="REPO|-", type=Path)
         command.add_argument("--app", required=True)
         command.add_argument("--channel", default="stable", help="default: %(default)s")
         command.add_argument("--version", required=True)
-        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+        who = command.add_mutually_exclusive_group(required=True)
+        who.add_argument("--keys", type=Path, help="folder of *.pem files, if this tool signs")
+        who.add_argument("--to", metavar="URL", help="the server, if it signs")
+        _add_token(command)
+
+
+def _add_server_commands(commands: Any) -> None:
+    sent = add_command(
+        commands,
+        "push",
+        _later("send", "servercommands"),
+        "publish on the server what was signed here; exit code 10: nothing was",
+    )
+    sent.add_argument("repository", metavar="REPO", type=Path)
+    sent.add_argument("--to", metavar="URL", required=True, help="the server")
+    sent.add_argument("--app", action="append", default=[], help="default: all")
+    sent.add_argument(
+        "--keys", type=Path, help="folder with release.pem, to sign again if others were faster"
+    )
+    _add_token(sent)
+    taken = add_command(
+        commands,
+        "fetch",
+        _later("take", "servercommands"),
+        "make or renew a copy of what a server writes, to add releases to",
+    )
+    taken.add_argument("url", metavar="URL")
+    taken.add_argument("repository", metavar="REPO", type=Path)
+    taken.add_argument(
+        "--root", type=Path, help="root.json of your installers; default: believe that of the URL"
+    )
+    taken.add_argument(
+        "--bundles",
+        type=_count,
+        default=3,
+        metavar="N",
+        help="releases of each app to fetch whole, to make patches from; default: %(default)s",
+    )
+
+
+def _add_token(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--token-env",
+        metavar="NAME",
+        default="UPSWAP_TOKEN",
+        help="environment variable with the token for the server; default: %(default)s",
+    )
+    command.add_argument(
+        "--insecure-http",
+        action="store_true",
+        help="send the token though everybody on the way can read it",
+    )
 
 
 def _add_app_commands(commands: Any) -> None:
@@ -322,6 +374,12 @@ def _change_in_words(change: Change) -> str:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return int(text)
 
 

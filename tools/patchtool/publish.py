@@ -17,13 +17,10 @@ from patchtool.repository import Repository
 from patchtool.scan import scan
 from patchtool.targets import Target
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
-from updater.errors import FormatError
+from updater.errors import FormatError, InstallError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, order
 from updater.launch.disk import told
-
-PATCHES_FROM = 3
-"""Releases a new one gets patches from, unless they are named."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def add_release(
         bundle = build_patch(None, new, work / "bundle", options)
         patches = {}
         for base in chosen:
-            old = unpack(repository.path_of(releases.bundle(base)), work / f"tree-{base}")
+            old = unpack(_bundle(repository, releases, base), work / f"tree-{base}")
             patches[base] = build_patch(old, new, work / base, options)
         smaller = {v: built for v, built in patches.items() if built.bytes < bundle.bytes}
         repository.publish(f"app.{app}", _targets(manifest, bundle, smaller))
@@ -106,19 +103,21 @@ def _refuse_equal(releases: Releases, version: str) -> None:
 
 def _bases(releases: Releases, version: str, named: Sequence[str] | None) -> list[str]:
     if named is None:
-        return _last_below(releases, version)
+        return releases.last(version)
     for base in named:
         releases.bundle(base)
     return list(dict.fromkeys(named))
 
 
-def _last_below(releases: Releases, version: str) -> list[str]:
-    """The last releases, and those recalled since: whoever has one needs the way out of it."""
-    older = [v for v in releases.below(version) if v in releases.bundled]
-    sound = [v for v in older if v not in releases.recalled][:PATCHES_FROM]
-    since = older[: older.index(sound[-1])] if sound else older
-    recalled = [v for v in since if v in releases.recalled][:PATCHES_FROM]
-    return [v for v in older if v in {*sound, *recalled}]
+def _bundle(repository: Repository, releases: Releases, base: str) -> Path:
+    """Where the bundle of a base lies; a copy of a repository may not have them all."""
+    path = repository.path_of(releases.bundle(base))
+    if not path.exists():
+        raise InstallError(
+            f"the bundle of {releases.app} {base} is not here, and no patch from it can be made",
+            hint="fetch it too (patchtool fetch --bundles N), or name other versions with --from",
+        )
+    return path
 
 
 def unpack(bundle: Path, folder: Path) -> Tree:

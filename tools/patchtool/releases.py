@@ -11,6 +11,9 @@ from patchtool.targets import Listed
 from updater.errors import InstallError
 from updater.format.names import order
 
+PATCHES_FROM = 3
+"""Releases a new one gets patches from, unless they are named."""
+
 
 @dataclass(frozen=True)
 class Releases:
@@ -53,6 +56,20 @@ class Releases:
         """Versions below one, newest first."""
         lower = (v for v in self.versions if order(v) < order(version))
         return sorted(lower, key=order, reverse=True)
+
+    def last(self, version: str | None = None, most: int = PATCHES_FROM) -> list[str]:
+        """The last sound releases, and those recalled since: whoever has one needs the way out.
+
+        Args:
+            version: below this one; None: of all.
+            most: of either kind.
+        """
+        below = self.below(version) if version else sorted(self.versions, key=order, reverse=True)
+        older = [v for v in below if v in self.bundled]
+        sound = [v for v in older if v not in self.recalled][:most]
+        since = older[: older.index(sound[-1])] if sound else older
+        recalled = [v for v in since if v in self.recalled][:most]
+        return [v for v in older if v in {*sound, *recalled}]
 
     def floor(self, version: str) -> str | None:
         """How low installs of a version may go; None if it was not recalled."""

@@ -7,29 +7,37 @@ import time
 
 from patchtool.commands import repository_of
 from patchtool.rollout import pause, promote, resume
+from patchtool.servercommands import server_of
+from patchtool.writer import writer_of
 from updater.console import NOTHING_TO_DO, tell
+from updater.errors import InstallError
 from updater.format.head import EVERYONE, Head, Step
 from updater.format.names import check_app
+
+NOWHERE = "-"
+"""Stands for a repository that is not at hand."""
 
 
 def offer(options: argparse.Namespace) -> int:
     """``patchtool promote``."""
     now = int(time.time())
-    head = promote(
-        repository_of(options),
-        check_app(options.app),
-        options.channel,
-        options.version,
-        now=now,
-        steps=options.ramp or (Step(now, options.rollout),),
-    )
+    asked, steps = _asked(options), options.ramp or (Step(now, options.rollout),)
+    if options.to:
+        _refuse_own(options)
+        head = server_of(options).promote(*asked, steps)
+    else:
+        head = promote(repository_of(options), *asked, now=now, steps=steps)
     tell(options, head.to_json(), _offered(head, options.version, now))
     return 0
 
 
 def halt(options: argparse.Namespace) -> int:
     """``patchtool pause``."""
-    head = pause(repository_of(options), *_asked(options), now=int(time.time()))
+    if options.to:
+        _refuse_own(options)
+        head: Head | None = server_of(options).pause(*_asked(options))
+    else:
+        head = pause(repository_of(options), *_asked(options), now=int(time.time()))
     words = "is offered to nobody until it is resumed"
     return _tell_change(options, head, words, "is paused already")
 
@@ -37,9 +45,22 @@ def halt(options: argparse.Namespace) -> int:
 def go_on(options: argparse.Namespace) -> int:
     """``patchtool resume``."""
     now = int(time.time())
-    head = resume(repository_of(options), *_asked(options), now=now)
+    if options.to:
+        _refuse_own(options)
+        head: Head | None = server_of(options).resume(*_asked(options))
+    else:
+        head = resume(repository_of(options), *_asked(options), now=now)
     words = _offered(head, options.version, now) if head else ""
     return _tell_change(options, head, f"goes on: {words}", "is not paused")
+
+
+def _refuse_own(options: argparse.Namespace) -> None:
+    """Refuse to tell a server of a repository that is written here."""
+    if str(options.repository) != NOWHERE and writer_of(options.repository) != "server":
+        raise InstallError(
+            f"{options.repository} is written here, and no server is to be told",
+            hint="leave out --to and name --keys; without a copy at hand, write - for REPO",
+        )
 
 
 def _asked(options: argparse.Namespace) -> tuple[str, str, str]:

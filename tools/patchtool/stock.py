@@ -9,6 +9,9 @@ from patchtool.repository import Repository
 from updater.apply import digest_of
 from updater.launch.disk import told
 
+CONTENT = "targets/"
+"""Begins the names of files that have a digest in their name."""
+
 
 def needed(repository: Repository) -> dict[str, int]:
     """The files clients may ask for, by path, with their lengths; -1 stands for any.

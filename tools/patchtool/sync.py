@@ -13,14 +13,12 @@ from pathlib import Path
 
 from patchtool.leftovers import clear
 from patchtool.repository import Repository
-from patchtool.stock import held, missing, needed
+from patchtool.stock import CONTENT, held, missing, needed
 from updater.errors import InstallError
 from updater.launch.disk import told
 
 ROOT = "metadata/1.root.json"
 TIMESTAMP = "metadata/timestamp.json"
-CONTENT = "targets/"
-"""Begins the names of files that have a digest in their name."""
 RESTORED = (
     "who wrote it? If this one was restored from a backup: patchtool refresh --at-least N, "
     "with N above what is there"

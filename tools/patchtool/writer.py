@@ -25,8 +25,8 @@ REFUSALS: dict[Writer, str] = {
 """What anybody else is told, by the writer of a repository."""
 HINTS: dict[Writer, str] = {
     "local": "hand it over first: patchtool writer REPO server",
-    "server": "do this on the server; or end it first, fetch what it has written, and run "
-    "patchtool writer REPO local",
+    "server": "do this on the server (promote, pause and resume: --to URL); or end it first, fetch "
+    "what it has written, and run patchtool writer REPO local",
 }
 
 

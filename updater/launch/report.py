@@ -53,12 +53,16 @@ class Report:
             raise NotADirectoryError(errno.ENOTDIR, "no folder of ours", str(state.reports))
         disk.mkdir(state.reports)
         disk.write(state.reports / f"{self.identity}.json", encode(document))
-        for path in _queued(state)[:-MOST]:
+        for path in queued(state)[:-MOST]:
             disk.unlink(path)
 
 
-def _queued(state: State) -> list[Path]:
-    """Reports that wait, oldest first."""
+def queued(state: State) -> list[Path]:
+    """Reports that wait, oldest first; what lies about there besides is not ours.
+
+    Raises:
+        OSError: the folder is not there, or the disk.
+    """
     found = (path for path in state.reports.iterdir() if _NAME.fullmatch(path.name))
     files = [path for path in found if path.is_file() and not path.is_symlink()]
     return sorted(files, key=lambda path: path.stat().st_mtime_ns)

@@ -108,6 +108,16 @@ class State:
         return self.folder / "reports"
 
     @property
+    def consent(self) -> Path:
+        """There if this install may tell its publisher how it fares; see updater/outbox.py."""
+        return self.folder / "consent.json"
+
+    @property
+    def told(self) -> Path:
+        """What the publisher was told last; harmless to lose."""
+        return self.folder / "told.json"
+
+    @property
     def launcher(self) -> Path:
         """Launchers by number, and the pointer to the one in use."""
         return self.folder / "launcher"

@@ -1,0 +1,126 @@
+"""``patchserver check``: what would keep this server from doing its work, found before it does."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from patchserver.database import Database
+from patchserver.notary import Notary, keys_in
+from patchserver.repository import Repository
+from patchserver.settings import Settings
+from updater.errors import InstallError, UpdaterError
+from updater.launch.disk import told
+
+_OTHERS: tuple[Literal["root", "targets", "release"], ...] = ("root", "targets", "release")
+SOON = 2 * 86400  # seconds; a timestamp that ends sooner ought to have been signed anew
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, and what to do."""
+
+    what: str
+    hint: str
+
+
+def check(settings: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
+    """All that is wrong; empty if nothing is."""
+    now = int(clock())
+    steps: list[Callable[[Settings, int], Iterator[Finding]]] = [_repository]
+    if settings.data is not None:
+        steps += [_expiry, _keys, _data, _database]
+    return [finding for step in steps for finding in _found(step, settings, now)]
+
+
+def require_repository(repo: Path) -> None:
+    """Refuse a folder that is no repository, or that this user may not read.
+
+    Raises:
+        InstallError: there is no timestamp in it that could be read.
+    """
+    try:
+        Repository(repo).probe()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        message = f"{repo} is not a repository: metadata/timestamp.json: {reason}"
+        hint = "name the folder that patchtool init made, and let this user read it"
+        raise InstallError(message, hint=hint) from error
+
+
+def _found(
+    step: Callable[[Settings, int], Iterator[Finding]], settings: Settings, now: int
+) -> list[Finding]:
+    """What a step finds; an error that ends it is a finding too."""
+    try:
+        return list(step(settings, now))
+    except UpdaterError as error:
+        return [Finding(str(error), error.hint)]
+
+
+def _repository(settings: Settings, _now: int) -> Iterator[Finding]:
+    require_repository(settings.repository)
+    yield from ()
+
+
+def _expiry(settings: Settings, now: int) -> Iterator[Finding]:
+    """Roles that ended, or end before the server is likely to have signed them again."""
+    for standing in _notary(settings, now).standings():
+        if standing.expires < now:
+            yield Finding(
+                f"{standing.role} expired: clients refuse it, or this machine's clock is ahead",
+                "run patchtool refresh with its key, or set the clock",
+            )
+        elif standing.role == "timestamp" and standing.expires < now + SOON:
+            yield Finding(
+                "timestamp expires within two days: nobody signs it anew",
+                "give the server its online key with --keys",
+            )
+
+
+def _keys(settings: Settings, now: int) -> Iterator[Finding]:
+    """The online key: there, the owner's alone, and the one that clients believe."""
+    notary = _notary(settings, now)
+    if not notary.knows_the_key():
+        yield Finding(
+            "the online key is not the one that the repository's root names",
+            "copy online.pem of the keys that patchtool uses for this repository",
+        )
+    for role in _OTHERS:
+        if notary.keys.has(role):
+            yield Finding(
+                f"the server can read a {role} key, with which software could be installed",
+                "keep every key but online.pem away from this machine",
+            )
+
+
+def _data(settings: Settings, _now: int) -> Iterator[Finding]:
+    """The folders that are written into."""
+    for folder in (settings.data, settings.repository / "metadata"):
+        if folder is not None:
+            with told(f"writing into {folder}"), tempfile.TemporaryFile(dir=folder):
+                pass
+    mode = settings.data.stat().st_mode if settings.data and os.name != "nt" else 0
+    if mode & 0o007:
+        yield Finding(
+            f"{settings.data} is open to every user of this machine", f"chmod 750 {settings.data}"
+        )
+
+
+def _database(settings: Settings, _now: int) -> Iterator[Finding]:
+    database = Database(settings.database)
+    try:
+        database.probe()
+    finally:
+        database.close()
+    yield from ()
+
+
+def _notary(settings: Settings, now: int) -> Notary:
+    memory = (settings.data or settings.repository) / "witness"
+    return Notary(settings.repository, keys_in(settings.keys), memory, lambda: now)

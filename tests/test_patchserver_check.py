@@ -1,0 +1,139 @@
+"""``patchserver check``: each thing that can be wrong is found, and told with what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from publisher import PASSWORD, Publisher
+from sqlalchemy.exc import OperationalError
+from trees import Tree
+
+from patchserver import Settings, create_app
+from patchserver.checks import Finding, check
+from patchserver.cli import main
+from patchserver.database import Database
+from patchserver.settings import settings_for
+from updater.errors import InstallError
+
+TREE: Tree = {"a": b"a"}
+
+
+@pytest.fixture
+def settings(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A server that nothing is wrong with."""
+    for name, value in PASSWORD.items():
+        monkeypatch.setenv(name, value)
+    publisher.release("1.0", TREE)
+    data, keys = tmp_path / "data", tmp_path / "online"
+    data.mkdir(mode=0o700)
+    keys.mkdir(mode=0o700)
+    shutil.copy2(publisher.keys.folder / "online.pem", keys)
+    return settings_for(publisher.folder, data, keys)
+
+
+def found(settings: Settings, now: int) -> list[Finding]:
+    findings = check(settings, lambda: now)
+    assert all(finding.hint for finding in findings)
+    return findings
+
+
+def test_nothing_is_wrong(settings: Settings, publisher: Publisher) -> None:
+    assert found(settings, publisher.now) == []
+
+
+def test_files_alone_need_nothing_else(publisher: Publisher) -> None:
+    assert found(Settings(publisher.folder), publisher.now) == []
+
+
+def test_no_repository(tmp_path: Path) -> None:
+    (finding,) = found(Settings(tmp_path), 0)
+    assert "is not a repository" in finding.what
+
+
+def test_an_expired_timestamp_may_be_a_wrong_clock(
+    settings: Settings, publisher: Publisher
+) -> None:
+    (finding,) = found(settings, publisher.now + 8 * 86400)
+    assert finding.what.startswith("timestamp expired")
+    assert "clock" in finding.what
+    (finding,) = found(settings, publisher.now + 6 * 86400)
+    assert finding.what.startswith("timestamp expires within two days")
+
+
+def test_a_key_that_is_missing(settings: Settings, publisher: Publisher) -> None:
+    assert settings.keys is not None
+    (settings.keys / "online.pem").unlink()
+    (finding,) = found(settings, publisher.now)
+    assert "no online key" in finding.what
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such mode")
+def test_a_key_that_others_can_read(settings: Settings, publisher: Publisher) -> None:
+    assert settings.keys is not None
+    (settings.keys / "online.pem").chmod(0o644)
+    (finding,) = found(settings, publisher.now)
+    assert "can be read by others" in finding.what
+
+
+def test_the_key_of_another_repository(
+    settings: Settings, publisher: Publisher, tmp_path: Path
+) -> None:
+    assert settings.keys is not None
+    other = Publisher(tmp_path / "other")
+    shutil.copy2(other.keys.folder / "online.pem", settings.keys)
+    (finding,) = found(settings, publisher.now)
+    assert "not the one that the repository's root names" in finding.what
+
+
+def test_a_key_that_can_install_software(settings: Settings, publisher: Publisher) -> None:
+    assert settings.keys is not None
+    shutil.copy2(publisher.keys.folder / "release.pem", settings.keys)
+    (finding,) = found(settings, publisher.now)
+    assert "release key" in finding.what
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such mode")
+def test_a_data_folder_that_is_everybodys(settings: Settings, publisher: Publisher) -> None:
+    assert settings.data is not None
+    settings.data.chmod(0o755)
+    (finding,) = found(settings, publisher.now)
+    assert "open to every user" in finding.what
+
+
+def test_folders_and_databases_that_are_not_there(
+    settings: Settings, publisher: Publisher, tmp_path: Path
+) -> None:
+    missing = settings_for(settings.repository, tmp_path / "nowhere", settings.keys)
+    data, database = found(missing, publisher.now)
+    assert data.what.startswith(f"writing into {tmp_path / 'nowhere'}")
+    assert "patchserver.db" in database.what
+
+
+def test_the_command_tells_all_of_it(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(settings.data), "--keys", str(settings.keys)]
+    assert main(["check", "--repo", str(settings.repository)]) == 0
+    assert capsys.readouterr().out == "all is well\n"
+    # The publisher lives in another time than we do.
+    assert main(["check", "--repo", str(settings.repository / "no"), *arguments]) == 7
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("hint: ")
+
+
+def test_a_server_that_has_lost_its_database_is_not_ready(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = create_app(settings).test_client()
+    assert client.get("/readyz").status_code == 200
+
+    def lost(_: Database) -> None:
+        raise InstallError("no route to host") from OperationalError("SELECT 1", {}, OSError())
+
+    monkeypatch.setattr(Database, "probe", lost)
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200

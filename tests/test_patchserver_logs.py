@@ -1,0 +1,47 @@
+"""What is logged of a request, and what must not be."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from patchserver import Settings, create_app
+from patchserver.logs import JsonLines
+
+
+def test_request_lines_are_json_and_keep_secrets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    log = logging.getLogger("patchserver.requests")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        client = create_app(Settings(tmp_path)).test_client()
+        headers = {"Authorization": "Bearer hidden-token", "X-Request-Id": "from-a-proxy"}
+        client.get("/no/such/place?token=hidden-query", headers=headers).close()
+        client.get("/metadata/timestamp.json").close()
+    finally:
+        log.removeHandler(handler)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "hidden" not in line
+    entry = json.loads(line)
+    assert entry["request"] == "from-a-proxy"
+    assert (entry["method"], entry["path"], entry["status"]) == ("GET", "/no/such/place", 404)
+    assert entry["remote"] == "127.0.0.1"
+    assert entry["ms"] >= 0
+
+
+def test_an_error_is_one_line_with_its_trace() -> None:
+    error = ZeroDivisionError("odd\nnumber")
+    information = (ZeroDivisionError, error, None)
+    record = logging.LogRecord("x", logging.ERROR, "f", 1, "no %s", ("luck",), information)
+    text = JsonLines().format(record)
+    assert "\n" not in text
+    entry = json.loads(text)
+    assert (entry["level"], entry["message"]) == ("error", "no luck")
+    assert "ZeroDivisionError" in entry["trace"]

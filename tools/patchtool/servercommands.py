@@ -1,0 +1,59 @@
+"""What the commands do that speak with a server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import asdict
+
+from patchtool.commands import keys_of, looked_at
+from patchtool.fetching import fetch
+from patchtool.push import push
+from patchtool.server import Server, check_server, token_of
+from updater.claim import check_url
+from updater.console import NOTHING_TO_DO, Bar, tell
+from updater.fetch import HttpTransport
+from updater.format.names import check_app
+from updater.launch.disk import told
+from updater.progress import Silent
+from updater.session import Session
+
+
+def send(options: argparse.Namespace) -> int:
+    """``patchtool push``."""
+    done = push(
+        _session(options),
+        server_of(options),
+        looked_at(options),
+        apps=[check_app(app) for app in options.app],
+        keys=keys_of(options) if options.keys else None,
+    )
+    if done is None:
+        tell(options, {"apps": {}, "state": "pushed before"}, "the server has all of it")
+        return NOTHING_TO_DO
+    lines = [f"{app}: release metadata {version} is public" for app, version in done.apps.items()]
+    lines += [f"{app}: signed again, on top of what others published" for app in done.rebased]
+    tell(options, asdict(done), "\n".join([*lines, f"{done.bytes:,} bytes uploaded"]))
+    return 0
+
+
+def take(options: argparse.Namespace) -> int:
+    """``patchtool fetch``."""
+    with told(f"reading {options.root}"):
+        root = options.root and options.root.read_bytes()
+    url = check_url(options.url)
+    done = fetch(_session(options), url, options.repository, root=root, bundles=options.bundles)
+    lines = [f"{app}: {', '.join(had) or 'no release'}" for app, had in done.releases.items()]
+    words = f"{options.repository}: {done.metadata} files of metadata are new, {done.bytes:,} bytes"
+    tell(options, asdict(done), "\n".join([words, *lines]))
+    return 0
+
+
+def server_of(options: argparse.Namespace) -> Server:
+    """The server a command is told to speak with."""
+    url = check_server(options.to, insecure=options.insecure_http)
+    return Server(url, token_of(os.environ, options.token_env), HttpTransport())
+
+
+def _session(options: argparse.Namespace) -> Session:
+    return Session(progress=Silent() if options.quiet else Bar())
