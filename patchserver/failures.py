@@ -62,9 +62,11 @@ def groups(
     keys = (Failure.new, Failure.platform, Failure.kind)
     last = func.max(Failure.received)
     told = func.count(Failure.install.distinct())
-    grouped = select(
-        *keys, func.count(Failure.id), told, func.min(Failure.received), last
-    ).where(*wanted).group_by(*keys)
+    grouped = (
+        select(*keys, func.count(Failure.id), told, func.min(Failure.received), last)
+        .where(*wanted)
+        .group_by(*keys)
+    )
     with database.reading() as session:
         rows = session.execute(grouped.order_by(last.desc(), *keys).limit(most)).all()
         total = session.scalar(select(func.count()).select_from(grouped.subquery())) or 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Response, request
 from flask_limiter import Limiter
@@ -48,12 +50,20 @@ def start(app: Flask, bounds: Bounds) -> Limiter:
 def bound(app: Flask, limiter: Limiter, bounds: Bounds) -> None:
     """Set the limits of the views, which are all there."""
     for endpoint in INTAKE:
-        app.view_functions[endpoint] = limiter.limit(bounds.rate)(app.view_functions[endpoint])
+        _wrap(app, endpoint, limiter.limit(bounds.rate))
     for endpoint, name in PASSWORDS:
         by_name = limiter.limit(FAILED, key_func=name, deduct_when=_has_failed)
-        by_address = limiter.limit(SIGN_IN)
-        app.view_functions[endpoint] = by_address(by_name(app.view_functions[endpoint]))
-    limiter.limit(TOKENS, deduct_when=_is_unknown)(app.blueprints["api"])
+        _wrap(app, endpoint, by_name, limiter.limit(SIGN_IN))
+    programs: Any = app.blueprints["api"]  # flask's own type says it is something else
+    limiter.limit(TOKENS, deduct_when=_is_unknown)(programs)
+
+
+def _wrap(app: Flask, endpoint: str, *limits: Callable[[Any], Any]) -> None:
+    """Set the limits of a view, the innermost first."""
+    view: Any = app.view_functions[endpoint]
+    for limit in limits:
+        view = limit(view)
+    app.view_functions[endpoint] = view
 
 
 def _address() -> str:

@@ -163,14 +163,6 @@ class Notary:
         self.remember()
         return signed
 
-    def standings(self) -> list[Standing]:
-        """How every role stands.
-
-        Raises:
-            InstallError: the repository cannot be read.
-        """
-        return list(self._look().standings())
-
     def timestamp(self) -> bytes:
         """What names the state that clients see: while it stays, nothing they see changes.
 
