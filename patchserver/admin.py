@@ -46,6 +46,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         database=options.database or ("" if options.data else told.database),
         proxies=told.proxies,
         accel=told.accel,
+        bounds=told.bounds,
     )
 
 

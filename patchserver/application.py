@@ -7,10 +7,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from patchserver import api, downloads, health, logs
+from patchserver import api, dashboard, downloads, health, limits, logs
 from patchserver.access import SESSION_HOURS, guard
 from patchserver.answers import GUARDS, refusal
 from patchserver.api import Malformed
+from patchserver.cookies import Cookies
 from patchserver.metrics import Metrics
 from patchserver.pushes import UnknownPush
 from patchserver.repository import Repository
@@ -23,6 +24,9 @@ from updater.errors import (
     UpdateInProgress,
     UpdaterError,
 )
+from updater.format.limits import KIB
+
+FORM_BYTES = 64 * KIB
 
 
 def create_app(settings: Settings, clock: Clock = system_clock) -> Flask:
@@ -45,7 +49,7 @@ def create_app(settings: Settings, clock: Clock = system_clock) -> Flask:
     app.register_blueprint(health.blueprint)
     app.register_blueprint(downloads.blueprint)
     if settings.data is not None:
-        _add_services(app, open_services(settings, clock))
+        _add_services(app, settings, open_services(settings, clock))
     app.register_error_handler(HTTPException, _answer_error)
     app.register_error_handler(UpdaterError, _answer_refusal)
     app.after_request(_guard)
@@ -53,19 +57,24 @@ def create_app(settings: Settings, clock: Clock = system_clock) -> Flask:
     return app
 
 
-def _add_services(app: Flask, opened: Services) -> None:
+def _add_services(app: Flask, settings: Settings, opened: Services) -> None:
     """All that needs more than the repository's files."""
     app.extensions["services"] = opened
     app.secret_key = opened.secret
+    app.session_interface = Cookies()
     app.config.update(
-        SESSION_COOKIE_NAME="__Host-upswap",  # which browsers take from this very host, by TLS
-        SESSION_COOKIE_SECURE=True,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,  # else a page that looks for news would never end
         PERMANENT_SESSION_LIFETIME=SESSION_HOURS * 3600,
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        MAX_CONTENT_LENGTH=FORM_BYTES,  # of what names no bound of its own
     )
+    bounded = limits.start(app, settings.bounds)
     guard(app, api.blueprint)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(dashboard.blueprint)
+    limits.bound(app, bounded, settings.bounds)
 
 
 def _trust_proxies(app: Flask, count: int) -> None:
@@ -110,6 +119,6 @@ _STATUSES: tuple[tuple[type[UpdaterError], int], ...] = (
 
 def _guard(response: Response) -> Response:
     for name, value in GUARDS:
-        response.headers[name] = value
+        response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     return response

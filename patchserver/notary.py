@@ -24,6 +24,7 @@ from patchserver.succession import check_succession
 from patchserver.witness import Witness
 from updater.catalogue import Entry
 from updater.format.head import Head, Step
+from updater.launch.disk import told
 from updater.trust import entry_of
 
 __all__ = ["Announced", "Diagnosis", "NotNext", "Notary", "Releases", "Standing"]
@@ -162,13 +163,22 @@ class Notary:
         self.remember()
         return signed
 
+    def timestamp(self) -> bytes:
+        """What names the state that clients see: while it stays, nothing they see changes.
+
+        Raises:
+            InstallError: the repository cannot be read.
+        """
+        with told(f"reading {self.folder}"):
+            return (self.folder / "metadata" / "timestamp.json").read_bytes()
+
     def due(self) -> list[Standing]:
         """Roles that the online key is to sign soon.
 
         Raises:
             InstallError: the repository cannot be read.
         """
-        return [s for s in self._look().standings() if s.is_due and s.key == "online"]
+        return [s for s in self.standings() if s.is_due and s.key == "online"]
 
     def standings(self) -> list[Standing]:
         """How every role stands.

@@ -7,9 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from limits import parse_many
+
 from updater.errors import InstallError
 
 _ACCEL = re.compile(r"(?:/[a-z0-9_-]+)+")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much is taken from one address, and where that is counted."""
+
+    rate: str = "600/minute"
+    """Check-ins, and reports."""
+    storage: str = "memory://"
+    """By each process for itself; ``redis://HOST`` for several."""
+
+
+BOUNDS = Bounds()
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,7 @@ class Settings:
     database: str = ""
     proxies: int = 0
     accel: str = ""
+    bounds: Bounds = BOUNDS
 
 
 def settings_for(
@@ -37,6 +53,7 @@ def settings_for(
     database: str = "",
     proxies: int = 0,
     accel: str = "",
+    bounds: Bounds = BOUNDS,
 ) -> Settings:
     """Settings with what was not said filled in: the data folder beside the repository.
 
@@ -50,7 +67,7 @@ def settings_for(
     data = data or (beside if beside.is_dir() else None)
     if data is not None and not database:
         database = f"sqlite:///{data.absolute() / 'patchserver.db'}"
-    return Settings(repository, data, keys, database, proxies, accel)
+    return Settings(repository, data, keys, database, proxies, accel, bounds)
 
 
 def data_beside(repository: Path) -> Path:
@@ -75,7 +92,18 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
         database=environment.get("UPSWAP_DATABASE", ""),
         proxies=_count(environment, "UPSWAP_PROXIES"),
         accel=environment.get("UPSWAP_ACCEL", "").rstrip("/"),
+        bounds=_bounds(environment),
     )
+
+
+def _bounds(environment: Mapping[str, str]) -> Bounds:
+    rate = environment.get("UPSWAP_RATE") or BOUNDS.rate
+    try:
+        parse_many(rate)
+    except ValueError as error:
+        hint = "such as 600/minute or 10/second;600/minute"
+        raise InstallError(f"UPSWAP_RATE is no rate: {rate}", hint=hint) from error
+    return Bounds(rate, environment.get("UPSWAP_LIMITS") or BOUNDS.storage)
 
 
 def _path(environment: Mapping[str, str], name: str) -> Path | None:

@@ -1,0 +1,131 @@
+"""Channels: what is offered to whom, and who changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import redirect, render_template, url_for
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response
+
+from patchserver.access import actor, signed_in
+from patchserver.accounts import Role
+from patchserver.dashboard.offers import Offered, offered
+from patchserver.dashboard.seen import app_named
+from patchserver.dashboard.trouble import field, telling
+from patchserver.published import App
+from patchserver.rollouts import Rule
+from patchserver.services import services
+from patchserver.tables import Halt
+from updater.errors import InstallError
+from updater.format.head import Head, Step
+from updater.format.names import check_channel
+from updater.format.rollout import parse_percent, parse_ramp
+
+
+@signed_in(Role.VIEWER)
+def channel(app: str, channel: str) -> str:
+    """One channel: what it offers, the evidence, and the controls."""
+    known = app_named(app)
+    head = known.heads.get(channel)
+    if head is None:
+        raise NotFound
+    return render_template(
+        "dashboard/channel.html",
+        app=known,
+        channel=channel,
+        offers=offers_of(head),
+        rule=services().rollouts.rule(app, channel),
+        halts=services().rollouts.halts(app, channel)[:20],
+        now=services().clock(),
+    )
+
+
+@signed_in(Role.PUBLISHER)
+def promote(app: str) -> Response:
+    """Let a channel offer a version, at once or in steps."""
+    known, channel, version = app_named(app), field("channel", 40), field("version", 40)
+    share = field("share").strip()
+    with telling(f"{channel} offers {version}: {share}."):
+        check_channel(channel)
+        steps = _steps(share, services().clock())
+        services().rollouts.promote(actor(), app, channel, version, steps)
+    return _back(known, channel)
+
+
+@signed_in(Role.PUBLISHER)
+def pause(app: str, channel: str) -> Response:
+    """Offer a version to nobody for now."""
+    known, version = app_named(app), field("version", 40)
+    with telling(f"{version} is paused on {channel}."):
+        _require(known, channel)
+        services().rollouts.pause(actor(), app, channel, version)
+    return _back(known, channel)
+
+
+@signed_in(Role.PUBLISHER)
+def resume(app: str, channel: str) -> Response:
+    """Go on with a version that was paused, or halted."""
+    known, version = app_named(app), field("version", 40)
+    with telling(f"{version} goes on where it was, on {channel}."):
+        _require(known, channel)
+        services().rollouts.resume(actor(), app, channel, version)
+    return _back(known, channel)
+
+
+@signed_in(Role.PUBLISHER)
+def set_rule(app: str, channel: str) -> Response:
+    """Say when the channel's rollouts halt by themselves."""
+    known, threshold, sample = app_named(app), field("threshold", 10), field("sample", 10)
+    with telling(f"{channel} halts above {threshold} % of at least {sample} installs."):
+        _require(known, channel)
+        rule = Rule(parse_percent(threshold.strip()), _sample(sample.strip()))
+        services().rollouts.set_rule(actor(), app, channel, rule)
+    return _back(known, channel)
+
+
+def offers_of(head: Head) -> list[Offered]:
+    """What a channel offers, newest first, with what installs told of it."""
+    rollouts = services().rollouts
+    rule, halts = rollouts.rule(head.app, head.channel), rollouts.halts(head.app, head.channel)
+    return [_offered(head, index, rule, halts) for index in range(len(head.entries))]
+
+
+def _offered(head: Head, index: int, rule: Rule, halts: Sequence[Halt]) -> Offered:
+    offer = head.entries[index]
+    evidence = services().rollouts.evidence(head, offer.version)
+    now = services().clock()
+    return offered(offer, evidence, rule, halts, now=now, is_newest=index == 0)
+
+
+def _steps(text: str, now: int) -> tuple[Step, ...]:
+    """The steps of a percentage, or of a ramp.
+
+    Raises:
+        FormatError: it is neither.
+    """
+    if "@" in text:
+        return parse_ramp(text, now)
+    return (Step(now, parse_percent(text)),)
+
+
+def _sample(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise InstallError(f"{text!a} is no number of installs", hint="such as 20")
+    return int(text)
+
+
+def _require(app: App, channel: str) -> None:
+    """Refuse what is no channel, before it is written down anywhere.
+
+    Raises:
+        InstallError: it is none.
+    """
+    if channel not in app.heads:
+        raise InstallError(f"{app.name} has no channel {channel!a}", hint="promote makes one")
+
+
+def _back(app: App, channel: str) -> Response:
+    if channel in app.heads or channel in services().notary.heads(app.name):
+        return redirect(url_for("dashboard.channel", app=app.name, channel=channel), 303)
+    return redirect(url_for("dashboard.overview", app=app.name), 303)

@@ -1,0 +1,103 @@
+"""Offers: what a channel offers, how far it is, and what speaks for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from patchserver.rollouts import Evidence, Rule
+from patchserver.tables import Halt
+from updater.format.head import EVERYONE, Offer
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a ramp."""
+
+    utc: int
+    basis_points: int
+    state: str
+    """``done``, ``now``, ``to come``, or ``held`` back by a pause."""
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A version that a channel offers."""
+
+    offer: Offer
+    evidence: Evidence
+    rule: Rule
+    stages: tuple[Stage, ...]
+    reach: int
+    """Basis points of installs that get it now."""
+    halt: Halt | None
+    """Why it is paused, if installs were the reason."""
+    is_newest: bool
+
+    @property
+    def state(self) -> str:
+        """In a word: ``halted``, ``paused``, ``everyone``, ``ramp``, or ``to come``."""
+        if self.offer.paused:
+            return "halted" if self.halt else "paused"
+        if self.reach == EVERYONE:
+            return "everyone"
+        return "ramp" if self.reach else "to come"
+
+    @property
+    def next(self) -> Stage | None:
+        """The step that comes next, unless it is held back."""
+        return next((stage for stage in self.stages if stage.state == "to come"), None)
+
+    @property
+    def judged(self) -> str:
+        """What the rule says of the evidence."""
+        if self.evidence.sample < self.rule.sample:
+            return f"{self.rule.sample - self.evidence.sample} more must tell before it is judged"
+        if self.evidence.halts(self.rule):
+            return "above the threshold"
+        return "within the threshold"
+
+
+def offered(
+    offer: Offer,
+    evidence: Evidence,
+    rule: Rule,
+    halts: Sequence[Halt],
+    *,
+    now: int,
+    is_newest: bool,
+) -> Offered:
+    """An offer as it stands at ``now``.
+
+    Args:
+        offer: of the head.
+        evidence: what installs told of it.
+        rule: of the channel.
+        halts: of the channel, newest first.
+        now: seconds since 1970.
+        is_newest: whether it is what the rule judges.
+    """
+    open_halts = (h for h in halts if h.version == offer.version and h.resumed is None)
+    return Offered(
+        offer,
+        evidence,
+        rule,
+        tuple(_stages(offer, now)),
+        0 if offer.paused else offer.reach(now),
+        next(open_halts, None) if offer.paused else None,
+        is_newest,
+    )
+
+
+def _stages(offer: Offer, now: int) -> list[Stage]:
+    come = sum(step.utc <= now for step in offer.steps)
+    stages = []
+    for index, step in enumerate(offer.steps):
+        if index < come - 1:
+            state = "done"
+        elif index == come - 1:
+            state = "held" if offer.paused else "now"
+        else:
+            state = "held" if offer.paused else "to come"
+        stages.append(Stage(step.utc, step.basis_points, state))
+    return stages

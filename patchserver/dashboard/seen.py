@@ -1,0 +1,31 @@
+"""What the pages are about: the repository as clients see it."""
+
+from __future__ import annotations
+
+from flask import current_app
+from werkzeug.exceptions import NotFound
+
+from patchserver.published import App, Published, Window
+from patchserver.services import services
+
+
+def published() -> Published:
+    """What clients see now.
+
+    Raises:
+        InstallError, FormatError: the repository cannot be read.
+    """
+    window: Window = current_app.extensions.setdefault("window", Window())
+    return window.look(services().notary)
+
+
+def app_named(name: str) -> App:
+    """An app that is hosted.
+
+    Raises:
+        NotFound: there is none of this name.
+    """
+    found = published().apps.get(name)
+    if found is None:
+        raise NotFound
+    return found
