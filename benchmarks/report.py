@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 
 from benchmarks import figures
+from benchmarks.load import LEAST, REFERENCE, load_load
 from benchmarks.measure import Cost
 from benchmarks.methods import BY_KEY, METHODS
 from benchmarks.pairs import PAIRS
@@ -14,6 +15,7 @@ from benchmarks.plot import draw
 from benchmarks.reference import BEST_PEER, MB
 from benchmarks.results import Cell, Measured, Results
 
+LOAD = Path(__file__).with_name("server.json")
 PAGE = Path(__file__).with_name("page.md")
 NOTHING = "-"
 
@@ -36,6 +38,7 @@ def render(results: Results) -> str:
         costs=_costs(results),
         metadata=_metadata(results),
         pairs=_pairs(results),
+        server=_server(),
         missing=_missing(results),
         cells="\n\n".join(_pair(results, pair) for pair in results.pairs),
     )
@@ -125,6 +128,15 @@ def _metadata(results: Results) -> str:
         for m in results.metadata
     )
     return _table(["pair", "fetched by the update", "of that patch", "metadata"], rows, words=1)
+
+
+def _server() -> str:
+    """The run of ``python -m benchmarks.server``, which has figures of its own."""
+    load = load_load(LOAD)
+    least = ", ".join(f"{ratio:.2f} ({name})" for name, ratio in LEAST.items())
+    head = ["request", f"{REFERENCE}, a second", *(f"{name} / {REFERENCE}" for name in LEAST)]
+    table = _table(head, load.rows(), words=1)
+    return f"{load.date}. {_list(load.machine)}. Aim of update checks: {least}.\n\n{table}"
 
 
 def _missing(results: Results) -> str:

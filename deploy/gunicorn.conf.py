@@ -5,12 +5,15 @@ What the application needs to know stands in the environment, see patchserver.se
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 from typing import Any
 
 # Each process counts in a file of its own, and /metrics adds them up. The folder has to be
-# known before the application is imported, and to be empty at the start.
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="patchserver-"))
+# known before the application is imported, and to be empty at the start. This file is read
+# again by every reload.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="patchserver-")
 
 wsgi_app = "patchserver.wsgi:app"
 bind = os.environ.get("UPSWAP_BIND", "127.0.0.1:8081")
@@ -51,3 +54,8 @@ def child_exit(_server: Any, worker: Any) -> None:
     from prometheus_client import multiprocess  # noqa: PLC0415 - after the folder is set
 
     multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

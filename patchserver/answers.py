@@ -137,12 +137,15 @@ def _common(facts: Facts) -> Headers:
     return (
         ("Cache-Control", facts.public.cache_control),
         ("ETag", f'"{facts.etag}"'),
-        ("Last-Modified", http_date(facts.mtime)),
         ("Accept-Ranges", "bytes"),
         *GUARDS,
     )
 
 
 def _with_length(facts: Facts, length: int) -> Headers:
-    kind = ("Content-Type", facts.public.content_type), ("Content-Length", str(length))
-    return (*kind, *_common(facts))
+    return (
+        ("Content-Type", facts.public.content_type),
+        ("Content-Length", str(length)),
+        ("Last-Modified", http_date(facts.mtime)),
+        *_common(facts),
+    )

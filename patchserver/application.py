@@ -15,7 +15,7 @@ from patchserver.cookies import Cookies
 from patchserver.metrics import Metrics
 from patchserver.pushes import UnknownPush
 from patchserver.repository import Repository
-from patchserver.services import open_services
+from patchserver.services import Clock, Services, open_services, system_clock
 from patchserver.settings import Settings
 from patchserver.uploads import WrongDigest, WrongOffset
 from updater.errors import (
@@ -29,11 +29,14 @@ from updater.format.limits import KIB
 FORM_BYTES = 64 * KIB
 
 
-def create_app(settings: Settings) -> Flask:
-    """A WSGI application that serves the repository, read-only.
+def create_app(settings: Settings, clock: Clock = system_clock) -> Flask:
+    """A WSGI application that serves the repository, and with a data folder all that is about it.
 
     The folder is looked at with every request and may appear or be replaced later;
     ``/healthz`` tells whether it can be read.
+
+    Raises:
+        InstallError: the data folder or the database cannot be used.
     """
     app = Flask(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -46,7 +49,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(health.blueprint)
     app.register_blueprint(downloads.blueprint)
     if settings.data is not None:
-        _add_services(app, settings)
+        _add_services(app, settings, open_services(settings, clock))
     app.register_error_handler(HTTPException, _answer_error)
     app.register_error_handler(UpdaterError, _answer_refusal)
     app.after_request(_guard)
@@ -54,9 +57,8 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def _add_services(app: Flask, settings: Settings) -> None:
+def _add_services(app: Flask, settings: Settings, opened: Services) -> None:
     """All that needs more than the repository's files."""
-    opened = open_services(settings)
     app.extensions["services"] = opened
     app.secret_key = opened.secret
     app.session_interface = Cookies()

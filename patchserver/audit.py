@@ -7,7 +7,6 @@ first, as ``begun``: what was killed in between is seen, and nothing is ever don
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,10 +56,8 @@ class Audit:
         Raises:
             InstallError: the database; the change is not made.
         """
-        identity = secrets.token_hex(16)
-        self._write(
+        identity = self._write(
             Event(
-                id=identity,
                 time=now,
                 actor=actor.name[:100],
                 action=action,
@@ -79,30 +76,30 @@ class Audit:
         _log.info("%s: %s %s %s", actor.name, action, app, subject)
 
     def events(
-        self, *, app: str = "", most: int = 100, after: tuple[int, str] | None = None
+        self, *, app: str = "", most: int = 100, before: int | None = None
     ) -> Sequence[Event]:
         """The last changes, newest first.
 
         Args:
             app: only of this one.
             most: how many.
-            after: only those that follow the one of this time and id.
+            before: only those that came before the one with this number.
         """
-        wanted = select(Event).order_by(Event.time.desc(), Event.id).limit(most)
+        wanted = select(Event).order_by(Event.id.desc()).limit(most)
         if app:
             wanted = wanted.where(Event.app == app)
-        if after is not None:
-            time, identity = after
-            follows = (Event.time == time) & (Event.id > identity)
-            wanted = wanted.where((Event.time < time) | follows)
+        if before is not None:
+            wanted = wanted.where(Event.id < before)
         with self._database.reading() as session:
             return session.scalars(wanted).all()
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: Event) -> int:
         with self._database.writing() as session:
             session.add(event)
+            session.flush()
+            return event.id
 
-    def _end(self, identity: str, outcome: str) -> None:
+    def _end(self, identity: int, outcome: str) -> None:
         with self._database.writing() as session:
             event = session.get(Event, identity)
             if event is not None:

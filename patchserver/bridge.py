@@ -88,9 +88,6 @@ class Scope(Protocol):
 class Wire(Protocol):
     """What granian gives to read the body from and to answer on (RSGI)."""
 
-    async def __call__(self) -> bytes:
-        """The whole body."""
-
     def __aiter__(self) -> Wire:
         """The body piece by piece."""
 

@@ -30,7 +30,12 @@ PATIENCE = 30.0
 """Seconds to wait for another process that starts at the same time."""
 
 
-def _clock() -> int:
+Clock = Callable[[], int]
+"""Tells the time, in seconds since 1970."""
+
+
+def system_clock() -> int:
+    """What this machine's clock says."""
     return int(time.time())
 
 
@@ -47,13 +52,12 @@ class Services:
     pushes: Pushes
     rollouts: Rollouts
     ingest: Ingest
-    clock: Callable[[], int]
-    """Seconds since 1970."""
+    clock: Clock
     jobs_lock: Path
     """Held by the one process that does what is done in the background."""
 
 
-def open_services(settings: Settings, clock: Callable[[], int] = _clock) -> Services:
+def open_services(settings: Settings, clock: Clock = system_clock) -> Services:
     """The services of ``settings``, which name a data folder; it is made if it is not there.
 
     Raises:

@@ -20,7 +20,6 @@ from typing import Any
 from patchtool.keys import Keys
 from patchtool.repository import Repository
 from patchtool.rollout import pause, promote, resume
-from publisher import PASSWORD
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
@@ -56,11 +55,11 @@ class Push:
 class ApiServer:
     """What the server knows. Tests look into it, and turn its knobs."""
 
-    def __init__(self, folder: Path, online: Path, now: int) -> None:
-        """``online``: a folder with online.pem, which signs heads, snapshot and timestamp."""
+    def __init__(self, folder: Path, keys: Keys, now: int) -> None:
+        """``keys``: the online key, which signs heads, snapshot and timestamp."""
         self.folder = folder
         self.now = now
-        self.keys = Keys(online, PASSWORD)
+        self.keys = keys
         self.checkins: dict[str, dict[str, Any]] = {}
         self.reports: dict[str, dict[str, Any]] = {}
         self.pushes: dict[str, Push] = {}

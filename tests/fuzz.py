@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+OURS = ["updater", "patchserver.messages", "patchtool.description", "json"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(CHECKOUT / name) for name in ("", "tools", "tests")]
 
@@ -24,7 +25,9 @@ def main() -> int:
         print(*import_module("parsers").NAMES)
         return 0
     atheris = import_module("atheris")
-    with atheris.instrument_imports(include=["updater", "patchtool.description", "json"]):
+    with atheris.instrument_imports(
+        include=["updater", "patchserver.messages", "patchtool.description", "json"]
+    ):
         found = import_module("parsers")
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # some parsers read files
     with TemporaryDirectory(dir=memory) as folder, TemporaryDirectory() as corpus:

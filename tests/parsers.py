@@ -6,19 +6,31 @@ the user may have changed. ``test_mutations`` and ``fuzz`` change the documents 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hostile import make_patch
 from patchtool.description import read_description
 from patchtool.match import whole
+from served import checkin, report
 
+from patchserver.messages import Checkin, FailureReport
 from updater.apply import PatchFile
 from updater.catalogue import Entry, Listing
 from updater.delta.block import decode_block, encode_block
 from updater.delta.bsdiff import Triples
 from updater.delta.control import Control, decode_control, encode_control
+from updater.delta.inflated import (
+    WHOLE,
+    InflatedView,
+    Parameters,
+    deflate,
+    write_close_recipe,
+    write_open_recipe,
+)
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format import lzma2, zstandard
 from updater.format.canonical import decode, encode
@@ -55,7 +67,7 @@ class Parser:
 
 
 NETWORK = ["canonical", "manifest", "header", "patch", "excerpt", "lzma2", "zstd", "block"]
-NETWORK += ["control", "head", "custom", "release"]
+NETWORK += ["control", "head", "custom", "release", "opened", "closed", "checkin", "report"]
 LOCAL = ["settings", "seen", "journal", "document", "brief", "trial", "release.toml"]
 NAMES = NETWORK + LOCAL
 
@@ -83,7 +95,33 @@ def of_the_network() -> dict[str, Parser]:
         "head": Parser(encode(HEAD), lambda d, _: Head.parse(decode(d, MIB))),
         "custom": Parser(encode(CUSTOM), _listing),
         "release": Parser(encode(_release().to_json()), lambda d, _: Release.parse(decode(d, MIB))),
+        **_views(),
+        "checkin": Parser(checkin(1), lambda d, _: Checkin.parse(d)),
+        "report": Parser(report(1), lambda d, _: FailureReport.parse(d)),
     }
+
+
+def _views() -> dict[str, Parser]:
+    """The view of packed files, both ways: a recipe of a signed header, and any file."""
+    both, view, usual = (FormatError, PatchError), InflatedView(), Parameters(6, 15, 8, 0)
+    starts, streams = write_open_recipe([(WHOLE, 6)]), write_close_recipe([(WHOLE, usual)])
+    packed = _joined(starts, b"before" + b"".join(deflate([TEXT], usual)) + b"behind")
+    opened = _joined(streams, _through(view.open, packed))
+    return {
+        "opened": Parser(packed, lambda d, _: _through(view.open, d), both),
+        "closed": Parser(opened, lambda d, _: _through(view.close, d), both),
+    }
+
+
+def _joined(recipe: bytes, file: bytes) -> bytes:
+    return len(recipe).to_bytes(2, "big") + recipe + file
+
+
+def _through(way: Callable[[BinaryIO, bytes, BinaryIO], None], data: bytes) -> bytes:
+    length = 2 + int.from_bytes(data[:2], "big")
+    out = io.BytesIO()
+    way(io.BytesIO(data[length:]), data[2:length], out)
+    return out.getvalue()
 
 
 def of_the_state(folder: Path) -> dict[str, Parser]:

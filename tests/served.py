@@ -19,7 +19,7 @@ from trees import Tree
 
 from patchserver.accounts import Role, Scope
 from patchserver.application import create_app
-from patchserver.services import Services, open_services
+from patchserver.services import Services
 from patchserver.settings import Settings
 from updater.launch.disk import Disk
 
@@ -65,9 +65,8 @@ class Server:
     app: Flask = field(init=False)
 
     def __post_init__(self) -> None:
-        self.app = create_app(self.settings)
-        self.services: Services = open_services(self.settings, self.clock)
-        self.app.extensions["services"] = self.services
+        self.app = create_app(self.settings, self.clock)
+        self.services: Services = self.app.extensions["services"]
 
     @property
     def client(self) -> FlaskClient:
@@ -117,16 +116,16 @@ def server_at(folder: Path, database: str = "") -> Iterator[Server]:
     server.services.database.close()
 
 
-def checkin(install: int, **changes: str) -> bytes:
+def checkin(number: int, /, **changes: str) -> bytes:
     """The body of a check-in."""
-    return _message(CHECKIN, install, changes)
+    return _message(CHECKIN, number, changes)
 
 
-def report(install: int, **changes: str) -> bytes:
+def report(number: int, /, **changes: str) -> bytes:
     """The body of a report."""
-    return _message(REPORT, install, changes)
+    return _message(REPORT, number, changes)
 
 
-def _message(base: dict[str, Any], install: int, changes: dict[str, str]) -> bytes:
-    names = {"install": f"{install:032x}", "id": secrets.token_hex(16)}
+def _message(base: dict[str, Any], number: int, changes: dict[str, str]) -> bytes:
+    names = {"install": f"{number:032x}", "id": secrets.token_hex(16)}
     return json.dumps({**base, **names, **changes}).encode()

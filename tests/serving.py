@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from patchserver import Settings, create_app
@@ -19,9 +20,14 @@ Misbehave = Callable[[BaseHTTPRequestHandler, Path], bool]
 @contextmanager
 def served(repository: Path) -> Iterator[str]:
     """Our application over ``repository``; its URL."""
-    with _running(
-        make_server("127.0.0.1", 0, create_app(Settings(repository)), threaded=True)
-    ) as url:
+    with application_served(create_app(Settings(repository))) as url:
+        yield url
+
+
+@contextmanager
+def application_served(application: Flask) -> Iterator[str]:
+    """Any application of ours; its URL."""
+    with _running(make_server("127.0.0.1", 0, application, threaded=True)) as url:
         yield url
 
 

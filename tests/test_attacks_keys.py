@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -28,7 +28,7 @@ from trees import Exe, Tree, read_tree
 from tuf.api.metadata import DelegatedRole, Delegations, Key, Metadata, MetaFile
 from victim import NEW, Victim
 
-from updater.catalogue import Listing
+from updater.catalogue import Entry, Listing
 from updater.delta import block
 from updater.errors import TransportError, TrustError
 from updater.format import header, lzma2, zstandard
@@ -36,6 +36,8 @@ from updater.format.head import Head
 from updater.format.manifest import Manifest
 from updater.installation import install
 
+READ = Listing.read
+KEPT = "what the State has kept"
 EVIL: Tree = {"app": Exe(b"#!/bin/sh\necho evil\n"), "data": b"evil"}
 
 
@@ -52,11 +54,21 @@ class Reading:
     """Their names, in order."""
     data: list[bytes] = field(default_factory=list)
     """The bytes they were given."""
+    listed: set[str] = field(default_factory=set)
+    """The digests of the targets that were listed."""
 
     def forget(self) -> None:
         """Count anew: the publisher of a test reads too."""
         self.calls.clear()
         self.data.clear()
+        self.listed.clear()
+
+    def read(self, listing: Listing, entries: Iterable[Entry]) -> Any:
+        """`Listing.read`, watched; without a URL it reads what the State has kept."""
+        found = list(entries)
+        self.calls.append("Listing" if listing._url else KEPT)
+        self.listed |= {entry.sha256 for entry in found}
+        return READ(listing, found)
 
     def noting(self, name: str, parse: Callable[..., Any]) -> Callable[..., Any]:
         """``parse``, watched."""
@@ -86,7 +98,11 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
     for owner, name in ((Manifest, "parse"), (Head, "parse")):
         parse = getattr(owner, name)
         monkeypatch.setattr(owner, name, reading.noting(owner.__name__, parse))
-    monkeypatch.setattr(Listing, "read", reading.noting("Listing", Listing.read))
+
+    def read(listing: Listing, entries: Iterable[Entry]) -> Any:
+        return reading.read(listing, entries)
+
+    monkeypatch.setattr(Listing, "read", read)
     return reading
 
 
@@ -110,8 +126,8 @@ def test_an_honest_update_is_what_is_counted(victim: Victim, reading: Reading) -
 
 
 def of_downloads(reading: Reading) -> list[str]:
-    """The parsers that were called; the State's own manifest is none of what is downloaded."""
-    return [name for name in reading.calls if name != "Manifest"]
+    """The parsers that were called; what is the State's own is none of what is downloaded."""
+    return [name for name in reading.calls if name not in {"Manifest", KEPT}]
 
 
 def evil_twin(victim: Victim, tmp_path: Path) -> Publisher:
@@ -124,6 +140,12 @@ def evil_twin(victim: Victim, tmp_path: Path) -> Publisher:
 
 def files_of(publisher: Publisher) -> list[Path]:
     return [path for path in publisher.folder.rglob("*") if path.is_file()]
+
+
+def digests_of(publisher: Path) -> set[str]:
+    """Of all targets in a publisher's folder."""
+    found = publisher.glob("repository/targets/**/*.*")
+    return {path.name.partition(".")[0] for path in found if path.is_file()}
 
 
 def test_a_fully_hostile_server_is_parsed_no_further_than_its_signatures(
@@ -143,6 +165,7 @@ def test_a_fully_hostile_server_is_parsed_no_further_than_its_signatures(
     victim.refuses(TrustError, 4)
     assert of_downloads(reading) == []
     assert not {path.read_bytes() for path in files_of(twin)} & set(reading.data)
+    assert not digests_of(tmp_path / "twin") & reading.listed
     victim.recovers()
 
 
@@ -237,6 +260,7 @@ def test_a_stolen_online_key_signs_no_release(
     reading.forget()
     victim.refuses(TrustError, 4)
     assert of_downloads(reading) == []
+    assert not digests_of(tmp_path / "twin") & reading.listed
     ends(publisher, honest)
     victim.recovers()
 

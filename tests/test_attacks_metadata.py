@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 from hostile import FORGERS, forge, newest, publish, rewrite, right_signer
+from patchtool.ceremony import rotate
 from patchtool.targets import Target
 from publisher import Publisher
 from securesystemslib.signer import CryptoSigner
+from test_patchtool_ceremony import HIGHEST, fast_forward
 from trees import read_tree
 from tuf.api.metadata import Metadata
 from victim import NEW, OLD, Victim
@@ -448,8 +450,7 @@ def test_an_expired_root_on_the_way_to_a_good_one_passes(victim: Victim) -> None
     signer = right_signer(publisher, "root")
     next_root(publisher, lambda s: s.update(expires="2020-01-01T00:00:00Z"), signer)
     next_root(publisher, lambda _: None, signer, number=3)
-    assert victim.updater.update()
-    assert read_tree(victim.folder) == NEW
+    assert victim.takes() == {}
 
 
 def test_a_head_that_offers_only_what_is_older(victim: Victim) -> None:
@@ -460,20 +461,46 @@ def test_a_head_that_offers_only_what_is_older(victim: Victim) -> None:
     publisher.promote("1.0")
     assert victim.updater.update() is None
     assert read_tree(victim.folder) == NEW
-    publisher.release("3.0", OLD)
-    assert victim.updater.update()
+    victim.recovers("2.0")
+
+
+def publish_head(publisher: Publisher, **fields: object) -> None:
+    """The head with other fields, whatever the tool would say."""
+    repository = publisher.repository()
+    name = f"{publisher.app}/channels/stable"
+    document = {**(repository.targets(f"channels.{publisher.app}")[name].custom or {}), **fields}
+    repository.publish(f"channels.{publisher.app}", [Target(name, encode(document), document)])
 
 
 def offer(publisher: Publisher, *versions: str) -> None:
-    """A head of these versions, whatever the tool would say."""
-    repository = publisher.repository()
-    name = f"{publisher.app}/channels/stable"
-    head = repository.targets(f"channels.{publisher.app}")[name].custom
-    assert head is not None
+    """A head of these versions."""
     steps = [[publisher.now, 10_000]]
     entries = [{"version": v, "steps": steps, "paused": False} for v in versions]
-    document = {**head, "entries": entries}
-    repository.publish(f"channels.{publisher.app}", [Target(name, encode(document), document)])
+    publish_head(publisher, entries=entries)
+
+
+@pytest.mark.parametrize(("field", "ours"), [("app", "notes"), ("channel", "stable")])
+def test_the_head_of_another_product_or_channel(field: str, ours: str, victim: Victim) -> None:
+    """Signed by the right key, in the right place."""
+    victim.publisher.release("2.0", NEW)
+    publish_head(victim.publisher, **{field: "other"})
+    for _ in range(2):
+        victim.refuses(FormatError, 5)
+    publish_head(victim.publisher, **{field: ours})
+    victim.recovers()
+
+
+def test_a_version_from_the_end_of_time_is_forgotten_with_the_key_that_signed_it(
+    victim: Victim,
+) -> None:
+    publisher = victim.publisher
+    honest = fast_forward(publisher, "timestamp", HIGHEST)
+    assert victim.updater.check() is None
+    (publisher.folder / "metadata/timestamp.json").write_bytes(honest)
+    publisher.release("2.0", NEW)
+    victim.refuses(TrustError, 4)
+    rotate(publisher.repository(), "online", at_once=True)
+    victim.recovers()
 
 
 def recall(publisher: Publisher, version: str, floor: str) -> None:
@@ -525,3 +552,4 @@ def test_a_repository_of_the_past_and_a_wiped_memory_of_metadata(
     victim.misbehave = of_the_past
     assert victim.updater.update() is None
     assert read_tree(victim.folder) == NEW
+    victim.recovers("2.0")

@@ -266,6 +266,34 @@ def rest(content: bytes, start: int, *, shown: int | None = None) -> bytes:
     return message(206, content[start:], Content_Range=part)
 
 
+@pytest.mark.parametrize(
+    "name", ["../../evil", "/tmp/evil", "..\\..\\evil", "evil", "mine"], ids=repr
+)
+def test_the_name_that_a_server_gives_a_file_is_nobodys_affair(name: str, victim: Victim) -> None:
+    """As pip once took it (CVE-2019-20916)."""
+    victim.publisher.release("2.0", NEW)
+    before = {path.name for path in victim.folder.parent.iterdir()}
+
+    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if not path.is_file():
+            return False
+        disposition = f'attachment; filename="{name}"'
+        send(handler, 200, path.read_bytes(), Content_Disposition=disposition)
+        return True
+
+    victim.misbehave = misbehave
+    victim.takes()
+    assert {path.name for path in victim.folder.parent.iterdir()} == before
+    assert not list(victim.folder.parent.parent.rglob("evil"))
+
+
+def test_nothing_that_comes_from_the_network_is_an_archive() -> None:
+    """No unpacker, no names in archives that could lead out; the launcher's zip is only written."""
+    readers = re.compile(r"tarfile|unpack_archive|ZipFile\((?!buffer, \"w\")|extractall")
+    sources = [*(ROOT / "updater").rglob("*.py"), *(ROOT / "patchserver").rglob("*.py")]
+    assert [path for path in sources if readers.search(path.read_text("utf-8"))] == []
+
+
 def test_a_network_that_goes_in_the_middle_and_comes_back(victim: Victim) -> None:
     """What came is kept: the second update asks for the rest only."""
     line = broken_off(victim)

@@ -13,9 +13,10 @@ from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
-from deployed import running_server
 from serving import served
 from slow_clients import longest_wait, slow_headers, slow_readers, slow_senders
+
+from benchmarks.deployment import running_server
 
 DIGEST = "0123456789abcdef" * 4
 BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"

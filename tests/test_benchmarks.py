@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 from trees import Content, Exe, Link, Tree, noise, write_tree
 
+from benchmarks import server
+from benchmarks.deployment import missing
 from benchmarks.figures import checks
+from benchmarks.load import LEAST, Load, Rate, load_load, save
 from benchmarks.measure import StepError, measure
 from benchmarks.methods import BY_KEY, METHODS, Method
 from benchmarks.pairs import PAIRS, _moved
@@ -157,3 +161,18 @@ def test_trees_that_differ_in_anything_an_update_carries_differ(tmp_path: Path) 
         tree: dict[str, Content] = {"a": b"a", "l": Link("a"), "e": None}
         other = write_tree(tmp_path / str(number), tree | change)
         assert fingerprint(other) != fingerprint(base)
+
+
+def test_load_is_told_as_ratios_of_nginx(tmp_path: Path) -> None:
+    rates = [Rate("check", "nginx", 200.0)]
+    rates += [Rate("check", name, 50.0 * (n + 1)) for n, name in enumerate(LEAST)]
+    save(Load("today", {"system": "x"}, 32, rates), tmp_path / "load.json")
+    assert list(load_load(tmp_path / "load.json").rows()) == [["check", "200", "0.25", "0.50"]]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("wrk") is None or missing() != "", reason="wrk or nginx missing")
+def test_load_is_measured_on_all_three_servers(tmp_path: Path) -> None:
+    rates = server.measure(tmp_path, rounds=1, seconds=1)
+    assert len(rates) == 9
+    assert all(rate.per_second > 0 for rate in rates)

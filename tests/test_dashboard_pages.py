@@ -210,5 +210,6 @@ def test_style_and_script_are_served_and_nothing_beside_them(server: Server) -> 
         answer = server.client.get(f"/static/{name}")
         assert answer.status_code == 200
         assert kind in answer.headers["Content-Type"]
+        answer.close()
     for name in ("..%2f__init__.py", "%2e%2e/pages.py", "..\\pages.py", "x", "%00"):
         assert server.client.get(f"/static/{name}").status_code in {400, 404}

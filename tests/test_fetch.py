@@ -18,7 +18,8 @@ from trees import noise
 
 from updater.config import UpdaterConfig
 from updater.errors import TransportError
-from updater.fetch import HttpTransport
+from updater.fetch import REPLY_MOST, HttpTransport
+from updater.transport import Reply
 
 BODY = noise(5000)
 
@@ -346,3 +347,60 @@ def test_a_fault_of_the_reader_is_not_told_as_one_of_the_network(
         raise fault
     transport.close()
     assert caught.value is fault
+
+
+# sending
+
+
+def sent(url: str, body: bytes, config: UpdaterConfig = QUICK) -> Reply:
+    transport = HttpTransport(config)
+    try:
+        return transport.send("POST", f"{url}/api", body, {"X-Name": "value"})
+    finally:
+        transport.close()
+
+
+@pytest.mark.parametrize("body", [b"", b"x", noise(300_000)])
+def test_what_is_sent_arrives_whole_and_the_reply_comes_back(body: bytes) -> None:
+    with raw_served(says(message(422, b"no", X_Reason="because"))) as server:
+        reply = sent(server.url, body)
+        (request,) = server.requests
+    assert (reply.status, reply.body, reply.headers["x-reason"]) == (422, b"no", "because")
+    assert request.headers["content-length"] == str(len(body))
+    assert request.headers["x-name"] == "value"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_was_sent_is_not_sent_again_by_itself(status: int) -> None:
+    with raw_served(says(message(status))) as server:
+        assert sent(server.url, b"once").status == status
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_what_is_sent_goes_to_nobody_else(status: int) -> None:
+    with (
+        raw_served(says(message(200))) as elsewhere,
+        raw_served(says(message(status, Location=elsewhere.url))) as server,
+    ):
+        with pytest.raises(TransportError, match="redirect"):
+            sent(server.url, b"secret")
+        assert not elsewhere.requests
+
+
+def test_a_reply_without_end_is_refused() -> None:
+    with (
+        raw_served(says(message(200, bytes(REPLY_MOST + 1)))) as server,
+        pytest.raises(TransportError, match="more than"),
+    ):
+        sent(server.url, b"x")
+
+
+def test_a_server_that_never_replies_is_the_network() -> None:
+    config = UpdaterConfig(connect_timeout=0.2, read_timeout=0.2, attempts=1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(TransportError) as caught,
+    ):
+        sent(f"http://127.0.0.1:{server.getsockname()[1]}", b"x", config)
+    assert caught.value.status is None

@@ -8,9 +8,11 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from api_server import TOKEN, ApiServer, api_served
 from patchtool.keys import Keys
 from test_patchtool_repository import look, offered
 
@@ -187,6 +189,26 @@ def test_several_people_sign(shell: Shell) -> None:
     new = shell.folder / "keys/targets-2.pem"
     new.replace(shell.folder / "kits" / new.name)
     shell.check("1.0.0", "1.1.0")
+
+
+def test_rolling_out_in_steps(shell: Shell) -> None:
+    said = shell.follow(*recipe("A rollout in steps"))
+    assert "to 10 % of its installs, to 50 % from" in said
+    assert "goes on" in said
+    shell.check("1.0.0", "1.1.0")
+
+
+def test_publishing_on_a_server(shell: Shell) -> None:
+    shell.follow("cp repo/metadata/1.root.json root.json; cp -r keys online")
+    shell.release("3")
+    online = Keys(shell.folder / "online", PASSWORD)
+    with api_served(ApiServer(shell.folder / "repo", online, int(time.time()))) as server:
+        ci = partial(shell.follow, URL=server.url, UPSWAP_TOKEN=TOKEN)
+        said = ci(*recipe("A server publishes, CI signs"))
+        assert "notes: release metadata" in said
+        assert "is offered to nobody" in said
+        ci('patchtool push copy --to "$URL"', code=10)
+    assert shell.sees("old") == {"1.0.0", "1.1.0", "1.2.0"}
 
 
 def test_every_recipe_is_followed_here() -> None:

@@ -15,8 +15,7 @@ from api_server import ApiServer, Handler, api_served
 from publisher import NOW, Publisher
 from trees import Exe, Tree, noise
 
-from updater import outbox
-from updater.adoption import adopt
+from updater import cli, outbox
 from updater.cli import main
 from updater.client import Updater
 from updater.errors import TransportError
@@ -26,7 +25,7 @@ from updater.launch.report import Report
 from updater.launch.rollback import roll_back
 from updater.outbox import BODY_MOST, DAY, ERROR_MOST, platform_name
 from updater.session import Session
-from updater.store import read_settings
+from updater.store import find_install, read_settings
 from updater.version import __version__
 
 OLD: Tree = {"app": Exe(b"1"), "data": noise(3_000, 1)}
@@ -42,7 +41,7 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server(publisher: Publisher) -> Iterator[ApiServer]:
     publisher.release("1.0", OLD)
-    with api_served(ApiServer(publisher.folder, publisher.keys.folder, NOW)) as server:
+    with api_served(ApiServer(publisher.folder, publisher.keys, NOW)) as server:
         yield server
 
 
@@ -340,14 +339,20 @@ class TestTheCommand:
         assert out[2].startswith(f"{folder} tells its publisher")
 
 
-def test_adopt_can_agree_too(
-    tmp_path: Path, publisher: Publisher, server: ApiServer, session: Session
+def test_who_installs_or_adopts_may_agree_at_once(
+    tmp_path: Path,
+    publisher: Publisher,
+    server: ApiServer,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    install(tmp_path / "app", server.url, publisher.root, "notes", session=session)
-    for child in (tmp_path / ".app.upswap", tmp_path / "app/.upswap"):
-        if child.exists():
-            child.rename(tmp_path / "gone")
-    adopt(
-        tmp_path / "app", server.url, publisher.root, "notes", "1.0", reports=True, session=session
-    )
-    assert Updater(tmp_path / "app", session).reports
+    monkeypatch.setattr(cli, "Session", lambda **_: session)
+    (tmp_path / "root.json").write_bytes(publisher.root)
+    source = f"--url {server.url} --root {tmp_path}/root.json --app notes --reports --quiet".split()
+    folder = tmp_path / "app"
+    assert main(["install", *source, str(folder)]) == 0
+    assert Updater(folder, session).reports
+    find_install(folder).folder.rename(tmp_path / "gone")
+    assert main(["adopt", *source, "--version", "1.0", "--dir", str(folder)]) == 0
+    assert Updater(folder, session).reports
+    assert server.asked("POST") == []

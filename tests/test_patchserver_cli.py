@@ -127,6 +127,23 @@ def test_sigint_ends_it_well_too_even_in_the_middle_of_a_download(repository: Pa
             assert running.wait(timeout=15) == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
+def test_what_is_under_way_is_finished_before_the_end(repository: Path) -> None:
+    size = 64 * 1024 * 1024  # more than all socket buffers hold
+    os.truncate(repository / BUNDLE[1:], size)
+    with process(repository, "--port", "0") as running:
+        port = port_of(running, repository)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", BUNDLE)
+        response = connection.getresponse()
+        start = response.read(1000)
+        running.send_signal(signal.SIGTERM)
+        rest = response.read()
+        connection.close()
+        assert len(start) + len(rest) == size
+        assert running.wait(timeout=15) == 0
+
+
 def test_a_download_goes_on_from_the_old_file_when_it_is_replaced(
     port: int, repository: Path
 ) -> None:
@@ -142,6 +159,19 @@ def test_a_download_goes_on_from_the_old_file_when_it_is_replaced(
     assert start == BODY
     assert len(rest) == size - len(BODY)
     assert rest.count(0) == len(rest)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_addresses_of_six_are_told_as_urls_have_them(repository: Path) -> None:
+    with process(repository, "--host", "::1", "--port", "0") as running:
+        assert running.stderr is not None
+        line = running.stderr.readline()
+        assert line.startswith(f"serving {repository} at http://[::1]:")
+        port = int(line.rstrip("/\n").rpartition(":")[2])
+        connection = http.client.HTTPConnection("::1", port, timeout=30)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
 
 
 # --- answers as they travel ---

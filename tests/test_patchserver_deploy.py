@@ -11,10 +11,10 @@ from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
-from deployed import DEPLOY, deployed, missing
 from slow_clients import longest_wait, slow_headers, slow_readers, slow_senders
 from werkzeug.http import http_date
 
+from benchmarks.deployment import DEPLOY, deployed, missing
 from patchserver import Settings, create_app
 
 DIGEST = "0123456789abcdef" * 4

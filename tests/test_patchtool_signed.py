@@ -199,6 +199,22 @@ def test_a_role_of_no_app_here_is_refused(hosting: Hosting) -> None:
         hosting.take(data, "channels.notes")
 
 
+def test_the_server_keeps_clients_going_with_the_online_key_alone(
+    hosting: Hosting, tmp_path: Path
+) -> None:
+    """Its own daily job; what others must sign is named."""
+
+    def missing(day: int) -> list[str]:
+        hosting.server.now = NOW + day * 86_400
+        done = refresh(hosting.repository())
+        look(hosting.server.folder, tmp_path / "memory", hosting.server.root, hosting.server.now)
+        return [standing.role for standing in done.missing]
+
+    day, roles = next((day, roles) for day in range(300, 400, 3) if (roles := missing(day)))
+    assert roles == ["app.notes"]
+    assert 330 < day < 340
+
+
 @pytest.mark.parametrize("fault", ["missing", "of another repository"])
 def test_without_the_right_online_key_nothing_is_written(
     fault: str, hosting: Hosting, tmp_path: Path

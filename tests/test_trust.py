@@ -719,8 +719,11 @@ def test_the_metadata_folder_is_harmless_to_lose(
         assert trust(publisher, url).releases
 
 
-def test_a_wiped_metadata_folder_installs_nothing_older_than_what_runs(
-    tmp_path: Path, publisher: Publisher, session: Session
+@pytest.mark.parametrize(
+    ("wiped", "words"), [("trust", "was seen here"), ("downloads", "refused"), ("old", "refused")]
+)
+def test_a_wiped_folder_of_the_state_installs_nothing_older_than_what_runs(
+    wiped: str, words: str, tmp_path: Path, publisher: Publisher, session: Session
 ) -> None:
     publisher.release("1.0", ONE)
     past = shutil.copytree(publisher.folder, tmp_path / "past")
@@ -736,10 +739,10 @@ def test_a_wiped_metadata_folder_installs_nothing_older_than_what_runs(
 
     with misserved(publisher.folder, misbehave) as url:
         install(tmp_path / "app", url, publisher.root, "notes", session=session)
-        shutil.rmtree(tmp_path / ".app.upswap/trust")
+        shutil.rmtree(tmp_path / ".app.upswap" / wiped, ignore_errors=wiped != "trust")
         old["served"] = True
         for _ in range(2):
-            with pytest.raises(TrustError, match="was seen here"):
+            with pytest.raises(TrustError, match=words):
                 Updater(tmp_path / "app", session).update()
         old["served"] = False
         assert Updater(tmp_path / "app", session).update() is None

@@ -179,7 +179,7 @@ class _Outbox:
                 self._send_report(path)
             return self._check_in(before)
         except _NotNowError as error:
-            return replace(before, wait=self._now + error.seconds)
+            return replace(before, wait=self._now + error.seconds) if error.seconds else before
 
     def _keep(self, before: _Told, after: _Told) -> None:
         if after != before:
@@ -255,7 +255,7 @@ def _patience(reply: Reply) -> int:
     if reply.status == ABSENT:
         return DAY
     asked = reply.headers.get("Retry-After", "")
-    return min(int(asked), DAY) if asked.isascii() and asked.isdecimal() else 0
+    return min(int(asked[:9]), DAY) if asked.isascii() and asked.isdecimal() else 0
 
 
 def _report(path: Path) -> dict[str, Any] | None:

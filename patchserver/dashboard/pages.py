@@ -131,7 +131,7 @@ def failures(app: str) -> str:
 def log() -> str:
     """Who changed what."""
     app = request.args.get("app", "")
-    events = services().audit.events(app=app, most=EVENTS + 1, after=_after())
+    events = services().audit.events(app=app, most=EVENTS + 1, before=_before())
     return render_template(
         "dashboard/log.html",
         events=events[:EVENTS],
@@ -161,16 +161,15 @@ def _halts(app: App, now: int) -> list[Halt]:
     return sorted(recent, key=lambda halt: halt.time, reverse=True)[:10]
 
 
-def _after() -> tuple[int, str] | None:
-    """Where the page before this one ended."""
-    text = request.args.get("after")
+def _before() -> int | None:
+    """Where the page of newer ones ended."""
+    text = request.args.get("before")
     if text is None:
         return None
-    time, _, identity = text.partition("-")
-    if not (time.isascii() and time.isdecimal() and len(time) <= 12):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise NotFound
-    return int(time), identity[:32]
+    return int(text)
 
 
 def _older(app: str, last: Event) -> str:
-    return url_for("dashboard.log", app=app or None, after=f"{last.time}-{last.id}")
+    return url_for("dashboard.log", app=app or None, before=last.id)

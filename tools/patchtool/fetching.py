@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from patchtool.drill import URL, FolderTransport
 from patchtool.keys import Keys
+from patchtool.pending import is_overtaken
 from patchtool.releases import PATCHES_FROM, Releases
 from patchtool.remote import mirror
 from patchtool.repository import Repository
@@ -72,9 +73,10 @@ def fetch(
             was, or a newer one that lacks content.
     """
     with told(f"fetching {url}"), _held(folder):
-        with served(session, url, folder, root) as there:
-            is_new = adopt(there, folder)
         here = Repository(folder, nobody(folder), session.now())
+        with served(session, url, folder, root) as there:
+            _refuse_overtaken(here, there)
+            is_new = adopt(there, folder)
         before = session.transport.received
         have = {app: _take(session, url, here, app, bundles) for app in here.apps()}
         return Fetched(have, is_new, session.transport.received - before)
@@ -144,6 +146,19 @@ def _verify(there: Repository, root: bytes, memory: Path, now: int) -> None:
     transport = FolderTransport(there.folder)
     client = TufClient(memory, f"{URL}/metadata/", root, transport)
     client.verify([f"{app}/{kind}/-" for app in there.apps() for kind in KINDS], now)
+
+
+def _refuse_overtaken(here: Repository, there: Repository) -> None:
+    """Refuse to put what others published in the place of what was signed here."""
+    if not (here.folder / TIMESTAMP).exists():
+        return
+    for app in here.apps():
+        if is_overtaken(here, there, app):
+            raise InstallError(
+                f"releases of {app} were signed here and not pushed, and others have published "
+                "since",
+                hint="push them first: patchtool push --keys signs them again on top of that",
+            )
 
 
 def _refuse_older(here: Repository, there: Repository) -> None:

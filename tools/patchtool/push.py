@@ -8,7 +8,6 @@ and signed anew.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from patchtool.fetching import adopt, nobody, served
 from patchtool.keys import Keys
 from patchtool.merge import ours
+from patchtool.pending import is_overtaken, place_of, signed_since
 from patchtool.repository import Repository
 from patchtool.server import Announced, Behind, Blob, Server
 from patchtool.targets import Target
@@ -93,21 +93,29 @@ class _Push:
         self._bytes = _Counter(session.progress)
 
     def run(self) -> Pushed | None:
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             self._catch_up()
             waiting = self._waiting()
-            if not any(waiting.values()):
-                break
-            try:
-                for app, versions in waiting.items():
-                    self._publish_all(app, versions)
-            except Behind:
-                continue
-        else:
-            raise Behind("somebody else publishes here all the time", hint="run it again later")
-        if not self._done:
-            return None
-        return Pushed(self._done, self._bytes.total, tuple(self._rebased))
+            if not waiting:
+                done = Pushed(self._done, self._bytes.total, tuple(self._rebased))
+                return done if self._done else None
+            if self._done:  # it is published; whoever serves it may keep a copy for a moment
+                self._server.sleep(number)
+            self._publish_waiting(waiting, is_last=number == ROUNDS - 1)
+        raise InstallError(
+            f"{self._server.url} does not show what it has published",
+            hint="is a cache in front of it? run it again later",
+        )
+
+    def _publish_waiting(self, waiting: Mapping[str, Sequence[int]], *, is_last: bool) -> None:
+        try:
+            for app, versions in waiting.items():
+                for version in versions:
+                    self._publish(app, version)
+                    self._done[app] = version
+        except Behind:
+            if is_last:
+                raise
 
     def _catch_up(self) -> None:
         """Make the repository what the server shows, and ours follow it."""
@@ -115,9 +123,9 @@ class _Push:
         with served(self._session, self._server.url, self._folder, keys=keys) as there:
             for app in self._apps():
                 _require_hosted(there, app, self._server.url)
-                if _needs_rebase(self._folder, there, app):
-                    _rebase(self._folder, there, app, is_signer=keys is not None)
-                    self._rebased.append(app)
+                if is_overtaken(self._here(), there, app):
+                    is_new = _rebase(self._folder, there, app, is_signer=keys is not None)
+                    self._rebased += [app] if is_new else []
             adopt(there, self._folder)
 
     def _apps(self) -> list[str]:
@@ -125,11 +133,12 @@ class _Push:
         return list(self._only) or [a for a in self._here().apps() if self._signed(a)]
 
     def _signed(self, app: str) -> list[int]:
-        return _signed_since(self._folder, self._listed(app), app)
+        return signed_since(self._folder, self._listed(app), app)
 
     def _waiting(self) -> dict[str, list[int]]:
         """By app, the versions of its metadata that were signed and not published."""
-        return {app: self._signed(app) for app in self._apps()}
+        signed = {app: self._signed(app) for app in self._apps()}
+        return {app: versions for app, versions in signed.items() if versions}
 
     def _listed(self, app: str) -> int:
         return self._here().versions()[f"app.{app}"]
@@ -137,14 +146,9 @@ class _Push:
     def _here(self) -> Repository:
         return Repository(self._folder, nobody(self._folder), self._session.now())
 
-    def _publish_all(self, app: str, versions: Sequence[int]) -> None:
-        for version in versions:
-            self._publish(app, version)
-            self._done[app] = version
-
     def _publish(self, app: str, version: int) -> None:
         """Let clients see one version of an app's metadata, and its content."""
-        place = _place(self._folder, version, app)
+        place = place_of(self._folder, version, app)
         data = place.read_bytes()
         files = _files(self._folder, _targets(data))
         for _ in range(ROUNDS):
@@ -208,28 +212,20 @@ def _require_hosted(there: Repository, app: str, url: str) -> None:
         )
 
 
-def _needs_rebase(folder: Path, there: Repository, app: str) -> bool:
-    """Whether somebody else has published what ours does not follow."""
-    here = Repository(folder, nobody(folder), int(there.now.timestamp()))
-    listed, theirs = here.versions()[f"app.{app}"], there.versions()[f"app.{app}"]
-    signed = _signed_since(folder, listed, app)
-    if not signed or theirs == listed:
-        return False
-    one, other = _place(folder, theirs, app), _place(there.folder, theirs, app)
-    return not one.exists() or one.read_bytes() != other.read_bytes()
+def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bool:
+    """Sign ours on top of theirs; whether they lacked anything of it.
 
-
-def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> None:
-    """Sign ours on top of theirs. Stopped anywhere, it is done again with the same outcome."""
-    here = Repository(folder, nobody(folder), int(there.now.timestamp()))
-    listed, theirs = here.versions()[f"app.{app}"], there.versions()[f"app.{app}"]
-    signed = _signed_since(folder, listed, app)
+    Stopped anywhere, it is done again with the same outcome.
+    """
+    listed = Repository(folder, nobody(folder), int(there.now.timestamp())).versions()[f"app.{app}"]
+    theirs = there.versions()[f"app.{app}"]
+    signed = signed_since(folder, listed, app)
     ancestor, newest, other = (
         _targets(place.read_bytes())
         for place in (
-            _place(folder, listed, app),
-            _place(folder, signed[-1], app),
-            _place(there.folder, theirs, app),
+            place_of(folder, listed, app),
+            place_of(folder, signed[-1], app),
+            place_of(there.folder, theirs, app),
         )
     )
     change = ours(ancestor, newest, other)
@@ -244,8 +240,9 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> No
             for name, target in change.new.items()
         ]
         there.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
-        Disk().copy(_place(there.folder, theirs + 1, app), _place(folder, theirs + 1, app))
+        Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
     _drop(folder, app, signed, theirs + 1 if change else 0)
+    return bool(change)
 
 
 def _drop(folder: Path, app: str, signed: Sequence[int], kept: int) -> None:
@@ -254,18 +251,7 @@ def _drop(folder: Path, app: str, signed: Sequence[int], kept: int) -> None:
     disk.sync_directory(folder / "metadata")
     for version in signed:
         if version != kept:
-            disk.unlink(_place(folder, version, app))
-
-
-def _signed_since(folder: Path, listed: int, app: str) -> list[int]:
-    """Versions of an app's metadata above the one that clients see, in order."""
-    pattern = re.compile(rf"([1-9][0-9]*)\.app\.{re.escape(app)}\.json")
-    names = (pattern.fullmatch(path.name) for path in (folder / "metadata").iterdir())
-    return sorted(int(name[1]) for name in names if name and int(name[1]) > listed)
-
-
-def _place(folder: Path, version: int, app: str) -> Path:
-    return folder / "metadata" / f"{version}.app.{app}.json"
+            disk.unlink(place_of(folder, version, app))
 
 
 def _targets(data: bytes) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _ASK = "make one on the server (patchserver token), and let CI keep it as a secr
 
 
 class Behind(InstallError):  # noqa: N818 - reads as what it says
-    """The server has something newer than what this push was made on top of."""
+    """The server is no more in the state in which this push can go on; it says why."""
 
     retryable = True
 
@@ -78,7 +78,7 @@ class Server:
         """Tell of the next version of ``app.APP``, which follows version ``after``.
 
         Raises:
-            Behind: the server has another version.
+            Behind: the server has another version, or cannot take a push now.
             FormatError: the server refuses it, or answers what nobody understands.
             InstallError: the token is not good for this.
             TransportError: the network, after all tries.
@@ -86,7 +86,7 @@ class Server:
         path = f"apps/{app}/pushes"
         reply = self._ask("POST", path, metadata, {"If-Match": f'"{after}"'}, {200, 201, 409})
         if reply.status == 409:
-            raise _behind(app)
+            raise self._behind(reply)
         record = Record(_document(reply))
         identity, is_published = record.text("id"), record.flag("published")
         blobs = record.items("missing", _blob, BLOBS_MOST)
@@ -120,6 +120,8 @@ class Server:
             reply = self._ask("PATCH", path, data, {"Upload-Offset": str(at)}, {204, 404, 409, 422})
             if reply.status == 404:
                 return False
+            if reply.status == 409 and "Upload-Offset" not in reply.headers:
+                raise self._behind(reply)
             after = 0 if reply.status == 422 else _offset(reply, blob.length)
             if reply.status != 204 or not at < after <= at + len(data):
                 setbacks += 1
@@ -144,7 +146,7 @@ class Server:
         path = f"apps/{app}/pushes/{push.identity}/publish"
         reply = self._ask("POST", path, b"", {}, {200, 404, 409})
         if reply.status == 409 and not Record(_document(reply)).has("missing"):
-            raise _behind(app)
+            raise self._behind(reply)
         return reply.status == 200
 
     def promote(self, app: str, channel: str, version: str, steps: Sequence[Step]) -> Head:
@@ -195,6 +197,10 @@ class Server:
         said = {**headers, "Authorization": f"Bearer {self.token}"}
         return self.sender.send(method, f"{self.url}/api/v1/{path}", body, said)
 
+    def _behind(self, reply: Reply) -> Behind:
+        words, hint = _words(reply)
+        return Behind(f"{self.url}: {words}", hint=hint)
+
     def _refusal(self, reply: Reply) -> InstallError | FormatError | TransportError:
         """Why the server does not do what it is asked for, in its words if it has some."""
         status, (words, hint) = reply.status, _words(reply)
@@ -207,7 +213,7 @@ class Server:
             return InstallError(f"{self.url}: this token may not do that: {words}", hint=hint)
         if status in RETRY_STATUS:
             return TransportError(f"{self.url}: HTTP {status}: {words}", hint=hint, status=status)
-        if status == 404:
+        if status in {404, 409, 507}:
             return InstallError(f"{self.url}: {words}", hint=hint or "are URL and app right?")
         return FormatError(f"{self.url} refuses it (HTTP {status}): {words}", hint=hint)
 
@@ -257,10 +263,6 @@ def _is_here(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _behind(app: str) -> Behind:
-    return Behind(f"somebody else has published releases of {app}", hint="try again")
 
 
 def _wait(attempt: int, asked: str = "") -> float:

@@ -1,4 +1,4 @@
-"""The files of ``deploy/`` put to work: nginx and gunicorn on loopback, in a folder of the test."""
+"""The files of ``deploy/`` put to work on loopback, for benchmarks and for tests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def deployed(repository: Path, folder: Path) -> Iterator[int]:
 
 @contextmanager
 def behind(repository: Path, port: int, folder: Path) -> Iterator[None]:
-    """gunicorn with our configuration."""
+    """Gunicorn with our configuration."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")]),
@@ -70,7 +70,7 @@ def behind(repository: Path, port: int, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def nginx(repository: Path, bind: int, port: int, folder: Path) -> Iterator[None]:
-    """nginx with our configuration, its words in capitals replaced."""
+    """Nginx with our configuration, its words in capitals replaced."""
     text = (DEPLOY / "nginx.conf").read_text()
     for word, value in (
         ("BIND", f"127.0.0.1:{bind}"),

@@ -1,0 +1,219 @@
+"""Rollouts: halted by what installs tell, by themselves, and only by what says something."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from databases import KINDS, fresh_database
+from publisher import PASSWORD as KEY_PASSWORD
+from served import Server, checkin, report, server_at
+from test_server_push import Pusher
+from trees import Tree
+
+from patchserver.accounts import Scope
+from patchserver.audit import Actor
+from patchserver.ingest import Ingest
+from patchserver.jobs import Jobs
+from patchserver.messages import Checkin, FailureReport
+from patchserver.rollouts import ORIGIN_MOST, Evidence, Rule
+from updater.errors import InstallError
+from updater.format.head import Head, Step
+from updater.launch.lock import locked
+
+ANNA = Actor("user anna")
+EVERY: Mapping[str, str] = {}
+TREES: dict[str, Tree] = {"1.0": {"app": b"one"}, "2.0": {"app": b"two"}}
+
+
+@pytest.fixture(params=KINDS)
+def server(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
+    """1.0 is everybody's; 2.0 is offered to one in ten."""
+    for name, value in KEY_PASSWORD.items():
+        monkeypatch.setenv(name, value)
+    with fresh_database(request.param, tmp_path) as url, server_at(tmp_path, url) as server:
+        pusher = Pusher(server, Scope.PUBLISH)
+        for base, (version, tree) in enumerate(TREES.items(), start=1):
+            assert pusher.push(server.add(version, tree), base).status_code == 200
+        rollouts = server.services.rollouts
+        rollouts.promote(ANNA, "notes", "stable", "1.0")
+        rollouts.promote(ANNA, "notes", "stable", "2.0", [Step(server.clock.now, 1000)])
+        yield server
+
+
+def address(number: int) -> str:
+    """Every install in a network of its own."""
+    return f"10.{number // 256}.{number % 256}.1"
+
+
+def tell(
+    server: Server, *, good: int = 0, bad: int = 0, at: str = "", changes: Mapping[str, str] = EVERY
+) -> None:
+    """Installs tell how 2.0 is: 0, 1, ... fail, and 1000, 1001, ... do not."""
+    ingest: Ingest = server.services.ingest
+    for number in range(bad):
+        message = FailureReport.parse(report(number, **changes))
+        ingest.report(message, at or address(number), server.clock.now)
+    for number in range(1000, 1000 + good):
+        message_in = Checkin.parse(checkin(number, version="2.0"))
+        ingest.checkin(message_in, at or address(number), server.clock.now)
+
+
+def head(server: Server) -> Head:
+    return server.services.notary.heads("notes")["stable"]
+
+
+def is_halted(server: Server) -> bool:
+    Jobs(server.services).work()
+    return head(server).entries[0].paused
+
+
+def test_a_version_that_fails_too_often_is_halted_and_the_last_one_stays(server: Server) -> None:
+    tell(server, good=18, bad=2)
+    assert is_halted(server)
+    first, fallback = head(server).entries
+    assert (first.version, first.paused) == ("2.0", True)
+    assert (fallback.version, fallback.paused) == ("1.0", False)
+    (halt,) = server.services.rollouts.halts("notes", "stable")
+    assert (halt.version, halt.succeeded, halt.failed, halt.sample) == ("2.0", 18, 2, 20)
+    event = server.services.audit.events(app="notes")[0]
+    assert (event.actor, event.action, event.outcome) == ("server", "halt", "done")
+    assert "2 of 20 failed" in event.subject
+
+
+@pytest.mark.parametrize(("good", "bad"), [(0, 19), (19, 1), (100, 5), (0, 0), (30, 0)])
+def test_few_failures_and_few_words_halt_nothing(server: Server, good: int, bad: int) -> None:
+    tell(server, good=good, bad=bad)
+    assert not is_halted(server)
+
+
+def test_one_failure_in_many_is_more_than_the_rule_of_nobody(server: Server) -> None:
+    server.services.rollouts.set_rule(ANNA, "notes", "stable", Rule(threshold=0, sample=10))
+    tell(server, good=50, bad=1)
+    assert is_halted(server)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step": "fetch", "error": "TransportError: reset"},
+        {"step": "check", "error": "TrustError: expired"},
+        {"step": "commit", "error": "NotEnoughSpace: ENOSPC"},
+        {"step": "stage", "error": "InstallError: EACCES"},
+        {"to": "1.0"},
+        {"channel": "beta"},
+    ],
+)
+def test_a_fault_of_the_network_or_the_machine_says_nothing_of_a_version(
+    server: Server, changes: dict[str, str]
+) -> None:
+    tell(server, bad=50, changes=changes)
+    assert not is_halted(server)
+
+
+def test_one_network_does_not_halt_a_rollout_alone(server: Server) -> None:
+    tell(server, bad=1000, at="192.0.2.7")
+    evidence = server.services.rollouts.evidence(head(server), "2.0")
+    assert evidence == Evidence(0, ORIGIN_MOST)
+    assert not is_halted(server)
+
+
+def test_an_install_that_fails_again_and_again_counts_once(server: Server) -> None:
+    for _ in range(50):
+        tell(server, bad=1)
+    assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, 1)
+
+
+def test_an_install_that_failed_has_not_succeeded(server: Server) -> None:
+    tell(server, bad=3)
+    for number in range(3):
+        message = Checkin.parse(checkin(number, version="2.0"))
+        server.services.ingest.checkin(message, address(number), server.clock.now)
+    assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, 3)
+
+
+def test_an_install_that_is_not_confirmed_has_not_succeeded(server: Server) -> None:
+    for number in range(30):
+        message = Checkin.parse(checkin(number, version="2.0", state="unconfirmed"))
+        server.services.ingest.checkin(message, address(number), server.clock.now)
+    assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, 0)
+
+
+def test_who_resumes_is_not_halted_by_what_was_told_before(server: Server) -> None:
+    tell(server, bad=20)
+    assert is_halted(server)
+    server.clock.now += 100
+    server.services.rollouts.resume(ANNA, "notes", "stable", "2.0")
+    assert not is_halted(server)
+    server.clock.now += 100
+    tell(server, bad=20)
+    assert is_halted(server)
+    assert len(server.services.rollouts.halts("notes", "stable")) == 2
+
+
+def test_what_is_not_offered_yet_and_what_is_paused_is_not_judged(server: Server) -> None:
+    server.services.rollouts.pause(ANNA, "notes", "stable", "2.0")
+    tell(server, bad=50)
+    Jobs(server.services).work()
+    assert server.services.rollouts.halts("notes", "stable") == []
+
+
+def test_a_ramp_goes_on_by_itself_and_stops_where_it_is_halted(server: Server) -> None:
+    now = server.clock.now
+    steps = [Step(now + 60, 5000), Step(now + 120, 10_000)]
+    server.services.rollouts.promote(ANNA, "notes", "stable", "2.0", steps)
+    assert [head(server).entries[0].reach(now + at) for at in (0, 60, 120)] == [1000, 5000, 10_000]
+    server.clock.now += 90
+    tell(server, bad=20)
+    assert is_halted(server)
+    assert head(server).choose("any", now + 200, floor="1.0", excluded=lambda _: False) == "1.0"
+
+
+@pytest.mark.parametrize("rule", [Rule(-1, 5), Rule(10_001, 5), Rule(5, 0), Rule(5, 10**9)])
+def test_a_rule_that_makes_no_sense_is_refused(server: Server, rule: Rule) -> None:
+    with pytest.raises(InstallError):
+        server.services.rollouts.set_rule(ANNA, "notes", "stable", rule)
+    assert server.services.rollouts.rule("notes", "stable") == Rule()
+
+
+def test_what_expires_is_signed_by_the_server_itself(server: Server) -> None:
+    before = server.services.notary.due()
+    assert before == []
+    server.clock.now += 6 * 86_400
+    assert [standing.role for standing in server.services.notary.due()] == ["timestamp"]
+    Jobs(server.services).work()
+    assert server.services.notary.due() == []
+    server.services.notary.remember()
+    assert server.services.audit.events()[0].action == "sign"
+
+
+def test_a_job_that_fails_keeps_no_other_from_being_done(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise InstallError("the disk does not want")
+
+    monkeypatch.setattr("patchserver.rollouts.Rollouts.judge", fail)
+    server.clock.now += 6 * 86_400
+    Jobs(server.services).work()
+    assert server.services.notary.due() == []
+
+
+def test_of_several_processes_one_works_and_another_takes_over(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchserver.jobs.JUDGING", 0.05)
+    worked = threading.Event()
+    monkeypatch.setattr("patchserver.jobs.Jobs.work", lambda _: worked.set())
+    stop = threading.Event()
+    thread = threading.Thread(target=Jobs(server.services).run, args=(stop,))
+    with locked(server.services.jobs_lock, "another process"):
+        thread.start()
+        assert not worked.wait(0.5)
+    assert worked.wait(20)
+    stop.set()
+    thread.join()
