@@ -171,6 +171,13 @@ def _number(text: str) -> int:
     return int(text)
 
 
+@blueprint.before_request
+def _require_hosted() -> None:
+    """Refuse the name of no app, once it is known that its bearer may ask."""
+    if "app" in (request.view_args or {}):
+        _require_app(request.view_args["app"])
+
+
 def _require_app(app: str) -> None:
     if app not in services().notary.apps():
         raise NotFound

@@ -71,9 +71,8 @@ class Server:
     @property
     def client(self) -> FlaskClient:
         """A browser or a program, over TLS as a proxy would have it."""
-        client = self.app.test_client()
-        client.environ_base["wsgi.url_scheme"] = "https"
-        return client
+        self.app.config["PREFERRED_URL_SCHEME"] = "https"
+        return self.app.test_client()
 
     def token(self, *scopes: Scope, app: str = "") -> dict[str, str]:
         """The header of somebody who may do ``scopes``."""

@@ -27,7 +27,7 @@ def span(seconds: int) -> str:
     """A time from now, or ago if it is negative, in the largest unit that says enough."""
     size = abs(seconds)
     if size < MINUTE:
-        return "now"
+        return "in a moment" if seconds > 0 else "just now"
     number, unit = next((size // s, u) for s, u in _UNITS if size >= s * enough(s))
     words = f"{number} {unit}{'s' if number != 1 else ''}"
     return f"in {words}" if seconds > 0 else f"{words} ago"

@@ -17,7 +17,7 @@ class Stage:
     utc: int
     basis_points: int
     state: str
-    """``done``, ``now``, ``to come``, or ``held`` back by a pause."""
+    """``done``, ``now``, ``to come``; by a pause ``paused here``, ``put off``."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,8 @@ def offered(
 
 def _stages(offer: Offer, now: int) -> list[Stage]:
     come = sum(step.utc <= now for step in offer.steps)
-    stages = []
-    for index, step in enumerate(offer.steps):
-        if index < come - 1:
-            state = "done"
-        elif index == come - 1:
-            state = "held" if offer.paused else "now"
-        else:
-            state = "held" if offer.paused else "to come"
-        stages.append(Stage(step.utc, step.basis_points, state))
-    return stages
+    here, later = ("paused here", "put off") if offer.paused else ("now", "to come")
+    states = ["done"] * (come - 1) + [here] * bool(come) + [later] * (len(offer.steps) - come)
+    return [
+        Stage(s.utc, s.basis_points, state) for s, state in zip(offer.steps, states, strict=True)
+    ]
