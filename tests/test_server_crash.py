@@ -92,7 +92,9 @@ def _prepared(server: Server) -> str:
     return str(announced["id"])
 
 
-@pytest.mark.parametrize("fault", [Fault("KILL"), Fault("ENOSPC"), Fault("EIO")], ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "fault", [Fault("KILL"), Fault("ENOSPC"), Fault("EIO")], ids=lambda fault: fault.name
+)
 def test_clients_see_the_old_release_or_the_new_and_the_push_goes_on(
     site: Site, tmp_path: Path, fault: Fault
 ) -> None:
