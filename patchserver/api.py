@@ -174,8 +174,9 @@ def _number(text: str) -> int:
 @blueprint.before_request
 def _require_hosted() -> None:
     """Refuse the name of no app, once it is known that its bearer may ask."""
-    if "app" in (request.view_args or {}):
-        _require_app(request.view_args["app"])
+    names = request.view_args or {}
+    if "app" in names:
+        _require_app(names["app"])
 
 
 def _require_app(app: str) -> None:

@@ -94,5 +94,5 @@ def _is_unknown(response: Response) -> bool:
 def _tell_when(limiter: Limiter, response: Response) -> Response:
     limit = limiter.current_limit
     if response.status_code == 429 and limit is not None:
-        response.headers["Retry-After"] = str(max(1, int(limit.reset_at - time.time())))
+        response.headers.setdefault("Retry-After", str(max(1, int(limit.reset_at - time.time()))))
     return response
