@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed import ROOT, free_port, running
+from benchmarks.deployment import ROOT, free_port, running
 from patchtool.push import push
 from patchtool.recall import recall
 from patchtool.server import Server
@@ -94,8 +94,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     settings = Settings(repository, data, keys, f"sqlite:///{data / 'patchserver.db'}")
     token, port = _prepare(settings), free_port()
     command = [sys.executable, "-m", "patchserver", "serve", "--port", str(port)]
-    for option, value in (("repo", repository), ("data", data), ("keys", keys)):
-        command += [f"--{option}", str(value)]
+    for option, place in (("repo", repository), ("data", data), ("keys", keys)):
+        command += [f"--{option}", str(place)]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tools")])
     with (
         (tmp_path / "server.log").open("wb") as log,
@@ -268,7 +268,8 @@ def test_a_release_is_rolled_out_halted_and_recalled_before_the_eyes_of_whoever_
     _halt(page)
     _look_everywhere(page)
     _recall(page)
-    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+    log: Any = driver.get_log  # has no annotations
+    assert [entry for entry in log("browser") if entry["level"] == "SEVERE"] == []
 
 
 def _sign_in(page: Page) -> None:
