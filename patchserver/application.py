@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, current_app, jsonify
-from sqlalchemy.exc import SQLAlchemyError
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from patchserver import api, dashboard, downloads, health, limits, logs
 from patchserver.access import SESSION_HOURS, guard
 from patchserver.answers import GUARDS, refusal
-from patchserver.api import Malformed
 from patchserver.cookies import Cookies
 from patchserver.metrics import Metrics
-from patchserver.pushes import UnknownPush
+from patchserver.refusals import refuse
 from patchserver.repository import Repository
 from patchserver.services import Clock, Services, open_services, system_clock
 from patchserver.settings import Settings
-from patchserver.uploads import WrongDigest, WrongOffset
 from updater.errors import (
-    InstallError,
-    NotEnoughSpace,
-    UpdateInProgress,
     UpdaterError,
 )
 from updater.format.limits import KIB
@@ -51,7 +45,7 @@ def create_app(settings: Settings, clock: Clock = system_clock) -> Flask:
     if settings.data is not None:
         _add_services(app, settings, open_services(settings, clock))
     app.register_error_handler(HTTPException, _answer_error)
-    app.register_error_handler(UpdaterError, _answer_refusal)
+    app.register_error_handler(UpdaterError, refuse)
     app.after_request(_guard)
     _trust_proxies(app, settings.proxies)
     return app
@@ -87,34 +81,6 @@ def _trust_proxies(app: Flask, count: int) -> None:
 def _answer_error(error: HTTPException) -> Response:
     answer = refusal(error)
     return Response(answer.body, answer.status, list(answer.headers))
-
-
-def _answer_refusal(error: UpdaterError) -> Response:
-    """An error of ours, by whose fault it is; what the machine says of itself stays in the log."""
-    is_ours = isinstance(error.__cause__, OSError | SQLAlchemyError)
-    status = 503 if is_ours else next(s for kind, s in _STATUSES if isinstance(error, kind))
-    if status >= 500:
-        current_app.logger.error("%s; %s", error, error.hint)
-    document = {"error": str(error), "hint": error.hint}
-    response = jsonify(document if status < 500 else {"error": "the server cannot do this now"})
-    response.status_code = status
-    if isinstance(error, WrongOffset):
-        response.headers["Upload-Offset"] = str(error.received)
-    if status == 503:
-        response.headers["Retry-After"] = "10"
-    return response
-
-
-_STATUSES: tuple[tuple[type[UpdaterError], int], ...] = (
-    (Malformed, 400),
-    (UnknownPush, 404),
-    (WrongDigest, 422),
-    (NotEnoughSpace, 507),
-    (UpdateInProgress, 503),
-    (InstallError, 409),
-    (UpdaterError, 422),
-)
-"""What each error is to who asked; the first that fits."""
 
 
 def _guard(response: Response) -> Response:

@@ -33,8 +33,8 @@ class UnknownPush(InstallError):  # noqa: N818 - reads as what it says
     """Nothing of this was announced, or it was dropped since."""
 
 
-class Incomplete(InstallError):  # noqa: N818 - reads as what it says
-    """Files of a push have not come yet."""
+class TooMany(InstallError):  # noqa: N818 - reads as what it says
+    """So many pushes are under way that one has to end before another begins."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,14 @@ class Missing:
     length: int
     received: int
     """Bytes that are here already."""
+
+
+class Incomplete(InstallError):  # noqa: N818 - reads as what it says
+    """Files of a push have not come yet."""
+
+    def __init__(self, missing: tuple[Missing, ...]) -> None:
+        super().__init__(f"{len(missing)} files are missing", hint="send them first")
+        self.missing = missing
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,9 @@ class Pushes:
         identity = hashlib.sha256(document).hexdigest()
         if self.notary.signed(app) == document:
             return Push(identity, self.notary.version(app), (), is_published=True)
-        if base != self.notary.version(app):
-            raise NotNext(f"{base} is not the version of {app} that is published", hint=_FETCH)
+        present = self.notary.version(app)
+        if base != present:
+            raise NotNext(f"{app} is published in version {present}, not {base}", present)
         announced = self.notary.announced(app, document)
         missing = self._missing(identity, announced)
         self._require_room(missing)
@@ -125,8 +134,8 @@ class Pushes:
             return self.notary.version(app)
         document = self._document(push)
         announced = self.notary.announced(app, document)
-        if self._missing(push, announced):
-            raise Incomplete(f"files of push {push} are missing", hint="send them first")
+        if missing := self._missing(push, announced):
+            raise Incomplete(missing)
         contents = Contents(app, announced.entries, lambda entry: self._place(push, entry))
         with told(f"publishing push {push}"):
             for entry in announced.new:
@@ -142,14 +151,6 @@ class Pushes:
         for push, time in list(self.uploads.pushes()):
             if now - time > STALE:
                 self.uploads.end(push)
-
-    def progress(self, app: str, push: str) -> tuple[Missing, ...]:
-        """What is missing still.
-
-        Raises:
-            UnknownPush, NotNext, TrustError, FormatError: see `receive`.
-        """
-        return self._missing(push, self.notary.announced(app, self._document(push)))
 
     def _document(self, push: str) -> bytes:
         document = self.uploads.document(push)
@@ -169,7 +170,7 @@ class Pushes:
     def _place(self, push: str, entry: Entry) -> Path:
         place = self.uploads.place(push, entry.sha256)
         if place is None:
-            raise Incomplete(f"{entry.name} is missing", hint="send it first")
+            raise Incomplete((Missing(entry.sha256, entry.length, 0),))
         return place
 
     def _settle(self, push: str, entry: Entry) -> None:
@@ -193,11 +194,7 @@ class Pushes:
 
     def _require_few(self) -> None:
         if len(list(self.uploads.pushes())) >= PUSHES_MOST:
-            raise InstallError(
+            raise TooMany(
                 f"{PUSHES_MOST} pushes are under way",
                 hint="finish some; those nobody goes on with are dropped after a week",
-                retryable=True,
             )
-
-
-_FETCH = "fetch the repository, sign on top of it, and push again"

@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from patchserver.application import create_app
 from patchserver.settings import settings_from_environment
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def drained(app: WSGIApplication) -> WSGIApplication:
+    """``app``, which leaves nothing of a body unread, whatever it answers.
+
+    gunicorn would reset the connection, and nginx make a 502 of the answer. nginx has the
+    whole body, within its limits, before it passes on any of it.
+    """
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        answer = app(environ, start_response)
+        while environ["wsgi.input"].read(65536):
+            pass
+        return answer
+
+    return call
+
+
 app = create_app(settings_from_environment(os.environ))
+app.wsgi_app = drained(app.wsgi_app)  # type: ignore[assignment,method-assign]  # as documented

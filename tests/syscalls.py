@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -92,22 +92,27 @@ class Process:
     """Calls that touch these count; all others are the interpreter's."""
     parent: Path
     """Calls on this folder itself count too, not those on other things in it."""
+    program: tuple[str, ...] = ("-m", "updater")
+    """What Python runs."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Variables it has besides."""
 
     @property
     def environment(self) -> Mapping[str, str]:
         """Its variables; the seed makes two runs make the same calls."""
         return {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tools"))),
             "PYTHONHASHSEED": "0",
             "HOME": str(self.folder.parent / "home"),
             "TMPDIR": str(self.folder.parent / "tmp"),
+            **self.secrets,
         }
 
     def run(self, *before: str) -> subprocess.CompletedProcess[str]:
         """Run it, behind the words ``before``."""
         return subprocess.run(
-            [*before, sys.executable, "-m", "updater", *self.arguments],
+            [*before, sys.executable, *self.program, *self.arguments],
             cwd=self.folder,
             env=dict(self.environment),
             capture_output=True,

@@ -347,6 +347,14 @@ def test_a_folder_that_is_no_repository_is_refused(
         assert output.out == ""
 
 
+def test_a_server_without_a_repository_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("UPSWAP_REPO", raising=False)
+    assert main(["serve"]) == 7
+    assert capsys.readouterr().err.startswith("error: UPSWAP_REPO is not set")
+
+
 def test_a_port_in_use_is_refused(repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = str(taken.getsockname()[1])
@@ -371,7 +379,6 @@ def test_an_address_that_is_not_ours_is_refused(
     [
         [],
         ["nonsense"],
-        ["serve"],
         ["serve", "--repo", "x", "--port", "70000"],
         ["serve", "--repo", "x", "--port", "-1"],
         ["serve", "--repo", "x", "--port", "http"],

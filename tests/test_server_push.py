@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,10 @@ def test_a_file_with_other_content_is_dropped_and_can_be_sent_again(server: Serv
     assert announced is not None
     first = announced["missing"][0]
     assert pusher.send(announced["id"], first["sha256"], b"x" * first["length"]).status_code == 422
-    assert pusher.publish(announced["id"]).status_code == 409
+    incomplete = pusher.publish(announced["id"])
+    assert incomplete.status_code == 409
+    assert incomplete.json is not None
+    assert first["sha256"] in {one["sha256"] for one in incomplete.json["missing"]}
     pusher.send_all(announced)
     assert pusher.publish(announced["id"]).status_code == 200
 
@@ -142,21 +146,24 @@ def test_whoever_is_second_is_told_and_nothing_of_theirs_is_seen(server: Server)
     assert pusher.push(first).status_code == 200
     late = pusher.publish(announced["id"])
     assert late.status_code == 409
+    assert late.json is not None
+    assert late.json["version"] == 2
     assert pusher.announce(rival).status_code == 409
     assert "notes/releases/1.1/bundle" not in seen(server)
 
 
 def _signed_elsewhere(server: Server, version: str, tree: Tree) -> bytes:
     """Another list of the same number, which another job signed."""
-    publisher = server.publisher
-    place = publisher.folder / "metadata" / "2.app.notes.json"
-    mine = place.read_bytes()
-    place.unlink()
-    try:
-        publisher.add(version, tree)
-        return place.read_bytes()
-    finally:
+    place = server.publisher.folder / "metadata" / "2.app.notes.json"
+    mine = place.read_bytes() if place.exists() else b""
+    place.unlink(missing_ok=True)
+    server.publisher.add(version, tree)
+    theirs = place.read_bytes()
+    if mine:
         place.write_bytes(mine)
+    else:
+        place.unlink()
+    return theirs
 
 
 def test_the_same_version_with_other_bytes_is_refused(server: Server) -> None:
@@ -180,6 +187,27 @@ def _again_with(server: Server, tree: Tree) -> bytes:
 
 def _bump(repository: Repository) -> None:
     repository.publish("app.notes", [])
+
+
+def test_more_pushes_than_there_is_room_for_are_told_to_wait(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchserver.pushes.PUSHES_MOST", 1)
+    pusher = Pusher(server)
+    assert pusher.announce(_signed_elsewhere(server, "1.1", NEW)).status_code == 201
+    refused = pusher.announce(server.add("1.0", OLD))
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "10")
+    server.clock.now += 8 * 86_400
+    server.services.pushes.sweep(int(time.time()) + 8 * 86_400)
+    assert list(server.services.pushes.uploads.pushes()) == []
+
+
+def test_a_full_disk_is_told_before_anything_is_sent(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchserver.uploads.FolderUploads.free", lambda _: 1000)
+    assert Pusher(server).announce(server.add("1.0", OLD)).status_code == 507
+    assert list(server.services.pushes.uploads.pushes()) == []
 
 
 def test_what_is_not_signed_by_the_release_key_is_refused(server: Server) -> None:

@@ -42,7 +42,11 @@ SIGN_ANEW = "sign it anew, with a release key the repository names: patchtool ke
 
 
 class NotNext(InstallError):  # noqa: N818 - reads as what the publisher is told
-    """What was signed elsewhere follows another version than the one clients see."""
+    """What was signed elsewhere follows another version than ``present``, which clients see."""
+
+    def __init__(self, message: str, present: int) -> None:
+        super().__init__(message, hint="fetch the repository, sign on top of it, and try again")
+        self.present = present
 
 
 def _accept(_timestamp: bytes) -> None:
@@ -249,7 +253,7 @@ class Repository(Visible):
         if signed.version != present.version + 1:
             raise NotNext(
                 f"version {signed.version} of {role} does not follow {present.version}",
-                hint="fetch the repository, sign on top of it, and try again",
+                present.version,
             )
         return signed
 
