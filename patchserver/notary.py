@@ -204,7 +204,8 @@ class Notary:
         Raises:
             TrustError: the repository was restored from a backup, or clients refuse it.
         """
-        self._witness.remember(self._channels(), self.clock())
+        with self._look().held():  # another process may be asking the same witness
+            self._witness.remember(self._channels(), self.clock())
 
     def diagnosis(self) -> Diagnosis:
         """See `patchtool.doctor.diagnose`."""

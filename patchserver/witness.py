@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from patchtool.drill import URL, FolderTransport
 
-from updater.launch.disk import told
+from updater.launch.disk import Disk, told
 from updater.transport import Answer
 from updater.trust import Trust
 
@@ -41,6 +41,16 @@ class _Next(FolderTransport):
             yield answer
 
 
+class _Fleeting(Disk):
+    """Of what is gone in a moment nothing need survive a power cut."""
+
+    def sync_file(self, path: Path) -> None:
+        """Nothing."""
+
+    def sync_directory(self, path: Path) -> None:
+        """Nothing."""
+
+
 @dataclass(frozen=True)
 class Witness:
     """Clients of one repository, on the server itself."""
@@ -60,10 +70,10 @@ class Witness:
         for app, channel in channels:
             with told("asking the witness"), TemporaryDirectory(prefix="upswap-witness-") as work:
                 fresh, old = Path(work) / "fresh", Path(work) / "old"
-                self._look(transport, fresh, app, channel, now)
+                self._look(transport, fresh, app, channel, now, _Fleeting())
                 if self._place(app, channel).exists():
                     shutil.copytree(self._place(app, channel), old, symlinks=True)
-                    self._look(transport, old, app, channel, now)
+                    self._look(transport, old, app, channel, now, _Fleeting())
 
     def remember(self, channels: Channels, now: int) -> None:
         """Look at what clients see now, and remember it.
@@ -78,15 +88,22 @@ class Witness:
             with told("asking the witness"):
                 place = self._place(app, channel)
                 place.mkdir(parents=True, exist_ok=True)
-                self._look(transport, place, app, channel, now)
+                self._look(transport, place, app, channel, now, Disk())
 
     def _look(
-        self, transport: FolderTransport, place: Path, app: str, channel: str, now: int
+        self,
+        transport: FolderTransport,
+        place: Path,
+        app: str,
+        channel: str,
+        now: int,
+        disk: Disk,
     ) -> None:
         root = (self.repository / "metadata" / "1.root.json").read_bytes()
         place.mkdir(exist_ok=True)
         seen = place / "seen.json"
-        Trust(place / "trust", URL, root, transport, seen=seen).refresh(app, channel, now)
+        trust = Trust(place / "trust", URL, root, transport, seen=seen, disk=disk)
+        trust.refresh(app, channel, now)
 
     def _place(self, app: str, channel: str) -> Path:
         return self.memory / f"{app}.{channel}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,29 +38,21 @@ class ServerProcess:
     port: int = 0
     """0: any free one; the same one again after a kill."""
     url: str = ""
-    _process: subprocess.Popen[str] | None = None
+    _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
         words = ["--repo", self.repository, "--data", self.data, "--keys", self.keys]
         words += ["--port", self.port, *(["--database", self.database] if self.database else [])]
-        log = (self.data.parent / "serve.log").open("a")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "patchserver", "serve", *map(str, words)],
-            env=environment(self.more),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            log.write(line)
-            if match := _SERVING.search(line):
-                self.url = match[1]
-                self.port = int(self.url.rpartition(":")[2])
-                break
-        log.close()
-        assert self.url, "it does not serve"
-        self._drain()
+        log = self.data.parent / f"serve-{secrets.token_hex(4)}.log"
+        with log.open("w") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "patchserver", "serve", *map(str, words)],
+                env=environment(self.more),
+                stderr=file,
+            )
+        self.url = self._wait(log)
+        self.port = int(self.url.rpartition(":")[2])
 
     def kill(self) -> None:
         """SIGKILL: nothing is put in order."""
@@ -72,12 +66,14 @@ class ServerProcess:
         self._process.terminate()
         return self._process.wait(60)
 
-    def _drain(self) -> None:
-        """Nobody reads what it says from now on; it must not be kept waiting for that."""
+    def _wait(self, log: Path) -> str:
         assert self._process is not None
-        assert self._process.stderr is not None
-        subprocess.Popen(["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL)
-        self._process.stderr.close()
+        until = time.monotonic() + 60
+        while not (match := _SERVING.search(log.read_text())):
+            assert self._process.poll() is None, log.read_text()
+            assert time.monotonic() < until, "it does not serve"
+            time.sleep(0.02)
+        return match[1]
 
 
 @contextmanager

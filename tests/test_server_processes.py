@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from patchserver.database import Database
 from patchserver.tables import Failure, Install
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+TELL = 60
+"""Installs that tell, of each process."""
 SECONDS = 12
 """How long installs tell, while processes are killed."""
 
@@ -44,9 +48,12 @@ class Site:
     errors: list[str] = field(default_factory=list)
 
     def process(self) -> ServerProcess:
-        names = ("repository", "data", "server-keys")
         return ServerProcess(
-            *(self.folder / name for name in names), self.database, {"UPSWAP_RATE": "100000/second"}
+            repository=self.folder / "repository",
+            data=self.folder / "data",
+            keys=self.folder / "server-keys",
+            database=self.database,
+            more={"UPSWAP_RATE": "100000/second"},
         )
 
     def command(self, *words: str | Path) -> dict[str, Any]:
@@ -106,19 +113,16 @@ def test_two_processes_publish_promote_and_ingest_at_once(site: Site) -> None:
         jobs: list[Callable[[], None]] = []
         for number, server in enumerate((one, two)):
             jobs += [
-                lambda n=number, s=server: releases(site, s, n),
-                lambda n=number, s=server: promotes(site, s, n),
-                lambda n=number, s=server: told[n].extend(tells(s, n, 60)),
+                partial(releases, site, server, number),
+                partial(promotes, site, server, number),
+                partial(tells, server, number, told[number]),
             ]
         together(*jobs)
-        assert all(
-            requests.get(f"{s.url}/readyz", timeout=9).status_code == 200 for s in (one, two)
-        )
         copy = site.folder / "copy"
         site.command("fetch", one.url, copy)
     assert stored(site) == sorted(told[0] + told[1])
     names = [path.name for path in (copy / "targets/notes/releases").iterdir()]
-    assert {f"2.{job}{number}" for job in range(2) for number in range(3)} <= set(names)
+    assert {f"2.{job + 1}{number}" for job in range(2) for number in range(3)} <= set(names)
     doctor = site.command("doctor", site.folder / "repository")
     assert doctor["missing"] == doctor["damaged"] == doctor["unsigned"] == []
     assert doctor["refused"] == ""
@@ -127,9 +131,9 @@ def test_two_processes_publish_promote_and_ingest_at_once(site: Site) -> None:
 def releases(site: Site, server: ServerProcess, job: int) -> None:
     """A CI job that publishes three releases, on top of whatever the other one does."""
     for number in range(3):
-        version = f"2.{job}{number}"
+        version = f"2.{job + 1}{number}"
         copy, tree = site.folder / f"copy-{version}", site.folder / f"tree-{version}"
-        site.command("fetch", server.url, copy)
+        site.command("fetch", server.url, copy, "--bundles", "20")
         write_tree(tree, {"app": noise(3000, 1) + version.encode()})
         keys = ("--keys", site.folder / "publisher/keys")
         site.command("add-release", copy, tree, "--app", "notes", "--version", version, *keys)
@@ -154,28 +158,27 @@ def promotes(site: Site, server: ServerProcess, job: int) -> None:
         assert ask("resume")["entries"][0]["paused"] is False
 
 
-def tells(server: ServerProcess, job: int, count: int) -> list[str]:
+def tells(server: ServerProcess, job: int, acknowledged: list[str]) -> None:
     """Installs that report; the ids that were acknowledged."""
-    acknowledged = []
-    for number in range(count):
+    for number in range(TELL):
         identity = secrets.token_hex(16)
         install = job * 1000 + number
         body = report(install, id=identity)
         for _ in range(2):  # the second time it is the same
-            assert (
-                requests.post(f"{server.url}/api/v1/reports", body, timeout=60).status_code == 204
-            )
-        body = checkin(install)
-        assert requests.post(f"{server.url}/api/v1/checkins", body, timeout=60).status_code == 204
+            assert posted(server, "reports", body) == 204
+        assert posted(server, "checkins", checkin(install)) == 204
         acknowledged.append(identity)
-    return acknowledged
+
+
+def posted(server: ServerProcess, kind: str, body: bytes) -> int:
+    return requests.post(f"{server.url}/api/v1/{kind}", body, timeout=60).status_code
 
 
 def stored(site: Site) -> list[str]:
     database = Database(site.database)
     with database.reading() as session:
         found = sorted(session.scalars(select(Failure.id)))
-        assert len(set(session.scalars(select(Install.install)))) == 120 or not found
+        assert len(set(session.scalars(select(Install.install)))) == 2 * TELL or not found
     database.close()
     return found
 
@@ -214,9 +217,8 @@ def test_every_acknowledged_report_is_there_once_however_often_a_process_is_kill
 
 def send(server: ServerProcess, body: bytes) -> None:
     """As an install does: until it is acknowledged, always the same report."""
-    while True:
-        try:
-            if requests.post(f"{server.url}/api/v1/reports", body, timeout=20).status_code == 204:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
+    status = 0
+    while status != 204:
+        with suppress(requests.ConnectionError):  # it was killed, and will be back
+            status = posted(server, "reports", body)
+        time.sleep(0.01)
