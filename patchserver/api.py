@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ DOCUMENT_BYTES = 5_000_000
 PIECE_BYTES = 8 * MIB
 ORDER_BYTES = 16 * KIB
 T = TypeVar("T")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Malformed(FormatError):  # noqa: N818 - reads as what it says
@@ -172,11 +174,13 @@ def _number(text: str) -> int:
 
 
 @blueprint.before_request
-def _require_hosted() -> None:
-    """Refuse the name of no app, once it is known that its bearer may ask."""
-    names = request.view_args or {}
-    if "app" in names:
-        _require_app(names["app"])
+def _require_names() -> None:
+    """Refuse names of nothing, before one becomes part of a path; who asks may ask."""
+    named = request.view_args or {}
+    if "app" in named:
+        _require_app(named["app"])
+    if not all(_DIGEST.fullmatch(named[name]) for name in ("push", "digest") if name in named):
+        raise NotFound
 
 
 def _require_app(app: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import time
 from collections.abc import Callable
 from typing import Any
@@ -67,7 +68,14 @@ def _wrap(app: Flask, endpoint: str, *limits: Callable[[Any], Any]) -> None:
 
 
 def _address() -> str:
-    return request.remote_addr or "unknown"
+    """Who asks: an address, and of version 6 the network, in which one has as many as they want."""
+    text = request.remote_addr or ""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    bits = 32 if address.version == 4 else 64
+    return str(ipaddress.ip_network((address, bits), strict=False))
 
 
 def _name() -> str:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed import ROOT, free_port, running
 from patchtool.push import push
 from patchtool.recall import recall
 from patchtool.server import Server
@@ -33,6 +32,7 @@ from sessions import quick_session
 from sqlalchemy import insert
 from trees import Tree, noise
 
+from benchmarks.deployment import ROOT, free_port, running
 from patchserver.accounts import Role, Scope
 from patchserver.services import open_services
 from patchserver.settings import Settings
@@ -94,8 +94,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     settings = Settings(repository, data, keys, f"sqlite:///{data / 'patchserver.db'}")
     token, port = _prepare(settings), free_port()
     command = [sys.executable, "-m", "patchserver", "serve", "--port", str(port)]
-    for option, value in (("repo", repository), ("data", data), ("keys", keys)):
-        command += [f"--{option}", str(value)]
+    for option, place in (("repo", repository), ("data", data), ("keys", keys)):
+        command += [f"--{option}", str(place)]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tools")])
     with (
         (tmp_path / "server.log").open("wb") as log,
@@ -265,10 +265,12 @@ def test_a_release_is_rolled_out_halted_and_recalled_before_the_eyes_of_whoever_
     page.desk()
     _sign_in(page)
     _push_and_offer(page)
+    _type_while_things_change(page)
     _halt(page)
     _look_everywhere(page)
     _recall(page)
-    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+    log: Any = driver.get_log  # has no annotations
+    assert [entry for entry in log("browser") if entry["level"] == "SEVERE"] == []
 
 
 def _sign_in(page: Page) -> None:
@@ -304,11 +306,30 @@ def _push_and_offer(page: Page) -> None:
     page.wait("stable halts above 20 %")
 
 
+def _type_while_things_change(page: Page) -> None:
+    """What is typed stays; what has the focus keeps it."""
+    driver = page.driver
+    with page.without_reload():
+        page.fill("share", "12.5")
+        page.site.send("checkins", checkin(1000, version="2.0"))
+        time.sleep(7)
+        assert "Succeeded\n0" in page.text
+        page.fill("share", "100")
+        driver.execute_script("document.querySelector('button.warn').focus()")
+        page.wait("Succeeded\n1")
+        focused = driver.execute_script("return document.activeElement.className")
+        assert focused == "warn"
+        page.press("Pause updates")
+        page.wait("Updates are paused")
+        page.press("Go on")
+        page.wait("Live")
+
+
 def _halt(page: Page) -> None:
     with page.without_reload():
-        for install in range(3):
-            page.site.send("checkins", checkin(1000 + install, version="2.0"))
-        page.wait("3\nFailed")
+        for install in range(2):
+            page.site.send("checkins", checkin(1001 + install, version="2.0"))
+        page.wait("Succeeded\n3")
         page.picture("rollout-before")
         for install in range(2):
             page.site.send("reports", report(2000 + install, **{"from": "1.3"}))
@@ -346,3 +367,5 @@ def _recall(page: Page) -> None:
         page.site.push()
         page.wait("Recalled")
     assert "down to 1.3" in page.text
+    page.open("/apps/notes/channels/stable")
+    assert "Its publisher recalled it" in page.text

@@ -166,7 +166,7 @@ def test_the_log_has_every_change_once_over_all_its_pages(server: Server) -> Non
 
 def test_what_is_not_there_is_a_plain_page(server: Server) -> None:
     page = viewer(server)
-    for path in ("/apps/other", "/apps/notes/channels/beta", "/log?after=x"):
+    for path in ("/apps/other", "/apps/notes/channels/beta", "/log?before=x"):
         answer = page.get(path)
         assert answer.status_code == 404
         assert "There is no such page" in answer.text

@@ -55,7 +55,7 @@ def test_a_time_that_no_calendar_has_is_shown_all_the_same() -> None:
 
 def _offered(*, paused: bool = False, halts: tuple[Halt, ...] = (), now: int = NOW) -> Offered:
     offer = Offer("2.0", RAMP, paused)
-    return offered(offer, Evidence(0, 0), Rule(), halts, now=now, is_newest=True)
+    return offered(offer, Evidence(0, 0), Rule(), halts, now=now)
 
 
 def test_steps_are_done_now_or_to_come() -> None:
@@ -71,6 +71,11 @@ def test_a_pause_holds_steps_back() -> None:
     one = _offered(paused=True)
     assert [stage.state for stage in one.stages] == ["done", "paused here", "put off"]
     assert (one.state, one.reach, one.next) == ("paused", 0, None)
+
+
+def test_what_was_recalled_is_offered_to_nobody() -> None:
+    one = offered(Offer("2.0", RAMP), Evidence(0, 0), Rule(), (), now=NOW, is_recalled=True)
+    assert (one.state, one.reach) == ("recalled", 0)
 
 
 def test_a_halt_is_told_until_it_is_resumed() -> None:
@@ -90,7 +95,7 @@ def test_a_halt_is_told_until_it_is_resumed() -> None:
     ],
 )
 def test_the_evidence_is_judged_in_words(evidence: Evidence, words: str) -> None:
-    one = offered(Offer("2.0", RAMP), evidence, Rule(500, 20), (), now=NOW, is_newest=True)
+    one = offered(Offer("2.0", RAMP), evidence, Rule(500, 20), (), now=NOW)
     assert one.judged == words
 
 

@@ -39,6 +39,17 @@ def test_an_address_that_floods_is_told_to_wait_and_others_go_on(server: Server)
     flooded.services.database.close()
 
 
+def test_a_network_of_version_6_is_one_address(server: Server) -> None:
+    bounds = replace(server.settings, bounds=Bounds("3/minute"))
+    flooded = Server(server.publisher, bounds, server.clock)
+    hosts = ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4", "2001:db8:0:1::1")
+    asked = [{"environ_overrides": {"REMOTE_ADDR": host}} for host in hosts]
+    path = "/api/v1/checkins"
+    statuses = [flooded.client.post(path, data=checkin(1), **one).status_code for one in asked]
+    assert statuses == [204, 204, 204, 429, 204]
+    flooded.services.database.close()
+
+
 def test_rate_and_storage_come_from_the_environment(tmp_path: Path) -> None:
     told = {"UPSWAP_REPO": str(tmp_path), "UPSWAP_RATE": "5/second", "UPSWAP_LIMITS": "memory://"}
     assert settings_from_environment(told).bounds == Bounds("5/second", "memory://")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from flask import redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
@@ -16,9 +14,8 @@ from patchserver.dashboard.trouble import field, telling
 from patchserver.published import App
 from patchserver.rollouts import Rule
 from patchserver.services import services
-from patchserver.tables import Halt
 from updater.errors import InstallError
-from updater.format.head import Head, Step
+from updater.format.head import Step
 from updater.format.names import check_channel
 from updater.format.rollout import parse_percent, parse_ramp
 
@@ -27,14 +24,13 @@ from updater.format.rollout import parse_percent, parse_ramp
 def channel(app: str, channel: str) -> str:
     """One channel: what it offers, the evidence, and the controls."""
     known = app_named(app)
-    head = known.heads.get(channel)
-    if head is None:
+    if channel not in known.heads:
         raise NotFound
     return render_template(
         "dashboard/channel.html",
         app=known,
         channel=channel,
-        offers=offers_of(head),
+        offers=offers_of(known, channel),
         rule=services().rollouts.rule(app, channel),
         halts=services().rollouts.halts(app, channel)[:20],
         now=services().clock(),
@@ -84,18 +80,22 @@ def set_rule(app: str, channel: str) -> Response:
     return _back(known, channel)
 
 
-def offers_of(head: Head) -> list[Offered]:
+def offers_of(app: App, channel: str) -> list[Offered]:
     """What a channel offers, newest first, with what installs told of it."""
-    rollouts = services().rollouts
-    rule, halts = rollouts.rule(head.app, head.channel), rollouts.halts(head.app, head.channel)
-    return [_offered(head, index, rule, halts) for index in range(len(head.entries))]
-
-
-def _offered(head: Head, index: int, rule: Rule, halts: Sequence[Halt]) -> Offered:
-    offer = head.entries[index]
-    evidence = services().rollouts.evidence(head, offer.version)
-    now = services().clock()
-    return offered(offer, evidence, rule, halts, now=now, is_newest=index == 0)
+    rollouts, head = services().rollouts, app.heads[channel]
+    rule, halts = rollouts.rule(app.name, channel), rollouts.halts(app.name, channel)
+    return [
+        offered(
+            offer,
+            rollouts.evidence(head, offer.version),
+            rule,
+            halts,
+            now=services().clock(),
+            is_newest=index == 0,
+            is_recalled=offer.version not in app.sound,
+        )
+        for index, offer in enumerate(head.entries)
+    ]
 
 
 def _steps(text: str, now: int) -> tuple[Step, ...]:

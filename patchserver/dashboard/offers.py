@@ -33,10 +33,14 @@ class Offered:
     halt: Halt | None
     """Why it is paused, if installs were the reason."""
     is_newest: bool
+    is_recalled: bool
+    """Then no client takes it, whatever stands here."""
 
     @property
     def state(self) -> str:
-        """In a word: ``halted``, ``paused``, ``everyone``, ``ramp``, or ``to come``."""
+        """``recalled``, ``halted``, ``paused``, ``everyone``, ``ramp``, or ``to come``."""
+        if self.is_recalled:
+            return "recalled"
         if self.offer.paused:
             return "halted" if self.halt else "paused"
         if self.reach == EVERYONE:
@@ -65,7 +69,8 @@ def offered(
     halts: Sequence[Halt],
     *,
     now: int,
-    is_newest: bool,
+    is_newest: bool = True,
+    is_recalled: bool = False,
 ) -> Offered:
     """An offer as it stands at ``now``.
 
@@ -76,6 +81,7 @@ def offered(
         halts: of the channel, newest first.
         now: seconds since 1970.
         is_newest: whether it is what the rule judges.
+        is_recalled: whether the publisher withdrew it.
     """
     open_halts = (h for h in halts if h.version == offer.version and h.resumed is None)
     return Offered(
@@ -83,9 +89,10 @@ def offered(
         evidence,
         rule,
         tuple(_stages(offer, now)),
-        0 if offer.paused else offer.reach(now),
+        0 if offer.paused or is_recalled else offer.reach(now),
         next(open_halts, None) if offer.paused else None,
         is_newest,
+        is_recalled,
     )
 
 

@@ -143,7 +143,7 @@ def log() -> str:
 
 
 def _summary(app: App) -> Summary:
-    channels = [Channel(name, offers_of(head)) for name, head in app.heads.items()]
+    channels = [Channel(name, offers_of(app, name)) for name in app.heads]
     return Summary(app, channels, active(services().database, app.name, services().clock()))
 
 
