@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,11 @@ class Services:
     """Held by the one process that does what is done in the background."""
 
 
-def open_services(settings: Settings, clock: Clock = system_clock) -> Services:
+def open_services(
+    settings: Settings,
+    clock: Clock = system_clock,
+    environment: Mapping[str, str] = os.environ,
+) -> Services:
     """The services of ``settings``, which name a data folder; it is made if it is not there.
 
     Raises:
@@ -69,7 +73,9 @@ def open_services(settings: Settings, clock: Clock = system_clock) -> Services:
     database = Database(settings.database)
     database.upgrade()
     audit = Audit(database)
-    notary = Notary(settings.repository, keys_in(settings.keys), settings.data / "witness", clock)
+    notary = Notary(
+        settings.repository, keys_in(settings.keys, environment), settings.data / "witness", clock
+    )
     return Services(
         database=database,
         secret=secret,
