@@ -119,7 +119,7 @@ def test_two_processes_publish_promote_and_ingest_at_once(site: Site) -> None:
             ]
         together(*jobs)
         copy = site.folder / "copy"
-        site.command("fetch", one.url, copy)
+        site.command("fetch", one.url, copy, "--bundles", "20")
     assert stored(site) == sorted(told[0] + told[1])
     names = [path.name for path in (copy / "targets/notes/releases").iterdir()]
     assert {f"2.{job + 1}{number}" for job in range(2) for number in range(3)} <= set(names)
