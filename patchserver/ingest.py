@@ -10,12 +10,13 @@ import hashlib
 import hmac
 import ipaddress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import case, delete
+from sqlalchemy import Executable, case, delete
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
+from patchserver.batches import Batches
 from patchserver.database import POSTGRESQL, Database
 from patchserver.messages import Checkin, FailureReport, Sender
 from patchserver.tables import Base, Failure, Install, Sighting
@@ -30,6 +31,7 @@ class Ingest:
     """Stores messages in a database."""
 
     database: Database
+    batches: Batches
     secret: bytes
     """Keys the hash of addresses: who reads the database does not learn them."""
 
@@ -37,13 +39,12 @@ class Ingest:
         """Store a check-in, durably.
 
         Raises:
-            InstallError: the database; it is not stored.
+            InstallError: the database; it is not stored, or nobody knows.
         """
         sender = checkin.sender
-        row = {
-            **_place(sender),
-            "channel": sender.channel,
-            "version": checkin.version,
+        seen = {**_place(sender), "channel": sender.channel, "version": checkin.version}
+        install = {
+            **seen,
             "state": checkin.state,
             "platform": sender.platform,
             "updater": sender.updater,
@@ -52,16 +53,16 @@ class Ingest:
             "origin": self._origin(address),
             "checkin": sender.id,
         }
-        day = {**_place(sender), "day": now // DAY, "channel": sender.channel}
-        with self.database.writing() as session:
-            _upsert(session, Install, row)
-            _upsert(session, Sighting, {**day, "version": checkin.version})
+        self.batches.store(
+            (self._statements.install, install),
+            (self._statements.sighting, {**seen, "day": now // DAY}),
+        )
 
     def report(self, report: FailureReport, address: str, now: int) -> None:
         """Store a report, durably.
 
         Raises:
-            InstallError: the database; it is not stored.
+            InstallError: as `checkin`.
         """
         sender = report.sender
         row = {
@@ -79,9 +80,7 @@ class Ingest:
             "received": now,
             "origin": self._origin(address),
         }
-        with self.database.writing() as session:
-            insert = _insert(session)(Failure).values(row)
-            session.execute(insert.on_conflict_do_nothing())
+        self.batches.store((self._statements.failure, row))
 
     def sweep(self, now: int) -> None:
         """Forget what is too old to be looked at.
@@ -93,6 +92,10 @@ class Ingest:
             session.execute(delete(Sighting).where(Sighting.day < now // DAY - KEPT))
             session.execute(delete(Failure).where(Failure.received < now - KEPT * DAY))
             session.execute(delete(Install).where(Install.seen < now - KEPT * DAY))
+
+    @cached_property
+    def _statements(self) -> _Statements:
+        return _Statements.of(self.database)
 
     def _origin(self, address: str) -> str:
         """The network an address is in, as nobody can read it: /24, or /64 of version 6."""
@@ -108,18 +111,32 @@ def _place(sender: Sender) -> dict[str, str]:
     return {"app": sender.app, "install": sender.install}
 
 
-def _insert(session: Session) -> Any:
-    """The dialect's own INSERT, which knows ON CONFLICT."""
-    is_postgresql = session.get_bind().dialect.name == POSTGRESQL
-    return postgresql.insert if is_postgresql else sqlite.insert
+@dataclass(frozen=True)
+class _Statements:
+    """What stores a row, in the dialect of a database."""
+
+    install: Executable
+    sighting: Executable
+    failure: Executable
+
+    @classmethod
+    def of(cls, database: Database) -> _Statements:
+        """Those for ``database``."""
+        insert: Any = postgresql.insert if database.kind == POSTGRESQL else sqlite.insert
+        return cls(
+            _upsert(insert(Install), Install),
+            _upsert(insert(Sighting), Sighting),
+            insert(Failure).on_conflict_do_nothing(),
+        )
 
 
-def _upsert(session: Session, table: type[Base], row: dict[str, Any]) -> None:
+def _upsert(insert: Any, table: type[Base]) -> Executable:
     """Insert a row, or change the one with its key; `since` stays while the version does."""
-    insert = _insert(session)(table).values(row)
-    keys = [column.name for column in table.__table__.primary_key]
-    new = {name: insert.excluded[name] for name in row if name not in keys}
+    keys = {column.name for column in table.__table__.primary_key}
+    names = [column.name for column in table.__table__.columns if column.name not in keys]
+    new = {name: insert.excluded[name] for name in names}
     if table is Install:
         is_same = Install.version == insert.excluded.version
         new["since"] = case((is_same, Install.since), else_=insert.excluded.since)
-    session.execute(insert.on_conflict_do_update(index_elements=keys, set_=new))
+    statement: Executable = insert.on_conflict_do_update(index_elements=sorted(keys), set_=new)
+    return statement

@@ -13,9 +13,11 @@ from flask import current_app
 
 from patchserver.accounts import Accounts
 from patchserver.audit import Audit
+from patchserver.batches import Batches
 from patchserver.database import Database
 from patchserver.ingest import Ingest
 from patchserver.notary import Notary, keys_in
+from patchserver.published import Window
 from patchserver.pushes import Pushes
 from patchserver.rollouts import Rollouts
 from patchserver.settings import Settings
@@ -49,6 +51,8 @@ class Services:
     accounts: Accounts
     audit: Audit
     notary: Notary
+    window: Window
+    """Looks at what the notary publishes."""
     pushes: Pushes
     rollouts: Rollouts
     ingest: Ingest
@@ -82,9 +86,10 @@ def open_services(
         accounts=Accounts(database),
         audit=audit,
         notary=notary,
+        window=Window(),
         pushes=Pushes(notary, FolderUploads(settings.data / "pushes")),
         rollouts=Rollouts(database, audit, notary),
-        ingest=Ingest(database, secret),
+        ingest=Ingest(database, Batches(database), secret),
         clock=clock,
         jobs_lock=settings.data / "jobs.lock",
     )
