@@ -338,7 +338,7 @@ class TestPush:
         runner.add("3.0", 3)
         recall(runner.repository(), "notes", "1.0", now=NOW)
         before = metadata(runner.folder)
-        with pytest.raises(InstallError, match="somebody else has published") as caught:
+        with pytest.raises(InstallError, match="somebody else has published or promoted") as caught:
             runner.push(signing=False)
         assert "--keys" in caught.value.hint
         assert metadata(runner.folder) == before

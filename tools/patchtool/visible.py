@@ -145,6 +145,11 @@ class Visible:
         """
         return self._current("timestamp", Timestamp).snapshot_meta.version
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether releases are signed here for a server, which lets clients see them."""
+        return self.writer == "local" and writer_of(self.folder) == "server"
+
     def _standing(self, role: str, signed: Signed) -> Standing:
         kind = kind_of(role)
         is_due = signed.expires - self.now <= NOTICE[kind]
@@ -170,14 +175,9 @@ class Visible:
                     f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
-            if kind_of(role) == "app" and self._hands_over:
+            if kind_of(role) == "app" and self.hands_over:
                 version = max(version, self._newest(role))  # signed, and not yet taken
         return self._metadata / f"{version}.{role}.json"
-
-    @property
-    def _hands_over(self) -> bool:
-        """Whether releases are signed here for a server, which lets clients see them."""
-        return self.writer == "local" and writer_of(self.folder) == "server"
 
     def _known_keys(
         self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
