@@ -70,15 +70,16 @@ def open_services(settings: Settings, clock: Clock = system_clock) -> Services:
     database.upgrade()
     audit = Audit(database)
     notary = Notary(settings.repository, keys_in(settings.keys), settings.data / "witness", clock)
+    uploads = FolderUploads(settings.data / "pushes")
     return Services(
         database=database,
         secret=secret,
         accounts=Accounts(database),
         audit=audit,
         notary=notary,
-        pushes=Pushes(notary, FolderUploads(settings.data / "pushes")),
+        pushes=Pushes(notary, uploads),
         rollouts=Rollouts(database, audit, notary),
-        ingest=Ingest(database, secret),
+        ingest=Ingest(database, secret, uploads.free),
         clock=clock,
         jobs_lock=settings.data / "jobs.lock",
     )
