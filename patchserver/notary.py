@@ -204,6 +204,14 @@ class Notary:
         with self._look().held():  # another process may be asking the same witness
             self._witness.remember(self._channels(), self.clock())
 
+    def compare(self) -> None:
+        """Let the witness compare what clients see with what it remembers, which stays.
+
+        Raises:
+            TrustError: as `remember`.
+        """
+        self._witness.approve(self.timestamp(), self._channels(), self.clock())
+
     def diagnosis(self) -> Diagnosis:
         """See `patchtool.doctor.diagnose`."""
         return diagnose(self._look(), self.clock())
