@@ -1,4 +1,4 @@
-"""Commands that manage a server from its own machine: accounts, tokens, signatures, jobs.
+"""Commands that manage a server from its own machine: accounts, tokens, signatures.
 
 Whoever may write the data folder may do all of this; what they did stands in the audit log.
 """
@@ -8,19 +8,14 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from patchserver.accounts import Role, Scope
 from patchserver.audit import Actor
-from patchserver.jobs import Jobs
-from patchserver.logs import log_to_stderr
 from patchserver.services import Services, open_services
 from patchserver.settings import Settings, data_beside, settings_for, settings_from_environment
 from updater.console import NOTHING_TO_DO, add_command, tell
@@ -65,7 +60,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def add_admin_commands(commands: Any) -> None:
-    """``user``, ``token``, ``refresh`` and ``jobs``."""
+    """``user``, ``token`` and ``refresh``."""
     users = commands.add_parser("user", help="who signs in").add_subparsers(
         required=True, metavar="COMMAND"
     )
@@ -82,8 +77,7 @@ def add_admin_commands(commands: Any) -> None:
     _add_token_commands(commands)
     refresh = add_command(commands, "refresh", _refresh, "sign what is due, with the online key")
     refresh.add_argument("--at-least", type=int, default=0, metavar="N", help="after a restore")
-    jobs = add_command(commands, "jobs", _work, "judge rollouts and sign, beside gunicorn")
-    for parser in (add, password, role, close, reopen, listed, refresh, jobs):
+    for parser in (add, password, role, close, reopen, listed, refresh):
         add_places(parser)
 
 
@@ -238,17 +232,3 @@ def _refresh(options: argparse.Namespace) -> int:
         options, {"signed": signed}, f"signed: {', '.join(signed)}" if signed else "nothing is due"
     )
     return 0 if signed else NOTHING_TO_DO
-
-
-def _work(options: argparse.Namespace) -> int:
-    log_to_stderr()
-    stop = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    with _opened(options) as services:
-        Jobs(services).run(stop)
-    return 0

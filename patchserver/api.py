@@ -184,5 +184,5 @@ def _require_names() -> None:
 
 
 def _require_app(app: str) -> None:
-    if app not in services().notary.apps():
+    if app not in services().window.look(services().notary).apps:
         raise NotFound

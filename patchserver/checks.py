@@ -131,4 +131,4 @@ def _database(settings: Settings, _now: int) -> Iterator[Finding]:
 
 def _notary(settings: Settings, now: int) -> Notary:
     memory = (settings.data or settings.repository) / "witness"
-    return Notary(settings.repository, keys_in(settings.keys), memory, lambda: now)
+    return Notary(settings.repository, keys_in(settings.keys, os.environ), memory, lambda: now)

@@ -11,12 +11,14 @@ import hmac
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import case, delete, select
+from sqlalchemy import Executable, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from patchserver.batches import Batches
 from patchserver.database import POSTGRESQL, Database
 from patchserver.messages import Checkin, FailureReport, Sender
 from patchserver.tables import Base, Failure, Install, Sighting
@@ -37,6 +39,7 @@ class Ingest:
     """Stores messages in a database."""
 
     database: Database
+    batches: Batches
     secret: bytes
     """Keys the hash of addresses: who reads the database does not learn them."""
     free: Callable[[], int] = lambda: RESERVE
@@ -47,14 +50,13 @@ class Ingest:
 
         Raises:
             NotEnoughSpace: what room is left is for those who publish; it is not stored.
-            InstallError: the database; it is not stored.
+            InstallError: the database; it is not stored, or nobody knows.
         """
         self._require_room()
         sender = checkin.sender
-        row = {
-            **_place(sender),
-            "channel": sender.channel,
-            "version": checkin.version,
+        seen = {**_place(sender), "channel": sender.channel, "version": checkin.version}
+        install = {
+            **seen,
             "state": checkin.state,
             "platform": sender.platform,
             "updater": sender.updater,
@@ -63,10 +65,10 @@ class Ingest:
             "origin": self._origin(address),
             "checkin": sender.id,
         }
-        day = {**_place(sender), "day": now // DAY, "channel": sender.channel}
-        with self.database.writing() as session:
-            _upsert(session, Install, row)
-            _upsert(session, Sighting, {**day, "version": checkin.version})
+        self.batches.store(
+            (self._statements.install, install),
+            (self._statements.sighting, {**seen, "day": now // DAY}),
+        )
 
     def report(self, report: FailureReport, address: str, now: int) -> None:
         """Store a report, durably.
@@ -91,9 +93,7 @@ class Ingest:
             "received": now,
             "origin": self._origin(address),
         }
-        with self.database.writing() as session:
-            insert = _insert(session)(Failure).values(row)
-            session.execute(insert.on_conflict_do_nothing())
+        self.batches.store((self._statements.failure, row))
 
     def sweep(self, now: int) -> None:
         """Forget what is too old to be looked at, and what is more than anybody looks at.
@@ -114,6 +114,10 @@ class Ingest:
                 "the server's disk is full, nothing that installs tell is stored",
                 hint="free some",
             )
+
+    @cached_property
+    def _statements(self) -> _Statements:
+        return _Statements.of(self.database)
 
     def _origin(self, address: str) -> str:
         """The network an address is in, as nobody can read it: /24, or /64 of version 6."""
@@ -137,18 +141,32 @@ def _place(sender: Sender) -> dict[str, str]:
     return {"app": sender.app, "install": sender.install}
 
 
-def _insert(session: Session) -> Any:
-    """The dialect's own INSERT, which knows ON CONFLICT."""
-    is_postgresql = session.get_bind().dialect.name == POSTGRESQL
-    return postgresql.insert if is_postgresql else sqlite.insert
+@dataclass(frozen=True)
+class _Statements:
+    """What stores a row, in the dialect of a database."""
+
+    install: Executable
+    sighting: Executable
+    failure: Executable
+
+    @classmethod
+    def of(cls, database: Database) -> _Statements:
+        """Those for ``database``."""
+        insert: Any = postgresql.insert if database.kind == POSTGRESQL else sqlite.insert
+        return cls(
+            _upsert(insert(Install), Install),
+            _upsert(insert(Sighting), Sighting),
+            insert(Failure).on_conflict_do_nothing(),
+        )
 
 
-def _upsert(session: Session, table: type[Base], row: dict[str, Any]) -> None:
+def _upsert(insert: Any, table: type[Base]) -> Executable:
     """Insert a row, or change the one with its key; `since` stays while the version does."""
-    insert = _insert(session)(table).values(row)
-    keys = [column.name for column in table.__table__.primary_key]
-    new = {name: insert.excluded[name] for name in row if name not in keys}
+    keys = {column.name for column in table.__table__.primary_key}
+    names = [column.name for column in table.__table__.columns if column.name not in keys]
+    new = {name: insert.excluded[name] for name in names}
     if table is Install:
         is_same = Install.version == insert.excluded.version
         new["since"] = case((is_same, Install.since), else_=insert.excluded.since)
-    session.execute(insert.on_conflict_do_update(index_elements=keys, set_=new))
+    statement: Executable = insert.on_conflict_do_update(index_elements=sorted(keys), set_=new)
+    return statement

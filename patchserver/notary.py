@@ -7,7 +7,6 @@ approve every step before others see it (see `patchserver.witness`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,6 +254,6 @@ def entries_of(targets: Mapping[str, Listed]) -> dict[str, Entry]:
     return {name: entry_of(target) for name, target in targets.items()}
 
 
-def keys_in(folder: Path | None) -> Keys:
+def keys_in(folder: Path | None, environment: Mapping[str, str]) -> Keys:
     """The keys of a server: of ``folder``, or handed over by the environment."""
-    return Keys(folder or Path("/nonexistent"), os.environ)
+    return Keys(folder or Path("/nonexistent"), environment)

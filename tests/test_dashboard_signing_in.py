@@ -96,7 +96,17 @@ def test_a_sign_in_begins_another_session(server: Server) -> None:
     assert planted.post("/password", {"old": "x", "new": "x"}, before).status_code == 400
 
 
-def test_a_session_ends_by_itself_and_at_every_sign_out(server: Server) -> None:
+def test_a_session_ends_by_itself_however_busy_it_is(server: Server) -> None:
+    busy = browser(server, Role.PUBLISHER, "anna")
+    for _ in range(11):
+        server.clock.now += 3600
+        busy.post("/password", {"old": PASSWORD, "new": "short"})
+    assert busy.get("/").status_code == 200
+    server.clock.now += 3600
+    assert busy.get("/").status_code == 302
+
+
+def test_sessions_end_everywhere_at_a_sign_out(server: Server) -> None:
     here, there = browser(server, Role.PUBLISHER, "anna"), browser(server, Role.PUBLISHER, "anna")
     assert there.get("/").status_code == 200
     assert here.post("/sign-out").status_code == 303

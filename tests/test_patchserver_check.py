@@ -63,7 +63,7 @@ def test_a_repository_that_went_back_to_a_backup(
 def notary_of(settings: Settings, now: int) -> Notary:
     assert settings.data is not None
     memory = settings.data / "witness"
-    return Notary(settings.repository, keys_in(settings.keys), memory, lambda: now)
+    return Notary(settings.repository, keys_in(settings.keys, os.environ), memory, lambda: now)
 
 
 def test_files_alone_need_nothing_else(publisher: Publisher) -> None:
