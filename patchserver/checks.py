@@ -34,7 +34,7 @@ def check(settings: Settings, clock: Callable[[], float] = time.time) -> list[Fi
     now = int(clock())
     steps: list[Callable[[Settings, int], Iterator[Finding]]] = [_repository]
     if settings.data is not None:
-        steps += [_expiry, _keys, _data, _database]
+        steps += [_expiry, _past, _keys, _data, _database]
     return [finding for step in steps for finding in _found(step, settings, now)]
 
 
@@ -81,6 +81,14 @@ def _expiry(settings: Settings, now: int) -> Iterator[Finding]:
                 "timestamp expires within two days: nobody signs it anew",
                 "give the server its online key with --keys",
             )
+
+
+def _past(settings: Settings, now: int) -> Iterator[Finding]:
+    """Whether clients have seen more than there is; what expired they refuse anyway."""
+    notary = _notary(settings, now)
+    if all(standing.expires >= now for standing in notary.standings()):
+        notary.compare()
+    yield from ()
 
 
 def _keys(settings: Settings, now: int) -> Iterator[Finding]:

@@ -9,21 +9,29 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Executable, case, delete
+from sqlalchemy import Executable, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from patchserver.batches import Batches
 from patchserver.database import POSTGRESQL, Database
 from patchserver.messages import Checkin, FailureReport, Sender
 from patchserver.tables import Base, Failure, Install, Sighting
+from updater.errors import NotEnoughSpace
+from updater.format.limits import MIB
 
 DAY = 86_400
 KEPT = 400
 """Days that sightings and reports are kept: a year can be compared with the one before."""
+REPORTS_MOST = 50_000
+"""Reports of one app that are kept, the newest: whoever floods the server fills no disk."""
+RESERVE = 128 * MIB
+"""Disk that is left to those who publish, and to what the server signs."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +42,17 @@ class Ingest:
     batches: Batches
     secret: bytes
     """Keys the hash of addresses: who reads the database does not learn them."""
+    free: Callable[[], int] = lambda: RESERVE
+    """Bytes there is room for where the database lies, as far as the server knows."""
 
     def checkin(self, checkin: Checkin, address: str, now: int) -> None:
         """Store a check-in, durably.
 
         Raises:
+            NotEnoughSpace: what room is left is for those who publish; it is not stored.
             InstallError: the database; it is not stored, or nobody knows.
         """
+        self._require_room()
         sender = checkin.sender
         seen = {**_place(sender), "channel": sender.channel, "version": checkin.version}
         install = {
@@ -62,8 +74,9 @@ class Ingest:
         """Store a report, durably.
 
         Raises:
-            InstallError: as `checkin`.
+            NotEnoughSpace, InstallError: as `checkin`.
         """
+        self._require_room()
         sender = report.sender
         row = {
             **_place(sender),
@@ -83,7 +96,7 @@ class Ingest:
         self.batches.store((self._statements.failure, row))
 
     def sweep(self, now: int) -> None:
-        """Forget what is too old to be looked at.
+        """Forget what is too old to be looked at, and what is more than anybody looks at.
 
         Raises:
             InstallError: the database.
@@ -92,6 +105,15 @@ class Ingest:
             session.execute(delete(Sighting).where(Sighting.day < now // DAY - KEPT))
             session.execute(delete(Failure).where(Failure.received < now - KEPT * DAY))
             session.execute(delete(Install).where(Install.seen < now - KEPT * DAY))
+            for app in session.scalars(select(Failure.app).distinct()).all():
+                _forget_most(session, app)
+
+    def _require_room(self) -> None:
+        if self.free() < RESERVE:
+            raise NotEnoughSpace(
+                "the server's disk is full, nothing that installs tell is stored",
+                hint="free some",
+            )
 
     @cached_property
     def _statements(self) -> _Statements:
@@ -105,6 +127,14 @@ class Ingest:
         except ValueError:
             network = ""
         return hmac.new(self.secret, network.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _forget_most(session: Session, app: str) -> None:
+    """Keep the newest reports of an app, as many as are kept."""
+    newest = select(Failure.received).where(Failure.app == app).order_by(Failure.received.desc())
+    last = session.scalar(newest.offset(REPORTS_MOST).limit(1))
+    if last is not None:
+        session.execute(delete(Failure).where(Failure.app == app, Failure.received <= last))
 
 
 def _place(sender: Sender) -> dict[str, str]:

@@ -92,7 +92,7 @@ PASSWORDS = (("dashboard.enter", _name), ("dashboard.change_password", _own_name
 
 
 def _has_failed(response: Response) -> bool:
-    return response.status_code != 303
+    return response.status_code == 403
 
 
 def _is_unknown(response: Response) -> bool:

@@ -121,12 +121,7 @@ class Notary:
             FormatError: clients would refuse it, or it changes what they have.
             InstallError: as `heads`.
         """
-        repository = self._look()
-        signed = repository.next_of(f"app.{app}", document)
-        after = entries_of(signed.targets)
-        offered = {o.version for head in self.heads(app).values() for o in head.entries}
-        new = check_succession(app, entries_of(repository.targets(f"app.{app}")), after, offered)
-        return Announced(signed.version, after, tuple(new))
+        return self._announced(self._look(), app, document)
 
     def publish(self, app: str, document: bytes, settle: Callable[[], None]) -> None:
         """Let clients see the releases that a document lists.
@@ -138,13 +133,14 @@ class Notary:
 
         Raises:
             NotNext: somebody was faster.
-            TrustError, FormatError: clients would refuse it.
+            TrustError, FormatError: clients would refuse it, or it lacks what a channel has come
+                to offer since it was announced.
             UpdateInProgress: another process is publishing, for long.
             InstallError: the online key, or the disk. After any error clients see what they saw.
         """
         repository = self._repository()
         with repository.writing():
-            self.announced(app, document)  # a channel may offer since what it removes
+            self._announced(repository, app, document)  # a channel may offer since what it removes
             settle()
             repository.publish_signed(f"app.{app}", document)
         self.remember()
@@ -227,9 +223,24 @@ class Notary:
         with self._look().held():  # another process may be asking the same witness
             self._witness.remember(self._channels(), self.clock())
 
+    def compare(self) -> None:
+        """Let the witness compare what clients see with what it remembers, which stays.
+
+        Raises:
+            TrustError: as `remember`.
+        """
+        self._witness.approve(self.timestamp(), self._channels(), self.clock())
+
     def diagnosis(self) -> Diagnosis:
         """See `patchtool.doctor.diagnose`."""
         return diagnose(self._look(), self.clock())
+
+    def _announced(self, repository: Repository, app: str, document: bytes) -> Announced:
+        signed = repository.next_of(f"app.{app}", document)
+        after = entries_of(signed.targets)
+        offered = {o.version for head in self.heads(app).values() for o in head.entries}
+        new = check_succession(app, entries_of(repository.targets(f"app.{app}")), after, offered)
+        return Announced(signed.version, after, tuple(new))
 
     @property
     def _witness(self) -> Witness:

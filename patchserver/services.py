@@ -80,6 +80,7 @@ def open_services(
     notary = Notary(
         settings.repository, keys_in(settings.keys, environment), settings.data / "witness", clock
     )
+    uploads = FolderUploads(settings.data / "pushes")
     return Services(
         database=database,
         secret=secret,
@@ -87,9 +88,9 @@ def open_services(
         audit=audit,
         notary=notary,
         window=Window(),
-        pushes=Pushes(notary, FolderUploads(settings.data / "pushes")),
+        pushes=Pushes(notary, uploads),
         rollouts=Rollouts(database, audit, notary),
-        ingest=Ingest(database, Batches(database), secret),
+        ingest=Ingest(database, Batches(database), secret, uploads.free),
         clock=clock,
         jobs_lock=settings.data / "jobs.lock",
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
@@ -198,3 +200,34 @@ def test_bad_tokens_are_tried_a_few_times_only(server: Server) -> None:
     assert answer.json == {"error": "too many requests"}
     assert int(answer.headers["Retry-After"]) > 0
     assert server.client.post("/api/v1/checkins", data=checkin(1)).status_code == 204
+
+
+def test_many_who_try_passwords_at_once_take_neither_all_memory_nor_all_threads(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashing, entered, go_on = [0], threading.Semaphore(0), threading.Event()
+
+    class Slow:
+        def verify(self, _hashed: str, _password: str) -> bool:
+            hashing[0] += 1
+            entered.release()
+            return go_on.wait(60)
+
+    accounts._nobody()
+    monkeypatch.setattr(accounts, "_hasher", Slow)
+    browsers = [Browser(server) for _ in range(12)]
+    for number, made in enumerate(browsers):
+        made.client.environ_base["REMOTE_ADDR"] = f"192.0.2.{number}"
+    forms = [made.csrf("/sign-in") for made in browsers]
+    form = {"name": "anna", "password": "wrong"}
+    with ThreadPoolExecutor(12) as pool:
+        told = [
+            pool.submit(made.post, "/sign-in", form, token)
+            for made, token in zip(browsers, forms, strict=True)
+        ]
+        refused = [one for _, one in zip(range(8), as_completed(told), strict=False)]
+        assert all(entered.acquire(timeout=60) for _ in range(2))
+        assert hashing[0] == 2
+        go_on.set()
+    assert {one.result().status_code for one in refused} == {503}
+    assert [one.result().status_code for one in told].count(303) == 4

@@ -219,8 +219,9 @@ def test_pruning_what_a_server_publishes(shell: Shell) -> None:
     online = Keys(shell.folder / "online", PASSWORD)
     _, remote = recipe("The repository stays small")
     fetch, prune, push = remote.splitlines()
-    with api_served(ApiServer(shell.folder / "repo", online, int(time.time()))) as server:
-        ci = partial(shell.follow, URL=server.url, UPSWAP_TOKEN=TOKEN)
+    now = int(time.time())
+    with api_served(ApiServer(shell.folder / "repo", online, now, writes=True)) as server:
+        ci = partial(shell.follow, URL=server.url, UPSWAP_TOKEN=server.token)
         ci(fetch)
         assert "0 targets are published no more" in ci(prune, code=10)
         ci(push, code=10)

@@ -37,6 +37,7 @@ from updater.format.release import Release
 from updater.launch.disk import Disk
 from updater.transport import Reply
 
+pytestmark = pytest.mark.slow  # hundreds of pushes, each to a real server
 BIG = noise(6_000)
 
 

@@ -155,6 +155,18 @@ def test_who_resumes_is_not_halted_by_what_was_told_before(server: Server) -> No
     assert len(server.services.rollouts.halts("notes", "stable")) == 2
 
 
+def test_who_pauses_by_hand_and_resumes_is_not_halted_by_what_was_told_before(
+    server: Server,
+) -> None:
+    server.services.rollouts.pause(ANNA, "notes", "stable", "2.0")
+    tell(server, bad=20)
+    server.services.rollouts.resume(ANNA, "notes", "stable", "2.0")
+    assert not is_halted(server)
+    server.clock.now += 100
+    tell(server, bad=20)
+    assert is_halted(server)
+
+
 def test_what_is_not_offered_yet_and_what_is_paused_is_not_judged(server: Server) -> None:
     server.services.rollouts.pause(ANNA, "notes", "stable", "2.0")
     tell(server, bad=50)
