@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,9 +77,9 @@ class Visible:
         """Ids of all keys that could ever sign anything here, as far as files tell."""
         named = {keyid for root in self.roots() for keyid in root.signed.keys}
         present = self._current("targets", Targets).version
-        for path in self._metadata.glob("*.targets.json"):
-            if int(path.name.partition(".")[0]) <= present:  # else a stopped command left it
-                delegations = _load(path, Targets).delegations
+        for version in versions_in(self._metadata, "targets"):
+            if version <= present:  # else a stopped command left it
+                delegations = _load(self._metadata / f"{version}.targets.json", Targets).delegations
                 named |= set(delegations.keys if delegations else ())
         return named
 
@@ -198,8 +199,14 @@ class Visible:
 
     def _newest(self, role: str) -> int:
         """The highest version of a role of which there is a file; 1 if there is none."""
-        found = self._metadata.glob(f"*.{role}.json")
-        return max((int(path.name.partition(".")[0]) for path in found), default=1)
+        return max(versions_in(self._metadata, role), default=1)
+
+
+def versions_in(metadata: Path, role: str) -> list[int]:
+    """The versions of a role of which there is a file, in order; what others left is none."""
+    pattern = re.compile(rf"([1-9][0-9]{{0,15}})\.{re.escape(role)}\.json")
+    names = (pattern.fullmatch(path.name) for path in metadata.glob(f"*.{role}.json"))
+    return sorted(int(name[1]) for name in names if name)
 
 
 def verifies(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> bool:
