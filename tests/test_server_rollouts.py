@@ -122,6 +122,22 @@ def test_one_network_does_not_halt_a_rollout_alone(server: Server) -> None:
     assert not is_halted(server)
 
 
+def test_a_household_does_not_halt_a_rollout_from_its_many_networks(server: Server) -> None:
+    for number in range(40):
+        message = FailureReport.parse(report(number))
+        server.services.ingest.report(message, f"2001:db8:7:{number:x}::1", server.clock.now)
+    assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, ORIGIN_MOST)
+
+
+def test_addresses_of_version_4_that_are_written_as_version_6_are_not_one_network(
+    server: Server,
+) -> None:
+    for number in range(ORIGIN_MOST + 2):
+        message = FailureReport.parse(report(number))
+        server.services.ingest.report(message, f"::ffff:10.0.{number}.1", server.clock.now)
+    assert server.services.rollouts.evidence(head(server), "2.0").failed == ORIGIN_MOST + 2
+
+
 def test_an_install_that_fails_again_and_again_counts_once(server: Server) -> None:
     for _ in range(50):
         tell(server, bad=1)
