@@ -208,6 +208,20 @@ def test_a_rule_that_makes_no_sense_is_refused(server: Server, rule: Rule) -> No
     assert server.services.rollouts.rule("notes", "stable") == Rule()
 
 
+@pytest.mark.parametrize(
+    ("channel", "version"), [("%00", "2.0"), ("stable", "2.0\0"), ("a%0Ab", "2.0"), ("x", "\n")]
+)
+def test_what_is_no_name_is_refused_before_it_is_written_down(
+    server: Server, channel: str, version: str
+) -> None:
+    headers, before = server.token(Scope.PROMOTE), len(server.services.audit.events())
+    for verb in ("promote", "pause", "resume"):
+        path = f"/api/v1/apps/notes/channels/{channel}/{verb}"
+        answer = server.client.post(path, json={"version": version}, headers=headers)
+        assert answer.status_code == 422, answer.text
+    assert len(server.services.audit.events()) == before
+
+
 def test_what_expires_is_signed_by_the_server_itself(server: Server) -> None:
     before = server.services.notary.due()
     assert before == []
