@@ -94,7 +94,12 @@ def _past(settings: Settings, now: int) -> Iterator[Finding]:
 def _keys(settings: Settings, now: int) -> Iterator[Finding]:
     """The online key: there, the owner's alone, and the one that clients believe."""
     notary = _notary(settings, now)
-    if not notary.knows_the_key():
+    if not notary.keys.has("online") and settings.keys is None:
+        yield Finding(
+            "the server has no online key, and can neither publish nor offer anything",
+            "name the folder of online.pem with --keys or UPSWAP_KEYS",
+        )
+    elif not notary.knows_the_key():
         yield Finding(
             "the online key is not the one that the repository's root names",
             "copy online.pem of the keys that patchtool uses for this repository",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from sqlalchemy import Executable, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from patchserver.addresses import network_of
 from patchserver.batches import Batches
 from patchserver.database import POSTGRESQL, Database
 from patchserver.messages import Checkin, FailureReport, Sender
@@ -120,12 +120,11 @@ class Ingest:
         return _Statements.of(self.database)
 
     def _origin(self, address: str) -> str:
-        """The network an address is in, as nobody can read it: /24, or /64 of version 6."""
-        try:
-            bits = 24 if ipaddress.ip_address(address).version == 4 else 64
-            network = str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
-        except ValueError:
-            network = ""
+        """The network an address is in, as nobody can read it.
+
+        Of version 6 it is a /48: so much, or nearly, is given to one household or office.
+        """
+        network = network_of(address, 24, 48)
         return hmac.new(self.secret, network.encode(), hashlib.sha256).hexdigest()[:32]
 
 

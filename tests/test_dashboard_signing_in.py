@@ -162,6 +162,18 @@ def test_guessing_is_stopped_by_address_and_the_page_says_when(server: Server) -
     assert made.sign_in("anna").status_code == 429
 
 
+def test_strangers_do_not_share_a_limit_because_a_socket_serves_both_versions(
+    server: Server,
+) -> None:
+    form = {"name": "nobody", "password": "wrong"}
+    statuses = set()
+    for number in range(12):
+        made = Browser(server)
+        made.client.environ_base["REMOTE_ADDR"] = f"::ffff:192.0.2.{number}"
+        statuses.add(made.post("/sign-in", form, made.csrf("/sign-in")).status_code)
+    assert statuses == {403}
+
+
 def test_guessing_is_stopped_by_name_wherever_it_comes_from(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

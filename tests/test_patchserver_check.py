@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,12 @@ def notary_of(settings: Settings, now: int) -> Notary:
     assert settings.data is not None
     memory = settings.data / "witness"
     return Notary(settings.repository, keys_in(settings.keys, os.environ), memory, lambda: now)
+
+
+def test_no_folder_of_keys_is_named(settings: Settings, publisher: Publisher) -> None:
+    (finding,) = found(replace(settings, keys=None), publisher.now)
+    assert "online key" in finding.what
+    assert "--keys" in finding.hint
 
 
 def test_files_alone_need_nothing_else(publisher: Publisher) -> None:

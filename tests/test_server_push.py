@@ -205,6 +205,16 @@ def test_more_pushes_than_there_is_room_for_are_told_to_wait(
     assert list(server.services.pushes.uploads.pushes()) == []
 
 
+def test_pushes_that_were_overtaken_take_no_room_from_others(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pusher, first = Pusher(server), server.add("1.0", OLD)
+    assert pusher.announce(_signed_elsewhere(server, "1.1", NEW)).status_code == 201
+    assert pusher.push(first).status_code == 200
+    monkeypatch.setattr("patchserver.pushes.PUSHES_MOST", 1)
+    assert pusher.announce(server.add("1.2", NEW), base=2).status_code == 201
+
+
 def test_a_full_disk_is_told_before_anything_is_sent(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
