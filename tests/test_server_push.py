@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from patchtool.repository import Repository
-from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, server_at
 from trees import Tree, noise
 from tuf.api.metadata import Metadata, Targets
@@ -27,9 +26,7 @@ NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name, value in KEY_PASSWORD.items():
-        monkeypatch.setenv(name, value)
+def server(tmp_path: Path) -> Iterator[Server]:
     with server_at(tmp_path) as server:
         yield server
 
