@@ -6,10 +6,12 @@ A key may also stand in an environment variable (``UPSWAP_KEY_ONLINE``), or be t
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shlex
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from securesystemslib.signer import CryptoSigner
 
 from patchtool.handed import PEM_MOST, Failed, output
 from updater.errors import InstallError
-from updater.launch.disk import WINDOWS, told
+from updater.launch.disk import WINDOWS, Disk, told
 
 Role = Literal["root", "targets", "release", "online"]
 ROLES: tuple[Role, ...] = ("root", "targets", "release", "online")
@@ -221,16 +223,36 @@ def refuse_published(folder: Path) -> None:
 
 
 def write_secret(path: Path, data: bytes) -> None:
-    """Make a file that only its owner can read from the first moment on, durably.
+    """Make a file that only its owner can read from the first moment on, durably, in one step.
+
+    Half a key would keep all commands that look for one from their work.
 
     Raises:
         OSError: it is there, or the disk.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 600
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        _give_name(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    Disk().sync_directory(path.parent)
+
+
+def _give_name(part: Path, path: Path) -> None:
+    """Let a file have another name, if nothing has it."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # there are no hard links on a USB stick
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        part.replace(path)
 
 
 def _variables(role: Role) -> tuple[str, str]:
