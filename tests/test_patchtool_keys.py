@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -348,3 +349,18 @@ def test_a_key_that_was_not_written_whole_is_not_there(
     with pytest.raises(FileExistsError):
         write_secret(made, b"another")
     assert sorted(keys.folder.iterdir()) == sorted([*before, made])
+
+
+@pytest.mark.parametrize("made", range(7))
+@pytest.mark.parametrize(("threshold", "root_keys"), [(1, 2), (2, None), (3, 5)])
+def test_keys_whose_making_was_stopped_are_as_many_in_the_end(
+    made: int, threshold: int, root_keys: int | None, tmp_path: Path
+) -> None:
+    """Else there would be no spare root key, and nobody would know."""
+    whole = Keys(tmp_path / "whole", ENVIRONMENT).make_missing(threshold, root_keys)
+    keys = Keys(tmp_path / "keys", ENVIRONMENT)
+    keys.folder.mkdir(mode=0o700)
+    for path in whole[:made]:
+        shutil.copy2(path, keys.folder)
+    keys.make_missing(threshold, root_keys)
+    assert {p.name for p in keys.folder.iterdir()} == {path.name for path in whole}

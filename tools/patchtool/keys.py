@@ -91,7 +91,8 @@ class Keys:
     def make_missing(self, threshold: int, root_keys: int | None = None) -> list[Path]:
         """Generate the keys that are in no file and no variable; the paths of the new ones.
 
-        A threshold above 1 gets one root key more than it needs: one may be lost.
+        A threshold above 1 gets one root key more than it needs: one may be lost. Root keys come
+        first, so where only some of ours are, it was stopped, and the others are made now.
 
         Raises:
             InstallError: no password to protect them with, or the disk.
@@ -100,7 +101,9 @@ class Keys:
         roots = ["root"] if count == 1 else [f"root-{n + 1}" for n in range(count)]
         with told(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            names = [*([] if self.paths("root") else roots), *ROLES[1:]]
+            there = {path.stem for path in self.paths("root")}
+            was_stopped = there < set(roots) and not any(self.paths(role) for role in ROLES[1:])
+            names = [*(roots if was_stopped else []), *ROLES[1:]]
             paths = [self.folder / f"{name}.pem" for name in names]
             missing = [p for p in paths if not p.exists() and not self._is_handed(_role_of(p))]
             for path in missing:
