@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from string import Template
@@ -16,6 +17,7 @@ from benchmarks.reference import BEST_PEER, MB
 from benchmarks.results import Cell, Measured, Results
 
 LOAD = Path(__file__).with_name("server.json")
+INGEST = Path(__file__).with_name("ingest.json")
 PAGE = Path(__file__).with_name("page.md")
 NOTHING = "-"
 
@@ -39,6 +41,7 @@ def render(results: Results) -> str:
         metadata=_metadata(results),
         pairs=_pairs(results),
         server=_server(),
+        ingest=_ingest(),
         missing=_missing(results),
         cells="\n\n".join(_pair(results, pair) for pair in results.pairs),
     )
@@ -137,6 +140,18 @@ def _server() -> str:
     head = ["request", f"{REFERENCE}, a second", *(f"{name} / {REFERENCE}" for name in LEAST)]
     table = _table(head, load.rows(), words=1)
     return f"{load.date}. {_list(load.machine)}. Aim of update checks: {least}.\n\n{table}"
+
+
+def _ingest() -> str:
+    """The run of ``python -m benchmarks.ingest``."""
+    run = json.loads(INGEST.read_text("utf-8"))
+    head = ["database", "server", "a second", "kills", "acknowledged meanwhile", "stored"]
+    rows = [
+        [one["database"], one["server"], f"{one['per_second']:,.0f}", str(one["kills"])]
+        + [f"{one[name]:,}" for name in ("acknowledged", "stored")]
+        for one in run["ingested"]
+    ]
+    return f"{run['date']}. {_list(run['machine'])}.\n\n{_table(head, rows, words=2)}"
 
 
 def _missing(results: Results) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, g, redirect, request, url_for
-from flask_login import LoginManager, UserMixin, current_user
+from flask import Blueprint, Flask, Response, current_app, g, redirect, request, session, url_for
+from flask_login import LoginManager, UserMixin, current_user, login_user
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
@@ -23,6 +23,8 @@ from patchserver.services import services
 View = TypeVar("View", bound=Callable[..., Any])
 MARK = "upswap_access"
 SESSION_HOURS = 12
+ENDS = "ends"
+"""What of a session says when it ends, however busy it is; in seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,14 @@ def access_of(view: Callable[..., Any]) -> Access | None:
     return found
 
 
+def begin_session(who: Person) -> None:
+    """Let somebody in whose password was right; nothing of an earlier session goes on."""
+    session.clear()
+    session.permanent = True
+    session[ENDS] = services().clock() + SESSION_HOURS * 3600
+    login_user(Visitor(who))
+
+
 def person() -> Person:
     """Who is signed in; only in a view for people."""
     visitor: Visitor = current_user
@@ -105,8 +115,10 @@ def _marked(view: View, access: Access) -> View:
 
 
 def _visitor(identity: str) -> Visitor | None:
-    session, _, name = identity.partition(":")
-    found = services().accounts.person(name, session)
+    identifier, _, name = identity.partition(":")
+    if services().clock() >= session.get(ENDS, 0):
+        return None
+    found = services().accounts.person(name, identifier)
     return Visitor(found) if found else None
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import cache
@@ -33,6 +35,8 @@ TOKENS_MOST = 100
 """Active tokens of one user."""
 USED_EVERY = 3600
 """Seconds within which a second use of a token is not noted: else every request would write."""
+HASHING_MOST, HASHING_WAIT = 2, 2
+"""Passwords hashed at once by one process, for each takes 64 MiB; and how many wait for that."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
@@ -168,6 +172,10 @@ class Accounts:
         """Who this is; None if name and password do not fit.
 
         It takes as long whether there is such a user or not.
+
+        Raises:
+            Crowded: too many others are signing in.
+            InstallError: the database.
         """
         with self._database.reading() as session:
             user = session.get(User, name[: PASSWORD_MOST // 10])
@@ -300,6 +308,33 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+class Crowded(InstallError):  # noqa: N818 - reads as what it says
+    """More people sign in at once than there is memory for."""
+
+    def __init__(self) -> None:
+        super().__init__("too many passwords to look at", hint="try again", retryable=True)
+
+
+_hashing = threading.BoundedSemaphore(HASHING_MOST)
+_asking = threading.BoundedSemaphore(HASHING_MOST + HASHING_WAIT)
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """Hold one of few places: neither memory nor all threads are for whoever tries passwords.
+
+    Raises:
+        Crowded: others wait already.
+    """
+    if not _asking.acquire(blocking=False):
+        raise Crowded
+    try:
+        with _hashing:
+            yield
+    finally:
+        _asking.release()
+
+
 @cache
 def _hasher() -> PasswordHasher:
     return PasswordHasher()
@@ -317,11 +352,13 @@ def _hash(password: str) -> str:
             f"a password has {PASSWORD_LEAST} to {PASSWORD_MOST} characters",
             hint="several words are easy to keep",
         )
-    return _hasher().hash(password)
+    with _in_turn():
+        return _hasher().hash(password)
 
 
 def _verify(hashed: str, password: str) -> bool:
     try:
-        return _hasher().verify(hashed, password)
+        with _in_turn():
+            return _hasher().verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False

@@ -1,4 +1,4 @@
-"""Commands that manage a server from its own machine: accounts, tokens, signatures, jobs.
+"""Commands that manage a server from its own machine: accounts, tokens, signatures.
 
 Whoever may write the data folder may do all of this; what they did stands in the audit log.
 """
@@ -8,23 +8,21 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from patchserver.accounts import Role, Scope
 from patchserver.audit import Actor
-from patchserver.jobs import Jobs
-from patchserver.logs import log_to_stderr
+from patchserver.rollouts import Rule
 from patchserver.services import Services, open_services
 from patchserver.settings import Settings, data_beside, settings_for, settings_from_environment
 from updater.console import NOTHING_TO_DO, add_command, tell
 from updater.errors import InstallError
+from updater.format.names import check_channel
+from updater.format.rollout import parse_percent
 
 PASSWORD = "UPSWAP_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -65,7 +63,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def add_admin_commands(commands: Any) -> None:
-    """``user``, ``token``, ``refresh`` and ``jobs``."""
+    """``user``, ``token``, ``refresh`` and ``rule``."""
     users = commands.add_parser("user", help="who signs in").add_subparsers(
         required=True, metavar="COMMAND"
     )
@@ -82,8 +80,14 @@ def add_admin_commands(commands: Any) -> None:
     _add_token_commands(commands)
     refresh = add_command(commands, "refresh", _refresh, "sign what is due, with the online key")
     refresh.add_argument("--at-least", type=int, default=0, metavar="N", help="after a restore")
-    jobs = add_command(commands, "jobs", _work, "judge rollouts and sign, beside gunicorn")
-    for parser in (add, password, role, close, reopen, listed, refresh, jobs):
+    rule = add_command(commands, "rule", _set_rule, "when a channel's rollouts halt by themselves")
+    rule.add_argument("--app", required=True)
+    rule.add_argument("--channel", default="stable", help="default: %(default)s")
+    rule.add_argument(
+        "--threshold", type=parse_percent, metavar="PERCENT", help="of failed installs; default: 5"
+    )
+    rule.add_argument("--sample", type=int, metavar="N", help="that must have told; default: 20")
+    for parser in (add, password, role, close, reopen, listed, refresh, rule):
         add_places(parser)
 
 
@@ -121,10 +125,11 @@ def _opened(options: argparse.Namespace) -> Iterator[Services]:
 
 @contextmanager
 def _changing(options: argparse.Namespace, action: str, subject: str) -> Iterator[Services]:
-    with _opened(options) as services:
-        actor = Actor(f"command of {getpass.getuser()}")
-        with services.audit.change(actor, action, "", subject, services.clock()):
-            yield services
+    with (
+        _opened(options) as services,
+        services.audit.change(_actor(), action, "", subject, services.clock()),
+    ):
+        yield services
 
 
 def _password() -> str:
@@ -231,6 +236,22 @@ def _list_tokens(options: argparse.Namespace) -> int:
     return 0
 
 
+def _set_rule(options: argparse.Namespace) -> int:
+    usual = Rule()
+    threshold = usual.threshold if options.threshold is None else options.threshold
+    rule = Rule(threshold, usual.sample if options.sample is None else options.sample)
+    with _opened(options) as services:
+        services.notary.heads(options.app)  # which says so if it is not hosted
+        services.rollouts.set_rule(_actor(), options.app, check_channel(options.channel), rule)
+    words = f"halts when more than {rule.threshold / 100:g} % of at least {rule.sample} failed"
+    tell(options, dict(vars(rule)), f"{options.app} {options.channel}: {words}")
+    return 0
+
+
+def _actor() -> Actor:
+    return Actor(f"command of {getpass.getuser()}")
+
+
 def _refresh(options: argparse.Namespace) -> int:
     with _changing(options, "sign", "what is due") as services:
         signed = [standing.role for standing in services.notary.refresh(options.at_least)]
@@ -238,17 +259,3 @@ def _refresh(options: argparse.Namespace) -> int:
         options, {"signed": signed}, f"signed: {', '.join(signed)}" if signed else "nothing is due"
     )
     return 0 if signed else NOTHING_TO_DO
-
-
-def _work(options: argparse.Namespace) -> int:
-    log_to_stderr()
-    stop = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    with _opened(options) as services:
-        Jobs(services).run(stop)
-    return 0

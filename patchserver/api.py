@@ -15,9 +15,10 @@ from patchserver.messages import CHECKIN_BYTES, REPORT_BYTES, Checkin, FailureRe
 from patchserver.pushes import Missing, Push
 from patchserver.services import services
 from updater.errors import FormatError
-from updater.format.canonical import Record, read_json
+from updater.format.canonical import Record, read_json, within
 from updater.format.head import Head, Step, parse_step
 from updater.format.limits import DEFAULT, KIB, MIB
+from updater.format.names import check_channel, check_version
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 DOCUMENT_BYTES = 5_000_000
@@ -91,7 +92,7 @@ def channels(app: str) -> Response:
 def promote(app: str, channel: str) -> Response:
     """Let a channel offer a version."""
     record = _order()
-    version = record.text("version")
+    version = _named(record)
     steps: tuple[Step, ...] = ()
     if record.has("steps"):
         steps = record.items("steps", parse_step, DEFAULT.rollout_steps)
@@ -157,9 +158,14 @@ def _parsed(parse: Callable[[bytes], T], data: bytes) -> T:
 
 def _version() -> str:
     record = _order()
-    version = record.text("version")
+    version = _named(record)
     record.end()
     return version
+
+
+def _named(record: Record) -> str:
+    """The version that is named, before anything is written down of it."""
+    return within("version", check_version, record.text("version"))
 
 
 def _base() -> int:
@@ -179,10 +185,12 @@ def _require_names() -> None:
     named = request.view_args or {}
     if "app" in named:
         _require_app(named["app"])
+    if "channel" in named:
+        check_channel(named["channel"])
     if not all(_DIGEST.fullmatch(named[name]) for name in ("push", "digest") if name in named):
         raise NotFound
 
 
 def _require_app(app: str) -> None:
-    if app not in services().notary.apps():
+    if app not in services().window.look(services().notary).apps:
         raise NotFound

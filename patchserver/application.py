@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -23,7 +26,11 @@ from updater.format.limits import KIB
 FORM_BYTES = 64 * KIB
 
 
-def create_app(settings: Settings, clock: Clock = system_clock) -> Flask:
+def create_app(
+    settings: Settings,
+    clock: Clock = system_clock,
+    environment: Mapping[str, str] = os.environ,
+) -> Flask:
     """A WSGI application that serves the repository, and with a data folder all that is about it.
 
     The folder is looked at with every request and may appear or be replaced later;
@@ -43,7 +50,7 @@ def create_app(settings: Settings, clock: Clock = system_clock) -> Flask:
     app.register_blueprint(health.blueprint)
     app.register_blueprint(downloads.blueprint)
     if settings.data is not None:
-        _add_services(app, settings, open_services(settings, clock))
+        _add_services(app, settings, open_services(settings, clock, environment))
     app.register_error_handler(HTTPException, _answer_error)
     app.register_error_handler(UpdaterError, refuse)
     app.after_request(_guard)

@@ -34,7 +34,7 @@ def check(settings: Settings, clock: Callable[[], float] = time.time) -> list[Fi
     now = int(clock())
     steps: list[Callable[[Settings, int], Iterator[Finding]]] = [_repository]
     if settings.data is not None:
-        steps += [_expiry, _keys, _data, _database]
+        steps += [_expiry, _past, _keys, _data, _database]
     return [finding for step in steps for finding in _found(step, settings, now)]
 
 
@@ -83,10 +83,23 @@ def _expiry(settings: Settings, now: int) -> Iterator[Finding]:
             )
 
 
+def _past(settings: Settings, now: int) -> Iterator[Finding]:
+    """Whether clients have seen more than there is; what expired they refuse anyway."""
+    notary = _notary(settings, now)
+    if all(standing.expires >= now for standing in notary.standings()):
+        notary.compare()
+    yield from ()
+
+
 def _keys(settings: Settings, now: int) -> Iterator[Finding]:
     """The online key: there, the owner's alone, and the one that clients believe."""
     notary = _notary(settings, now)
-    if not notary.knows_the_key():
+    if not notary.keys.has("online") and settings.keys is None:
+        yield Finding(
+            "the server has no online key, and can neither publish nor offer anything",
+            "name the folder of online.pem with --keys or UPSWAP_KEYS",
+        )
+    elif not notary.knows_the_key():
         yield Finding(
             "the online key is not the one that the repository's root names",
             "copy online.pem of the keys that patchtool uses for this repository",
@@ -123,4 +136,4 @@ def _database(settings: Settings, _now: int) -> Iterator[Finding]:
 
 def _notary(settings: Settings, now: int) -> Notary:
     memory = (settings.data or settings.repository) / "witness"
-    return Notary(settings.repository, keys_in(settings.keys), memory, lambda: now)
+    return Notary(settings.repository, keys_in(settings.keys, os.environ), memory, lambda: now)

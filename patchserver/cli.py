@@ -15,7 +15,7 @@ from patchserver.application import create_app
 from patchserver.checks import check, require_repository
 from patchserver.embedded import listen, serve
 from patchserver.front import Front
-from patchserver.jobs import working
+from patchserver.jobs import begin
 from patchserver.logs import log_to_stderr
 from updater.console import tell_error
 from updater.errors import InstallError, UpdaterError
@@ -64,8 +64,9 @@ def _serve(options: argparse.Namespace) -> int:
     front = Front(app.extensions["repository"], app.wsgi_app, app.extensions["metrics"])
     with closing(listen(options.host, options.port)) as listener:
         told = f"serving {settings.repository} at {_url(listener)}"
-        with working(app.extensions.get("services")):
-            ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
+        end = begin(app.extensions.get("services"))
+        ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
+        end()
     if not ended:
         logging.shutdown()
         os._exit(0)  # threads of the server that wait for a client would be waited for

@@ -39,6 +39,11 @@ class Database:
         """
         self.engine = _engine(url)
 
+    @property
+    def kind(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self.engine.dialect.name
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A transaction that only reads.

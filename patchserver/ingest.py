@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import case, delete
+from sqlalchemy import Executable, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from patchserver.addresses import network_of
+from patchserver.batches import Batches
 from patchserver.database import POSTGRESQL, Database
 from patchserver.messages import Checkin, FailureReport, Sender
 from patchserver.tables import Base, Failure, Install, Sighting
+from updater.errors import NotEnoughSpace
+from updater.format.limits import MIB
 
 DAY = 86_400
 KEPT = 400
 """Days that sightings and reports are kept: a year can be compared with the one before."""
+REPORTS_MOST = 50_000
+"""Reports of one app that are kept, the newest: whoever floods the server fills no disk."""
+RESERVE = 128 * MIB
+"""Disk that is left to those who publish, and to what the server signs."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +39,24 @@ class Ingest:
     """Stores messages in a database."""
 
     database: Database
+    batches: Batches
     secret: bytes
     """Keys the hash of addresses: who reads the database does not learn them."""
+    free: Callable[[], int] = lambda: RESERVE
+    """Bytes there is room for where the database lies, as far as the server knows."""
 
     def checkin(self, checkin: Checkin, address: str, now: int) -> None:
         """Store a check-in, durably.
 
         Raises:
-            InstallError: the database; it is not stored.
+            NotEnoughSpace: what room is left is for those who publish; it is not stored.
+            InstallError: the database; it is not stored, or nobody knows.
         """
+        self._require_room()
         sender = checkin.sender
-        row = {
-            **_place(sender),
-            "channel": sender.channel,
-            "version": checkin.version,
+        seen = {**_place(sender), "channel": sender.channel, "version": checkin.version}
+        install = {
+            **seen,
             "state": checkin.state,
             "platform": sender.platform,
             "updater": sender.updater,
@@ -52,17 +65,18 @@ class Ingest:
             "origin": self._origin(address),
             "checkin": sender.id,
         }
-        day = {**_place(sender), "day": now // DAY, "channel": sender.channel}
-        with self.database.writing() as session:
-            _upsert(session, Install, row)
-            _upsert(session, Sighting, {**day, "version": checkin.version})
+        self.batches.store(
+            (self._statements.install, install),
+            (self._statements.sighting, {**seen, "day": now // DAY}),
+        )
 
     def report(self, report: FailureReport, address: str, now: int) -> None:
         """Store a report, durably.
 
         Raises:
-            InstallError: the database; it is not stored.
+            NotEnoughSpace, InstallError: as `checkin`.
         """
+        self._require_room()
         sender = report.sender
         row = {
             **_place(sender),
@@ -79,12 +93,10 @@ class Ingest:
             "received": now,
             "origin": self._origin(address),
         }
-        with self.database.writing() as session:
-            insert = _insert(session)(Failure).values(row)
-            session.execute(insert.on_conflict_do_nothing())
+        self.batches.store((self._statements.failure, row))
 
     def sweep(self, now: int) -> None:
-        """Forget what is too old to be looked at.
+        """Forget what is too old to be looked at, and what is more than anybody looks at.
 
         Raises:
             InstallError: the database.
@@ -93,33 +105,67 @@ class Ingest:
             session.execute(delete(Sighting).where(Sighting.day < now // DAY - KEPT))
             session.execute(delete(Failure).where(Failure.received < now - KEPT * DAY))
             session.execute(delete(Install).where(Install.seen < now - KEPT * DAY))
+            for app in session.scalars(select(Failure.app).distinct()).all():
+                _forget_most(session, app)
+
+    def _require_room(self) -> None:
+        if self.free() < RESERVE:
+            raise NotEnoughSpace(
+                "the server's disk is full, nothing that installs tell is stored",
+                hint="free some",
+            )
+
+    @cached_property
+    def _statements(self) -> _Statements:
+        return _Statements.of(self.database)
 
     def _origin(self, address: str) -> str:
-        """The network an address is in, as nobody can read it: /24, or /64 of version 6."""
-        try:
-            bits = 24 if ipaddress.ip_address(address).version == 4 else 64
-            network = str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
-        except ValueError:
-            network = ""
+        """The network an address is in, as nobody can read it.
+
+        Of version 6 it is a /48: so much, or nearly, is given to one household or office.
+        """
+        network = network_of(address, 24, 48)
         return hmac.new(self.secret, network.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _forget_most(session: Session, app: str) -> None:
+    """Keep the newest reports of an app, as many as are kept."""
+    newest = select(Failure.received).where(Failure.app == app).order_by(Failure.received.desc())
+    last = session.scalar(newest.offset(REPORTS_MOST).limit(1))
+    if last is not None:
+        session.execute(delete(Failure).where(Failure.app == app, Failure.received <= last))
 
 
 def _place(sender: Sender) -> dict[str, str]:
     return {"app": sender.app, "install": sender.install}
 
 
-def _insert(session: Session) -> Any:
-    """The dialect's own INSERT, which knows ON CONFLICT."""
-    is_postgresql = session.get_bind().dialect.name == POSTGRESQL
-    return postgresql.insert if is_postgresql else sqlite.insert
+@dataclass(frozen=True)
+class _Statements:
+    """What stores a row, in the dialect of a database."""
+
+    install: Executable
+    sighting: Executable
+    failure: Executable
+
+    @classmethod
+    def of(cls, database: Database) -> _Statements:
+        """Those for ``database``."""
+        insert: Any = postgresql.insert if database.kind == POSTGRESQL else sqlite.insert
+        return cls(
+            _upsert(insert(Install), Install),
+            _upsert(insert(Sighting), Sighting),
+            insert(Failure).on_conflict_do_nothing(),
+        )
 
 
-def _upsert(session: Session, table: type[Base], row: dict[str, Any]) -> None:
+def _upsert(insert: Any, table: type[Base]) -> Executable:
     """Insert a row, or change the one with its key; `since` stays while the version does."""
-    insert = _insert(session)(table).values(row)
-    keys = [column.name for column in table.__table__.primary_key]
-    new = {name: insert.excluded[name] for name in row if name not in keys}
+    keys = {column.name for column in table.__table__.primary_key}
+    names = [column.name for column in table.__table__.columns if column.name not in keys]
+    new = {name: insert.excluded[name] for name in names}
     if table is Install:
         is_same = Install.version == insert.excluded.version
         new["since"] = case((is_same, Install.since), else_=insert.excluded.since)
-    session.execute(insert.on_conflict_do_update(index_elements=keys, set_=new))
+    statement: Executable = insert.on_conflict_do_update(index_elements=sorted(keys), set_=new)
+    return statement

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from patchserver.audit import SERVER
@@ -98,17 +98,16 @@ class Jobs:
             _log.info("%d files that nothing refers to deleted, %d bytes", count, freed)
 
 
-@contextmanager
-def working(services: Services | None) -> Iterator[None]:
-    """Do the jobs of ``services``, in a thread, for as long as the body runs."""
+def begin(services: Services | None) -> Callable[[], None]:
+    """Do the jobs of ``services`` in a thread, until what is returned is called."""
     if services is None:
-        yield
-        return
+        return lambda: None
     stop = threading.Event()
     thread = threading.Thread(target=Jobs(services).run, args=(stop,), name="jobs", daemon=True)
     thread.start()
-    try:
-        yield
-    finally:
+
+    def end() -> None:
         stop.set()
         thread.join(ENDING)
+
+    return end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from flask_limiter import Limiter
 from limits.errors import ConfigurationError
 
 from patchserver.access import person
+from patchserver.addresses import network_of
 from patchserver.settings import Bounds
 from updater.errors import InstallError
 
@@ -69,13 +69,7 @@ def _wrap(app: Flask, endpoint: str, *limits: Callable[[Any], Any]) -> None:
 
 def _address() -> str:
     """Who asks: an address, and of version 6 the network, in which one has as many as they want."""
-    text = request.remote_addr or ""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return text
-    bits = 32 if address.version == 4 else 64
-    return str(ipaddress.ip_network((address, bits), strict=False))
+    return network_of(request.remote_addr or "", 32, 64)
 
 
 def _name() -> str:
@@ -92,7 +86,7 @@ PASSWORDS = (("dashboard.enter", _name), ("dashboard.change_password", _own_name
 
 
 def _has_failed(response: Response) -> bool:
-    return response.status_code != 303
+    return response.status_code == 403
 
 
 def _is_unknown(response: Response) -> bool:

@@ -7,7 +7,6 @@ approve every step before others see it (see `patchserver.witness`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,12 +121,7 @@ class Notary:
             FormatError: clients would refuse it, or it changes what they have.
             InstallError: as `heads`.
         """
-        repository = self._look()
-        signed = repository.next_of(f"app.{app}", document)
-        after = entries_of(signed.targets)
-        offered = {o.version for head in self.heads(app).values() for o in head.entries}
-        new = check_succession(app, entries_of(repository.targets(f"app.{app}")), after, offered)
-        return Announced(signed.version, after, tuple(new))
+        return self._announced(self._look(), app, document)
 
     def publish(self, app: str, document: bytes, settle: Callable[[], None]) -> None:
         """Let clients see the releases that a document lists.
@@ -139,13 +133,14 @@ class Notary:
 
         Raises:
             NotNext: somebody was faster.
-            TrustError, FormatError: clients would refuse it.
+            TrustError, FormatError: clients would refuse it, or it lacks what a channel has come
+                to offer since it was announced.
             UpdateInProgress: another process is publishing, for long.
             InstallError: the online key, or the disk. After any error clients see what they saw.
         """
         repository = self._repository()
         with repository.writing():
-            self.announced(app, document)  # a channel may offer since what it removes
+            self._announced(repository, app, document)  # a channel may offer since what it removes
             settle()
             repository.publish_signed(f"app.{app}", document)
         self.remember()
@@ -228,9 +223,24 @@ class Notary:
         with self._look().held():  # another process may be asking the same witness
             self._witness.remember(self._channels(), self.clock())
 
+    def compare(self) -> None:
+        """Let the witness compare what clients see with what it remembers, which stays.
+
+        Raises:
+            TrustError: as `remember`.
+        """
+        self._witness.approve(self.timestamp(), self._channels(), self.clock())
+
     def diagnosis(self) -> Diagnosis:
         """See `patchtool.doctor.diagnose`."""
         return diagnose(self._look(), self.clock())
+
+    def _announced(self, repository: Repository, app: str, document: bytes) -> Announced:
+        signed = repository.next_of(f"app.{app}", document)
+        after = entries_of(signed.targets)
+        offered = {o.version for head in self.heads(app).values() for o in head.entries}
+        new = check_succession(app, entries_of(repository.targets(f"app.{app}")), after, offered)
+        return Announced(signed.version, after, tuple(new))
 
     @property
     def _witness(self) -> Witness:
@@ -264,6 +274,6 @@ def entries_of(targets: Mapping[str, Listed]) -> dict[str, Entry]:
     return {name: entry_of(target) for name, target in targets.items()}
 
 
-def keys_in(folder: Path | None) -> Keys:
+def keys_in(folder: Path | None, environment: Mapping[str, str]) -> Keys:
     """The keys of a server: of ``folder``, or handed over by the environment."""
-    return Keys(folder or Path("/nonexistent"), os.environ)
+    return Keys(folder or Path("/nonexistent"), environment)

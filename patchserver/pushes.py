@@ -9,6 +9,7 @@ wherever: clients see what they saw, and the same push goes on.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from patchserver.contents import Contents
 from patchserver.notary import Announced, Notary, NotNext
 from patchserver.uploads import Uploads
 from updater.catalogue import Entry
-from updater.errors import FormatError, InstallError, NotEnoughSpace
+from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError
 from updater.format.limits import GIB, MIB
 from updater.launch.disk import Disk, told
 
@@ -194,7 +195,23 @@ class Pushes:
         if self.uploads.free() < still + RESERVE:
             raise NotEnoughSpace(f"the server has no room for {still} bytes", hint="free some")
 
+    def _drop_overtaken(self) -> None:
+        """Drop pushes that nobody can publish any more: another was published in their place."""
+        for push, _ in list(self.uploads.pushes()):
+            document = self.uploads.document(push)
+            if document is not None and not self._may_follow(document):
+                self.uploads.end(push)
+
+    def _may_follow(self, document: bytes) -> bool:
+        for app in self.notary.apps():
+            with suppress(NotNext, TrustError, FormatError):
+                self.notary.announced(app, document)
+                return True
+        return False
+
     def _require_few(self) -> None:
+        if len(list(self.uploads.pushes())) >= PUSHES_MOST:
+            self._drop_overtaken()
         if len(list(self.uploads.pushes())) >= PUSHES_MOST:
             raise TooMany(
                 f"{PUSHES_MOST} pushes are under way",

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from patchserver.audit import SERVER, Actor, Audit
+from patchserver.audit import BEGUN, DONE, SERVER, Actor, Audit
 from patchserver.database import Database
 from patchserver.notary import Notary
-from patchserver.tables import Failure, Halt, Install, Policy
+from patchserver.tables import Event, Failure, Halt, Install, Policy
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Head, Step
 
@@ -31,6 +31,7 @@ MACHINE = ("InstallError", "NotEnoughSpace", "UpdateInProgress", "OSError", "Per
 """Errors of a machine, such as a full disk: they say nothing against a version."""
 DECIDING = ("stage", "commit", "confirm")
 """Steps at which a version shows what it is worth; before, it is the network that fails."""
+RESUME = "resume"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Rollouts:
         Raises:
             InstallError: the channel does not offer it, or the disk.
         """
-        with self.audit.change(actor, "resume", app, f"{channel} {version}", self._now()):
+        with self.audit.change(actor, RESUME, app, f"{channel} {version}", self._now()):
             self._forgive(app, channel, version)
             return self.notary.resume(app, channel, version) or self.notary.heads(app)[channel]
 
@@ -199,10 +200,14 @@ class Rollouts:
 
 
 def _since(session: Session, head: Head, version: str, offered: int) -> int:
-    resumed = select(func.max(Halt.resumed)).where(
-        Halt.app == head.app, Halt.channel == head.channel, Halt.version == version
+    """What came before this counts no more; whoever paused, only a resume stands in the log."""
+    resumed = select(func.max(Event.time)).where(
+        Event.app == head.app,
+        Event.action == RESUME,
+        Event.subject == f"{head.channel} {version}",
+        Event.outcome.in_((BEGUN, DONE)),
     )
-    return max(offered, session.scalar(resumed) or 0)
+    return max(offered, (session.scalar(resumed) or 0) + 1)
 
 
 def _failed(head: Head, version: str, since: int) -> Select[str, str]:

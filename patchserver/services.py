@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from flask import current_app
 
 from patchserver.accounts import Accounts
 from patchserver.audit import Audit
+from patchserver.batches import Batches
 from patchserver.database import Database
 from patchserver.ingest import Ingest
 from patchserver.notary import Notary, keys_in
+from patchserver.published import Window
 from patchserver.pushes import Pushes
 from patchserver.rollouts import Rollouts
 from patchserver.settings import Settings
@@ -49,6 +51,8 @@ class Services:
     accounts: Accounts
     audit: Audit
     notary: Notary
+    window: Window
+    """Looks at what the notary publishes."""
     pushes: Pushes
     rollouts: Rollouts
     ingest: Ingest
@@ -57,7 +61,11 @@ class Services:
     """Held by the one process that does what is done in the background."""
 
 
-def open_services(settings: Settings, clock: Clock = system_clock) -> Services:
+def open_services(
+    settings: Settings,
+    clock: Clock = system_clock,
+    environment: Mapping[str, str] = os.environ,
+) -> Services:
     """The services of ``settings``, which name a data folder; it is made if it is not there.
 
     Raises:
@@ -69,16 +77,20 @@ def open_services(settings: Settings, clock: Clock = system_clock) -> Services:
     database = Database(settings.database)
     database.upgrade()
     audit = Audit(database)
-    notary = Notary(settings.repository, keys_in(settings.keys), settings.data / "witness", clock)
+    notary = Notary(
+        settings.repository, keys_in(settings.keys, environment), settings.data / "witness", clock
+    )
+    uploads = FolderUploads(settings.data / "pushes")
     return Services(
         database=database,
         secret=secret,
         accounts=Accounts(database),
         audit=audit,
         notary=notary,
-        pushes=Pushes(notary, FolderUploads(settings.data / "pushes")),
+        window=Window(),
+        pushes=Pushes(notary, uploads),
         rollouts=Rollouts(database, audit, notary),
-        ingest=Ingest(database, secret),
+        ingest=Ingest(database, Batches(database), secret, uploads.free),
         clock=clock,
         jobs_lock=settings.data / "jobs.lock",
     )

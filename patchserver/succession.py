@@ -7,7 +7,7 @@ what clients have installed, or may be about to, is neither changed nor taken fr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from patchserver.files import public_file
@@ -43,7 +43,7 @@ def check_succession(
     for name in sorted(before.keys() & after.keys()):
         _check_same(before[name], after[name])
     for name in sorted(before.keys() - after.keys()):
-        _check_gone(before[name], offered)
+        _check_gone(before[name], offered, _stops(after.values()))
     return [after[name] for name in sorted(after.keys() - before.keys())]
 
 
@@ -94,12 +94,21 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
             yield key
 
 
-def _check_gone(entry: Entry, offered: Collection[str]) -> None:
+def _stops(entries: Iterable[Entry]) -> set[str]:
+    """Releases that installs must be able to come to: those that are recalled are jumped over."""
+    said = ((entry.name.split("/")[2], entry.custom or {}) for entry in entries)
+    return {version for version, custom in said if custom.get("stop") and "recalled" not in custom}
+
+
+def _check_gone(entry: Entry, offered: Collection[str], stops: Collection[str]) -> None:
     custom = entry.custom or {}
+    version = entry.name.split("/")[2]
     needs: dict[str, Callable[[], bool]] = {
         "was recalled, which its installs must be told": lambda: "recalled" in custom,
-        "is a stop on the way of old installs": lambda: bool(custom.get("stop")),
-        "is offered by a channel": lambda: entry.name.split("/")[2] in offered,
+        "is a stop on the way of old installs": lambda: (
+            bool(custom.get("stop")) or version in stops
+        ),
+        "is offered by a channel": lambda: version in offered,
     }
     if "/releases/" in entry.name:
         for why, is_so in needs.items():

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from patchtool.drill import URL, FolderTransport
 
+from updater.errors import TrustError
 from updater.launch.disk import Disk, told
 from updater.transport import Answer
 from updater.trust import Trust
@@ -51,6 +52,18 @@ class _Fleeting(Disk):
         """Nothing."""
 
 
+@contextmanager
+def _compared() -> Iterator[None]:
+    """Around the look of one who has seen more, perhaps: clients have too."""
+    try:
+        yield
+    except TrustError as error:
+        raise TrustError(
+            f"clients that know this server refuse it: {error}",
+            hint="was the repository restored from a backup? see docs/server.md on how it goes on",
+        ) from error
+
+
 @dataclass(frozen=True)
 class Witness:
     """Clients of one repository, on the server itself."""
@@ -73,7 +86,8 @@ class Witness:
                 self._look(transport, fresh, app, channel, now, _Fleeting())
                 if self._place(app, channel).exists():
                     shutil.copytree(self._place(app, channel), old, symlinks=True)
-                    self._look(transport, old, app, channel, now, _Fleeting())
+                    with _compared():
+                        self._look(transport, old, app, channel, now, _Fleeting())
 
     def remember(self, channels: Channels, now: int) -> None:
         """Look at what clients see now, and remember it.
@@ -85,7 +99,7 @@ class Witness:
         """
         transport = FolderTransport(self.repository)
         for app, channel in channels:
-            with told("asking the witness"):
+            with told("asking the witness"), _compared():
                 place = self._place(app, channel)
                 place.mkdir(parents=True, exist_ok=True)
                 self._look(transport, place, app, channel, now, Disk())

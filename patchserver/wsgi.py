@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from patchserver.application import create_app
+from patchserver.jobs import begin
 from patchserver.settings import settings_from_environment
 
 if TYPE_CHECKING:
@@ -30,4 +31,5 @@ def drained(app: WSGIApplication) -> WSGIApplication:
 
 
 app = create_app(settings_from_environment(os.environ))
+begin(app.extensions.get("services"))
 app.wsgi_app = drained(app.wsgi_app)  # type: ignore[assignment,method-assign]  # as documented

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from syscalls import ROOT
 
-_SERVING = re.compile(r"serving .* at (http://\S+)/")
 KEY_PASSWORD = {"UPSWAP_KEY_PASSWORD": "correct horse"}
 
 
@@ -39,18 +39,17 @@ class ServerProcess:
     """0: any free one; the same one again after a kill."""
     url: str = ""
     _process: subprocess.Popen[bytes] | None = None
+    serving: ClassVar[re.Pattern[str]] = re.compile(r"serving .* at (http://\S+)/")
+    """What it says once it listens."""
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
-        words = ["--repo", self.repository, "--data", self.data, "--keys", self.keys]
-        words += ["--port", self.port, *(["--database", self.database] if self.database else [])]
         log = self.data.parent / f"serve-{secrets.token_hex(4)}.log"
+        places = {"REPO": self.repository, "DATA": self.data, "KEYS": self.keys}
+        named = {f"UPSWAP_{name}": str(place) for name, place in places.items()}
+        more = {**named, "UPSWAP_DATABASE": self.database, **self.more}
         with log.open("w") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "patchserver", "serve", *map(str, words)],
-                env=environment(self.more),
-                stderr=file,
-            )
+            self._process = subprocess.Popen(self._words(), env=environment(more), stderr=file)
         self.url = self._wait(log)
         self.port = int(self.url.rpartition(":")[2])
 
@@ -66,14 +65,28 @@ class ServerProcess:
         self._process.terminate()
         return self._process.wait(60)
 
+    def _words(self) -> list[str]:
+        return [sys.executable, "-m", "patchserver", "serve", "--port", str(self.port)]
+
     def _wait(self, log: Path) -> str:
         assert self._process is not None
         until = time.monotonic() + 60
-        while not (match := _SERVING.search(log.read_text())):
+        while not (match := self.serving.search(log.read_text())):
             assert self._process.poll() is None, log.read_text()
             assert time.monotonic() < until, "it does not serve"
             time.sleep(0.02)
         return match[1]
+
+
+class GunicornProcess(ServerProcess):
+    """gunicorn with two processes, by the file of ``deploy/``."""
+
+    serving = re.compile(r"Listening at: (http://[0-9.:]+)")
+
+    def _words(self) -> list[str]:
+        config = ROOT / "deploy/gunicorn.conf.py"
+        words = ["--config", str(config), "--workers", "2", "--bind", f"127.0.0.1:{self.port}"]
+        return [sys.executable, "-m", "gunicorn", *words]
 
 
 @contextmanager

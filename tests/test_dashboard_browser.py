@@ -26,6 +26,7 @@ from publisher import Publisher
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 from served import PASSWORD, checkin, report
 from sessions import quick_session
@@ -268,6 +269,7 @@ def test_a_release_is_rolled_out_halted_and_recalled_before_the_eyes_of_whoever_
     _type_while_things_change(page)
     _halt(page)
     _look_everywhere(page)
+    _go_by_keyboard(page)
     _recall(page)
     log: Any = driver.get_log  # has no annotations
     assert [entry for entry in log("browser") if entry["level"] == "SEVERE"] == []
@@ -356,6 +358,23 @@ def _look_everywhere(page: Page) -> None:
         assert page.width() <= 360, path
         page.picture(f"phone{path.replace('/', '-')}")
     page.desk()
+
+
+def _go_by_keyboard(page: Page) -> None:
+    """From the top to the content, and along what can be done there, in the order it stands."""
+    page.open("/apps/notes/channels/stable")
+    reached = [_tab(page).text for _ in range(6)]
+    assert reached == ["Skip to the content", "upswap", "Apps", "Log", "Tokens", "Users"]
+    assert _tab(page).value_of_css_property("outline-style") == "solid"
+    page.open("/apps/notes/channels/stable")
+    _tab(page).send_keys(Keys.ENTER)
+    assert _tab(page).text == "Overview"
+
+
+def _tab(page: Page) -> WebElement:
+    """What has the focus next."""
+    page.driver.switch_to.active_element.send_keys(Keys.TAB)
+    return page.driver.switch_to.active_element
 
 
 def _recall(page: Page) -> None:

@@ -89,10 +89,11 @@ def test_releases_are_listed_with_what_they_cost_and_who_offers_them(released: S
 
 
 def test_what_expires_is_told_in_time(released: Server) -> None:
-    page = viewer(released)
-    assert "expired" not in page.text("/")
+    assert "Signatures" not in viewer(released).text("/")
     released.clock.now += 5 * DAY
-    assert "<strong>timestamp</strong> ends" in page.text("/")
+    assert "<strong>timestamp</strong> ends" in viewer(released).text("/apps/notes")
+    released.clock.now += 5 * DAY
+    assert "timestamp expired" in viewer(released).text("/")
 
 
 def test_a_channel_shows_its_steps_and_the_evidence(released: Server) -> None:

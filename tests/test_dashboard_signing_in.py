@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
@@ -94,7 +96,17 @@ def test_a_sign_in_begins_another_session(server: Server) -> None:
     assert planted.post("/password", {"old": "x", "new": "x"}, before).status_code == 400
 
 
-def test_a_session_ends_by_itself_and_at_every_sign_out(server: Server) -> None:
+def test_a_session_ends_by_itself_however_busy_it_is(server: Server) -> None:
+    busy = browser(server, Role.PUBLISHER, "anna")
+    for _ in range(11):
+        server.clock.now += 3600
+        busy.post("/password", {"old": PASSWORD, "new": "short"})
+    assert busy.get("/").status_code == 200
+    server.clock.now += 3600
+    assert busy.get("/").status_code == 302
+
+
+def test_sessions_end_everywhere_at_a_sign_out(server: Server) -> None:
     here, there = browser(server, Role.PUBLISHER, "anna"), browser(server, Role.PUBLISHER, "anna")
     assert there.get("/").status_code == 200
     assert here.post("/sign-out").status_code == 303
@@ -150,6 +162,18 @@ def test_guessing_is_stopped_by_address_and_the_page_says_when(server: Server) -
     assert made.sign_in("anna").status_code == 429
 
 
+def test_strangers_do_not_share_a_limit_because_a_socket_serves_both_versions(
+    server: Server,
+) -> None:
+    form = {"name": "nobody", "password": "wrong"}
+    statuses = set()
+    for number in range(12):
+        made = Browser(server)
+        made.client.environ_base["REMOTE_ADDR"] = f"::ffff:192.0.2.{number}"
+        statuses.add(made.post("/sign-in", form, made.csrf("/sign-in")).status_code)
+    assert statuses == {403}
+
+
 def test_guessing_is_stopped_by_name_wherever_it_comes_from(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,3 +212,34 @@ def test_bad_tokens_are_tried_a_few_times_only(server: Server) -> None:
     assert answer.json == {"error": "too many requests"}
     assert int(answer.headers["Retry-After"]) > 0
     assert server.client.post("/api/v1/checkins", data=checkin(1)).status_code == 204
+
+
+def test_many_who_try_passwords_at_once_take_neither_all_memory_nor_all_threads(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashing, entered, go_on = [0], threading.Semaphore(0), threading.Event()
+
+    class Slow:
+        def verify(self, _hashed: str, _password: str) -> bool:
+            hashing[0] += 1
+            entered.release()
+            return go_on.wait(60)
+
+    accounts._nobody()
+    monkeypatch.setattr(accounts, "_hasher", Slow)
+    browsers = [Browser(server) for _ in range(12)]
+    for number, made in enumerate(browsers):
+        made.client.environ_base["REMOTE_ADDR"] = f"192.0.2.{number}"
+    forms = [made.csrf("/sign-in") for made in browsers]
+    form = {"name": "anna", "password": "wrong"}
+    with ThreadPoolExecutor(12) as pool:
+        told = [
+            pool.submit(made.post, "/sign-in", form, token)
+            for made, token in zip(browsers, forms, strict=True)
+        ]
+        refused = [one for _, one in zip(range(8), as_completed(told), strict=False)]
+        assert all(entered.acquire(timeout=60) for _ in range(2))
+        assert hashing[0] == 2
+        go_on.set()
+    assert {one.result().status_code for one in refused} == {503}
+    assert [one.result().status_code for one in told].count(303) == 4

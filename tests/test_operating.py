@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from api_server import TOKEN, ApiServer, api_served
+from api_server import ApiServer, api_served
 from patchtool.keys import Keys
 from test_patchtool_repository import look, offered
 
@@ -203,8 +203,9 @@ def test_publishing_on_a_server(shell: Shell) -> None:
     shell.follow("cp repo/metadata/1.root.json root.json; cp -r keys online")
     shell.release("3")
     online = Keys(shell.folder / "online", PASSWORD)
-    with api_served(ApiServer(shell.folder / "repo", online, int(time.time()))) as server:
-        ci = partial(shell.follow, URL=server.url, UPSWAP_TOKEN=TOKEN)
+    now = int(time.time())
+    with api_served(ApiServer(shell.folder / "repo", online, now, writes=True)) as server:
+        ci = partial(shell.follow, URL=server.url, UPSWAP_TOKEN=server.token)
         said = ci(*recipe("A server publishes, CI signs"))
         assert "notes: release metadata" in said
         assert "is offered to nobody" in said
@@ -218,8 +219,9 @@ def test_pruning_what_a_server_publishes(shell: Shell) -> None:
     online = Keys(shell.folder / "online", PASSWORD)
     _, remote = recipe("The repository stays small")
     fetch, prune, push = remote.splitlines()
-    with api_served(ApiServer(shell.folder / "repo", online, int(time.time()))) as server:
-        ci = partial(shell.follow, URL=server.url, UPSWAP_TOKEN=TOKEN)
+    now = int(time.time())
+    with api_served(ApiServer(shell.folder / "repo", online, now, writes=True)) as server:
+        ci = partial(shell.follow, URL=server.url, UPSWAP_TOKEN=server.token)
         ci(fetch)
         assert "0 targets are published no more" in ci(prune, code=10)
         ci(push, code=10)

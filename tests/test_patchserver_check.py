@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from patchserver import Settings, create_app
 from patchserver.checks import Finding, check
 from patchserver.cli import main
 from patchserver.database import Database
+from patchserver.notary import Notary, keys_in
 from patchserver.settings import settings_for
 from updater.errors import InstallError
 
@@ -42,6 +44,33 @@ def found(settings: Settings, now: int) -> list[Finding]:
 
 def test_nothing_is_wrong(settings: Settings, publisher: Publisher) -> None:
     assert found(settings, publisher.now) == []
+
+
+def test_a_repository_that_went_back_to_a_backup(
+    settings: Settings, publisher: Publisher, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup"
+    shutil.copytree(publisher.folder, backup)
+    publisher.promote("1.0")
+    notary_of(settings, publisher.now).remember()
+    assert found(settings, publisher.now) == []
+    shutil.rmtree(publisher.folder)
+    shutil.copytree(backup, publisher.folder)
+    (finding,) = found(settings, publisher.now)
+    assert "must be >=" in finding.what
+    assert "backup" in finding.hint
+
+
+def notary_of(settings: Settings, now: int) -> Notary:
+    assert settings.data is not None
+    memory = settings.data / "witness"
+    return Notary(settings.repository, keys_in(settings.keys, os.environ), memory, lambda: now)
+
+
+def test_no_folder_of_keys_is_named(settings: Settings, publisher: Publisher) -> None:
+    (finding,) = found(replace(settings, keys=None), publisher.now)
+    assert "online key" in finding.what
+    assert "--keys" in finding.hint
 
 
 def test_files_alone_need_nothing_else(publisher: Publisher) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from publisher import PASSWORD as KEY_PASSWORD
 from served import CHECKIN, REPORT, Server, checkin, report, server_at
 from sqlalchemy import func, select
 
+from patchserver.ingest import RESERVE
 from patchserver.messages import CHECKIN_BYTES, REPORT_BYTES, Checkin, FailureReport
 from patchserver.tables import Base, Failure, Install, Sighting
 from updater.errors import FormatError
@@ -130,6 +132,29 @@ def _values(base: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     )
     names = st.sampled_from([*base, "id", "install", "new field"])
     return st.dictionaries(names, strange, min_size=1).map(lambda changes: {**base, **changes})
+
+
+def test_a_full_disk_takes_no_word_of_installs_and_leaves_room_for_publishers(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(free=RESERVE - 1)
+    monkeypatch.setattr("patchserver.uploads.shutil.disk_usage", lambda _: usage)
+    assert post(server, "checkins", checkin(1)) == 507
+    assert post(server, "reports", report(1)) == 507
+    assert [count(server, table) for table in (Install, Failure)] == [0, 0]
+
+
+def test_a_flood_of_reports_is_forgotten_but_for_the_newest(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchserver.ingest.REPORTS_MOST", 3)
+    for number in range(8):
+        server.clock.now += 1
+        assert post(server, "reports", report(number)) == 204
+    server.services.ingest.sweep(server.clock.now)
+    with server.services.database.reading() as session:
+        kept = session.scalars(select(Failure.received)).all()
+    assert sorted(kept) == [NOW + 6, NOW + 7, NOW + 8]
 
 
 @given(_values(CHECKIN), st.binary(max_size=20))

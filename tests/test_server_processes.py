@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import requests
 from databases import KINDS, fresh_database
-from processes import ServerProcess, environment, running
+from processes import GunicornProcess, ServerProcess, environment, running
 from publisher import PASSWORD as KEY_PASSWORD
 from served import checkin, report, server_at
 from sqlalchemy import select
@@ -29,7 +29,7 @@ from trees import noise, write_tree
 from patchserver.accounts import Scope
 from patchserver.audit import SERVER
 from patchserver.database import Database
-from patchserver.tables import Failure, Install
+from patchserver.tables import Failure, Install, Policy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TELL = 60
@@ -47,8 +47,8 @@ class Site:
     headers: dict[str, str]
     errors: list[str] = field(default_factory=list)
 
-    def process(self) -> ServerProcess:
-        return ServerProcess(
+    def process(self, kind: type[ServerProcess] = ServerProcess) -> ServerProcess:
+        return kind(
             repository=self.folder / "repository",
             data=self.folder / "data",
             keys=self.folder / "server-keys",
@@ -222,3 +222,25 @@ def send(server: ServerProcess, body: bytes) -> None:
         with suppress(requests.ConnectionError):  # it was killed, and will be back
             status = posted(server, "reports", body)
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", [ServerProcess, GunicornProcess])
+def test_a_rollout_that_fails_is_halted_by_whichever_server_runs(
+    site: Site, kind: type[ServerProcess]
+) -> None:
+    with running(site.process(kind)) as server:
+        channel = f"{server.url}/api/v1/apps/notes/channels"
+        headers, database = site.headers, Database(site.database)
+        with database.writing() as session:
+            session.add(Policy(app="notes", channel="stable", threshold=0, sample=1))
+        database.close()
+        assert posted(server, "reports", report(1, to="1.0")) == 204
+        until = time.monotonic() + 60
+        while not is_paused(requests.get(channel, headers=headers, timeout=60)):
+            assert time.monotonic() < until, "it is not halted"
+            time.sleep(0.5)
+
+
+def is_paused(answer: requests.Response) -> bool:
+    found: bool = answer.json()["channels"]["stable"]["entries"][0]["paused"]
+    return found

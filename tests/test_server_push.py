@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from patchtool.repository import Repository
 from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, server_at
 from trees import Tree, noise
+from tuf.api.metadata import Metadata, Targets
 from werkzeug.test import TestResponse
 
 from patchserver.accounts import Scope
+from patchserver.notary import Notary
+from updater.format.release import Release
 
 OLD: Tree = {"app": noise(4000, 1), "data": b"same"}
 NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
@@ -202,6 +205,16 @@ def test_more_pushes_than_there_is_room_for_are_told_to_wait(
     assert list(server.services.pushes.uploads.pushes()) == []
 
 
+def test_pushes_that_were_overtaken_take_no_room_from_others(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pusher, first = Pusher(server), server.add("1.0", OLD)
+    assert pusher.announce(_signed_elsewhere(server, "1.1", NEW)).status_code == 201
+    assert pusher.push(first).status_code == 200
+    monkeypatch.setattr("patchserver.pushes.PUSHES_MOST", 1)
+    assert pusher.announce(server.add("1.2", NEW), base=2).status_code == 201
+
+
 def test_a_full_disk_is_told_before_anything_is_sent(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,3 +270,52 @@ def _fetch(server: Server) -> None:
     """The publisher takes what the server has signed."""
     shutil.rmtree(server.publisher.folder / "metadata")
     shutil.copytree(server.settings.repository / "metadata", server.publisher.folder / "metadata")
+
+
+def _signed(server: Server, change: Callable[[Targets], None]) -> tuple[bytes, int]:
+    """The next list as whoever has the release key can sign it; and what it follows."""
+    metadata = Metadata[Targets].from_bytes(server.services.notary.signed("notes"))
+    before = metadata.signed.version
+    metadata.signed.version += 1
+    change(metadata.signed)
+    metadata.signatures.clear()
+    for signer in server.publisher.keys.signers("release"):
+        metadata.sign(signer, append=True)
+    return metadata.to_bytes(), before
+
+
+def test_what_is_offered_while_a_push_is_verified_does_not_go_with_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pusher = Pusher(server)
+    for base, version in enumerate(("1.0", "2.0"), start=1):
+        assert pusher.push(server.add(version, {"app": version.encode()}), base).status_code == 200
+    document, base = _signed(server, lambda targets: _drop(targets, "/releases/2.0/"))
+    announced = pusher.announce(document, base).json
+    assert announced is not None
+    notary = server.services.notary
+    publish = Notary.publish
+
+    def late(self: Notary, app: str, data: bytes, settle: Callable[[], None]) -> None:
+        notary.promote("notes", "stable", "2.0")
+        publish(self, app, data, settle)
+
+    monkeypatch.setattr(Notary, "publish", late)
+    answer = pusher.publish(announced["id"])
+    assert (answer.status_code, "offered" in answer.text) == (422, True)
+    assert "notes/releases/2.0/bundle" in seen(server)
+
+
+def _drop(targets: Targets, part: str) -> None:
+    for name in [name for name in targets.targets if part in name]:
+        del targets.targets[name]
+
+
+def test_a_release_nobody_may_jump_over_stays_whole(server: Server) -> None:
+    pusher = Pusher(server)
+    server.publisher.add("1.1", OLD, release=Release(stop=True))
+    document = (server.publisher.folder / "metadata" / "2.app.notes.json").read_bytes()
+    assert pusher.push(document).status_code == 200
+    document, base = _signed(server, lambda targets: _drop(targets, "/1.1/bundle"))
+    answer = pusher.announce(document, base)
+    assert (answer.status_code, "stop on the way" in answer.text) == (422, True)

@@ -122,6 +122,22 @@ def test_one_network_does_not_halt_a_rollout_alone(server: Server) -> None:
     assert not is_halted(server)
 
 
+def test_a_household_does_not_halt_a_rollout_from_its_many_networks(server: Server) -> None:
+    for number in range(40):
+        message = FailureReport.parse(report(number))
+        server.services.ingest.report(message, f"2001:db8:7:{number:x}::1", server.clock.now)
+    assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, ORIGIN_MOST)
+
+
+def test_addresses_of_version_4_that_are_written_as_version_6_are_not_one_network(
+    server: Server,
+) -> None:
+    for number in range(ORIGIN_MOST + 2):
+        message = FailureReport.parse(report(number))
+        server.services.ingest.report(message, f"::ffff:10.0.{number}.1", server.clock.now)
+    assert server.services.rollouts.evidence(head(server), "2.0").failed == ORIGIN_MOST + 2
+
+
 def test_an_install_that_fails_again_and_again_counts_once(server: Server) -> None:
     for _ in range(50):
         tell(server, bad=1)
@@ -155,6 +171,18 @@ def test_who_resumes_is_not_halted_by_what_was_told_before(server: Server) -> No
     assert len(server.services.rollouts.halts("notes", "stable")) == 2
 
 
+def test_who_pauses_by_hand_and_resumes_is_not_halted_by_what_was_told_before(
+    server: Server,
+) -> None:
+    server.services.rollouts.pause(ANNA, "notes", "stable", "2.0")
+    tell(server, bad=20)
+    server.services.rollouts.resume(ANNA, "notes", "stable", "2.0")
+    assert not is_halted(server)
+    server.clock.now += 100
+    tell(server, bad=20)
+    assert is_halted(server)
+
+
 def test_what_is_not_offered_yet_and_what_is_paused_is_not_judged(server: Server) -> None:
     server.services.rollouts.pause(ANNA, "notes", "stable", "2.0")
     tell(server, bad=50)
@@ -178,6 +206,20 @@ def test_a_rule_that_makes_no_sense_is_refused(server: Server, rule: Rule) -> No
     with pytest.raises(InstallError):
         server.services.rollouts.set_rule(ANNA, "notes", "stable", rule)
     assert server.services.rollouts.rule("notes", "stable") == Rule()
+
+
+@pytest.mark.parametrize(
+    ("channel", "version"), [("%00", "2.0"), ("stable", "2.0\0"), ("a%0Ab", "2.0"), ("x", "\n")]
+)
+def test_what_is_no_name_is_refused_before_it_is_written_down(
+    server: Server, channel: str, version: str
+) -> None:
+    headers, before = server.token(Scope.PROMOTE), len(server.services.audit.events())
+    for verb in ("promote", "pause", "resume"):
+        path = f"/api/v1/apps/notes/channels/{channel}/{verb}"
+        answer = server.client.post(path, json={"version": version}, headers=headers)
+        assert answer.status_code == 422, answer.text
+    assert len(server.services.audit.events()) == before
 
 
 def test_what_expires_is_signed_by_the_server_itself(server: Server) -> None:

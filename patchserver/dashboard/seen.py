@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from flask import current_app
 from werkzeug.exceptions import NotFound
 
-from patchserver.published import App, Published, Window
+from patchserver.published import App, Published
 from patchserver.services import services
 
 
@@ -15,8 +14,7 @@ def published() -> Published:
     Raises:
         InstallError, FormatError: the repository cannot be read.
     """
-    window: Window = current_app.extensions.setdefault("window", Window())
-    return window.look(services().notary)
+    return services().window.look(services().notary)
 
 
 def app_named(name: str) -> App:

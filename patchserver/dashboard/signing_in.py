@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from flask import flash, redirect, render_template, request, session, url_for
-from flask_login import login_user, logout_user
+from flask_login import logout_user
 from werkzeug.wrappers import Response
 
-from patchserver.access import Visitor, actor, person, public, signed_in
-from patchserver.accounts import Person, Role
+from patchserver.access import actor, begin_session, person, public, signed_in
+from patchserver.accounts import Role
 from patchserver.audit import Actor
 from patchserver.dashboard.trouble import field, telling
 from patchserver.services import services
@@ -31,7 +31,7 @@ def enter() -> Response | tuple[str, int]:
     found = services().accounts.sign_in(field("name"), field("password"))
     if found is None:
         return render_template("dashboard/sign_in.html", next=there, failed=True), 403
-    _begin(found)
+    begin_session(found)
     return redirect(there or url_for("dashboard.index"), 303)
 
 
@@ -70,14 +70,7 @@ def _change(who: Actor, name: str, new: str) -> None:
         accounts.set_password(name, new)
     found = accounts.sign_in(name, new)
     if found is not None:
-        _begin(found)
-
-
-def _begin(who: Person) -> None:
-    """Begin a session; nothing of one that was there before goes on."""
-    session.clear()
-    session.permanent = True
-    login_user(Visitor(who))
+        begin_session(found)
 
 
 def _next(path: str) -> str:
