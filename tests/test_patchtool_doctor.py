@@ -243,6 +243,17 @@ def test_a_host_that_gives_no_end_of_metadata_is_left(publisher: Publisher, url:
         at(url, publisher)
 
 
+def test_a_host_that_lists_no_end_of_roles_is_left(
+    publisher: Publisher, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is small enough, and nobody has said yet that it is signed."""
+    publisher.release("1.0", ONE)
+    total = sum(path.stat().st_size for path in (publisher.folder / "metadata").iterdir())
+    monkeypatch.setattr("patchtool.remote.TOTAL_MOST", total // 2)
+    with pytest.raises(FormatError, match="more than"):
+        at(url, publisher)
+
+
 def test_the_command_takes_a_url(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from patchtool.keys import PASSWORD, ROLES, Keys, Role, refuse_published
+from patchtool.keys import PASSWORD, ROLES, Keys, Role, refuse_published, write_secret
 from publisher import Publisher
 
 from updater.errors import InstallError
@@ -319,3 +321,46 @@ def test_what_is_no_key_file_is_neither_waited_for_nor_read_whole(what: str, key
         os.truncate(path, 2**40)
     with pytest.raises(InstallError, match=r"online\.pem is no key file"):
         keys.signers("online")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_key_that_was_not_written_whole_is_not_there(
+    links: bool, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or a kill: the next command would find half a key, and so would all others."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    def linkless(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", linkless)
+    before = sorted(keys.folder.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(InstallError, match="no space left"):
+            keys.make_another("online")
+    assert sorted(keys.folder.iterdir()) == before
+    made = keys.make_another("online")
+    assert len(keys.signers("online")) == 2
+    assert WINDOWS or made.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        write_secret(made, b"another")
+    assert sorted(keys.folder.iterdir()) == sorted([*before, made])
+
+
+@pytest.mark.parametrize("made", range(7))
+@pytest.mark.parametrize(("threshold", "root_keys"), [(1, 2), (2, None), (3, 5)])
+def test_keys_whose_making_was_stopped_are_as_many_in_the_end(
+    made: int, threshold: int, root_keys: int | None, tmp_path: Path
+) -> None:
+    """Else there would be no spare root key, and nobody would know."""
+    whole = Keys(tmp_path / "whole", ENVIRONMENT).make_missing(threshold, root_keys)
+    keys = Keys(tmp_path / "keys", ENVIRONMENT)
+    keys.folder.mkdir(mode=0o700)
+    for path in whole[:made]:
+        shutil.copy2(path, keys.folder)
+    keys.make_missing(threshold, root_keys)
+    assert {p.name for p in keys.folder.iterdir()} == {path.name for path in whole}

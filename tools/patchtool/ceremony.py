@@ -272,7 +272,7 @@ def _named(repository: Repository, role: Role, app: str | None, key: str | None)
     found = [keyid for keyid in ids if keyid.startswith(key.lower())]
     if len(found) != 1:
         raise InstallError(
-            f"{len(found)} {role} keys begin with {key!r}",
+            f"{len(found)} {role} keys begin with {key!r}" if key else "which root key ends?",
             hint=f"name one with --key: {', '.join(keyid[:SHOWN] for keyid in ids)}",
         )
     return found

@@ -6,10 +6,12 @@ A key may also stand in an environment variable (``UPSWAP_KEY_ONLINE``), or be t
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shlex
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from securesystemslib.signer import CryptoSigner
 
 from patchtool.handed import PEM_MOST, Failed, output
 from updater.errors import InstallError
-from updater.launch.disk import WINDOWS, told
+from updater.launch.disk import WINDOWS, Disk, told
 
 Role = Literal["root", "targets", "release", "online"]
 ROLES: tuple[Role, ...] = ("root", "targets", "release", "online")
@@ -89,7 +91,8 @@ class Keys:
     def make_missing(self, threshold: int, root_keys: int | None = None) -> list[Path]:
         """Generate the keys that are in no file and no variable; the paths of the new ones.
 
-        A threshold above 1 gets one root key more than it needs: one may be lost.
+        A threshold above 1 gets one root key more than it needs: one may be lost. Root keys come
+        first, so where only some of ours are, it was stopped, and the others are made now.
 
         Raises:
             InstallError: no password to protect them with, or the disk.
@@ -98,7 +101,9 @@ class Keys:
         roots = ["root"] if count == 1 else [f"root-{n + 1}" for n in range(count)]
         with told(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            names = [*([] if self.paths("root") else roots), *ROLES[1:]]
+            there = {path.stem for path in self.paths("root")}
+            was_stopped = there < set(roots) and not any(self.paths(role) for role in ROLES[1:])
+            names = [*(roots if was_stopped else []), *ROLES[1:]]
             paths = [self.folder / f"{name}.pem" for name in names]
             missing = [p for p in paths if not p.exists() and not self._is_handed(_role_of(p))]
             for path in missing:
@@ -221,16 +226,36 @@ def refuse_published(folder: Path) -> None:
 
 
 def write_secret(path: Path, data: bytes) -> None:
-    """Make a file that only its owner can read from the first moment on, durably.
+    """Make a file that only its owner can read from the first moment on, durably, in one step.
+
+    Half a key would keep all commands that look for one from their work.
 
     Raises:
         OSError: it is there, or the disk.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 600
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        _give_name(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    Disk().sync_directory(path.parent)
+
+
+def _give_name(part: Path, path: Path) -> None:
+    """Let a file have another name, if nothing has it."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # there are no hard links on a USB stick
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        part.replace(path)
 
 
 def _variables(role: Role) -> tuple[str, str]:

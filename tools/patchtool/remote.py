@@ -15,6 +15,8 @@ from updater.transport import Transport
 
 METADATA_MOST = 5 * MIB
 """Bytes of one metadata file; python-tuf takes no more either."""
+TOTAL_MOST = 256 * MIB
+"""Bytes of all metadata together: nothing of it is verified while it comes."""
 ROLES = re.compile(r"(targets|(app|channels)\.[a-z0-9][a-z0-9-]{0,39})\.json")
 """What a snapshot may list; a name becomes that of a file here."""
 GONE = {403, 404, 410}
@@ -69,6 +71,7 @@ class _Source:
         self._transport = transport
         self._url = url
         self._folder = folder
+        self._left = TOTAL_MOST
 
     def has(self, name: str) -> bool:
         """Take a file if it is there."""
@@ -82,14 +85,15 @@ class _Source:
 
     def take(self, name: str) -> None:
         with self._transport.get(f"{self._url}/{name}") as answer:
-            data = _bounded(name, answer.chunks)
+            data = _bounded(name, answer.chunks, min(METADATA_MOST, self._left))
+        self._left -= len(data)
         (self._folder / name).write_bytes(data)
 
 
-def _bounded(name: str, chunks: Iterable[bytes]) -> bytes:
+def _bounded(name: str, chunks: Iterable[bytes], most: int) -> bytes:
     data = b""
     for chunk in chunks:
         data += chunk
-        if len(data) > METADATA_MOST:
-            raise FormatError(f"{name} has more than {METADATA_MOST:,} bytes")
+        if len(data) > most:
+            raise FormatError(f"{name} has more than {most:,} bytes")
     return data
