@@ -228,6 +228,18 @@ def test_what_expires_is_signed_by_the_server_itself(server: Server) -> None:
     assert server.services.audit.events()[0].action == "sign"
 
 
+def test_a_clock_that_was_ahead_for_a_while_ends_no_job(server: Server) -> None:
+    jobs = Jobs(server.services)
+    server.clock.now += 20 * 86_400
+    jobs.work()
+    server.clock.now -= 20 * 86_400
+    tell(server, bad=20)
+    jobs.work()
+    assert head(server).entries[0].paused
+    server.clock.now += 60
+    server.services.rollouts.resume(ANNA, "notes", "stable", "2.0")
+
+
 def test_a_job_that_fails_keeps_no_other_from_being_done(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
