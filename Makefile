@@ -13,7 +13,7 @@ demo: $(READY)
 test: check
 	$(BIN)/pytest -n 2 -m "not network and not crash and not slow"
 
-# Every system call and every power cut; UPSWAP_CRASH_EVERY=40 disturbs every fortieth.
+# Every system call and every power cut; UPSWAP_CRASH_EVERY=80 disturbs every eightieth.
 test-crash: $(READY)
 	$(BIN)/pytest -n 2 -m crash -raP --show-capture=stdout
 

@@ -31,6 +31,8 @@ PREFIX = "ups_"
 """Begins every token, so that a scanner for secrets knows one."""
 PASSWORD_LEAST, PASSWORD_MOST = 10, 1000
 """Characters; the upper bound is for the hash, which takes time with every one."""
+DAYS_MOST = 3650
+"""Until a token expires."""
 TOKENS_MOST = 100
 """Active tokens of one user."""
 USED_EVERY = 3600
@@ -208,9 +210,14 @@ class Accounts:
             days: until it expires; 0: never.
 
         Raises:
-            InstallError: the user may make none, or has too many; the database.
+            InstallError: the user may make none, or has too many; ``days`` makes no sense; the
+                database.
             FormatError: ``app`` is no name of an app.
         """
+        if not 0 <= days <= DAYS_MOST:
+            raise InstallError(
+                f"{days} is no number of days", hint=f"0 to {DAYS_MOST}; 0 is for ever"
+            )
         if app:
             check_app(app)
         secret = PREFIX + secrets.token_urlsafe(32)

@@ -16,6 +16,7 @@ from typing import Any
 
 from patchserver.accounts import Role, Scope
 from patchserver.audit import Actor
+from patchserver.checks import require_repository
 from patchserver.rollouts import Rule
 from patchserver.services import Services, open_services
 from patchserver.settings import Settings, data_beside, settings_for, settings_from_environment
@@ -113,6 +114,7 @@ def _add_token_commands(commands: Any) -> None:
 @contextmanager
 def _opened(options: argparse.Namespace) -> Iterator[Services]:
     settings = settings_of(options)
+    require_repository(settings.repository)  # before a data folder is made beside a slip of the pen
     if settings.data is None:
         data = data_beside(settings.repository)
         settings = settings_for(settings.repository, data, settings.keys, settings.database)
@@ -198,11 +200,21 @@ def _list_users(options: argparse.Namespace) -> int:
 def _make_token(options: argparse.Namespace) -> int:
     scopes = [Scope(scope) for scope in dict.fromkeys(options.scope)]
     with _changing(options, "make token", f"{options.name} of {options.user}") as services:
+        _require_hosted(services, options.app)
         secret = services.accounts.make_token(
             options.user, options.name, options.app, scopes, services.clock(), options.days
         )
     tell(options, {"token": secret}, secret)
     return 0
+
+
+def _require_hosted(services: Services, app: str) -> None:
+    """Refuse a token that would be good for nothing."""
+    hosted = services.notary.apps()
+    if app and app not in hosted:
+        raise InstallError(
+            f"no app {app} is hosted", hint=f"choose one of: {', '.join(sorted(hosted))}"
+        )
 
 
 def _revoke_token(options: argparse.Namespace) -> int:

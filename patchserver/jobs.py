@@ -53,7 +53,7 @@ class Jobs:
 
     def _do(self, name: str, every: int, job: Callable[[], None]) -> None:
         now = self.services.clock()
-        if now < self._due.get(name, 0):
+        if now < self._due.get(name, 0) <= now + every:  # else the clock was ahead, and went back
             return
         self._due[name] = now + every
         try:

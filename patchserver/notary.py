@@ -7,6 +7,7 @@ approve every step before others see it (see `patchserver.witness`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,11 +251,23 @@ class Notary:
         return {(app, channel) for app in self.apps() for channel in self.heads(app)}
 
     def _look(self) -> Repository:
-        return self._repository()
+        return Repository(self.folder, self.keys, self.clock(), author=Author("server", PATIENCE))
+
+    def _signing_time(self) -> int:
+        """The time, but none before that of the last signature.
+
+        Clients take what is signed for proof that it is so late at least. If this machine's clock
+        was ahead once, what is signed from then on would have ended already, to who has seen it.
+        """
+        try:
+            issued = int(json.loads(self.timestamp())["signed"]["issued"])
+        except (ValueError, KeyError, TypeError):  # of which somebody else will complain
+            issued = 0
+        return max(self.clock(), issued)
 
     def _repository(self, also: Collection[tuple[str, str]] = ()) -> Repository:
         """The repository, whose next states clients approve: of its channels, and of new ones."""
-        now = self.clock()
+        now = self._signing_time()
 
         def approve(timestamp: bytes) -> None:
             self._witness.approve(timestamp, self._channels().union(also), now)

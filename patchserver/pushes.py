@@ -129,8 +129,13 @@ class Pushes:
             Incomplete: files have not come yet.
             NotNext: somebody was faster.
             TrustError, FormatError: clients would refuse it.
+            UpdateInProgress: another push is being published, for long.
             InstallError: the online key, or the disk. After any error clients see what they saw.
         """
+        with self.uploads.publishing():  # two would write the same files
+            return self._publish(app, push)
+
+    def _publish(self, app: str, push: str) -> int:
         if hashlib.sha256(self.notary.signed(app)).hexdigest() == push:
             return self.notary.version(app)
         document = self._document(push)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -74,6 +75,13 @@ class Uploads(Protocol):
 
     def free(self) -> int:
         """Bytes there is room for."""
+
+    def publishing(self) -> AbstractContextManager[None]:
+        """Hold what one at a time does: put files where clients look for them.
+
+        Raises:
+            UpdateInProgress: another one does, for long.
+        """
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,13 @@ class FolderUploads:
         """See `Uploads`."""
         with told(f"looking at {self.folder}"):
             return shutil.disk_usage(self.folder.parent).free
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """See `Uploads`."""
+        lock = self.folder.with_name(f"{self.folder.name}.lock")
+        with told("publishing"), locked(lock, "publishing a push", self.patience):
+            yield
 
     def _finish(self, part: Path, digest: str) -> None:
         if str(digest_of(part)) != digest:

@@ -60,7 +60,7 @@ def _compared() -> Iterator[None]:
     except TrustError as error:
         raise TrustError(
             f"clients that know this server refuse it: {error}",
-            hint="was the repository restored from a backup? see docs/server.md on how it goes on",
+            hint="was the repository restored from a backup (docs/server.md), or a clock wrong?",
         ) from error
 
 

@@ -17,7 +17,7 @@ from patchtool.push import push
 from patchtool.recall import recall
 from patchtool.repository import Repository
 from patchtool.stock import missing
-from publisher import NOW, PASSWORD
+from publisher import NOW
 from served import Server, server_at
 from serving import application_served
 from sessions import quick_session
@@ -39,8 +39,6 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr("patchtool.prune.KEPT", 2)
     monkeypatch.setattr("patchtool.prune.PATCHED", 1)
-    for name, value in PASSWORD.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from patchtool.repository import Repository
-from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, server_at
 from trees import Tree, noise
 from tuf.api.metadata import Metadata, Targets
@@ -21,15 +21,14 @@ from werkzeug.test import TestResponse
 from patchserver.accounts import Scope
 from patchserver.notary import Notary
 from updater.format.release import Release
+from updater.launch.disk import Disk
 
 OLD: Tree = {"app": noise(4000, 1), "data": b"same"}
 NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name, value in KEY_PASSWORD.items():
-        monkeypatch.setenv(name, value)
+def server(tmp_path: Path) -> Iterator[Server]:
     with server_at(tmp_path) as server:
         yield server
 
@@ -213,6 +212,29 @@ def test_pushes_that_were_overtaken_take_no_room_from_others(
     assert pusher.push(first).status_code == 200
     monkeypatch.setattr("patchserver.pushes.PUSHES_MOST", 1)
     assert pusher.announce(server.add("1.2", NEW), base=2).status_code == 201
+
+
+def test_a_push_that_is_published_twice_at_once_is_copied_and_published_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pusher = Pusher(server)
+    announced = pusher.announce(server.add("1.0", OLD)).json
+    assert announced is not None
+    pusher.send_all(announced)
+    copy, copying, most = Disk.copy, [0], [0]
+
+    def slow(disk: Disk, source: Path, path: Path, *, executable: bool = False) -> None:
+        copying[0] += 1
+        most[0] = max(most[0], copying[0])
+        time.sleep(0.2)
+        copy(disk, source, path, executable=executable)
+        copying[0] -= 1
+
+    monkeypatch.setattr(Disk, "copy", slow)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(pusher.publish, [announced["id"]] * 2))
+    assert [answer.status_code for answer in answers] == [200, 200], [a.text for a in answers]
+    assert most[0] == 1
 
 
 def test_a_full_disk_is_told_before_anything_is_sent(

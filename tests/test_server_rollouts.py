@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from databases import KINDS, fresh_database
-from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, checkin, report, server_at
 from test_server_push import Pusher
 from trees import Tree
@@ -29,12 +28,8 @@ TREES: dict[str, Tree] = {"1.0": {"app": b"one"}, "2.0": {"app": b"two"}}
 
 
 @pytest.fixture(params=KINDS)
-def server(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """1.0 is everybody's; 2.0 is offered to one in ten."""
-    for name, value in KEY_PASSWORD.items():
-        monkeypatch.setenv(name, value)
     with fresh_database(request.param, tmp_path) as url, server_at(tmp_path, url) as server:
         pusher = Pusher(server, Scope.PUBLISH)
         for base, (version, tree) in enumerate(TREES.items(), start=1):
@@ -231,6 +226,18 @@ def test_what_expires_is_signed_by_the_server_itself(server: Server) -> None:
     assert server.services.notary.due() == []
     server.services.notary.remember()
     assert server.services.audit.events()[0].action == "sign"
+
+
+def test_a_clock_that_was_ahead_for_a_while_ends_no_job(server: Server) -> None:
+    jobs = Jobs(server.services)
+    server.clock.now += 20 * 86_400
+    jobs.work()
+    server.clock.now -= 20 * 86_400
+    tell(server, bad=20)
+    jobs.work()
+    assert head(server).entries[0].paused
+    server.clock.now += 60
+    server.services.rollouts.resume(ANNA, "notes", "stable", "2.0")
 
 
 def test_a_job_that_fails_keeps_no_other_from_being_done(

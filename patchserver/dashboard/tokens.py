@@ -7,7 +7,7 @@ from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.wrappers import Response
 
 from patchserver.access import actor, person, signed_in
-from patchserver.accounts import Role, Scope
+from patchserver.accounts import DAYS_MOST, Role, Scope
 from patchserver.dashboard.seen import published
 from patchserver.dashboard.trouble import field, telling, words
 from patchserver.services import services
@@ -16,7 +16,6 @@ from updater.errors import InstallError, UpdaterError
 
 DIGITS = 16
 """Of a token's id: enough to name one."""
-DAYS_MOST = 3650
 
 
 @signed_in(Role.VIEWER)
