@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hostile import newest, rewrite
-from patchtool.ceremony import Done, revoke, rotate
+from patchtool.ceremony import Done, publish_root, revoke, rotate
 from patchtool.keys import REVOKED, Keys, Role
 from patchtool.refresh import refresh
 from patchtool.repository import Repository
@@ -172,6 +172,39 @@ def again(name: str, publisher: Publisher) -> None:
     except InstallError as error:  # it was done: what was to end has ended
         words = ("last one", "begin with", "which root key")
         assert any(word in str(error) for word in words)  # noqa: PT017
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("role", ["online", "targets"])
+def test_a_proposal_whose_publishing_was_killed_anywhere_is_simply_published_again(
+    role: Role, publisher: DyingPublisher, tmp_path: Path
+) -> None:
+    """Its channels would stay with the old online key, and the proposal look like a forgery."""
+    sees(publisher, tmp_path / "memory")
+    roots = publisher.keys.paths("root")
+    for path in roots:
+        path.rename(tmp_path / path.name)
+    proposed = rotate(publisher.repository(), role, propose=True).proposal
+    for path in roots:
+        (tmp_path / path.name).rename(path)
+    assert proposed is not None
+    proposal = proposed.signed(publisher.keys.signers("root"))
+    shutil.copytree(publisher.keys.folder, tmp_path / "keys")
+    for n, _ in enumerate(
+        killed_everywhere(
+            publisher, tmp_path, lambda: publish_root(publisher.repository(), proposal)
+        )
+    ):
+        memory = shutil.copytree(tmp_path / "memory", tmp_path / f"{n}", symlinks=True)
+        assert sees(publisher, memory) == {"1.0"}
+        for _ in range(2):
+            publish_root(publisher.repository(), proposal)
+        assert set(ids(publisher, "channels.notes")) == set(ids(publisher, "timestamp"))
+        publisher.promote("1.0")
+        assert sees(publisher, memory) == sees(publisher, tmp_path / f"f-{n}") == {"1.0"}
+        shutil.rmtree(publisher.keys.folder)
+        shutil.copytree(tmp_path / "keys", publisher.keys.folder)
+    assert n >= 1
 
 
 def fast_forward(publisher: Publisher, role: str, version: int) -> bytes:

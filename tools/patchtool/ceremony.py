@@ -126,7 +126,7 @@ def revoke(
 
 
 def publish_root(repository: Repository, proposal: Proposal) -> Done:
-    """Publish a proposal that everybody has signed who must.
+    """Publish a proposal that everybody has signed who must; or go on where that was stopped.
 
     Raises:
         TrustError: it does not follow from the present root of the repository.
@@ -134,7 +134,11 @@ def publish_root(repository: Repository, proposal: Proposal) -> Done:
             change; or the disk. Clients see what they saw before, or the new root.
     """
     with repository.writing():
-        present = repository.roots()[-1]
+        *older, present = repository.roots()
+        is_there = proposal.root.signed == present.signed
+        if is_there and older and proposal.present == older[-1].signed:
+            _publish(repository, proposal, is_new=False)
+            return Done(_words(proposal), retired=_retired(repository, proposal))
         if proposal.present != present.signed:
             raise TrustError(
                 f"the proposal does not follow root {present.signed.version} of this repository",
@@ -147,8 +151,11 @@ def publish_root(repository: Repository, proposal: Proposal) -> Done:
                 hint="send the file to them: patchtool keys sign-root FILE --keys THEIRS",
             )
         _publish(repository, proposal.tidied())
-        retired = [path for role in PARTS for path in _retire(repository, role, proposal)]
-    return Done(_words(proposal), retired=tuple(retired))
+        return Done(_words(proposal), retired=_retired(repository, proposal))
+
+
+def _retired(repository: Repository, proposal: Proposal) -> tuple[Path, ...]:
+    return tuple(path for role in PARTS for path in _retire(repository, role, proposal))
 
 
 def _joined(
@@ -215,7 +222,7 @@ def _propose(repository: Repository, root: RootRole) -> Done:
     return Done(_words(proposal))
 
 
-def _publish(repository: Repository, proposal: Proposal) -> None:
+def _publish(repository: Repository, proposal: Proposal, *, is_new: bool = True) -> None:
     """Publish a root; whom it names as online keys, targets name for the channels."""
     root = proposal.root
     keys = [root.signed.keys[keyid] for keyid in root.signed.roles["timestamp"].keyids]
@@ -227,7 +234,8 @@ def _publish(repository: Repository, proposal: Proposal) -> None:
                 "no online key that this root names is at hand",
                 hint="put the new online.pem into the folder of keys",
             )
-    repository.add_root(root)
+    if is_new:
+        repository.add_root(root)
     if other:
         repository.rekey(dict.fromkeys(other, keys))
 
