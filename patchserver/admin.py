@@ -17,10 +17,13 @@ from typing import Any
 from patchserver.accounts import Role, Scope
 from patchserver.audit import Actor
 from patchserver.checks import require_repository
+from patchserver.rollouts import Rule
 from patchserver.services import Services, open_services
 from patchserver.settings import Settings, data_beside, settings_for, settings_from_environment
 from updater.console import NOTHING_TO_DO, add_command, tell
 from updater.errors import InstallError
+from updater.format.names import check_channel
+from updater.format.rollout import parse_percent
 
 PASSWORD = "UPSWAP_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -61,7 +64,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def add_admin_commands(commands: Any) -> None:
-    """``user``, ``token`` and ``refresh``."""
+    """``user``, ``token``, ``refresh`` and ``rule``."""
     users = commands.add_parser("user", help="who signs in").add_subparsers(
         required=True, metavar="COMMAND"
     )
@@ -78,7 +81,14 @@ def add_admin_commands(commands: Any) -> None:
     _add_token_commands(commands)
     refresh = add_command(commands, "refresh", _refresh, "sign what is due, with the online key")
     refresh.add_argument("--at-least", type=int, default=0, metavar="N", help="after a restore")
-    for parser in (add, password, role, close, reopen, listed, refresh):
+    rule = add_command(commands, "rule", _set_rule, "when a channel's rollouts halt by themselves")
+    rule.add_argument("--app", required=True)
+    rule.add_argument("--channel", default="stable", help="default: %(default)s")
+    rule.add_argument(
+        "--threshold", type=parse_percent, metavar="PERCENT", help="of failed installs; default: 5"
+    )
+    rule.add_argument("--sample", type=int, metavar="N", help="that must have told; default: 20")
+    for parser in (add, password, role, close, reopen, listed, refresh, rule):
         add_places(parser)
 
 
@@ -117,10 +127,11 @@ def _opened(options: argparse.Namespace) -> Iterator[Services]:
 
 @contextmanager
 def _changing(options: argparse.Namespace, action: str, subject: str) -> Iterator[Services]:
-    with _opened(options) as services:
-        actor = Actor(f"command of {getpass.getuser()}")
-        with services.audit.change(actor, action, "", subject, services.clock()):
-            yield services
+    with (
+        _opened(options) as services,
+        services.audit.change(_actor(), action, "", subject, services.clock()),
+    ):
+        yield services
 
 
 def _password() -> str:
@@ -235,6 +246,22 @@ def _list_tokens(options: argparse.Namespace) -> int:
     ]
     tell(options, {"tokens": rows}, "\n".join(words) or "none")
     return 0
+
+
+def _set_rule(options: argparse.Namespace) -> int:
+    usual = Rule()
+    threshold = usual.threshold if options.threshold is None else options.threshold
+    rule = Rule(threshold, usual.sample if options.sample is None else options.sample)
+    with _opened(options) as services:
+        services.notary.heads(options.app)  # which says so if it is not hosted
+        services.rollouts.set_rule(_actor(), options.app, check_channel(options.channel), rule)
+    words = f"halts when more than {rule.threshold / 100:g} % of at least {rule.sample} failed"
+    tell(options, dict(vars(rule)), f"{options.app} {options.channel}: {words}")
+    return 0
+
+
+def _actor() -> Actor:
+    return Actor(f"command of {getpass.getuser()}")
 
 
 def _refresh(options: argparse.Namespace) -> int:

@@ -49,6 +49,7 @@ class Jobs:
         self._do("judge", JUDGING, self._judge)
         self._do("sign", SIGNING, self._sign)
         self._do("sweep", SWEEPING, self._sweep)
+        self._do("clear", SWEEPING, self._clear)
 
     def _do(self, name: str, every: int, job: Callable[[], None]) -> None:
         now = self.services.clock()
@@ -88,6 +89,13 @@ class Jobs:
         now = self.services.clock()
         self.services.pushes.sweep(now)
         self.services.ingest.sweep(now)
+
+    def _clear(self) -> None:
+        """Delete the files that clients have not been told of for a month."""
+        cleared = self.services.notary.clear()
+        if cleared.deleted:
+            count, freed = len(cleared.deleted), cleared.freed_bytes
+            _log.info("%d files that nothing refers to deleted, %d bytes", count, freed)
 
 
 def begin(services: Services | None) -> Callable[[], None]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from patchtool import refresh, rollout
 from patchtool.doctor import Diagnosis, diagnose
 from patchtool.keys import Keys
+from patchtool.leftovers import Cleared
+from patchtool.prune import clear_unneeded
 from patchtool.releases import Releases
 from patchtool.repository import Author, NotNext, Repository
 from patchtool.roles import Standing
@@ -27,7 +29,7 @@ from updater.format.head import Head, Step
 from updater.launch.disk import told
 from updater.trust import entry_of
 
-__all__ = ["Announced", "Diagnosis", "NotNext", "Notary", "Releases", "Standing"]
+__all__ = ["Announced", "Cleared", "Diagnosis", "NotNext", "Notary", "Releases", "Standing"]
 PATIENCE = 30.0
 """Seconds to wait for another process of the server that is publishing."""
 
@@ -122,8 +124,13 @@ class Notary:
         """
         return self._announced(self._look(), app, document)
 
-    def publish(self, app: str, document: bytes) -> None:
-        """Let clients see the releases that a document lists; their files are in their places.
+    def publish(self, app: str, document: bytes, settle: Callable[[], None]) -> None:
+        """Let clients see the releases that a document lists.
+
+        Args:
+            app: whose releases.
+            document: the next version of their list, signed.
+            settle: sees to it that files are in their places, while nobody deletes any.
 
         Raises:
             NotNext: somebody was faster.
@@ -134,7 +141,8 @@ class Notary:
         """
         repository = self._repository()
         with repository.writing():
-            self._announced(repository, app, document)  # nobody promotes anything from here on
+            self._announced(repository, app, document)  # a channel may offer since what it removes
+            settle()
             repository.publish_signed(f"app.{app}", document)
         self.remember()
 
@@ -159,6 +167,18 @@ class Notary:
         signed = refresh.refresh(self._repository(), at_least).signed
         self.remember()
         return signed
+
+    def clear(self) -> Cleared:
+        """Delete the files nothing has referred to for a month; see `patchtool.leftovers`.
+
+        Raises:
+            UpdateInProgress: another process is publishing, for long.
+            InstallError: the disk, or somebody else writes the repository.
+            FormatError: the repository is damaged.
+        """
+        repository = self._repository()
+        with repository.writing():
+            return clear_unneeded(repository)
 
     def timestamp(self) -> bytes:
         """What names the state that clients see: while it stays, nothing they see changes.

@@ -142,13 +142,17 @@ class Pushes:
         announced = self.notary.announced(app, document)
         if missing := self._missing(push, announced):
             raise Incomplete(missing)
+
+        def settle() -> None:
+            for entry in announced.new:
+                self._settle(push, entry)
+
         contents = Contents(app, announced.entries, lambda entry: self._place(push, entry))
         with told(f"publishing push {push}"):
             for entry in announced.new:
                 contents.check(entry)
-            for entry in announced.new:
-                self._settle(push, entry)
-        self.notary.publish(app, document)
+            settle()  # while others may write; what is big takes its time
+        self.notary.publish(app, document, settle)
         self.uploads.end(push)
         return announced.version
 
@@ -194,9 +198,7 @@ class Pushes:
             raise FormatError(f"{total} bytes, {self.most_bytes} allowed", hint="push fewer files")
         still = 2 * total - sum(one.received for one in missing)
         if self.uploads.free() < still + RESERVE:
-            raise NotEnoughSpace(
-                f"the server has no room for {still} bytes", hint="free some, or prune"
-            )
+            raise NotEnoughSpace(f"the server has no room for {still} bytes", hint="free some")
 
     def _drop_overtaken(self) -> None:
         """Drop pushes that nobody can publish any more: another was published in their place."""

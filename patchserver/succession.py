@@ -56,7 +56,7 @@ def _check_format(app: str, after: Entries, limits: Limits) -> None:
             raise FormatError(f"{entry.name} is no target of {app}", hint="see docs/format.md")
     releases, patches = Listing("", app, limits).read(after.values())
     bundles = [name.split("/")[2] for name in after if name.endswith("/bundle")]
-    for version in (*bundles, *(version for pair in patches for version in pair)):
+    for version in (*bundles, *(new for _, new in patches)):  # what a patch starts from may be gone
         if version not in releases:
             raise FormatError(f"{app} {version} has no manifest", hint="push all of a release")
     _check_apart(list(releases))

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import pytest
-from argon2 import PasswordHasher
 from flask.testing import FlaskClient
-from publisher import PASSWORD as KEY_PASSWORD
-from served import PASSWORD, Server, server_at
+from served import PASSWORD, Server
 from werkzeug.test import TestResponse
 
-from patchserver import accounts
 from patchserver.accounts import Role
 
 _CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
 HOST = "https://localhost"
-
-
-@contextmanager
-def visited(folder: Path) -> Iterator[Server]:
-    """A server whose passwords are hashed in no time."""
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(accounts, "_hasher", lambda: quick)
-        for name, value in KEY_PASSWORD.items():
-            patch.setenv(name, value)
-        with server_at(folder) as server:
-            yield server
 
 
 @dataclass

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 VARIABLE = "UPSWAP_TEST_DATABASE_URL"
-KINDS = ("sqlite", "postgresql")
+KINDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
+"""PostgreSQL's turn comes with the slow tests, so that `make test` stays short."""
 
 
 @contextmanager

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from patchtool.writer import name_writer
 from publisher import NOW, Publisher
+from publisher import PASSWORD as KEY_PASSWORD
 from trees import Tree
 
+from patchserver import accounts
 from patchserver.accounts import Role, Scope
 from patchserver.application import create_app
 from patchserver.services import Services
@@ -65,7 +69,7 @@ class Server:
     app: Flask = field(init=False)
 
     def __post_init__(self) -> None:
-        self.app = create_app(self.settings, self.clock)
+        self.app = create_app(self.settings, self.clock, KEY_PASSWORD)
         self.services: Services = self.app.extensions["services"]
 
     @property
@@ -111,9 +115,12 @@ def server_at(folder: Path, database: str = "") -> Iterator[Server]:
     shutil.copy2(publisher.keys.folder / "online.pem", keys)
     data = folder / "data"
     settings = Settings(repository, data, keys, database or f"sqlite:///{data / 'server.db'}")
-    server = Server(publisher, settings, Clock())
-    yield server
-    server.services.database.close()
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "_hasher", lambda: quick)  # the real one takes its time, by design
+        server = Server(publisher, settings, Clock())
+        yield server
+        server.services.database.close()
 
 
 def checkin(number: int, /, **changes: str) -> bytes:

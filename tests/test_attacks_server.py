@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
+from asking import ask, send, write
 from serving import served
 from slow_clients import longest_wait, slow_headers, slow_readers, slow_senders
 
@@ -37,11 +36,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
 @pytest.fixture(scope="module", params=["embedded", "application"])
 def port(repository: Path, request: pytest.FixtureRequest) -> Iterator[int]:
     """The embedded server with its front, and the application alone, as gunicorn runs it."""
@@ -57,28 +51,6 @@ def port(repository: Path, request: pytest.FixtureRequest) -> Iterator[int]:
 def embedded(repository: Path) -> Iterator[int]:
     with running_server(repository) as port:
         yield port
-
-
-def ask(
-    port: int, path: str, method: str = "GET", **headers: str
-) -> tuple[int, HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, headers=named)
-        response = connection.getresponse()
-        return response.status, response.headers, response.read()
-    finally:
-        connection.close()
-
-
-def send(port: int, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(request)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-# --- 54: ranges ---
 
 
 @pytest.mark.parametrize(

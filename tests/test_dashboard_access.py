@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import HOST, Browser, browser, visited
-from served import PASSWORD, Server
+from browsing import HOST, Browser, browser
+from served import PASSWORD, Server, server_at
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -22,7 +22,7 @@ FORM = {"name": "x", "old": "x", "new": "x", "role": "x", "channel": "x", "versi
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with visited(tmp_path_factory.mktemp("server")) as server:
+    with server_at(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Browser, browser, visited
-from served import PASSWORD, Server, report
+from browsing import Browser, browser
+from served import PASSWORD, Server, report, server_at
 from test_dashboard_pages import NEW, OLD, publish
 
 from patchserver.accounts import Role, Scope
@@ -25,7 +25,7 @@ DAY = 86_400
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with visited(tmp_path) as server:
+    with server_at(tmp_path) as server:
         server.services.accounts.add("admin", PASSWORD, Role.ADMIN, server.clock.now)
         yield server
 

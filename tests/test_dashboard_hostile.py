@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from browsing import Browser, browser, visited
+from browsing import Browser, browser
 from markupsafe import escape
-from served import PASSWORD, Server, checkin, report
+from served import PASSWORD, Server, checkin, report, server_at
 
 from patchserver.access import access_of
 from patchserver.accounts import Role, Scope
@@ -55,7 +55,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with visited(tmp_path_factory.mktemp("server")) as server:
+    with server_at(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import Browser, browser, visited
+from browsing import Browser, browser
 from publisher import NOW
-from served import Server, checkin, report
+from served import Server, checkin, report, server_at
 from trees import Tree, noise
 
 from patchserver.accounts import Role
@@ -25,7 +25,7 @@ DAY = 86_400
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with visited(tmp_path) as server:
+    with server_at(tmp_path) as server:
         yield server
 
 
@@ -48,7 +48,7 @@ def publish(server: Server, version: str, tree: Tree) -> None:
     shutil.copytree(
         server.publisher.folder / "targets", notary.folder / "targets", dirs_exist_ok=True
     )
-    notary.publish("notes", document)
+    notary.publish("notes", document, lambda: None)
     shutil.copytree(
         notary.folder / "metadata", server.publisher.folder / "metadata", dirs_exist_ok=True
     )

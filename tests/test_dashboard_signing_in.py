@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
-from browsing import HOST, Browser, browser, visited
-from served import PASSWORD, Server, checkin
+from browsing import HOST, Browser, browser
+from served import PASSWORD, Server, checkin, server_at
 from werkzeug.test import TestResponse
 
 from patchserver import accounts
@@ -18,7 +18,7 @@ from patchserver.accounts import Role, Scope
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with visited(tmp_path) as server:
+    with server_at(tmp_path) as server:
         server.services.accounts.add("root", PASSWORD, Role.ADMIN, server.clock.now)
         server.services.accounts.add("anna", PASSWORD, Role.PUBLISHER, server.clock.now)
         yield server

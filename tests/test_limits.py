@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, checkin, report, server_at
 
 from patchserver.application import create_app
@@ -16,9 +15,7 @@ from updater.errors import InstallError
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name, value in KEY_PASSWORD.items():
-        monkeypatch.setenv(name, value)
+def server(tmp_path: Path) -> Iterator[Server]:
     with server_at(tmp_path) as server:
         yield server
 

@@ -119,7 +119,8 @@ def test_withdrawing_a_release(shell: Shell) -> None:
 
 
 def test_pruning(shell: Shell) -> None:
-    said = shell.follow(*recipe("The repository stays small"), code=10)
+    local, _ = recipe("The repository stays small")
+    said = shell.follow(local, code=10)
     assert "0 targets are published no more" in said
     shell.check("1.0.0", "1.1.0")
 
@@ -210,6 +211,21 @@ def test_publishing_on_a_server(shell: Shell) -> None:
         assert "is offered to nobody" in said
         ci('patchtool push copy --to "$URL"', code=10)
     assert shell.sees("old") == {"1.0.0", "1.1.0", "1.2.0"}
+
+
+def test_pruning_what_a_server_publishes(shell: Shell) -> None:
+    """Of so few releases nothing goes, and each line says so."""
+    shell.follow("cp repo/metadata/1.root.json root.json; cp -r keys online")
+    online = Keys(shell.folder / "online", PASSWORD)
+    _, remote = recipe("The repository stays small")
+    fetch, prune, push = remote.splitlines()
+    now = int(time.time())
+    with api_served(ApiServer(shell.folder / "repo", online, now, writes=True)) as server:
+        ci = partial(shell.follow, URL=server.url, UPSWAP_TOKEN=server.token)
+        ci(fetch)
+        assert "0 targets are published no more" in ci(prune, code=10)
+        ci(push, code=10)
+    assert shell.sees("old") == {"1.0.0", "1.1.0"}
 
 
 def test_every_recipe_is_followed_here() -> None:

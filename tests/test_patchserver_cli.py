@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
+from asking import ask, send
 
 from patchserver.cli import main
 
@@ -73,40 +73,20 @@ def port(repository: Path) -> Iterator[int]:
         yield port_of(running, repository)
 
 
-def fetch(port: int, url: str, **headers: str) -> tuple[int, HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request("GET", url, headers={k.replace("_", "-"): v for k, v in headers.items()})
-        response = connection.getresponse()
-        return response.status, response.headers, response.read()
-    finally:
-        connection.close()
-
-
-def send(port: int, request: bytes) -> bytes:
-    """The whole answer to raw bytes, which no client library has tidied up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(request)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-# --- life of the process ---
-
-
 def test_it_serves_new_content_while_running_and_ends_well_on_sigterm(repository: Path) -> None:
     with process(repository, "--port", "0") as running:
         port = port_of(running, repository)
-        status, old, body = fetch(port, "/metadata/timestamp.json")
+        status, old, body = ask(port, "/metadata/timestamp.json")
         assert (status, body) == (200, b'{"version":1}')
 
         write(repository / "metadata/timestamp.json", b'{"version":2}')
-        status, new, body = fetch(port, "/metadata/timestamp.json", if_none_match=old["ETag"])
+        status, new, body = ask(port, "/metadata/timestamp.json", if_none_match=old["ETag"])
         assert (status, body) == (200, b'{"version":2}')
         assert new["ETag"] != old["ETag"]
-        assert fetch(port, "/metadata/timestamp.json", if_none_match=new["ETag"])[0] == 304
+        assert ask(port, "/metadata/timestamp.json", if_none_match=new["ETag"])[0] == 304
 
         with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(lambda _: fetch(port, BUNDLE), range(20)))
+            answers = list(pool.map(lambda _: ask(port, BUNDLE), range(20)))
         assert all((status, body) == (200, BODY) for status, _, body in answers)
 
         running.send_signal(signal.SIGTERM)
@@ -183,7 +163,7 @@ def test_addresses_of_six_are_told_as_urls_have_them(repository: Path) -> None:
 )
 def test_ranges_arrive_exactly(port: int, header: str, first: int, last: int) -> None:
     first, last = first % len(BODY), last % len(BODY)
-    status, headers, body = fetch(port, BUNDLE, range=header)
+    status, headers, body = ask(port, BUNDLE, range=header)
     assert status == 206
     assert body == BODY[first : last + 1]
     assert headers["Content-Range"] == f"bytes {first}-{last}/{len(BODY)}"
@@ -192,7 +172,7 @@ def test_ranges_arrive_exactly(port: int, header: str, first: int, last: int) ->
 
 def test_the_server_does_not_tell_what_it_runs_on(port: int) -> None:
     for url in (BUNDLE, "/healthz", "/nothing"):
-        assert fetch(port, url)[1].get_all("Server") == ["patchserver"]
+        assert ask(port, url)[1].get_all("Server") == ["patchserver"]
 
 
 def test_one_connection_serves_many_requests_in_step(port: int) -> None:
@@ -214,8 +194,8 @@ def test_one_connection_serves_many_requests_in_step(port: int) -> None:
 
 def test_a_header_of_absurdly_many_ranges_costs_nothing(port: int) -> None:
     many = "bytes=" + ",".join(["0-"] * 8_000)
-    assert fetch(port, BUNDLE, range=many)[2] == BODY
-    assert fetch(port, BUNDLE, range=many * 100)[0] == 431
+    assert ask(port, BUNDLE, range=many)[2] == BODY
+    assert ask(port, BUNDLE, range=many * 100)[0] == 431
 
 
 @pytest.mark.parametrize("header", ["", "Range: bytes=1-\r\n"])
@@ -229,8 +209,8 @@ def test_clients_that_stop_reading_do_not_starve_others(
             client = stalled.enter_context(socket.create_connection(("127.0.0.1", port)))
             client.sendall(request)
             assert client.recv(10) == b"HTTP/1.1 2"
-        assert fetch(port, "/healthz")[0] == 200
-        assert fetch(port, BUNDLE, range="bytes=0-9")[2] == BODY[:10]
+        assert ask(port, "/healthz")[0] == 200
+        assert ask(port, BUNDLE, range="bytes=0-9")[2] == BODY[:10]
 
 
 # --- names that try to get out ---
@@ -322,7 +302,7 @@ def test_malformed_requests_get_an_error_and_do_no_harm(port: int, request_line:
     assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
     assert SECRET not in answer
     assert b"Traceback" not in answer
-    assert fetch(port, "/healthz")[0] == 200
+    assert ask(port, "/healthz")[0] == 200
 
 
 def test_a_body_that_no_request_needs_is_refused(port: int) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 import time
 from collections.abc import Iterator
-from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
+from asking import MTIME, ask, write
 from slow_clients import longest_wait, slow_headers, slow_readers, slow_senders
 from werkzeug.http import http_date
 
@@ -22,7 +21,6 @@ BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"
 BIG = f"/targets/notes/releases/1.3.0/{DIGEST}.bundle"
 TIMESTAMP = "/metadata/timestamp.json"
 BODY = bytes(range(256)) * 8192
-MTIME = 1_700_000_000
 SECRET = b"private"
 
 slow = [
@@ -46,31 +44,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.utime(temporary, (MTIME, MTIME))
-    temporary.replace(path)
-
-
 @pytest.fixture(scope="module")
 def port(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with deployed(repository, tmp_path_factory.mktemp("nginx") / "run") as port:
         yield port
-
-
-def ask(
-    port: int, path: str, method: str = "GET", **headers: str
-) -> tuple[int, HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, headers=named)
-        response = connection.getresponse()
-        return response.status, response.headers, response.read()
-    finally:
-        connection.close()
 
 
 class TestBehindNginx:

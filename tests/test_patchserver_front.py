@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import MTIME, write
 from werkzeug.http import http_date
 
 from patchserver import Settings, create_app, embedded, shelf
@@ -26,7 +27,6 @@ DIGEST = "0123456789abcdef" * 4
 BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"
 TIMESTAMP = "/metadata/timestamp.json"
 BODY = bytes(range(256)) * 2048
-MTIME = 1_700_000_000
 
 
 @dataclass
@@ -88,14 +88,6 @@ def repository(tmp_path: Path) -> Path:
     write(folder / "metadata/1.root.json", b'{"root":1}')
     write(folder / BUNDLE[1:], BODY)
     return folder
-
-
-def write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.utime(temporary, (MTIME, MTIME))
-    temporary.replace(path)
 
 
 def answered(repository: Path, request: Request, wire: Wire | None = None) -> tuple[Any, ...]:

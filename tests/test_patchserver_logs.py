@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -13,21 +14,20 @@ from patchserver.logs import JsonLines
 
 
 def test_request_lines_are_json_and_keep_secrets(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handler = logging.StreamHandler()
+    told = io.StringIO()
+    handler = logging.StreamHandler(told)
     handler.setFormatter(JsonLines())
     log = logging.getLogger("patchserver.requests")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        client = create_app(Settings(tmp_path)).test_client()
-        headers = {"Authorization": "Bearer hidden-token", "X-Request-Id": "from-a-proxy"}
-        client.get("/no/such/place?token=hidden-query", headers=headers).close()
-        client.get("/metadata/timestamp.json").close()
-    finally:
-        log.removeHandler(handler)
-    (line,) = capsys.readouterr().err.splitlines()
+    monkeypatch.setattr(log, "handlers", [handler])
+    monkeypatch.setattr(log, "propagate", False)  # other tests have let the process log elsewhere
+    monkeypatch.setattr(log, "level", logging.INFO)
+    client = create_app(Settings(tmp_path)).test_client()
+    headers = {"Authorization": "Bearer hidden-token", "X-Request-Id": "from-a-proxy"}
+    client.get("/no/such/place?token=hidden-query", headers=headers).close()
+    client.get("/metadata/timestamp.json").close()
+    (line,) = told.getvalue().splitlines()
     assert "hidden" not in line
     entry = json.loads(line)
     assert entry["request"] == "from-a-proxy"

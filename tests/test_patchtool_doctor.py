@@ -13,9 +13,11 @@ from hostile import flip, newest, rewrite, right_signer
 from patchtool.ceremony import rotate
 from patchtool.cli import main
 from patchtool.doctor import Diagnosis, diagnose, diagnose_url
+from patchtool.keys import Keys
 from patchtool.recall import recall
 from patchtool.refresh import refresh
 from patchtool.remote import METADATA_MOST
+from patchtool.repository import Repository
 from publisher import Publisher
 from serving import served
 from sessions import QUICK
@@ -255,3 +257,37 @@ def test_the_command_takes_a_url(
         assert json.loads(capsys.readouterr().out)["clients"][0]["goal"] == "1.0"
         assert main(["doctor", f"{url}/nothing"]) == 3
         assert main(["doctor", url, "--root", str(tmp_path / "none")]) == 7
+
+
+@pytest.mark.parametrize("role", ["root", "targets", "app.notes", "channels.notes", "snapshot"])
+@pytest.mark.parametrize("damage", ["gone", "garbage", "a folder"])
+def test_metadata_that_is_gone_or_damaged_is_no_matter_of_soon(
+    role: str, damage: str, publisher: Publisher
+) -> None:
+    publisher.release("1.0", ONE)
+    path = newest(publisher, role)
+    path.unlink()
+    if damage == "garbage":
+        path.write_bytes(b"junk")
+    elif damage == "a folder":
+        path.mkdir()
+    with pytest.raises(TrustError, match="clients cannot use this repository") as caught:
+        looked_at(publisher)
+    assert "backup" in caught.value.hint
+
+
+def test_a_folder_that_is_no_repository_is_not_called_a_damaged_one(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="is not a repository"):
+        diagnose(Repository(tmp_path, Keys(tmp_path, {}), 0), 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["x.root.json", "0002.root.json", "old.targets.json", "+9.root.json"]
+)
+def test_files_that_others_left_beside_metadata_harm_nobody(
+    name: str, publisher: Publisher
+) -> None:
+    (publisher.folder / "metadata" / name).write_bytes(b"junk")
+    publisher.release("1.0", ONE)
+    rotate(publisher.repository(), "release")
+    looked_at(publisher).require_health()

@@ -247,11 +247,14 @@ def test_a_command_learns_no_key_and_no_password(tmp_path: Path) -> None:
         (command("raise SystemExit(3)") + " --token=abc123", "exit code 3"),
         ("/no/such/client --token=abc123", "FileNotFoundError"),
         ("'--token=abc123", "ValueError"),
+        (command("while True: print('abc123' * 1000)"), "more than a key"),
+        (command("import time; time.sleep(600)") + " --token=abc123", "TimeoutExpired"),
     ],
 )
 def test_a_command_that_fails_is_told_without_its_words(
-    line: str, reason: str, tmp_path: Path
+    line: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("patchtool.handed.SECONDS", 2)
     with pytest.raises(InstallError, match=f"told no key: {reason}") as caught:
         Keys(tmp_path, {"UPSWAP_KEY_RELEASE_COMMAND": line}).signers("release")
     assert "abc123" not in f"{caught.value} {caught.value.hint}"
@@ -298,3 +301,21 @@ def test_secrets_are_not_put_where_a_repository_is_served(publisher: Publisher) 
         with pytest.raises(InstallError, match="lies inside the repository"):
             refuse_published(place)
     refuse_published(publisher.keys.folder)
+
+
+@pytest.mark.skipif(WINDOWS, reason="there are no such files")
+@pytest.mark.parametrize("what", ["pipe", "folder", "device", "huge"])
+def test_what_is_no_key_file_is_neither_waited_for_nor_read_whole(what: str, keys: Keys) -> None:
+    path = keys.folder / "online.pem"
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path, 0o600)
+    elif what == "folder":
+        path.mkdir()
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.touch(0o600)
+        os.truncate(path, 2**40)
+    with pytest.raises(InstallError, match=r"online\.pem is no key file"):
+        keys.signers("online")

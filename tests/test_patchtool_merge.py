@@ -48,7 +48,7 @@ def test_both_changes_are_there_afterwards_or_it_is_refused(
     except FormatError:
         return
     for name in {**ancestor, **here, **there}:
-        if here.get(name) != ancestor.get(name):
+        if here.get(name) != ancestor.get(name) and not _is_needed(name, ancestor, here, there):
             assert after.get(name) == here.get(name)
         else:
             assert after.get(name) == there.get(name)
@@ -56,12 +56,21 @@ def test_both_changes_are_there_afterwards_or_it_is_refused(
     assert not ours(there, after, after)
 
 
+def _is_needed(name: str, ancestor: Targets, here: Targets, there: Targets) -> bool:
+    """Whether what was removed here was changed there, so that somebody wants it."""
+    return name not in here and there.get(name) != ancestor.get(name)
+
+
+def test_what_was_removed_here_and_recalled_there_stays_recalled() -> None:
+    old, marked = {"a": target(1)}, {"a": target(1, 1)}
+    assert not ours(old, {}, marked)
+
+
 @pytest.mark.parametrize(
     ("ancestor", "here", "there"),
     [
         ({}, {"a": target(1)}, {"a": target(2)}),
         ({"a": target(1)}, {"a": target(1, 1)}, {"a": target(1, 2)}),
-        ({"a": target(1)}, {}, {"a": target(1, 1)}),
         ({"a": target(1)}, {"a": target(1, 1)}, {}),
     ],
 )

@@ -37,6 +37,7 @@ from updater.format.release import Release
 from updater.launch.disk import Disk
 from updater.transport import Reply
 
+pytestmark = pytest.mark.slow  # hundreds of pushes, each to a real server
 BIG = noise(6_000)
 
 
@@ -338,7 +339,7 @@ class TestPush:
         runner.add("3.0", 3)
         recall(runner.repository(), "notes", "1.0", now=NOW)
         before = metadata(runner.folder)
-        with pytest.raises(InstallError, match="somebody else has published") as caught:
+        with pytest.raises(InstallError, match="somebody else has published or promoted") as caught:
             runner.push(signing=False)
         assert "--keys" in caught.value.hint
         assert metadata(runner.folder) == before

@@ -11,7 +11,6 @@ import pytest
 from patchtool.apps import add_app, remove_app
 from patchtool.ceremony import revoke, rotate
 from patchtool.cli import main
-from patchtool.prune import prune
 from patchtool.recall import recall
 from patchtool.refresh import refresh
 from patchtool.writer import NAME, name_writer, writer_of
@@ -88,7 +87,6 @@ def test_releases_are_signed_on_top_of_each_other_and_nobody_sees_them_yet(
 COMMANDS: dict[str, Callable[[Publisher], object]] = {
     "promote": lambda publisher: publisher.promote("1.0"),
     "refresh": lambda publisher: refresh(publisher.repository(), 100),
-    "prune": lambda publisher: prune(publisher.repository()),
     "rotate": lambda publisher: rotate(publisher.repository(), "root"),
     "revoke": lambda publisher: revoke(publisher.repository(), "release"),
     "apps add": lambda publisher: add_app(publisher.repository(), "draw"),

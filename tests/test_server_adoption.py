@@ -12,6 +12,7 @@ from publisher import NOW
 from served import checkin, report
 
 from patchserver.adoption import ACTIVE_DAYS, DAY, Active, active, adoption
+from patchserver.batches import Batches
 from patchserver.database import Database
 from patchserver.failures import groups
 from patchserver.ingest import Ingest
@@ -23,7 +24,7 @@ def ingest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ingest]:
     with fresh_database(request.param, tmp_path) as url:
         database = Database(url)
         database.upgrade()
-        yield Ingest(database, b"secret")
+        yield Ingest(database, Batches(database), b"secret")
         database.close()
 
 

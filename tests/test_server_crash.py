@@ -67,11 +67,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     if refusal():
         pytest.skip(refusal())
     folder = tmp_path_factory.mktemp("site")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in KEY_PASSWORD.items():
-            patch.setenv(name, value)
-        with server_at(folder / "first", _database(folder / "first")) as server:
-            push = _prepared(server)
+    with server_at(folder / "first", _database(folder / "first")) as server:
+        push = _prepared(server)
     for name in ("home", "tmp", "elsewhere"):
         (folder / "first" / name).mkdir()
     return Site(folder / "first", push)

@@ -14,7 +14,6 @@ from databases import KINDS, fresh_database
 from hypothesis import given
 from hypothesis import strategies as st
 from publisher import NOW
-from publisher import PASSWORD as KEY_PASSWORD
 from served import CHECKIN, REPORT, Server, checkin, report, server_at
 from sqlalchemy import func, select
 
@@ -27,11 +26,7 @@ DAY = 86_400
 
 
 @pytest.fixture(params=KINDS)
-def server(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Server]:
-    for name, value in KEY_PASSWORD.items():
-        monkeypatch.setenv(name, value)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     with fresh_database(request.param, tmp_path) as url, server_at(tmp_path, url) as server:
         yield server
 

@@ -20,7 +20,6 @@ import pytest
 import requests
 from databases import KINDS, fresh_database
 from processes import GunicornProcess, ServerProcess, environment, running
-from publisher import PASSWORD as KEY_PASSWORD
 from served import checkin, report, server_at
 from sqlalchemy import select
 from test_server_push import Pusher
@@ -72,11 +71,7 @@ class Site:
 
 
 @pytest.fixture(params=KINDS)
-def site(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
-    for name, value in KEY_PASSWORD.items():
-        monkeypatch.setenv(name, value)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     with fresh_database(request.param, tmp_path) as url:
         with server_at(tmp_path, url) as server:
             server.clock.now = int(time.time())

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from patchtool.repository import Repository
-from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, server_at
 from trees import Tree, noise
 from tuf.api.metadata import Metadata, Targets
@@ -29,9 +28,7 @@ NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name, value in KEY_PASSWORD.items():
-        monkeypatch.setenv(name, value)
+def server(tmp_path: Path) -> Iterator[Server]:
     with server_at(tmp_path) as server:
         yield server
 
@@ -321,9 +318,9 @@ def test_what_is_offered_while_a_push_is_verified_does_not_go_with_it(
     notary = server.services.notary
     publish = Notary.publish
 
-    def late(self: Notary, app: str, data: bytes) -> None:
+    def late(self: Notary, app: str, data: bytes, settle: Callable[[], None]) -> None:
         notary.promote("notes", "stable", "2.0")
-        publish(self, app, data)
+        publish(self, app, data, settle)
 
     monkeypatch.setattr(Notary, "publish", late)
     answer = pusher.publish(announced["id"])

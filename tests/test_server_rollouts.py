@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from databases import KINDS, fresh_database
-from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, checkin, report, server_at
 from test_server_push import Pusher
 from trees import Tree
@@ -29,12 +28,8 @@ TREES: dict[str, Tree] = {"1.0": {"app": b"one"}, "2.0": {"app": b"two"}}
 
 
 @pytest.fixture(params=KINDS)
-def server(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """1.0 is everybody's; 2.0 is offered to one in ten."""
-    for name, value in KEY_PASSWORD.items():
-        monkeypatch.setenv(name, value)
     with fresh_database(request.param, tmp_path) as url, server_at(tmp_path, url) as server:
         pusher = Pusher(server, Scope.PUBLISH)
         for base, (version, tree) in enumerate(TREES.items(), start=1):

@@ -327,6 +327,18 @@ def test_our_clock_decides_what_has_expired_and_no_other(
         assert trust(publisher, url).releases
 
 
+@pytest.mark.parametrize("now", [253_402_300_800, 2**62])
+def test_a_clock_that_is_thousands_of_years_ahead_is_told_as_that(
+    now: int, publisher: Publisher, trust: Callable[..., Catalogue]
+) -> None:
+    publisher.release("1.0", ONE)
+    with served(publisher.folder) as url:
+        with pytest.raises(TrustError, match="expired") as caught:
+            trust(publisher, url, now=now)
+        assert "it says 9999-12-31" in caught.value.hint
+        assert trust(publisher, url).releases
+
+
 PAGE = b"<!DOCTYPE html><html><body>Welcome to the hotel</body></html>"
 
 

@@ -41,6 +41,8 @@ from updater.transport import Transport
 from updater.version import BUILT
 
 T = TypeVar("T", Root, Targets)
+LAST = 253_402_300_799
+"""The last second of the year 9999, in seconds since 1970: signatures end before it."""
 
 
 class TufClient:
@@ -151,8 +153,7 @@ class TufClient:
                 hint="get root.json from the publisher again, and install with it",
             ) from error
         # The one private access: python-tuf reads the clock itself, and one run has one "now".
-        moment = dt.datetime.fromtimestamp(now, dt.timezone.utc)
-        updater._trusted_set.reference_time = moment  # noqa: SLF001
+        updater._trusted_set.reference_time = _moment(now)  # noqa: SLF001
         return updater
 
     def make_durable(self) -> None:
@@ -446,7 +447,12 @@ def _is_garbage(error: RepositoryError) -> bool:
 
 
 def _date(now: int) -> str:
-    return dt.datetime.fromtimestamp(now, dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return _moment(now).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _moment(now: int) -> dt.datetime:
+    """A time, or the nearest there is for a clock that is wrong by thousands of years."""
+    return dt.datetime.fromtimestamp(min(max(now, 0), LAST), dt.timezone.utc)
 
 
 def _nothing(app: str) -> str:

@@ -153,6 +153,8 @@ def shrink(options: argparse.Namespace) -> int:
     done = prune(repository_of(options))
     for app in done.missing:
         print(f"hint: prune {app} with its release key", file=sys.stderr)
+    if done.removed and writer_of(options.repository) == "server":
+        print("hint: clients see it when you have pushed it: patchtool push", file=sys.stderr)
     words = (
         f"{len(done.removed)} targets are published no more, {len(done.deleted)} files deleted "
         f"({done.freed_bytes:,} bytes), {len(done.waiting)} wait to be"

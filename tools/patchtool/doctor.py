@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ from patchtool.outlook import Outlook, outlooks
 from patchtool.remote import absent, mirror
 from patchtool.repository import Repository
 from patchtool.roles import Standing
-from updater.errors import InstallError, TrustError, UpdaterError
+from updater.errors import FormatError, InstallError, TrustError, UpdaterError
 from updater.launch.disk import told
 from updater.transport import Transport
 
@@ -86,16 +87,36 @@ def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Dia
 
     Raises:
         InstallError: it is no repository or cannot be read.
-        FormatError: metadata is damaged.
+        TrustError: metadata that clients need is missing or damaged.
     """
-    return _diagnosis(
-        repository,
-        now,
-        missing=stock.missing(repository),
-        damaged=stock.damaged(repository),
-        unreferenced=[name for name in stock.unneeded(repository) if name.startswith("targets/")],
-        root=root,
-    )
+    if not any((repository.folder / "metadata").glob("*.json")):
+        raise InstallError(
+            f"{repository.folder} is not a repository", hint="name the folder that init has made"
+        )
+    with _damage_told():
+        return _diagnosis(
+            repository,
+            now,
+            missing=stock.missing(repository),
+            damaged=stock.damaged(repository),
+            unreferenced=[n for n in stock.unneeded(repository) if n.startswith("targets/")],
+            root=root,
+        )
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Say of a repository that cannot even be looked at that clients cannot use it."""
+    try:
+        yield
+    except (FormatError, InstallError) as error:
+        gone = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+        if isinstance(error, FormatError) or isinstance(error.__cause__, gone):
+            raise TrustError(
+                f"clients cannot use this repository: {error}",
+                hint="restore it from a backup, then patchtool refresh --at-least",
+            ) from error
+        raise
 
 
 def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -> Diagnosis:

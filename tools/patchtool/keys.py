@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
-import subprocess
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
+from patchtool.handed import PEM_MOST, Failed, output
 from updater.errors import InstallError
 from updater.launch.disk import WINDOWS, told
 
@@ -27,8 +28,6 @@ ROLES: tuple[Role, ...] = ("root", "targets", "release", "online")
 VARIABLE = "UPSWAP_KEY"
 """Begins the name of every variable of ours that a key or its password is in."""
 PASSWORD = f"{VARIABLE}_PASSWORD"
-COMMAND_SECONDS = 120
-"""Time a secret store's client has to tell a key; a person may have to confirm."""
 REVOKED = "revoked-"
 """Begins the name of a key file that signs nothing any more."""
 
@@ -155,20 +154,12 @@ class Keys:
         """What the command says; neither that nor the command, which may hold a token, is told."""
         environment = {k: v for k, v in self.environment.items() if not k.startswith(VARIABLE)}
         try:
-            done = subprocess.run(  # noqa: S603 - whose environment it is decides what is run
-                shlex.split(line),
-                stdout=subprocess.PIPE,
-                check=True,
-                timeout=COMMAND_SECONDS,
-                env=environment,
-            )
-        except (ValueError, OSError, subprocess.SubprocessError) as error:
-            code = getattr(error, "returncode", None)
-            reason = type(error).__name__ if code is None else f"exit code {code}"
+            return output(shlex.split(line), environment)
+        except (ValueError, Failed) as error:
+            reason = str(error) if isinstance(error, Failed) else type(error).__name__
             raise InstallError(
                 f"the command in {name} told no key: {reason}", hint="run it by itself"
             ) from None
-        return done.stdout
 
     def _generate(self, path: Path) -> None:
         password = self._password(_role_of(path), str(path))
@@ -180,7 +171,10 @@ class Keys:
         write_secret(path, pem)
 
     def _load(self, role: Role, path: Path) -> Signer:
-        if not WINDOWS and path.stat().st_mode & 0o077:
+        status = path.stat()  # a pipe is waited for by whoever opens it
+        if not stat.S_ISREG(status.st_mode) or status.st_size > PEM_MOST:
+            raise InstallError(f"{path} is no key file", hint="restore it from its kit or a backup")
+        if not WINDOWS and status.st_mode & 0o077:
             raise InstallError(f"{path} can be read by others", hint=f"chmod 600 {path}")
         return self._decrypt(str(path), path.read_bytes(), self._password(role, str(path)))
 

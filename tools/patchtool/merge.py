@@ -1,7 +1,8 @@
 """Merging: what was signed here, put on top of what somebody else has published meanwhile. Pure.
 
 Targets are as a role's metadata lists them: name -> length, hashes, custom. Whoever came first is
-right: what both have changed in different ways is refused, and nothing of theirs is undone.
+right: what both have changed in different ways is refused, and nothing of theirs is undone. What
+was only removed here, because nobody seemed to need it, stays if they have changed it.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ def ours(ancestor: Targets, here: Targets, there: Targets) -> Ours:
     """
     changed = [name for name in {**ancestor, **here} if here.get(name) != ancestor.get(name)]
     open_ = sorted(name for name in changed if here.get(name) != there.get(name))
+    theirs = {name for name in open_ if there.get(name) != ancestor.get(name)}
     for name in open_:
-        if there.get(name) != ancestor.get(name):
+        if name in theirs and name in here:
             raise FormatError(
                 f"{name} was changed on the server too, and in another way",
                 hint="what clients have is not changed: publish this under a new version",
@@ -48,7 +50,7 @@ def ours(ancestor: Targets, here: Targets, there: Targets) -> Ours:
     return Ours(
         {name: here[name] for name in kept if not _is_same(here[name], there.get(name))},
         {name: here[name].get("custom") for name in kept if _is_same(here[name], there.get(name))},
-        tuple(name for name in open_ if name not in here),
+        tuple(name for name in open_ if name not in here and name not in theirs),
     )
 
 

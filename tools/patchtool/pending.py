@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from patchtool.repository import Repository
+from patchtool.visible import versions_in
 
 
 def place_of(folder: Path, version: int, app: str) -> Path:
@@ -15,9 +15,7 @@ def place_of(folder: Path, version: int, app: str) -> Path:
 
 def signed_since(folder: Path, listed: int, app: str) -> list[int]:
     """Versions of an app's release metadata above the one that clients see, in order."""
-    pattern = re.compile(rf"([1-9][0-9]*)\.app\.{re.escape(app)}\.json")
-    names = (pattern.fullmatch(path.name) for path in (folder / "metadata").iterdir())
-    return sorted(int(name[1]) for name in names if name and int(name[1]) > listed)
+    return [v for v in versions_in(folder / "metadata", f"app.{app}") if v > listed]
 
 
 def is_overtaken(here: Repository, there: Repository, app: str) -> bool:

@@ -1,17 +1,23 @@
 """Pruning: a repository that is published to every week stays as small as what is needed of it.
 
 What is published no more is removed from the metadata at once, and from the disk a month later.
+Where a server writes the repository, what is removed here is signed like a release, and pushed; the
+server deletes the files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from patchtool.leftovers import clear
+from patchtool.leftovers import Cleared, clear
+from patchtool.pending import signed_since
 from patchtool.releases import Releases
 from patchtool.repository import Repository
 from patchtool.stock import unneeded
+from patchtool.targets import Listed
+from updater.errors import InstallError
 from updater.format.head import Head
 from updater.format.names import order
 from updater.launch.disk import told
@@ -49,32 +55,76 @@ def prune(repository: Repository) -> Pruned:
     update may jump over; of recalled releases, the manifest for ever. They take no place among
     the 20 and the 5.
 
+    In a copy of what a server writes, clients see it when it was pushed. Until then no file of the
+    copy is deleted: the push may still need it.
+
     Args:
         repository: its lock is taken.
 
     Raises:
-        InstallError: a key is not of this repository, or the disk. Clients see what they saw
-            before, or no longer what was removed; run it again.
+        InstallError: a key is not of this repository, a copy knows too little of what channels
+            offer now, or the disk. Clients see what they saw before, or no longer what was
+            removed; run it again.
         FormatError: the repository is damaged.
     """
-    with repository.writing():
-        outdated = {app: _outdated(repository, app) for app in repository.apps()}
+    with repository.writing(releases=True):
+        outdated = {app: superfluous(repository, app) for app in repository.apps()}
         due = {app: names for app, names in outdated.items() if names}
         able = {app: names for app, names in due.items() if repository.can_sign(f"app.{app}")}
+        if able and repository.hands_over:
+            _require_fresh(repository)
         for app, names in able.items():
             repository.publish(f"app.{app}", [], gone=names)
-        with told(f"deleting files of {repository.folder}"):
-            now = int(repository.now.timestamp())
-            cleared = clear(repository.disk, repository.folder, unneeded(repository), now)
+        cleared = Cleared((), 0, ()) if _is_waiting(repository) else clear_unneeded(repository)
     removed = tuple(name for names in able.values() for name in names)
     missing = tuple(app for app in due if app not in able)
     return Pruned(removed, missing, cleared.deleted, cleared.freed_bytes, cleared.waiting)
 
 
-def _outdated(repository: Repository, app: str) -> list[str]:
+def clear_unneeded(repository: Repository) -> Cleared:
+    """Delete the files nothing has referred to for a month; its lock is held.
+
+    Raises:
+        InstallError: the disk; run it again.
+        FormatError: the repository is damaged.
+    """
+    with told(f"deleting files of {repository.folder}"):
+        now = int(repository.now.timestamp())
+        return clear(repository.disk, repository.folder, unneeded(repository), now)
+
+
+def superfluous(
+    repository: Repository, app: str, also: Iterable[tuple[str, Listed]] = ()
+) -> list[str]:
+    """Names of the targets of an app that nobody needs any more, once it has these ``also``.
+
+    Raises:
+        InstallError: the repository does not know the app, or cannot be read.
+        FormatError: it is damaged.
+    """
     heads = [Head.parse(target.custom) for target in repository.targets(f"channels.{app}").values()]
     offered = {offer.version for head in heads for offer in head.entries}
-    return outdated(Releases.of(repository, app), offered)
+    targets = {**dict(also), **repository.targets(f"app.{app}")}
+    return outdated(Releases(app, targets), offered)
+
+
+def _require_fresh(repository: Repository) -> None:
+    """Refuse a copy that its server has signed anew since: channels may offer something else."""
+    if any(s.role == "timestamp" and s.is_due for s in repository.standings()):
+        raise InstallError(
+            f"{repository.folder} was not fetched for days: what channels offer now is not known",
+            hint="bring it up to date first: patchtool fetch URL REPO",
+        )
+
+
+def _is_waiting(repository: Repository) -> bool:
+    """Whether anything was signed here that its server has not taken yet."""
+    if not repository.hands_over:
+        return False
+    listed = repository.listed()
+    return any(
+        signed_since(repository.folder, listed[f"app.{app}.json"], app) for app in repository.apps()
+    )
 
 
 def outdated(releases: Releases, offered: set[str]) -> list[str]:

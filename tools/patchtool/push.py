@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from patchtool.fetching import adopt, nobody, served
 from patchtool.keys import Keys
 from patchtool.merge import ours
 from patchtool.pending import is_overtaken, place_of, signed_since
+from patchtool.prune import superfluous
 from patchtool.repository import Repository
 from patchtool.server import Announced, Behind, Blob, Server
-from patchtool.targets import Target
+from patchtool.targets import Listed, Target
 from patchtool.writer import writer_of
 from updater.errors import InstallError
 from updater.launch.disk import Disk, told
@@ -123,7 +124,8 @@ class _Push:
         with served(self._session, self._server.url, self._folder, keys=keys) as there:
             for app in self._apps():
                 _require_hosted(there, app, self._server.url)
-                if is_overtaken(self._here(), there, app):
+                here = self._here()
+                if is_overtaken(here, there, app) or _removed_in_vain(here, there, app):
                     is_new = _rebase(self._folder, there, app, is_signer=keys is not None)
                     self._rebased += [app] if is_new else []
             adopt(there, self._folder)
@@ -217,7 +219,8 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bo
 
     Stopped anywhere, it is done again with the same outcome.
     """
-    listed = Repository(folder, nobody(folder), int(there.now.timestamp())).versions()[f"app.{app}"]
+    here = Repository(folder, nobody(folder), int(there.now.timestamp()))
+    listed = here.versions()[f"app.{app}"]
     theirs = there.versions()[f"app.{app}"]
     signed = signed_since(folder, listed, app)
     ancestor, newest, other = (
@@ -229,9 +232,10 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bo
         )
     )
     change = ours(ancestor, newest, other)
+    change = replace(change, gone=_still_gone(here, there, app, change.gone))
     if change and not is_signer:
         raise InstallError(
-            f"somebody else has published releases of {app} since these were signed",
+            f"somebody else has published or promoted releases of {app} since these were signed",
             hint="--keys KEYS signs them again on top of that; nothing was published",
         )
     if change:
@@ -243,6 +247,24 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bo
         Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
     _drop(folder, app, signed, theirs + 1 if change else 0)
     return bool(change)
+
+
+def _removed_in_vain(here: Repository, there: Repository, app: str) -> bool:
+    """Whether what was pruned ``here`` is needed ``there`` after all, such as by a channel."""
+    role = f"app.{app}"
+    if not signed_since(here.folder, here.versions().get(role, 0), app):
+        return False
+    gone = tuple(there.targets(role).keys() - here.targets(role).keys())
+    return len(_still_gone(here, there, app, gone)) < len(gone)
+
+
+def _still_gone(
+    here: Repository, there: Repository, app: str, gone: Sequence[str]
+) -> tuple[str, ...]:
+    """Of what was pruned ``here``, what nobody needs ``there`` either once ours is added."""
+    added: dict[str, Listed] = here.targets(f"app.{app}")
+    unneeded = superfluous(there, app, added.items()) if gone else []
+    return tuple(name for name in gone if name in unneeded)
 
 
 def _drop(folder: Path, app: str, signed: Sequence[int], kept: int) -> None:

@@ -104,7 +104,7 @@ class Repository(Visible):
                 written (see `patchtool.writer`), or the disk.
         """
         with self.held():
-            if not (releases and self._hands_over):
+            if not (releases and self.hands_over):
                 refuse_others(self.folder, self.writer)
             yield
 
@@ -202,7 +202,7 @@ class Repository(Visible):
                 see what they saw before.
         """
         signed = self._current(role, Targets)
-        hands_over = self._hands_over
+        hands_over = self.hands_over
         for name in (role,) if hands_over else (role, "snapshot", "timestamp"):
             self._check_keys(name)
         for target in targets:

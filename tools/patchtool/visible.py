@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,9 +77,9 @@ class Visible:
         """Ids of all keys that could ever sign anything here, as far as files tell."""
         named = {keyid for root in self.roots() for keyid in root.signed.keys}
         present = self._current("targets", Targets).version
-        for path in self._metadata.glob("*.targets.json"):
-            if int(path.name.partition(".")[0]) <= present:  # else a stopped command left it
-                delegations = _load(path, Targets).delegations
+        for version in versions_in(self._metadata, "targets"):
+            if version <= present:  # else a stopped command left it
+                delegations = _load(self._metadata / f"{version}.targets.json", Targets).delegations
                 named |= set(delegations.keys if delegations else ())
         return named
 
@@ -145,6 +146,11 @@ class Visible:
         """
         return self._current("timestamp", Timestamp).snapshot_meta.version
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether releases are signed here for a server, which lets clients see them."""
+        return self.writer == "local" and writer_of(self.folder) == "server"
+
     def _standing(self, role: str, signed: Signed) -> Standing:
         kind = kind_of(role)
         is_due = signed.expires - self.now <= NOTICE[kind]
@@ -170,14 +176,9 @@ class Visible:
                     f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
-            if kind_of(role) == "app" and self._hands_over:
+            if kind_of(role) == "app" and self.hands_over:
                 version = max(version, self._newest(role))  # signed, and not yet taken
         return self._metadata / f"{version}.{role}.json"
-
-    @property
-    def _hands_over(self) -> bool:
-        """Whether releases are signed here for a server, which lets clients see them."""
-        return self.writer == "local" and writer_of(self.folder) == "server"
 
     def _known_keys(
         self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
@@ -198,8 +199,14 @@ class Visible:
 
     def _newest(self, role: str) -> int:
         """The highest version of a role of which there is a file; 1 if there is none."""
-        found = self._metadata.glob(f"*.{role}.json")
-        return max((int(path.name.partition(".")[0]) for path in found), default=1)
+        return max(versions_in(self._metadata, role), default=1)
+
+
+def versions_in(metadata: Path, role: str) -> list[int]:
+    """The versions of a role of which there is a file, in order; what others left is none."""
+    pattern = re.compile(rf"([1-9][0-9]{{0,15}})\.{re.escape(role)}\.json")
+    names = (pattern.fullmatch(path.name) for path in metadata.glob(f"*.{role}.json"))
+    return sorted(int(name[1]) for name in names if name)
 
 
 def verifies(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> bool:
