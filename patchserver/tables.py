@@ -127,7 +127,7 @@ class Failure(Base):
     changed: Mapped[list[str]]
     received: Mapped[int] = mapped_column(index=True)
     origin: Mapped[str] = mapped_column(String(32))
-    __table_args__ = (Index(None, "app", "new", "received"),)
+    __table_args__ = (Index(None, "app", "new", "platform", "kind", "received"),)
 
 
 class Policy(Base):

@@ -45,7 +45,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("failures", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_failures_app_new_received"), ["app", "new", "received"], unique=False
+            batch_op.f("ix_failures_app_new_platform_kind_received"),
+            ["app", "new", "platform", "kind", "received"],
+            unique=False,
         )
         batch_op.create_index(batch_op.f("ix_failures_received"), ["received"], unique=False)
 
@@ -151,7 +153,7 @@ def downgrade() -> None:
     op.drop_table("halts")
     with op.batch_alter_table("failures", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_failures_received"))
-        batch_op.drop_index(batch_op.f("ix_failures_app_new_received"))
+        batch_op.drop_index(batch_op.f("ix_failures_app_new_platform_kind_received"))
 
     op.drop_table("failures")
     with op.batch_alter_table("events", schema=None) as batch_op:
