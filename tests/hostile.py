@@ -106,9 +106,14 @@ def _request(connection: socket.socket) -> Request | None:
         if not part:
             return None
         data += part
-    first, *lines = data.decode("latin-1").partition("\r\n\r\n")[0].split("\r\n")
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(":")[::2] for line in lines)
-    return Request(first.split(" ")[1], {name.lower(): value.strip() for name, value in pairs})
+    headers = {name.lower(): value.strip() for name, value in pairs}
+    left = int(headers.get("content-length", "0")) - len(body)
+    while left > 0 and (part := connection.recv(65536)):  # unread, it would reset the connection
+        left -= len(part)
+    return Request(first.split(" ")[1], headers)
 
 
 def message(

@@ -781,7 +781,7 @@ TOLD = (
     "signal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n"
     "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
     "print('ready', flush=True)\n"
-    "while True:\n    signal.pause()\n"
+    "import time\nwhile True:\n    time.sleep(0.05)\n"  # pause() would miss what came just before
 )
 """Tells of every Ctrl-C."""
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -195,7 +195,9 @@ def test_one_connection_serves_many_requests_in_step(port: int) -> None:
 def test_a_header_of_absurdly_many_ranges_costs_nothing(port: int) -> None:
     many = "bytes=" + ",".join(["0-"] * 8_000)
     assert ask(port, BUNDLE, range=many)[2] == BODY
-    assert ask(port, BUNDLE, range=many * 100)[0] == 431
+    with suppress(ConnectionError):  # it need not listen to the end
+        assert ask(port, BUNDLE, range=many * 100)[0] == 431
+    assert ask(port, BUNDLE)[2] == BODY
 
 
 @pytest.mark.parametrize("header", ["", "Range: bytes=1-\r\n"])

@@ -425,11 +425,11 @@ def test_a_key_that_ended_does_not_come_back(publisher: DyingPublisher) -> None:
     assert ended.public_key.keyid not in ids(publisher, "app.notes")
 
 
-@pytest.mark.parametrize("digits", ["", "zzzz"])
-def test_a_key_is_named_so_that_it_is_the_only_one(digits: str, publisher: DyingPublisher) -> None:
-    error = refused(
-        publisher, lambda: revoke(publisher.repository(), "root", key=digits), "root keys begin"
-    )
+@pytest.mark.parametrize(("digits", "words"), [("", "which root key"), ("zzzz", "root keys begin")])
+def test_a_key_is_named_so_that_it_is_the_only_one(
+    digits: str, words: str, publisher: DyingPublisher
+) -> None:
+    error = refused(publisher, lambda: revoke(publisher.repository(), "root", key=digits), words)
     assert all(keyid[:8] in error.hint for keyid in ids(publisher, "root"))
 
 
