@@ -24,9 +24,10 @@ from pathlib import Path
 from patchtool.keys import Keys
 from patchtool.repository import Repository
 from patchtool.writer import name_writer
-from sqlalchemy import create_engine, func, make_url, select, text
+from sqlalchemy import func, select
 
 from benchmarks import deployment
+from benchmarks.databases import new_postgresql
 from benchmarks.measure import ROOT
 from benchmarks.report import INGEST, write_page
 from benchmarks.results import load as load_results
@@ -202,17 +203,8 @@ def _database(folder: Path, kind: str) -> Iterator[str]:
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'data/server.db'}"
         return
-    server = make_url(os.environ[POSTGRESQL]).set(drivername="postgresql+psycopg")
-    name = f"upswap_bench_{os.getpid()}_{deployment.free_port()}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        try:
-            named = server.set(drivername="postgresql", database=name)
-            yield named.render_as_string(hide_password=False)
-        finally:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with new_postgresql(os.environ[POSTGRESQL]) as url:
+        yield url
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool import refresh, rollout
-from patchtool.doctor import Diagnosis, diagnose
 from patchtool.keys import Keys
 from patchtool.leftovers import Cleared
 from patchtool.prune import clear_unneeded
@@ -29,7 +28,7 @@ from updater.format.head import Head, Step
 from updater.launch.disk import told
 from updater.trust import entry_of
 
-__all__ = ["Announced", "Cleared", "Diagnosis", "NotNext", "Notary", "Releases", "Standing"]
+__all__ = ["Announced", "Cleared", "NotNext", "Notary", "Releases", "Standing"]
 PATIENCE = 30.0
 """Seconds to wait for another process of the server that is publishing."""
 
@@ -231,10 +230,6 @@ class Notary:
             TrustError: as `remember`.
         """
         self._witness.approve(self.timestamp(), self._channels(), self.clock())
-
-    def diagnosis(self) -> Diagnosis:
-        """See `patchtool.doctor.diagnose`."""
-        return diagnose(self._look(), self.clock())
 
     def _announced(self, repository: Repository, app: str, document: bytes) -> Announced:
         signed = repository.next_of(f"app.{app}", document)

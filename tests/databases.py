@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+
+from benchmarks.databases import new_postgresql
 
 VARIABLE = "UPSWAP_TEST_DATABASE_URL"
 KINDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
@@ -27,14 +27,5 @@ def fresh_database(kind: str, folder: Path) -> Iterator[str]:
         return
     if VARIABLE not in os.environ:
         pytest.skip(f"{VARIABLE} names no PostgreSQL")
-    server = make_url(os.environ[VARIABLE]).set(drivername="postgresql+psycopg")
-    name = f"upswap_test_{secrets.token_hex(8)}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        try:
-            url = server.set(drivername="postgresql", database=name)
-            yield url.render_as_string(hide_password=False)
-        finally:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with new_postgresql(os.environ[VARIABLE]) as url:
+        yield url

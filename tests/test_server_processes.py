@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,6 @@ class Site:
     folder: Path
     database: str
     headers: dict[str, str]
-    errors: list[str] = field(default_factory=list)
 
     def process(self, kind: type[ServerProcess] = ServerProcess) -> ServerProcess:
         return kind(
