@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis.strategies import SearchStrategy
 
 from worlds.client import client_worlds
 from worlds.world import World
 
-HALVES: dict[str, SearchStrategy[World]] = {"client": client_worlds()}
+HALVES: dict[str, Callable[[int], SearchStrategy[World]]] = {"client": client_worlds}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +21,11 @@ from worlds.shell import Said, Shell
 from worlds.world import Broken, Step, World
 
 _FAIL = re.compile(r"^FAIL: (?:([1-6]) ([\w-]+): )?(.*)", re.MULTILINE | re.DOTALL)
+WARM = r"""
+patchtool() { printf '%s\0' "$PWD" "$@" "" > @ASK; read -r CODE < @ANSWER; cat .said
+  cat .complaint >&2; return "$CODE"; }
+"""
+"""In a ground, patchtool is asked through pipes; see `warm`."""
 GROUND_LIMIT = 120.0
 GROUNDS_KEPT = 40
 
@@ -49,6 +55,7 @@ class Stage:
     product: Product
     tally: Tally = field(default_factory=Tally)
     _grounds: dict[str, Path] = field(default_factory=dict)
+    _publisher: subprocess.Popen[bytes] | None = None
 
     def play(self, world: World) -> Broken | None:
         """Play it to its end, or to the first promise that does not hold."""
@@ -66,11 +73,26 @@ class Stage:
         finally:
             _remove(folder)
 
+    def close(self) -> None:
+        """End what it has started."""
+        if self._publisher is not None:
+            self._publisher.kill()
+            self._publisher.wait()
+
+    def _warm(self) -> str:
+        """The shell function that has a warm patchtool publish; see `warm`."""
+        ask, told = self.folder / "ask", self.folder / "answer"
+        if self._publisher is None:
+            for name in (ask, told):
+                os.mkfifo(name)
+            line = [self.product.bin / "python3", HERE / "warm.py", ask, told]
+            self._publisher = subprocess.Popen(line)
+        return WARM.replace("@ASK", str(ask)).replace("@ANSWER", str(told))
+
     def _run_steps(self, world: World, folder: Path) -> Broken | None:
-        for name in world.helpers:
-            shutil.copy(HERE / name, folder / name)
         with closing(Shell(folder, self.product.environment(folder))) as shell:
-            shell.run(FUNCTIONS, GROUND_LIMIT)
+            warm = self._warm() if world.warm else ""
+            shell.run(FUNCTIONS + warm + world.functions, GROUND_LIMIT)
             for done, step in enumerate(world.steps, 1):
                 said = shell.run(step.lines, step.limit)
                 broken = _judge(replace(world, steps=world.steps[:done]), step, said)
@@ -96,10 +118,13 @@ class Stage:
             _remove(made)
         for name in ("home", "tmp"):
             (made / name).mkdir(parents=True)
+        for name in world.helpers:
+            shutil.copy(HERE / name, made / name)
         with closing(Shell(made, self.product.environment(made))) as shell:
-            said = shell.run(FUNCTIONS + world.ground, GROUND_LIMIT)
+            lines = FUNCTIONS + self._warm() + world.functions + world.ground
+            said = shell.run(lines, GROUND_LIMIT)
         for rest in made.glob(".*"):
-            if rest.name.startswith((".step", ".told", ".done", ".driver")):
+            if rest.name.startswith((".step", ".told", ".done", ".driver", ".said", ".complaint")):
                 rest.unlink()
         self._grounds[key] = made
         broken = _judge(replace(world, steps=()), Step("ground", ""), said)

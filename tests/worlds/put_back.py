@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -65,7 +66,8 @@ def search_with(fault: Fault, folder: Path) -> Outcome:
         shrink_seconds=0,
     )
     begin = time.monotonic()
-    search.run(SEED)
+    with closing(stage):
+        search.run(SEED)
     found = search.found[0] if search.found else None
     return Outcome(fault, found, stage.tally.worlds, time.monotonic() - begin)
 
