@@ -66,6 +66,9 @@ class Draft:
             lines.append("mkdir q; rmdir p; ln -s q p")
         if place == "password":
             lines.append("URL=${URL/http:\\/\\//http://me:s3cretpw@}")
+        if self._chance(5):
+            self.drawn.append("host: welcome")
+            lines.append("echo 'welcome everybody' > host")
         lines += ["umask 022", 'inst "$A"', "state"]
         self.drawn.append(f"install: {place}")
         self._step("install", "\n".join(lines), strict=True)
@@ -81,6 +84,7 @@ class Draft:
             (3, self._failing_call),
             (2, self._around),
             (2, self._host),
+            (1, self._stale_host),
             (2, self._command),
             (2, self._moves),
             (2, self._odd_environment),
@@ -108,9 +112,10 @@ class Draft:
     def _offer(self) -> str:
         """Offer the next release, if there is one; the shell line."""
         releases = self._shelf.releases
-        if self._offered + 1 >= len(releases) - 1:
+        left = len(releases) - 2 - self._offered
+        if left < 1:
             return ""
-        self._offered += 1
+        self._offered += self._number(1, min(left, 2))
         return f"offer {releases[self._offered].version}; "
 
     def _update(self) -> None:
@@ -119,14 +124,15 @@ class Draft:
         self._step("update", f"{offer}up{calm}", strict=self._calm)
 
     def _check(self) -> None:
-        offer = self._offer()
-        self._step("check", f'{offer}clear; note; run $AS updater check --dir "$A"')
+        line = f'{self._offer()}clear; note; run $AS updater check --dir "$A" --json'
+        self._step("check", line, check='python3 look.py offer "$A" || exit 1')
 
     def _command(self) -> None:
-        name = self._pick(["recover", "repair", "rollback", "verify --full", "status"])
-        self._disturb(calm=name in {"recover", "verify --full", "status"})
+        name = self._pick(["recover", "repair", "repair", "rollback", "verify --full", "status"])
+        must = self._must if name in {"recover", "repair"} else ""
+        self._disturb(calm=name != "rollback")
         blame = "installed >> blamed; " if name == "rollback" else ""
-        self._step(name, f'{blame}clear; note; run $AS updater {name} --dir "$A"')
+        self._step(name, f'{blame}clear; note; run $AS updater {name} --dir "$A"{must}')
 
     def _disturb(self, *, calm: bool = False) -> None:
         self._calm = self._calm and calm
@@ -330,6 +336,7 @@ class Draft:
                 "files",
                 "processes",
                 "cp1252",
+                "proxy",
             ]
         )
         offer = self._offer()
@@ -354,6 +361,7 @@ class Draft:
             "files": f"(ulimit -n 24; run $AS {update})",
             "processes": f"(ulimit -u 1; run $USER_ {update})",
             "cp1252": f"PYTHONIOENCODING=cp1252 run $AS {update}",
+            "proxy": f"http_proxy=http://me:s3cretpw@127.0.0.1:9 run $AS {update}",
         }
         self._step(what, f"{begin}; {lines[what]}")
 
@@ -385,21 +393,30 @@ class Draft:
         self._step("spoiler", text)
 
     def _host(self) -> None:
-        """The host misbehaves; a patch that is not to be had is no reason not to update."""
-        fault = self._pick(["missing", "wrong", "page", "cut", "error", "stale", "none", "slow"])
-        where = self._pick(["/patches/", "/patches/", "/bundles/", "timestamp", "/targets/"])
-        if fault == "none":
-            self._step("host: well again", "rm -f host")
-            return
-        if fault == "stale":
-            where = "timestamp"
-            text = f"mkdir -p repo/stale; cp -a repo/metadata repo/stale/; {self._offer()}up"
-        else:
-            text = self._offer()
-        survives = where == "/patches/" and fault in {"missing", "wrong", "page"}
+        """The host misbehaves; a file that is not needed is no reason not to update."""
+        bundle = f"/{self._shelf.releases[self._offered].version}/*.bundle"
+        fault = self._pick(["missing", "missing", "wrong", "page", "cut", "error", "slow"])
+        where = self._pick(["/patches/", "/patches/", "timestamp", "/targets/", ".bundle"])
+        if self._offered and self._chance(3):
+            fault, where = "missing", bundle
+        survives = where == bundle
+        if where == "/patches/" and fault in {"missing", "wrong", "page"}:
+            survives = True
         self._disturb(calm=survives)
-        calm = "; calm" if self._calm else ""
-        line = f'{text}\necho "{fault} {where}" > host; up{calm}'
-        if not survives:
-            line += "; rm -f host"
-        self._step(f"host: {fault} {where}", line)
+        line = f"echo '{fault} {where}' > host; {self._offer()}up{self._must}"
+        self._step(f"host: {fault} {where}", line if survives else f"{line}; rm -f host")
+
+    def _stale_host(self) -> None:
+        """A copy of the repository that is behind answers, after one that is not."""
+        text = (
+            f"mkdir -p repo/stale; cp -a repo/metadata repo/stale/; {self._offer()}up\n"
+            f"if [ $R = 0 ] || [ $R = 10 ]; then echo 'stale timestamp' > host; up; "
+            f'[ $R != 4 ] || fail "3 alarm: an edge behind is called an attack: $(cat err)"; fi\n'
+            "rm -rf host repo/stale"
+        )
+        self._step("host: stale", text)
+
+    @property
+    def _must(self) -> str:
+        """The check that an update was made, if nothing stands in its way."""
+        return "; calm" if self._calm else ""

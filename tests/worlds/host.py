@@ -3,8 +3,9 @@
     host.py FOLDER > port
 
 It looks into the file `host` before each answer: lines of ``FAULT PATTERN``. PATTERN is a part of
-the path; FAULT is missing, page (200, and a page for people), wrong (other bytes), cut, error
-(503), stale (as it is in the folder `stale`), slow.
+the path, with wildcards; FAULT is missing, page (200, and a page for people), wrong (other bytes),
+cut, error (503), stale (as it is in the folder `stale`), slow; welcome is a page for whatever is
+not there, as hosts of single-page applications have it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import http.server
 import os
 import sys
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 
 PAGE = b"<!doctype html><title>Welcome</title><p>There is nothing here.\n"
@@ -25,7 +27,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer, well or not."""
-        fault = next((f for f, part in _faults() if part in self.path), "")
+        fault = next((f for f, part in _faults() if fnmatch(self.path, f"*{part}*")), "")
         place = Path(self.translate_path(self.path))
         if fault == "stale" and (Path("stale") / place.relative_to(Path.cwd())).is_file():
             place = Path("stale") / place.relative_to(Path.cwd())
@@ -38,7 +40,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         elif fault == "page":
             self._answer(200, PAGE)
         elif not place.is_file():
-            self._answer(404, b"")
+            welcomes = any(name == "welcome" for name, _ in _faults())
+            self._answer(200, PAGE) if welcomes else self._answer(404, b"")
         else:
             self._file(place.read_bytes(), fault)
 

@@ -6,6 +6,7 @@
     look.py after A [WORDS]   what must hold after a command; strict: nothing superfluous either;
                               asked: `status` agrees
     look.py is A VERSION      this version is installed, whole
+    look.py offer A           what `check --json` wrote into `out` is what was published
 
 It says ``FAIL: PROMISE WORD: ...`` and ends with 1 if a promise does not hold. `r1` beside it is
 the folder that was released as 1.0. `characters` names versions that fail by themselves, `blamed`
@@ -368,6 +369,20 @@ def is_installed(install: Path, version: str) -> None:
         fail(f"3 stuck: {found} is installed, not {version}")
 
 
+def offer(install: Path) -> None:
+    """An offer demands what any release on the way demands."""
+    try:
+        said = json.loads((WORLD / "out").read_text())
+    except ValueError:
+        return
+    if not said.get("available"):
+        return
+    low, high = (float(version) for version in (known(install)["version"], said["available"]))
+    demanding = [version for version in lines("demanded") if low < float(version) <= high]
+    if bool(demanding) != said["required"]:
+        fail(f"3 demand: {low} to {high} is called required: {said['required']}, {demanding} are")
+
+
 def main(words: list[str]) -> None:
     """Do what the first word says."""
     command, install, rest = words[0], Path(words[1]).absolute(), words[2:]
@@ -379,6 +394,8 @@ def main(words: list[str]) -> None:
         gone(install, rest)
     elif command == "after":
         after(install, strict="strict" in rest, asked="asked" in rest)
+    elif command == "offer":
+        offer(install)
     elif command == "is":
         is_installed(install, rest[0])
 

@@ -16,7 +16,7 @@ ODD = (
     "файл", "日本語.txt", "-rf", "a b", "LIB", "Conf", "x.old", "x.new", "conf.old",
     "it's", "*", "%41", "con", "end ", "long-" * 30, ".hidden", "~",
 )  # fmt: skip
-SIZES = (0, 1, 700, 5_000, 70_000, 1_500_000)
+SIZES = (0, 1, 700, 5_000, 40_000)
 LAST = 9
 """The major version of the good release every world ends with."""
 
@@ -85,10 +85,11 @@ class Release:
             made += _render(f"{folder}/{name}", thing)
         program = (folder, self.version, self.form, self.character, *self.habits)
         made.append(f"python3 program.py {' '.join(program)}")
-        toml = [*self.toml, *(["required = true"] if self.required else [])]
+        toml = [*(["required = true"] if self.required else []), *self.toml]
         made.append(f"printf '%s\\n' {' '.join(map(shlex.quote, toml))} > {folder}.toml")
         made.append(f"add {self.version} {folder} --config {folder}.toml")
         made.append(f"echo {self.version} {self.character} >> characters")
+        made += [f"echo {self.version} >> demanded"] if self.required else []
         return "\n".join(made) + "\n"
 
     def paths(self) -> list[str]:
@@ -228,6 +229,8 @@ class _Maker:
     def _file(self) -> File:
         self._seed += 1
         size = self._chance.choice([-1, -1, -1, *SIZES])
+        if self._chance.random() < 0.02:
+            size = 2_000_000
         return File(self._seed, size, self._chance.random() < 0.2)
 
     def _next(self, tree: Tree) -> Tree:
