@@ -5,14 +5,16 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from worlds import client_machine, client_people, client_updates
 from worlds.client_prelude import CLIENT, HELPERS
-from worlds.client_steps import Draft
+from worlds.draft import Actions, Draft
 from worlds.releases import make_shelf
 from worlds.world import World
 
 SHELVES = 5
 """How many lists of releases the worlds of one seed share, besides the plain one."""
-MOST_STEPS = 9
+MOST_STEPS = 8
+ACTIONS: Actions = [*client_updates.ACTIONS, *client_people.ACTIONS, *client_machine.ACTIONS]
 
 
 def client_worlds(seed: int) -> SearchStrategy[World]:
@@ -25,10 +27,9 @@ def client_worlds(seed: int) -> SearchStrategy[World]:
 def _worlds(draw: st.DrawFn, numbers: SearchStrategy[int]) -> World:
     shelf = make_shelf(draw(numbers))
     draft = Draft(draw, shelf)
-    draft.begin()
-    for _ in range(draw(st.integers(2, MOST_STEPS))):
-        draft.go_on()
-    draft.end()
-    return World(
-        shelf.ground, tuple(draft.steps), CLIENT, HELPERS, warm=True, drawn=tuple(draft.drawn)
-    )
+    client_updates.begin(draft)
+    for _ in range(draft.number(2, MOST_STEPS)):
+        draft.weighted(ACTIONS)(draft)
+    client_updates.end(draft)
+    steps, drawn = tuple(draft.steps), tuple(draft.drawn)
+    return World(shelf.ground, steps, CLIENT, HELPERS, warm=True, drawn=drawn)

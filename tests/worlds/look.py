@@ -3,6 +3,8 @@
     look.py note A            remember owners and modes before a command runs
     look.py mine A PATH...    what lies there is the user's work from now on
     look.py gone A PATH...    the user removed these
+    look.py linked A DIR TO   the user moved a folder there, and linked to it
+    look.py forget A          a backup came back: the user's work is what it holds
     look.py after A [WORDS]   what must hold after a command; strict: nothing superfluous either;
                               asked: `status` agrees
     look.py is A VERSION      this version is installed, whole
@@ -53,6 +55,8 @@ class Book:
         self.mine: dict[str, Meta] = known.get("mine", {})
         """Of the user, by digest."""
         self.gone: list[str] = known.get("gone", [])
+        self.linked: list[str] = known.get("linked", [])
+        """Folders of a release in whose place the user has put a symlink."""
         self.before: dict[str, Meta] = known.get("before", {})
         self.versions: dict[str, dict[str, Meta]] = known.get("versions", {})
         """What was there when another version was, by version."""
@@ -217,17 +221,20 @@ def check_whole(book: Book, install: Path, version: str, *, strict: bool) -> Non
     wanted, there = walk(release), walk(install)
     for path, place in wanted.items():
         now = there.get(path)
-        if path in book.gone:
+        if path in book.gone or is_linked(book, path):
             continue
         if now is None:
-            if any(str(parent) in book.gone for parent in Path(path).parents):
-                continue
             fail(f"2 mixed: {version} has {name_of(path)}, and it is missing")
         check_same(book, place, now, version, path)
     if strict:
         extra = [path for path in there if path not in wanted]
         for path in sorted(extra):
             check_extra(book, install, there[path], path)
+
+
+def is_linked(book: Book, path: str) -> bool:
+    """Whether it is, or lies in, a folder the user has put a symlink for."""
+    return any(str(one) in book.linked for one in (Path(path), *Path(path).parents))
 
 
 def check_same(book: Book, place: Path, now: Path, version: str, path: str) -> None:
@@ -249,6 +256,8 @@ def check_same(book: Book, place: Path, now: Path, version: str, path: str) -> N
 def check_extra(book: Book, install: Path, place: Path, path: str) -> None:
     """What no release has is the user's, or beside it."""
     if "__pycache__" in Path(path).parts:
+        return
+    if is_linked(book, path.removesuffix(".old")):
         return
     if place.is_symlink():
         fail(f"2 litter: {name_of(path)} is a link no release has")
@@ -307,6 +316,18 @@ def check_direct(install: Path, version: str) -> None:
         fail(f"2 direct: {version} started directly ends with {done.returncode}: {said}")
 
 
+def check_entry_is_last(book: Book, install: Path) -> None:
+    """In the middle of a commit: where the new program is, everything else is new."""
+    entry, state = install / "run", state_of(install)
+    if not (state / "journal").exists() or not entry.is_file():
+        return
+    before = digest(WORLD / f"r{book.version.split('.')[0]}" / "run")
+    for release in WORLD.glob("r[0-9]"):
+        version = f"{release.name[1:]}.0"
+        if version != book.version and digest(release / "run") == digest(entry) != before:
+            check_whole(book, install, version, strict=False)
+
+
 def note(install: Path, *, fresh: bool = False) -> None:
     """Remember."""
     book = Book()
@@ -337,6 +358,28 @@ def gone(install: Path, paths: list[str]) -> None:
     book.save()
 
 
+def linked(install: Path, folder: str, where: str) -> None:
+    """The user has moved a folder, and linked to it."""
+    book = Book()
+    book.linked.append(folder)
+    book.save()
+    target = Path(where)
+    if install in target.parents:
+        inside = [place for place in walk(target).values() if place.is_file()]
+        mine(install, [str(place.relative_to(install)) for place in inside])
+    note(install)
+
+
+def forget(install: Path) -> None:
+    """What is not there any more, the user has given up."""
+    book = Book()
+    there = {digest(place) for place in walk(install).values() if place.is_file()}
+    book.mine = {key: was for key, was in book.mine.items() if key in there}
+    book.versions = {}
+    book.before = everything(install)
+    book.save()
+
+
 def after(install: Path, *, strict: bool, asked: bool) -> None:
     """All promises that can be looked at without changing anything."""
     check_left()
@@ -351,7 +394,9 @@ def after(install: Path, *, strict: bool, asked: bool) -> None:
     check_mine(book, install)
     check_secret(install)
     check_bad(found)
-    if not is_open(install):
+    if is_open(install):
+        check_entry_is_last(book, install)
+    else:
         check_whole(book, install, version, strict=strict)
         check_direct(install, version)
         book.versions[version] = now
@@ -394,6 +439,10 @@ def main(words: list[str]) -> None:
         gone(install, rest)
     elif command == "after":
         after(install, strict="strict" in rest, asked="asked" in rest)
+    elif command == "linked":
+        linked(install, rest[0], rest[1])
+    elif command == "forget":
+        forget(install)
     elif command == "offer":
         offer(install)
     elif command == "is":

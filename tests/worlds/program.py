@@ -5,8 +5,8 @@
 FORM is sh, python, wrapper (a shell that stays) or exec (one that does not). CHARACTER is good, or
 what it does by itself: crash, hang, late (crashes after it has confirmed), mute (never confirms),
 sick (its health command fails). HABITS: confirms; updates (the tutorial's lines); child (leaves a
-child that inherits everything); needs (imports a module that only PYTHONPATH leads to); slow (its
-health command takes a second).
+child that inherits everything); abrupt (ends with 9 when it is told to end); needs (imports a
+module that only PYTHONPATH leads to); slow (its health command takes a second).
 
 The program prints its version, first of all checks that `ver` beside it is of the same, and then
 does what the variable MODE says: look (nothing more), quick, serve (until SIGTERM), crash, hang,
@@ -71,7 +71,7 @@ if "late" in (character, mode):
     time.sleep(0.5)
     sys.exit(3)
 if mode == "serve":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(9 if "abrupt" in habits else 0))
     time.sleep(20)
 """
 WRAPPER = '#!/bin/sh\npython3 "$(dirname "$0")/app.py" "$@"\nR=$?\nexit $R\n'

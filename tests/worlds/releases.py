@@ -90,6 +90,8 @@ class Release:
         made.append(f"add {self.version} {folder} --config {folder}.toml")
         made.append(f"echo {self.version} {self.character} >> characters")
         made += [f"echo {self.version} >> demanded"] if self.required else []
+        confirms = "confirms" in self.habits and self.character == "good"
+        made += [f"echo {self.version} >> confirming"] if confirms else []
         return "\n".join(made) + "\n"
 
     def paths(self) -> list[str]:
@@ -161,7 +163,8 @@ class _Maker:
             release = Release(
                 number, tree, self._form(form, confirm), character, habits, required=False
             )
-            toml = self._toml(confirm, character)
+            watched = "none" if chance.random() < 0.15 and character == "good" else confirm
+            toml = self._toml(watched, character)
             releases.append(replace(release, toml=toml, required=chance.random() < 0.2))
             tree = self._next(tree)
         return Shelf(tuple(releases))
@@ -174,6 +177,7 @@ class _Maker:
         habits = ["confirms"] if confirm == "app" else []
         if form != "sh" or confirm == "app":
             habits += ["updates"] if chance.random() < 0.5 else []
+            habits += ["abrupt"] if chance.random() < 0.3 else []
             habits += ["child"] if chance.random() < 0.3 else []
             habits += ["needs"] if chance.random() < 0.2 else []
         return (*habits, *(["slow"] if chance.random() < 0.5 else []))
