@@ -64,11 +64,16 @@ def _traced(draft: Draft, kind: str, name: str, fault: str, offer: str, aimed: s
 
 def _go_on(draft: Draft) -> None:
     """Whoever comes next must find an application."""
-    what = draft.pick(["start", "start", "update", "recover", "nothing"])
+    what = draft.pick(["start", "start", "update", "recover", "meddle", "nothing"])
     if what == "start":
         draft.step("start quick", "starts quick", "came_up")
     elif what == "update":
         draft.step("update", "up")
+    elif what == "meddle":
+        path, number = draft.path(), draft.count()
+        draft.step(
+            "user: meddle", f"own {path}.old/x 'in the way {number}'; edit {path} 'mine {number}'"
+        )
     elif what == "recover":
         draft.step("recover", 'clear; note; run $AS updater recover --dir "$A"')
 

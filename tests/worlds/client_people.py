@@ -61,7 +61,7 @@ def mark(draft: Draft) -> None:
     text = draft.pick(
         [
             f"there {path} && setfattr -n user.mine -v 1 {place}; note",
-            f"there {path} && chgrp 12 {place}; note fresh",
+            f"there {path} && chgrp 12 {place} && chmod 660 {place}; note fresh",
             f'chmod g+s "$A" "$(dirname {place})" 2>/dev/null; note fresh',
         ]
     )
@@ -87,6 +87,9 @@ def freeze(draft: Draft) -> None:
 
 def give(draft: Draft) -> None:
     """The install becomes a user's, with its parent or without."""
+    if not draft.given and draft.chance(4):
+        draft.step("administrator: give files", 'state; chown -R 45678:45678 "$A"; note fresh')
+        return
     draft.given = True
     what = draft.pick(['"$(dirname "$A")" "$A" "$S"', '"$A" "$S"'])
     text = f"state; chown -R 45678:45678 {what}; AS=$USER_; note fresh"
@@ -97,6 +100,8 @@ def sudo(draft: Draft) -> None:
     """Root acts on a user's install, and then its user goes on."""
     if not draft.given:
         give(draft)
+    if not draft.given:
+        return
     name = draft.pick(["update", "update", "update", "repair", "rollback", "recover"])
     blame = "installed >> blamed; " if name == "rollback" else ""
     act = "up" if name == "update" else f'clear; note; run updater {name} --dir "$A"'

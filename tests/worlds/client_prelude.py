@@ -86,11 +86,17 @@ foreign() { grep -q "next start" out || return 0
 and no start says so"; }
 at_peace() { chattr -R -i p q moved* 2>/dev/null; pkill -f "$W/.*(app.py|/run)"; rm -f host
   [ -z "$MOUNTED" ] || umount -l "$A/$MOUNTED"; MOUNTED=; }
+# narrow: State is no wider than a private install
+narrow() { state; [ $(( 0$(stat -c %a "$S") & ~0$(stat -c %a "$A") & 077 )) = 0 ] \
+|| fail "4 widened: $S has mode $(stat -c %a "$S")"; }
 # older: an older folder lies beside a newer State
 older() { python3 look.py forget "$A"; V=$(installed)
   clear; run $AS updater verify --dir "$A"
-  [ "$(cat "$A/ver")" = "$V" ] || [ $R = 6 ] || fail "2 clean: $(cat "$A/ver") lies in the place \
-of $V, and verify ends with $R"
+  if [ "$(cat "$A/ver")" != "$V" ]; then
+    [ $R = 6 ] || fail "2 clean: $(cat "$A/ver") lies in the place of $V, and verify ends with $R"
+    ! updater status --dir "$A" | grep -q '^state: clean' || fail "2 clean: $(cat "$A/ver") lies \
+in the place of $V, and status says clean"
+  fi
   run $AS updater repair --dir "$A"; calm
   after strict; }
 # newest: from here 9.0 can be installed with ordinary commands

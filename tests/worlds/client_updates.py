@@ -7,13 +7,15 @@ from worlds.draft import Actions, Draft
 
 def begin(draft: Draft) -> None:
     """Install the first release."""
-    place = draft.pick(["plain", "plain", "plain", "volume", "link", "password"])
+    place = draft.pick(["plain", "plain", "plain", "private", "volume", "link", "password"])
     lines = ["A=$W/p/a; AS=; S=; export A AS", "mkdir p; chmod 1777 tmp home; host"]
     if draft.shelf.has("needs"):
         lines.append("mkdir extra; : > extra/world_extra.py; export PYTHONPATH=$W/extra")
     if place == "volume":
         lines.append("mkdir p/a; mount -t tmpfs -o mode=755 none p/a || exit 0")
         draft.mounted = True
+    elif place == "private":
+        lines.append("mkdir -m 700 p/a")
     elif place == "link":
         lines.append("mkdir q; rmdir p; ln -s q p")
     elif place == "password":
@@ -22,7 +24,7 @@ def begin(draft: Draft) -> None:
         draft.drawn.append("host: welcome")
         lines.append("echo 'welcome everybody' > host")
     draft.drawn.append(f"install: {place}")
-    draft.step("install", "\n".join([*lines, 'inst "$A"', "state"]), after="after strict")
+    draft.step("install", "\n".join([*lines, 'inst "$A"', "narrow"]), after="after strict")
 
 
 def end(draft: Draft) -> None:
@@ -83,6 +85,10 @@ def second_window(draft: Draft) -> None:
 
 def stranger(draft: Draft) -> None:
     """Somebody who may not change the install runs it; what waits comes, or something is said."""
+    if draft.chance(3):
+        line = f'{draft.offer()}clear; run $USER_ updater check --dir "$A"; calm'
+        draft.step("stranger checks", line)
+        return
     text = f"background $USER_; {draft.offer()}AS=; up; stop; foreign"
     draft.disturb()
     draft.step("stranger", text, *(["AS=$USER_"] if draft.given else []))
@@ -130,7 +136,7 @@ ACTIONS: Actions = [
     (1, check),
     (2, second_window),
     (1, stranger),
-    (2, supervisor),
+    (3, supervisor),
     (3, host),
     (1, stale_host),
 ]

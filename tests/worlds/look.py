@@ -201,7 +201,7 @@ def check_kept(before: dict[str, Meta], after: dict[str, Meta], *, owners: bool)
         if now is None or now["kind"] != was["kind"] or was["kind"] == stat.S_IFLNK:
             continue
         name = name_of(path)
-        if owners and now["owner"] != was["owner"]:
+        if owners and now["owner"] != was["owner"] and not is_given_away(was, now):
             fail(f"4 owner: {name} belonged to {was['owner']}, now to {now['owner']}")
         allowed = was["mode"] | (was["mode"] & 0o044) >> 2
         if was["kind"] == stat.S_IFDIR:
@@ -213,6 +213,12 @@ def check_kept(before: dict[str, Meta], after: dict[str, Meta], *, owners: bool)
         lost = {key for key in was["attributes"] if key not in now["attributes"]}
         if lost:
             fail(f"4 attributes: {name} has lost {sorted(lost)}")
+
+
+def is_given_away(was: Meta, now: Meta) -> bool:
+    """Whether a user could not keep the group, and so gave the new one no more than everybody."""
+    group, everybody = (now["mode"] & 0o070) >> 3, now["mode"] & 0o007
+    return bool(prefix()) and now["owner"][0] == was["owner"][0] and not group & ~everybody
 
 
 def check_whole(book: Book, install: Path, version: str, *, strict: bool) -> None:

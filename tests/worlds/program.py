@@ -28,7 +28,7 @@ echo VERSION
 case CHARACTER/${MODE:-quick} in
 crash/*|late/*|*/crash|*/late) exit 3 ;;
 hang/*|*/hang) exec sleep 30 ;;
-*/serve) trap 'exit 0' TERM; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done ;;
+*/serve) trap 'exit ABRUPT' TERM; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done ;;
 esac
 exit 0
 """
@@ -83,6 +83,7 @@ def main(folder: Path, version: str, form: str, character: str, habits: list[str
 
     def text(source: str) -> str:
         source = source.replace("VERSION", version).replace("CHARACTER", character)
+        source = source.replace("ABRUPT", "9" if "abrupt" in habits else "0")
         return source.replace("HABITS", " ".join(habits))
 
     files = {"ver": f"{version}\n"}

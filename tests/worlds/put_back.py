@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from worlds.faults import FAULTS, Fault
+from worlds.fault import Fault
+from worlds.faults import FAULTS
 from worlds.halves import HALVES
 from worlds.play import Stage
 from worlds.product import copy_tree, make_product

@@ -152,7 +152,7 @@ class _Maker:
         """Two to four releases, and the last."""
         chance = self._chance
         form = chance.choice(["sh", "sh", "sh", "python", "wrapper", "exec"])
-        confirm = chance.choice(["none", "none", "health", "app"])
+        confirm = chance.choice(["none", "none", "health", "health", "app", "app"])
         habits = self._habits(form, confirm)
         releases = []
         tree = self._first()
@@ -175,9 +175,9 @@ class _Maker:
     def _habits(self, form: str, confirm: str) -> tuple[str, ...]:
         chance = self._chance
         habits = ["confirms"] if confirm == "app" else []
+        habits += ["abrupt"] if chance.random() < 0.3 else []
         if form != "sh" or confirm == "app":
             habits += ["updates"] if chance.random() < 0.5 else []
-            habits += ["abrupt"] if chance.random() < 0.3 else []
             habits += ["child"] if chance.random() < 0.3 else []
             habits += ["needs"] if chance.random() < 0.2 else []
         return (*habits, *(["slow"] if chance.random() < 0.5 else []))
