@@ -28,6 +28,8 @@ the mounted file"; }
 there() { [ -f "$A/$1" ] && [ ! -L "$A/$1" ]; }
 installed() { state; sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' "$S/release.json" 2>/dev/null; }
 up() { clear; note; run $AS updater update --dir "$A" --quiet --no-restart "$@"; }
+begins() { clear; run updater install --url "$URL" --root repo/metadata/1.root.json --app app \
+--quiet "$A"; [ $R = 0 ] || fail "3 refused: install: exit code $R: $(tail -n 2 err)"; }
 # calm: nothing stands in its way, so it is done
 calm() { [ $R = 0 ] || [ $R = 10 ] || fail "3 refused: exit code $R: $(tail -n 2 err)"; }
 # spoke: whoever fails says why
@@ -101,7 +103,7 @@ in the place of $V, and status says clean"
   after strict; }
 # newest: from here 9.0 can be installed with ordinary commands
 newest() { T=
-  for c in update update recover update repair update launch update; do
+  for c in update update update recover update repair update update launch update; do
     clear; note
     if [ $c = launch ]; then MODE=quick starts quick; else
       run $AS updater $c --dir "$A" --quiet $([ $c != update ] || echo --no-restart); fi

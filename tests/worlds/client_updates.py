@@ -24,7 +24,7 @@ def begin(draft: Draft) -> None:
         draft.drawn.append("host: welcome")
         lines.append("echo 'welcome everybody' > host")
     draft.drawn.append(f"install: {place}")
-    draft.step("install", "\n".join([*lines, 'inst "$A"', "narrow"]), after="after strict")
+    draft.step("install", "\n".join([*lines, "begins", "narrow"]), after="after strict")
 
 
 def end(draft: Draft) -> None:

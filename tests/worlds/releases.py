@@ -203,7 +203,7 @@ class _Maker:
             )
         elif confirm == "app":
             lines.append(f'confirm = {{mode = "app", starts = {starts}, seconds = {seconds}}}')
-        if chance.random() < 0.15:
+        if character == "good" and chance.random() < 0.15:
             lines.append("stop = true")
         policy = chance.choice(["", "", "", "keep", "keep-if-changed"])
         return (*lines, "[policy]", f'"*" = "{policy}"') if policy else tuple(lines)
