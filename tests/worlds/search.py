@@ -42,7 +42,7 @@ class Search:
     """Whether to end at the first finding."""
     shrink_seconds: float = SHRINK_SECONDS
     found: list[Found] = field(default_factory=list)
-    again: dict[tuple[int, str], int] = field(default_factory=dict)
+    again: dict[tuple[int, str, str], int] = field(default_factory=dict)
     """How often each finding was met after the first time."""
     seeds: list[int] = field(default_factory=list)
     unsound: dict[str, int] = field(default_factory=dict)
