@@ -114,7 +114,7 @@ def move(draft: Draft) -> None:
     if draft.mounted:
         return
     name = f"moved{draft.count()}"
-    make = f'D=$(dirname "$A"); mkdir {name}; chown --reference="$D" {name}'
+    make = f': "${{A:?}}"; D=$(dirname "$A"); mkdir {name}; chown --reference="$D" {name}'
     if draft.chance(2):
         text = f'{make}; mv "$D"/a "$D"/.a.upswap {name} 2>/dev/null; A=$W/{name}/a; note fresh'
         draft.step("folder: moved", text)
