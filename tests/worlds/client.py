@@ -13,8 +13,15 @@ from worlds.world import World
 
 SHELVES = 5
 """How many lists of releases the worlds of one seed share, besides the plain one."""
-MOST_STEPS = 8
-ACTIONS: Actions = [*client_updates.ACTIONS, *client_people.ACTIONS, *client_machine.ACTIONS]
+MOST_STEPS = 7
+BASICS: Actions = [(8, client_updates.update), (3, client_updates.start)]
+THEMES: dict[str, Actions] = {
+    "all": [*client_updates.ACTIONS, *client_people.ACTIONS, *client_machine.ACTIONS],
+    "machine": [*BASICS, *client_machine.ACTIONS],
+    "people": [*BASICS, *client_people.ACTIONS],
+    "updates": client_updates.ACTIONS,
+}
+"""A world that mixes everything seldom has two of a kind; most worlds keep to one."""
 
 
 def client_worlds(seed: int) -> SearchStrategy[World]:
@@ -28,8 +35,10 @@ def _worlds(draw: st.DrawFn, numbers: SearchStrategy[int]) -> World:
     shelf = make_shelf(draw(numbers))
     draft = Draft(draw, shelf)
     client_updates.begin(draft)
+    theme = draft.pick(sorted(THEMES))
+    draft.drawn.append(f"theme: {theme}")
     for _ in range(draft.number(2, MOST_STEPS)):
-        draft.weighted(ACTIONS)(draft)
+        draft.weighted(THEMES[theme])(draft)
     client_updates.end(draft)
     steps, drawn = tuple(draft.steps), tuple(draft.drawn)
     return World(shelf.ground, steps, CLIENT, HELPERS, warm=True, drawn=drawn)

@@ -88,8 +88,9 @@ class Draft:
         return self.shelf.releases[: self.offered + 1]
 
     def path(self) -> str:
-        """A file some release has, quoted."""
-        paths = sorted({path for one in self.shelf.releases for path in one.paths()})
+        """A file some release has, quoted; mostly one that a later release changes."""
+        changed, every = self.shelf.changed_paths, self.shelf.every_path
+        paths = changed if changed and not self.chance(4) else every
         return shlex.quote(self.pick(paths)) if paths else "mine"
 
     def folder(self) -> str:

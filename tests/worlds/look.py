@@ -215,6 +215,18 @@ def check_kept(before: dict[str, Meta], after: dict[str, Meta], *, owners: bool)
             fail(f"4 attributes: {name} has lost {sorted(lost)}")
 
 
+def check_new(before: dict[str, Meta], after: dict[str, Meta]) -> None:
+    """What came is no more open than the folder it lies in."""
+    for path, now in after.items():
+        above = before.get(str(Path(path).parent))
+        if path in before or above is None or now["kind"] == stat.S_IFLNK:
+            continue
+        allowed = above["mode"] | (above["mode"] & 0o011) << 2
+        if above["kind"] == stat.S_IFDIR and now["mode"] & 0o044 & ~allowed:
+            name, mode = name_of(path), now["mode"]
+            fail(f"4 widened: {name} is new, has mode {mode:o}, in a folder of {above['mode']:o}")
+
+
 def is_given_away(was: Meta, now: Meta) -> bool:
     """Whether a user could not keep the group, and so gave the new one no more than everybody."""
     group, everybody = (now["mode"] & 0o070) >> 3, now["mode"] & 0o007
@@ -393,6 +405,7 @@ def after(install: Path, *, strict: bool, asked: bool) -> None:
     found = status(install) if asked else known(install)
     now = everything(install)
     check_kept(book.before, now, owners=True)
+    check_new(book.before, now)
     version = found["version"]
     if version != book.version:
         lately = book.versions.get(version, {})
