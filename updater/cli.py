@@ -119,6 +119,7 @@ def _install(options: argparse.Namespace) -> int:
         reports=options.reports,
     )
     tell(options, _document("installed", done), f"installed {options.app} {done.new}")
+    _warn_of_failed(done.failed)
     return 0
 
 
@@ -163,8 +164,10 @@ def _update(options: argparse.Namespace) -> int:
     if done.state == "staged":
         words = f"{done.new} is ready: the next start of the application brings it"
         tell(options, _document("staged", done), words)
+        _warn_of_failed(done.failed)
         return 0
     tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
+    _warn_of_failed(done.failed)
     for kept in done.kept:
         print(f"your own version is kept as {kept}", file=sys.stderr)
     if not options.no_restart and updater.release.entry:
@@ -181,6 +184,12 @@ def _tell_current(options: argparse.Namespace, document: dict[str, Any], status:
 
 def _warn_of_recall(version: str) -> None:
     print(f"hint: {version} was recalled by its publisher: run updater update", file=sys.stderr)
+
+
+def _warn_of_failed(failed: Sequence[str]) -> None:
+    """All went well, by another way than the cheapest."""
+    for reason in failed:
+        print(f"hint: another way was taken, tell the publisher: {reason}", file=sys.stderr)
 
 
 def _warn_of_clock(updater: Updater) -> None:

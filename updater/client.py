@@ -197,7 +197,7 @@ class Updater:
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
             waits = pending_version(self._state) == plan.version
             with reported(self._session, self._state, settings, manifest, plan.version):
-                return (job.resume() if waits else None) or job.run(plan)
+                return (job.resume() if waits else None) or job.run(plan.version)
 
     def rollback(self) -> RolledBack:
         """Bring the version before the last update back; needs no network.

@@ -49,7 +49,7 @@ def take_files(
         NotEnoughSpace: found when the bundle's header tells how much is to be fetched.
         TransportError, TrustError, FormatError, OSError: see `Download.run`.
     """
-    bundle = _bundle(app, release)
+    bundle = bundle_of(app, release)
     wanted = frozenset(paths)
 
     def select(header: Header) -> frozenset[int]:
@@ -72,7 +72,12 @@ def take_files(
     return extract(excerpt, wanted, out, progress=progress, jobs=config.jobs)
 
 
-def _bundle(app: str, release: Published) -> Blob:
+def bundle_of(app: str, release: Published) -> Blob:
+    """The bundle of a release of ``app``.
+
+    Raises:
+        PatchError: it has none.
+    """
     if release.bundle is None:
         raise PatchError(
             f"{app} {release.version} has no bundle to take single files from",

@@ -18,7 +18,7 @@ from updater.launch.recover import recover
 from updater.launch.state import State
 from updater.launcher import renew_launcher
 from updater.outbox import allow
-from updater.plan import choose, make_plan
+from updater.plan import choose
 from updater.session import Session
 from updater.store import Settings, read_manifest
 
@@ -92,8 +92,7 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
             hint="was a release promoted? was it recalled?",
         )
     nothing = Manifest.empty(settings.app)
-    plan = make_plan(catalogue, None, version)
-    done = Job(session, state, catalogue, settings, nothing, received).run(plan)
+    done = Job(session, state, catalogue, settings, nothing, received).run(version)
     with suppress(InstallError, OSError):  # the next command makes it
         renew_launcher(session.disk, state, read_manifest(state, session.config.limits))
     return done

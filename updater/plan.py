@@ -98,13 +98,19 @@ def is_recalled(catalogue: Catalogue, version: str) -> bool:
     return published is not None and published.floor is not None
 
 
-def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan:
+def make_plan(
+    catalogue: Catalogue,
+    installed: str | None,
+    version: str,
+    without: frozenset[str] = frozenset(),
+) -> Plan:
     """The cheapest way to ``version``, by bytes to fetch, then by bytes to write.
 
     Args:
         catalogue: what is published.
         installed: where to start; None to use bundles alone, whatever is installed.
         version: where to go.
+        without: names of targets that have failed, and are no part of any way.
 
     Raises:
         InstallError: this updater is too old for the release, or no way leads there.
@@ -117,6 +123,8 @@ def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan
         if at == version:
             return Plan(version, hops)
         for hop in _hops(catalogue, at, start=not hops):
+            if hop.blob.name in without:
+                continue
             cost = (fetch + hop.blob.length, write + hop.blob.write_bytes)
             if hop.new not in best or cost < best[hop.new]:
                 best[hop.new] = cost

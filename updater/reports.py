@@ -37,13 +37,14 @@ def reported(
     except (UpdaterError, OSError) as error:
         if isinstance(error, OSError) or not error.retryable:
             with suppress(Exception):  # whatever is wrong with a report, the error counts
-                _report(state, settings, manifest, new, error).write(session.disk, state)
+                report_of(state, settings, manifest, new, error).write(session.disk, state)
         raise
 
 
-def _report(
+def report_of(
     state: State, settings: Settings, manifest: Manifest, new: str, error: UpdaterError | OSError
 ) -> Report:
+    """What may be told of ``error`` to the publisher of an install; arguments as `reported`."""
     step, kind = _step(error, new), type(error).__name__
     what = f"{settings.install_id} {step} {kind} {manifest.version} {new}"
     return Report(
