@@ -30,7 +30,7 @@ from updater.launch.trial import is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
 from updater.outbox import allow, may_tell, tell
-from updater.plan import Plan, choose, is_recalled, make_plan
+from updater.plan import Plan, choose, is_recalled, is_required, make_plan
 from updater.reports import reported
 from updater.restart import replace_process, start_beside
 from updater.seen import read_seen
@@ -76,7 +76,7 @@ class Offer:
     disk_bytes: int
     """Free disk the update needs at its peak."""
     required: bool
-    """The publisher asks not to put this update off."""
+    """The publisher asks not to put this update off, or one that it jumps over."""
     restart: bool
     """Whether there is something to restart afterwards."""
     recalled: bool
@@ -148,7 +148,7 @@ class Updater:
             published.bundle.length if published.bundle else 0,
             plan.write_bytes,
             plan.disk_bytes,
-            published.required,
+            is_required(catalogue, manifest.version, plan.version),
             bool(manifest.release.entry),
             is_recalled(catalogue, manifest.version),
         )
