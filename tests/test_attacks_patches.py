@@ -165,11 +165,18 @@ def test_a_chain_with_a_missing_link_gives_way_to_the_bundle(victim: Victim) -> 
     assert victim.takes() == {}
 
 
-def test_a_chain_with_a_missing_link_and_no_bundle(victim: Victim) -> None:
+def test_a_chain_with_a_missing_link_and_no_bundle_goes_over_another(victim: Victim) -> None:
     chain(victim, "1.1", "1.2", "2.0")
     files_of(victim, "patches/*.1.1_1.2")
     files_of(victim, "releases/2.0/*.bundle")
-    victim.refuses(TransportError, 3, "404")
+    assert victim.takes() == {}
+
+
+def test_a_chain_with_a_missing_link_and_no_bundle_behind_it(victim: Victim) -> None:
+    chain(victim, "1.1", "1.2", "2.0")
+    files_of(victim, "patches/*.1.1_1.2")
+    files_of(victim, "releases/*/*.bundle")
+    victim.refuses(TransportError, 3, "404", "1.1_1.2", "bundle")
     victim.recovers()
 
 

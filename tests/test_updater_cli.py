@@ -285,8 +285,9 @@ def break_signature(publisher: Publisher) -> None:
 
 
 def break_bytes(publisher: Publisher) -> None:
-    path = next(publisher.folder.glob("targets/notes/patches/*.1.0_2.0"))
-    path.write_bytes(flip(path.read_bytes(), -1))
+    for path in publisher.folder.glob("targets/notes/*/**/*.*"):
+        if path.is_file():
+            path.write_bytes(flip(path.read_bytes(), -1))
 
 
 def break_format(publisher: Publisher) -> None:

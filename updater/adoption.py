@@ -8,6 +8,7 @@ from pathlib import Path
 
 from updater.claim import check_owned, check_url, claim, empty, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
+from updater.follow import find_manifest
 from updater.format.names import check_app, check_channel, check_version
 from updater.inspection import inspect
 from updater.launch.disk import present, told
@@ -20,7 +21,6 @@ from updater.mend import Mend, Repaired
 from updater.outbox import allow
 from updater.plan import check_updater
 from updater.session import Session
-from updater.signed import take_manifest
 from updater.store import Settings
 
 
@@ -125,7 +125,7 @@ def _adopt(
             f"{settings.app} {version} is not published", hint="which version is installed?"
         )
     check_updater(release)
-    manifest = take_manifest(session, settings.app, release)
+    manifest = find_manifest(session, state, catalogue, settings.app, version)
     findings = inspect(state, manifest, session.progress, full=True)
     if not mend:
         findings.require_whole(hint="--repair puts back what is damaged, and keeps what is there")

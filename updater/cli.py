@@ -313,6 +313,7 @@ def _adopt(options: argparse.Namespace) -> int:
 def _tell_repaired(options: argparse.Namespace, state: str, done: Repaired, words: str) -> None:
     lines = [*(f"put back: {shown(path)}" for path in done.repaired), words]
     tell(options, {"state": state, **asdict(done)}, "\n".join(lines))
+    _warn_of_failed(done.failed)
     for kept in done.kept:
         print(f"what was there is kept as {kept}", file=sys.stderr)
 

@@ -14,11 +14,13 @@ from updater.excerpt import bundle_of, take_files
 from updater.format.manifest import Manifest
 from updater.launch.disk import remove_tree
 from updater.launch.state import State
+from updater.launch.swap import discard_stage
 from updater.plan import Hop, Plan, check_header
 from updater.session import Session
+from updater.signed import take_manifest
 from updater.sources import Sources
 from updater.stage import Stage, live_tree
-from updater.ways import blaming
+from updater.ways import Unusable, Ways, blaming
 
 
 class Follower:
@@ -124,3 +126,50 @@ class Follower:
         return apply_patch(
             patch, old, out, progress=session.progress, jobs=session.config.jobs, given=given
         )
+
+
+def rebuilt(
+    session: Session, state: State, catalogue: Catalogue, app: str, version: str, failed: Unusable
+) -> tuple[Tree, Ways]:
+    """A release made anew of bundles and patches, and the ways that failed before.
+
+    Args:
+        session: network, progress and settings.
+        state: of the install it is for; its stage is cleared, and holds the files afterwards.
+        catalogue: what is published.
+        app: whose release.
+        version: which release.
+        failed: what has failed already, and is left out.
+
+    Raises:
+        UpdaterError: no way is left, with the reason of each.
+    """
+    ways = Ways(catalogue, None, version)
+    ways.exclude(failed)
+    follower = Follower(session, state, catalogue, Manifest.empty(app))
+
+    def attempt(plan: Plan) -> Tree:
+        stage = Stage(session.disk, state)
+        stage.clear()
+        return follower.tree(plan, stage, mend=False)
+
+    return ways.follow(attempt), ways
+
+
+def find_manifest(
+    session: Session, state: State, catalogue: Catalogue, app: str, version: str
+) -> Manifest:
+    """The signed manifest of a release: fetched, or else computed of its files.
+
+    Raises:
+        UpdaterError: as `take_manifest`, and no bundle or patch leads to the release either.
+    """
+    release = catalogue.releases[version]
+    try:
+        with blaming(release.manifest.name):
+            return take_manifest(session, app, release)
+    except Unusable as error:
+        try:
+            return rebuilt(session, state, catalogue, app, version, error)[0].manifest
+        finally:
+            discard_stage(session.disk, state)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from updater.catalogue import Catalogue
-from updater.errors import InstallError, PatchError, UpdaterError
+from updater.errors import InstallError, PatchError
 from updater.follow import Follower
 from updater.format.manifest import Manifest
 from updater.inspection import damage
@@ -28,7 +28,7 @@ from updater.launch.trial import Trial
 from updater.launcher import check_launcher
 from updater.newtree import NewTree
 from updater.plan import Plan
-from updater.reports import report_of
+from updater.reports import report_passed
 from updater.session import Session
 from updater.stage import Stage
 from updater.store import Settings
@@ -86,7 +86,6 @@ class Job:
         self._running = running
         self._follower = Follower(session, state, catalogue, manifest)
         self._mend = False
-        self._failed: tuple[UpdaterError, ...] = ()
 
     def run(self, version: str) -> Updated:
         """Bring the install to ``version``, by the cheapest way that works.
@@ -98,10 +97,10 @@ class Job:
         """
         ways = Ways(self._catalogue, self._manifest.version or None, version)
         journal, outcome = self._conclude(ways.follow(self._attempt))
-        self._failed = tuple(ways.failed)
-        with suppress(Exception):  # the update is made, whatever is wrong with a report
-            self._tell_failed(version)
-        return self._report(journal, outcome)
+        report_passed(
+            self._session, self._state, self._settings, self._manifest, version, ways.failed
+        )
+        return self._report(journal, outcome, ways.reasons)
 
     def resume(self) -> Updated | None:
         """Go on with the update that waits for the application to end; None if it fits no more.
@@ -214,7 +213,7 @@ class Job:
                 discard_stage(self._session.disk, self._state)
             raise
 
-    def _report(self, journal: Journal, outcome: Outcome) -> Updated:
+    def _report(self, journal: Journal, outcome: Outcome, failed: tuple[str, ...] = ()) -> Updated:
         bundle = self._catalogue.releases[journal.new].bundle
         return Updated(
             journal.old,
@@ -225,14 +224,8 @@ class Job:
             sum(max(step.size, 0) for step in journal.as_files.steps if not step.own),
             dict(self._follower.changes),
             self._kept(journal),
-            tuple(dict.fromkeys(map(str, self._failed))),
+            failed,
         )
-
-    def _tell_failed(self, version: str) -> None:
-        """Queue a report of each way that failed: whoever serves the files can mend that."""
-        for error in self._failed:
-            told = report_of(self._state, self._settings, self._manifest, version, error)
-            replace(told, step="fetch").write(self._session.disk, self._state)
 
     def _kept(self, journal: Journal) -> tuple[str, ...]:
         """What made way; it can be found later too, and the update is made."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from updater.errors import InstallError, RollbackFailed, TransportError, UpdaterError
 from updater.format.manifest import Manifest
@@ -37,14 +38,31 @@ def reported(
     except (UpdaterError, OSError) as error:
         if isinstance(error, OSError) or not error.retryable:
             with suppress(Exception):  # whatever is wrong with a report, the error counts
-                report_of(state, settings, manifest, new, error).write(session.disk, state)
+                _report(state, settings, manifest, new, error).write(session.disk, state)
         raise
 
 
-def report_of(
+def report_passed(
+    session: Session,
+    state: State,
+    settings: Settings,
+    manifest: Manifest,
+    new: str,
+    errors: Sequence[UpdaterError],
+) -> None:
+    """Queue a report of each way that failed, though another led there; arguments as `reported`.
+
+    It says nothing against the version: whoever serves the files can mend it.
+    """
+    with suppress(Exception):  # what was done counts, whatever is wrong with a report
+        for error in errors:
+            told = _report(state, settings, manifest, new, error)
+            replace(told, step="fetch").write(session.disk, state)
+
+
+def _report(
     state: State, settings: Settings, manifest: Manifest, new: str, error: UpdaterError | OSError
 ) -> Report:
-    """What may be told of ``error`` to the publisher of an install; arguments as `reported`."""
     step, kind = _step(error, new), type(error).__name__
     what = f"{settings.install_id} {step} {kind} {manifest.version} {new}"
     return Report(

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from updater.errors import TransportError
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -31,6 +33,23 @@ class Transport(Protocol):
         Raises:
             TransportError: no answer, an HTTP error, a redirect, a stalled or cut body.
         """
+
+
+def refuse_page(url: str, first: bytes) -> None:
+    """Refuse the answer to ``url`` that begins with ``first`` if it is a page for people.
+
+    Some hosts answer 200 with a page for whatever they do not have, and so does a captive portal.
+
+    Raises:
+        TransportError: it is one.
+    """
+    if first.lstrip()[:1] == b"<":
+        raise TransportError(
+            f"{url}: the host answers a page, and not the file",
+            hint="it has to answer 404 for what it does not have; or is a login page in the way?",
+            retryable=False,
+            status=200,
+        )
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,11 @@ class Ways:
         self._version = version
         self._without: frozenset[str] = frozenset()
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why ways failed, in words, each once."""
+        return tuple(dict.fromkeys(map(str, self.failed)))
+
     def follow(self, attempt: Callable[[Plan], T]) -> T:
         """What ``attempt`` gives for the cheapest plan that it can follow.
 
@@ -79,41 +84,43 @@ class Ways:
         Raises:
             UpdaterError: no way is left, with all the reasons; or as ``attempt``.
         """
-        plan = make_plan(self._catalogue, self._installed, self._version)
+        plan = self._plan()
         while True:
             try:
                 return attempt(plan)
             except Unusable as error:  # noqa: PERF203 - a failure is what the loop is for
                 self.exclude(error)
-                plan = self._next(error)
+                plan = self._plan()
 
     def exclude(self, error: Unusable) -> None:
         """Try no way again that needs what has failed."""
         self.failed.append(error.reason)
         self._without |= error.targets
 
-    def _next(self, error: Unusable) -> Plan:
-        troubles = sum(reason.retryable for reason in self.failed)
-        if troubles >= TROUBLES_MOST:
-            raise self._all() from error.reason
+    def _plan(self) -> Plan:
+        if sum(map(_is_trouble, self.failed)) >= TROUBLES_MOST:
+            raise self._all()
         try:
             return make_plan(self._catalogue, self._installed, self._version, self._without)
-        except InstallError:
-            raise self._all() from error.reason
+        except InstallError as error:
+            if not self.failed:
+                raise
+            raise self._all() from error
 
     def _all(self) -> UpdaterError:
         """One error for all of them: if waiting may help that counts, else the gravest."""
         first, *others = self.failed
         if not others:
             return first
-        said = "; ".join(dict.fromkeys(str(reason) for reason in self.failed))
         order = (TrustError, FormatError, TransportError, PatchError)
         reason = min(
             self.failed,
             key=lambda e: (not e.retryable, [isinstance(e, kind) for kind in order].index(True)),
         )
         kind = next(kind for kind in order if isinstance(reason, kind))
-        told = kind(f"every way to {self._version} failed: {said}", hint=reason.hint)
+        told = kind(
+            f"every way to {self._version} failed: {'; '.join(self.reasons)}", hint=reason.hint
+        )
         told.retryable = reason.retryable
         return told
 
@@ -121,3 +128,8 @@ class Ways:
 def _is_of_one_file(error: TransportError) -> bool:
     """Whether the server has answered, and its answer is about the file that was asked for."""
     return error.status is not None and error.status not in OF_THE_CLIENT
+
+
+def _is_trouble(error: UpdaterError) -> bool:
+    """Whether the server itself has trouble."""
+    return isinstance(error, TransportError) and error.status is not None and error.status >= 500
