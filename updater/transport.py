@@ -38,18 +38,24 @@ class Transport(Protocol):
 def refuse_page(url: str, first: bytes) -> None:
     """Refuse the answer to ``url`` that begins with ``first`` if it is a page for people.
 
-    Some hosts answer 200 with a page for whatever they do not have, and so does a captive portal.
-
     Raises:
         TransportError: it is one.
     """
     if first.lstrip()[:1] == b"<":
-        raise TransportError(
-            f"{url}: the host answers a page, and not the file",
-            hint="it has to answer 404 for what it does not have; or is a login page in the way?",
-            retryable=False,
-            status=200,
-        )
+        raise page_for(url)
+
+
+def page_for(url: str) -> TransportError:
+    """The error of a host that answers 200 with a page for what it does not have.
+
+    Some hosts do that for every path, and so does a captive portal.
+    """
+    return TransportError(
+        f"{url}: the host answers a page, and not the file",
+        hint="a host has to answer 404 for what it does not have; or is a login page in the way?",
+        retryable=False,
+        status=200,
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,9 @@ from updater.transport import Transport
 from updater.version import BUILT
 
 T = TypeVar("T", Root, Targets)
+ROOT_MOST = 512_000
+"""Bytes of a root; python-tuf takes no more either."""
+_NEXT_ROOT = re.compile(r"/[0-9]+\.root\.json$")
 LAST = 253_402_300_799
 """The last second of the year 9999, in seconds since 1970: signatures end before it."""
 
@@ -368,6 +372,9 @@ class _Fetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
             with self._transport.get(url) as answer:
+                if _NEXT_ROOT.search(url):
+                    yield _root_or_none(url, answer.chunks)
+                    return
                 first = next(answer.chunks, b"")
                 if url.startswith(self._metadata):
                     _refuse_page(url, first)
@@ -377,6 +384,32 @@ class _Fetcher(FetcherInterface):
             if error.status is not None and error.status >= 400:
                 raise DownloadHTTPError(str(error), error.status) from error
             raise DownloadError(str(error)) from error
+
+
+def is_metadata(data: bytes) -> bool:
+    """Whether ``data`` may be TUF metadata; nothing is said of its content."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and "signed" in document
+
+
+def _root_or_none(url: str, chunks: Iterator[bytes]) -> bytes:
+    """A root, whose name is guessed: what a host answers instead of 404 says that there is none.
+
+    Who could answer so could answer 404 as well.
+    """
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > ROOT_MOST:
+            return data
+    if not is_metadata(data):
+        raise TransportError(
+            f"{url}: the host answers a page for what it does not have", status=404
+        )
+    return data
 
 
 def _refuse_page(url: str, first: bytes) -> None:

@@ -11,7 +11,8 @@ from patchtool.repository import Repository
 from patchtool.roots import ROOTS_MOST
 from updater.errors import FormatError, TransportError
 from updater.format.limits import MIB
-from updater.transport import Transport
+from updater.transport import Transport, page_for, refuse_page
+from updater.trust import is_metadata
 
 METADATA_MOST = 5 * MIB
 """Bytes of one metadata file; python-tuf takes no more either."""
@@ -26,7 +27,8 @@ def mirror(transport: Transport, url: str, copy: Repository) -> None:
     """Fetch all metadata that clients see into ``copy``. That it is signed is not said yet.
 
     Raises:
-        TransportError: the network, or a file is missing.
+        TransportError: the network, or a file is missing; or the host answers something else for
+            what it does not have, so that nobody can know how many roots there are.
         FormatError: it is no metadata of ours.
         OSError: the disk.
     """
@@ -84,8 +86,12 @@ class _Source:
         return True
 
     def take(self, name: str) -> None:
-        with self._transport.get(f"{self._url}/{name}") as answer:
+        url = f"{self._url}/{name}"
+        with self._transport.get(url) as answer:
             data = _bounded(name, answer.chunks, min(METADATA_MOST, self._left))
+        refuse_page(url, data)
+        if name.endswith(".root.json") and not is_metadata(data):
+            raise page_for(url)
         self._left -= len(data)
         (self._folder / name).write_bytes(data)
 
