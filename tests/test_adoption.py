@@ -212,11 +212,13 @@ def test_a_server_that_is_not_there_is_told_and_nothing_is_left(
         (TrustError, lambda data: data[:-2] + b"#\n"),
         (TrustError, lambda data: data + b"more"),
         (TransportError, lambda data: data[:-1]),
-        (TrustError, lambda data: b"<html>" + data[6:]),
+        (TransportError, lambda data: b"<html>" + data[6:]),
     ],
     ids=["changed", "longer", "cut", "login page"],
 )
-def test_a_manifest_that_is_not_as_signed_is_refused(
+@pytest.mark.parametrize("bundle", ["", "missing"])
+def test_a_manifest_that_is_not_as_signed_is_never_used(
+    bundle: str,
     adopter: Adopter,
     live: Path,
     publisher: Publisher,
@@ -224,13 +226,19 @@ def test_a_manifest_that_is_not_as_signed_is_refused(
     answer: Callable[[bytes], bytes],
 ) -> None:
     def lie(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if path.name.endswith(".bundle") and bundle:
+            send(handler, 404, b"")
+            return True
         if not path.name.endswith(".manifest"):
             return False
         send(handler, 200, answer(path.read_bytes()))
         return True
 
     with misserved(publisher.folder, lie) as url:
-        adopter.refused(live, kind, url=url)
+        if bundle:
+            adopter.refused(live, kind, url=url)
+        else:
+            assert adopter(live, url=url).version == "1.0", "the bundle gives it too"
 
 
 def test_a_manifest_that_was_cut_once_is_fetched_again(

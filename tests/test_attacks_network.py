@@ -135,7 +135,7 @@ def test_a_login_page_of_the_right_length(part: str, victim: Victim) -> None:
         return True
 
     victim.misbehave = misbehave
-    victim.refuses(*((TransportError, 3) if part == "metadata" else (TrustError, 4)))
+    victim.refuses(TransportError, 3, "page" if part == "targets" else "not metadata")
     victim.recovers()
 
 

@@ -478,6 +478,7 @@ def test_repair_tells_programs_what_it_did(app: Path, run: Run) -> None:
         "repaired": ["version"],
         "written_bytes": 1,
         "kept": ["version.old"],
+        "failed": [],
     }
 
 

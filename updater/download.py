@@ -118,8 +118,7 @@ class Download:
 
     def _wait(self, attempt: int) -> None:
         if attempt > 1:
-            seconds = self._config.backoff * 2 ** (attempt - 2)
-            self._sleep(min(seconds, self._config.backoff_limit))
+            self._sleep(self._config.wait(attempt - 1))
 
     def _attempt(self, file: BinaryIO, at: _Spot, attempt: int) -> None:
         begun, last = False, attempt >= self._config.attempts
