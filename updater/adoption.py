@@ -6,7 +6,8 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from updater.claim import check_owned, check_url, claim, empty, real, withdraw
+from updater.address import Address
+from updater.claim import check_owned, claim, empty, keep_address, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
 from updater.follow import find_manifest
 from updater.format.names import check_app, check_channel, check_version
@@ -61,10 +62,11 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             State.
     """
     session = session or Session()
+    address = Address.parse(url)
     settings = Settings(
         app=check_app(app),
         channel=check_channel(channel),
-        url=check_url(url),
+        url=address.url,
         install_id=uuid.uuid4().hex,
     )
     check_version(version)
@@ -74,6 +76,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             state = claim(session, place, _check_place)
             with locked(state.lock, "adopting"):
                 _start_over(session, state)
+                keep_address(session, state, address)
                 if reports:
                     allow(session.disk, state, on=True)
                 return _undisturbed(session, state, settings, root, version, mend=mend)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from updater.address import Address
 from updater.errors import InstallError
 from updater.launch.disk import WINDOWS, remove_tree
 from updater.launch.state import State, choose, find
@@ -47,6 +47,12 @@ def check_owned(state: State) -> None:
         )
 
 
+def keep_address(session: Session, state: State, address: Address) -> None:
+    """Keep what is secret of the repository's URL where only the owner of the State reads it."""
+    if address.is_secret:
+        session.disk.write_private(state.access, address.data)
+
+
 def empty(session: Session, state: State) -> None:
     """Leave nothing in the State but the lock this process holds."""
     for child in sorted(state.folder.iterdir()):
@@ -69,19 +75,3 @@ def withdraw(session: Session, place: Path, *, is_new: bool) -> None:
 def real(place: Path) -> Path:
     """``place`` without symlinks; one that leads to itself stays as it is, and is found later."""
     return Path(os.path.realpath(place))
-
-
-def check_url(url: str) -> str:
-    """``url`` if it can be that of a repository, without a slash at its end.
-
-    Raises:
-        InstallError: it cannot.
-    """
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and not parts.query
-    except ValueError:  # such as a bracket that is not closed
-        usable = False
-    if not usable:
-        raise InstallError(f"{url!a} is not the URL of a repository", hint="http:// or https://")
-    return url.rstrip("/")

@@ -6,7 +6,8 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from updater.claim import check_empty, check_url, claim, empty, real, withdraw
+from updater.address import Address
+from updater.claim import check_empty, claim, empty, keep_address, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
@@ -44,10 +45,11 @@ def install(
             `Updater.update`. After any error nothing is left in ``folder`` or beside it.
     """
     session = session or Session()
+    address = Address.parse(url)
     settings = Settings(
         app=check_app(app),
         channel=check_channel(channel),
-        url=check_url(url),
+        url=address.url,
         install_id=uuid.uuid4().hex,
     )
     place = Path(folder)
@@ -57,6 +59,7 @@ def install(
             state = _claim(session, place)
             with locked(state.lock, "installing"):
                 _start_over(session, state)
+                keep_address(session, state, address)
                 return _undisturbed(session, state, settings, root, reports=reports)
         except UpdateInProgress:
             raise

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from updater.address import Address
 from updater.errors import FormatError
 from updater.fetch import HttpTransport
 from updater.format.canonical import INTEGER_MAX, Record, decode, encode, string
@@ -27,7 +28,7 @@ from updater.launch.disk import Disk, present, told
 from updater.launch.report import PATHS_MOST, queued
 from updater.launch.state import State
 from updater.session import Session
-from updater.store import Settings
+from updater.store import Settings, read_address
 from updater.transport import Reply, Sender
 from updater.version import __version__
 
@@ -163,7 +164,7 @@ class _Outbox:
         self._over = over
         self._now = session.now()
         self._url = f"{settings.url.rstrip('/')}/api/v1"
-        self._sender: Sender = session.sender or _sender(session)
+        self._sender: Sender = session.sender or _sender(session, read_address(state, settings))
 
     def empty(self) -> None:
         """Send all of it; what was not taken stays."""
@@ -237,10 +238,10 @@ def platform_name() -> str:
     return re.sub("[^a-z0-9_.-]", "_", name)[:40]
 
 
-def _sender(session: Session) -> Sender:
+def _sender(session: Session, address: Address) -> Sender:
     """One that gives up early: a command waits for it."""
     config, most = session.config, SECONDS / 2
-    return HttpTransport(
+    sender = HttpTransport(
         replace(
             config,
             connect_timeout=min(config.connect_timeout, most),
@@ -248,6 +249,8 @@ def _sender(session: Session) -> Sender:
             attempts=1,
         )
     )
+    sender.admit(address)
+    return sender
 
 
 def _patience(reply: Reply) -> int:

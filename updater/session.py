@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from updater.address import Address
 from updater.catalogue import Catalogue
 from updater.config import UpdaterConfig
 from updater.errors import NotEnoughSpace
@@ -14,7 +15,7 @@ from updater.fetch import HttpTransport
 from updater.launch.disk import Disk, told
 from updater.launch.state import State
 from updater.progress import Progress, Silent
-from updater.store import Settings
+from updater.store import Settings, read_address
 from updater.transport import Sender, Transport
 from updater.trust import Trust, recalled
 
@@ -51,6 +52,7 @@ class Session:
             TransportError, TrustError, FormatError: see `Trust.refresh`.
             InstallError: the metadata folder cannot be used.
         """
+        self.admit(read_address(state, settings))
         with told(f"using {state.trust}"):
             root = state.root.read_bytes()
             trust = Trust(
@@ -63,6 +65,14 @@ class Session:
                 disk=self.disk,
             )
             return trust.refresh(settings.app, settings.channel, now)
+
+    def admit(self, address: Address) -> None:
+        """Let the transport use what is secret of a repository's URL.
+
+        A transport that an application brings is given no secret: it knows its own.
+        """
+        if isinstance(self.transport, HttpTransport):
+            self.transport.admit(address)
 
     def recalled(self, state: State, app: str) -> frozenset[str]:
         """Versions that the publisher of an install recalled, as far as this disk tells.

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from updater.address import Address
 from updater.errors import FormatError, InstallError
 from updater.format.canonical import Record, decode, encode, string
 from updater.format.limits import DEFAULT, MIB, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
-from updater.launch.disk import told
+from updater.launch.disk import present, told
 from updater.launch.state import State, find
 from updater.launch.verdict import BAD_MOST
 
@@ -92,6 +93,18 @@ def read_settings(state: State) -> Settings:
         Settings.parse,
         "install the application again into another folder",
     )
+
+
+def read_address(state: State, settings: Settings) -> Address:
+    """Where the repository of an install is, with what is needed to be let in.
+
+    Raises:
+        InstallError: it is not this user's to read, or damaged.
+    """
+    address = Address(settings.url)
+    if not present(state.access):
+        return address
+    return _read(state, state.access, address.with_secrets, "install the application again")
 
 
 def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:

@@ -23,6 +23,7 @@ from patchtool.refresh import refresh
 from patchtool.repository import Repository
 from patchtool.sync import sync
 from patchtool.writer import name_writer, writer_of
+from updater.address import Address
 from updater.console import NOTHING_TO_DO, Bar, tell
 from updater.errors import InstallError
 from updater.fetch import HttpTransport
@@ -211,7 +212,9 @@ def _found(options: argparse.Namespace) -> Diagnosis:
         root = options.root and options.root.read_bytes()
     where: str = options.repository
     if where.startswith(("http://", "https://")):
-        return diagnose_url(where, root, HttpTransport(), now)
+        address, transport = Address.parse(where), HttpTransport()
+        transport.admit(address)
+        return diagnose_url(address.url, root, transport, now)
     folder = Path(where)
     return diagnose(Repository(folder, Keys(folder / "metadata", {}), now), now, root)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -39,12 +40,23 @@ def mirror(transport: Transport, url: str, copy: Repository) -> None:
     for number in count(2):
         if number > ROOTS_MOST or not source.has(f"{number}.root.json"):
             break
-    source.take("timestamp.json")
-    source.take(f"{copy.listed_snapshot()}.snapshot.json")
-    for name, version in copy.listed().items():
-        if not ROLES.fullmatch(name):
-            raise FormatError(f"a snapshot does not list {name[:60]!a}")
-        source.take(f"{version}.{name}")
+    with _named(copy.folder, url):
+        source.take("timestamp.json")
+        source.take(f"{copy.listed_snapshot()}.snapshot.json")
+        for name, version in copy.listed().items():
+            if not ROLES.fullmatch(name):
+                raise FormatError(f"a snapshot does not list {name[:60]!a}")
+            source.take(f"{version}.{name}")
+
+
+@contextmanager
+def _named(folder: Path, url: str) -> Iterator[None]:
+    """Name the URL in an error, and not the folder that its files lie in for a moment."""
+    try:
+        yield
+    except FormatError as error:
+        said = str(error).replace(str(folder), url)
+        raise FormatError(said, hint="look at what the host serves there") from error
 
 
 def absent(transport: Transport, url: str, files: Mapping[str, int]) -> list[str]:

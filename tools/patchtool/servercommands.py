@@ -10,7 +10,7 @@ from patchtool.commands import keys_of, looked_at
 from patchtool.fetching import fetch
 from patchtool.push import push
 from patchtool.server import Server, check_server, token_of
-from updater.claim import check_url
+from updater.address import Address
 from updater.console import NOTHING_TO_DO, Bar, tell
 from updater.fetch import HttpTransport
 from updater.format.names import check_app
@@ -41,8 +41,9 @@ def take(options: argparse.Namespace) -> int:
     """``patchtool fetch``."""
     with told(f"reading {options.root}"):
         root = options.root and options.root.read_bytes()
-    url = check_url(options.url)
-    done = fetch(_session(options), url, options.repository, root=root, bundles=options.bundles)
+    address, session = Address.parse(options.url), _session(options)
+    session.admit(address)
+    done = fetch(session, address.url, options.repository, root=root, bundles=options.bundles)
     lines = [f"{app}: {', '.join(had) or 'no release'}" for app, had in done.releases.items()]
     words = f"{options.repository}: {done.metadata} files of metadata are new, {done.bytes:,} bytes"
     tell(options, asdict(done), "\n".join([words, *lines]))

@@ -45,6 +45,17 @@ class Disk:
             raise
         self.sync_directory(path.parent)
 
+    def write_private(self, path: Path, data: bytes) -> None:
+        """Put a file that only its owner may read at ``path``, durably, in one step."""
+        part = path.with_name(path.name + PART)
+        self.unlink(part)  # it may be another's to read
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        self.sync_file(part)
+        self.replace(part, path)
+        self.sync_directory(path.parent)
+
     def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
         """Write a file that nobody else knows yet; its content is durable, its name not."""
         path.write_bytes(data)

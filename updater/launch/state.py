@@ -28,6 +28,11 @@ class State:
         return self.folder / "install.json"
 
     @property
+    def access(self) -> Path:
+        """What of the repository's URL must not be told; for the owner's eyes only."""
+        return self.folder / "access.json"
+
+    @property
     def root(self) -> Path:
         """The TUF root this install was made with."""
         return self.folder / "root.json"
