@@ -507,6 +507,15 @@ def test_add_release_tells_its_sizes(repository: Path, capsys: pytest.CaptureFix
     (made,) = (repository / "targets/notes/patches").glob("*.1.0_2.0")
     assert document == {
         "version": "2.0",
+        "state": "published",
+        "holds": {"files": 10, "bytes": 3149, "symlinks": 1, "empty_folders": 1},
+        "difference": {
+            "version": "1.0",
+            "added": {"entries": 7, "bytes": 588},
+            "removed": {"entries": 5, "bytes": 549},
+            "changed": {"entries": 4, "bytes": 2521},
+        },
+        "warnings": [],
         "bundle": bundle.stat().st_size,
         "patches": {"1.0": made.stat().st_size},
         "skipped": [],
@@ -519,7 +528,9 @@ def test_add_release_says_to_people_what_it_made(
     capsys.readouterr()
     assert add("2.0 new") == 0
     out = capsys.readouterr().out
-    assert out.startswith("notes 2.0\n  bundle: ")
+    assert out.startswith("notes 2.0\n  holds 10 files, 3,149 bytes, 1 symlinks, 1 empty folders\n")
+    assert "\n  removed since 1.0: 5 (549 bytes): " in out
+    assert "\n  bundle: " in out
     assert "\n  patch from 1.0: " in out
 
 

@@ -239,10 +239,7 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bo
             hint="--keys KEYS signs them again on top of that; nothing was published",
         )
     if change:
-        targets = [
-            Target(name, _path(folder, name, target), target.get("custom", {}))
-            for name, target in change.new.items()
-        ]
+        targets = [Target.there(name, dict(target)) for name, target in change.new.items()]
         there.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
         Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
     _drop(folder, app, signed, theirs + 1 if change else 0)
