@@ -209,6 +209,7 @@ def _add_server_commands(commands: Any) -> None:
         _later("send", "servercommands"),
         "publish on the server what was signed here; exit code 10: nothing was",
     )
+    _add_wait(sent)
     sent.add_argument("repository", metavar="REPO", type=Path)
     sent.add_argument("--to", metavar="URL", required=True, help="the server")
     sent.add_argument("--app", action="append", default=[], help="default: all")
@@ -222,6 +223,7 @@ def _add_server_commands(commands: Any) -> None:
         _later("take", "servercommands"),
         "make or renew a copy of what a server writes, to add releases to",
     )
+    _add_wait(taken)
     taken.add_argument("url", metavar="URL")
     taken.add_argument("repository", metavar="REPO", type=Path)
     taken.add_argument(

@@ -31,7 +31,7 @@ from patchtool.keyring import KeyRing
 from patchtool.keys import Keys, Role
 from patchtool.roles import LIFETIMES, SIGNERS, kind_of
 from patchtool.roots import Proposal, first_root, read_root
-from patchtool.staging import clear_dead, staging
+from patchtool.staging import clear_dead, scratch, staging
 from patchtool.stock import needed, shown
 from patchtool.targets import Target, place_of, store
 from patchtool.unfinished import forget, note, take_back
@@ -131,13 +131,19 @@ class Repository(Visible):
             with locked(self.folder / ".lock", author.task, author.patience, busy):
                 if author.clock is not None:
                     self.now = dt.datetime.fromtimestamp(author.clock(), dt.timezone.utc)
-                clear_dead(self.folder)
+                for place in (self.folder, scratch()):
+                    clear_dead(place)
                 self._take_back()
                 try:
                     yield
                 except BaseException:
                     self._take_back()
                     raise
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for somebody else."""
+        return self._author.patience
 
     def _take_back(self) -> None:
         """Remove what a command that failed, or was killed, has written in vain."""

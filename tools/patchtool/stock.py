@@ -54,15 +54,20 @@ def unneeded(repository: Visible) -> list[str]:
     return [name for name in stray if not name.endswith(".targets.json")]
 
 
-def missing(repository: Visible) -> list[str]:
+def missing(repository: Visible, folder: Path | None = None) -> list[str]:
     """Files that clients may ask for and that are not there, or have another length.
+
+    Args:
+        repository: its metadata.
+        folder: where content lies, if not beside that.
 
     Raises:
         InstallError: it cannot be read.
     """
     wanted = sorted(needed(repository).items())
-    with told(f"reading {repository.folder}"):
-        return [name for name, length in wanted if not _is_there(repository, name, length)]
+    place = folder or repository.folder
+    with told(f"reading {place}"):
+        return [name for name, length in wanted if not _is_there(place, name, length)]
 
 
 def damaged(repository: Visible) -> list[str]:
@@ -73,7 +78,9 @@ def damaged(repository: Visible) -> list[str]:
     """
     content = {name: length for name, length in needed(repository).items() if length >= 0}
     with told(f"reading {repository.folder}"):
-        there = [name for name, n in sorted(content.items()) if _is_there(repository, name, n)]
+        there = [
+            name for name, n in sorted(content.items()) if _is_there(repository.folder, name, n)
+        ]
         return [name for name in there if not _is_named_after(repository.folder / name)]
 
 
@@ -82,8 +89,8 @@ def _is_named_after(path: Path) -> bool:
     return path.name.startswith(f"{digest_of(path)}.")
 
 
-def _is_there(repository: Visible, name: str, length: int) -> bool:
-    path = repository.folder / name
+def _is_there(folder: Path, name: str, length: int) -> bool:
+    path = folder / name
     return path.is_file() and length in {-1, path.stat().st_size}
 
 

@@ -29,7 +29,9 @@ def note(disk: Disk, folder: Path, names: Iterable[str]) -> None:
     """
     new = [name + PART if (folder / name).exists() else name for name in names]
     lines = [*_read(folder), *new]
-    disk.create(folder / NAME, "".join(f"{line}\n" for line in lines).encode())
+    part = folder / (NAME + PART)  # what was noted before must not be lost on a full disk
+    disk.create(part, "".join(f"{line}\n" for line in lines).encode())
+    disk.replace(part, folder / NAME)
 
 
 def forget(disk: Disk, folder: Path) -> None:
@@ -55,11 +57,12 @@ def take_back(disk: Disk, folder: Path, wanted: Callable[[], Collection[str]]) -
             disk.unlink(folder / name)
         if (folder / name).parent.is_dir():
             drop_empty(disk, folder, (folder / name).parent)
+    disk.unlink(folder / (NAME + PART))
     forget(disk, folder)
 
 
 def _read(folder: Path) -> list[str]:
-    """What is noted; the last line may be half a name."""
+    """What is noted."""
     place = folder / NAME
     if not place.exists():
         return []
