@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -46,11 +46,12 @@ SUSPECTS = {
         "*.keystore",
         "*.kdbx",
     ),
-    "a memory dump": ("core", "core.[0-9]*", "*.dmp", "hs_err_pid*"),
     "what Python compiled when it ran": ("__pycache__",),
     "what a desktop leaves in folders": (".DS_Store", "Thumbs.db", "desktop.ini"),
 }
 """Names of files and folders that a release rarely means to hold, by what they are."""
+DUMPS = ("core", "core.[0-9]*", "*.dmp", "hs_err_pid*")
+"""Names of memory dumps; many folders are called so too."""
 LEAVE_OUT = "leave it out with exclude in release.toml, or name the folder of the build alone"
 
 
@@ -146,13 +147,14 @@ def _repositories(manifest: Manifest) -> Iterator[str]:
             yield top.rstrip("/") or "."
 
 
-def _kinds(names: Iterable[str]) -> set[str]:
-    names = list(names)
-    return {
-        kind
-        for kind, patterns in SUSPECTS.items()
-        if any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-    }
+def _kinds(names: Sequence[str]) -> set[str]:
+    """What the parts of a path look like."""
+    kinds = {kind for kind, patterns in SUSPECTS.items() if _matches(names, patterns)}
+    return kinds | ({"a memory dump"} if _matches(names[-1:], DUMPS) else set())
+
+
+def _matches(names: Iterable[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def _some(paths: list[str]) -> str:

@@ -87,7 +87,7 @@ def _mark(
         releases = Releases.of(repository, app)
         releases.require(version)
         before = releases.said(version)
-        floor = _checked(floor, releases, version) if floor else _floor(releases, version)
+        floor = _floor(releases, version) if floor is None else _checked(floor, releases, version)
         after = {**before, "recalled": {"floor": floor}}
         if after != before:
             repository.publish(f"app.{app}", [], said={releases.manifest(version).path: after})
