@@ -43,7 +43,8 @@ def take(options: argparse.Namespace) -> int:
         root = options.root and options.root.read_bytes()
     address, session = Address.parse(options.url), _session(options)
     session.admit(address)
-    done = fetch(session, address.url, options.repository, root=root, bundles=options.bundles)
+    wanted = {"root": root, "bundles": options.bundles, "patience": options.wait}
+    done = fetch(session, address.url, options.repository, **wanted)
     lines = [f"{app}: {', '.join(had) or 'no release'}" for app, had in done.releases.items()]
     words = f"{options.repository}: {done.metadata} files of metadata are new, {done.bytes:,} bytes"
     tell(options, asdict(done), "\n".join([words, *lines]))
