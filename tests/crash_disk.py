@@ -205,7 +205,7 @@ def manifest_of(
 
 def settings(previous: str) -> bytes:
     """``install.json``."""
-    made = Settings(app="notes", channel="stable", url="http://h", install_id="0" * 32)
+    made = Settings(app="notes", channel="stable", url="http://h")
     return replace(made, previous=previous).data
 
 

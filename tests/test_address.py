@@ -227,9 +227,7 @@ def test_a_wrong_password_is_told_as_that(
 
 
 def test_settings_hold_no_secret(tmp_path: Path) -> None:
-    document = json.loads(
-        Settings(app="a", channel="stable", url="https://host", install_id="0").data
-    )
+    document = json.loads(Settings(app="a", channel="stable", url="https://host").data)
     assert document["url"] == "https://host"
 
 

@@ -25,7 +25,7 @@ from updater.launch.report import Report
 from updater.launch.rollback import roll_back
 from updater.outbox import BODY_MOST, DAY, ERROR_MOST, platform_name
 from updater.session import Session
-from updater.store import find_install, read_settings
+from updater.store import find_install
 from updater.version import __version__
 
 OLD: Tree = {"app": Exe(b"1"), "data": noise(3_000, 1)}
@@ -108,7 +108,8 @@ class TestACheckIn:
         assert re.fullmatch("[0-9a-f]{32}", said.pop("id"))
         install = said.pop("install")
         assert re.fullmatch("[0-9a-f]{32}", install)
-        assert install != read_settings(updater._state).install_id
+        assert install == updater.identity
+        assert install not in updater._state.identity.read_text()
         assert said == {
             "app": "notes",
             "channel": "stable",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -67,7 +66,6 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
         app=check_app(app),
         channel=check_channel(channel),
         url=address.url,
-        install_id=uuid.uuid4().hex,
     )
     check_version(version)
     place = real(Path(folder))
@@ -77,6 +75,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             with locked(state.lock, "adopting"):
                 _start_over(session, state)
                 keep_address(session, state, address)
+                session.identities(state).draw()
                 if reports:
                     allow(session.disk, state, on=True)
                 return _undisturbed(session, state, settings, root, version, mend=mend)

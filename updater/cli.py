@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         ("launch", _launch, "start the application, as its launcher does"),
         ("verify", _verify, "are all files as released? exit code 0 yes, 6 no; asks nobody"),
         ("repair", _repair, "put back what is missing, damaged or edited"),
+        ("identity", _identity, "what it calls itself where it reports; new: draw another"),
         ("reports", _reports, "does it tell its publisher which version works, or what failed?"),
     ):
         command = add_command(commands, name, action, text)
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("arguments", nargs="*", metavar="ARG", help="for the application")
         if action is _verify:
             command.add_argument("--full", action="store_true", help="hash every file")
+        if action is _identity:
+            command.add_argument("to", nargs="?", choices=("new",), help="for a copy")
         if action is _reports:
             command.add_argument("to", nargs="?", choices=("on", "off"), help="from now on")
     return parser
@@ -285,6 +288,15 @@ def _reports(options: argparse.Namespace) -> int:
     on = updater.reports
     words = "tells its publisher which version works, and what failed" if on else "tells nobody"
     tell(options, {"reports": on}, f"{options.folder} {words}")
+    return 0
+
+
+def _identity(options: argparse.Namespace) -> int:
+    updater = Updater(options.folder)
+    if options.to:
+        updater.draw_identity()
+    name = updater.identity
+    tell(options, {"identity": name}, f"{options.folder} calls itself {name}")
     return 0
 
 

@@ -36,7 +36,7 @@ from updater.launch.trash import spare
 from updater.launch.trial import is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
-from updater.outbox import allow, may_tell, tell
+from updater.outbox import allow, may_tell, public_name, tell
 from updater.plan import Plan, choose, is_recalled, is_required, make_plan
 from updater.reports import reported
 from updater.restart import replace_process, start_beside
@@ -193,15 +193,17 @@ class Updater:
             self._recover()
             self._refuse_on_trial()
             settings, manifest = self._read()
+            with suppress(InstallError):  # it is found again the next time
+                self._session.identities(self._state).keep()
             received = self._session.transport.received
-            with reported(self._session, self._state, settings, manifest):
+            with reported(self._session, self._state, manifest):
                 catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 discard_stage(self._session.disk, self._state)
                 return None
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
             waits = pending_version(self._state) == plan.version
-            with reported(self._session, self._state, settings, manifest, plan.version):
+            with reported(self._session, self._state, manifest, plan.version):
                 return (job.resume() if waits else None) or job.run(plan.version)
 
     def rollback(self) -> RolledBack:
@@ -354,6 +356,27 @@ class Updater:
     def reports(self, on: bool) -> None:
         allow(self._session.disk, self._state, on=on)
 
+    @property
+    def identity(self) -> str:
+        """The name under which this install tells its publisher anything.
+
+        It follows from a random one, which decides where the install stands in rollouts.
+
+        Raises:
+            InstallError: the State cannot be read.
+        """
+        return public_name(self._session.identities(self._state).read().name)
+
+    def draw_identity(self) -> None:
+        """Draw a new identity: for a copy that cannot be told from what it was copied of.
+
+        Raises:
+            InstallError: the State cannot be written.
+            UpdateInProgress: an update is under way just now.
+        """
+        with locked(self._state.lock, "drawing a new identity"):
+            self._session.identities(self._state).draw()
+
     @contextmanager
     def _telling(self) -> Iterator[None]:
         """Tell the publisher at the end, also of a failure; not where there is no network."""
@@ -404,7 +427,7 @@ class Updater:
         catalogue = self._session.refresh(self._state, settings, self._session.now())
         version = choose(
             catalogue,
-            settings.install_id,
+            self._session.identities(self._state).read().name,
             catalogue.now,
             installed=installed,
             bad=frozenset(settings.bad),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,7 +49,6 @@ def install(
         app=check_app(app),
         channel=check_channel(channel),
         url=address.url,
-        install_id=uuid.uuid4().hex,
     )
     place = Path(folder)
     is_new = not present(place)
@@ -60,6 +58,7 @@ def install(
             with locked(state.lock, "installing"):
                 _start_over(session, state)
                 keep_address(session, state, address)
+                session.identities(state).draw()
                 return _undisturbed(session, state, settings, root, reports=reports)
         except UpdateInProgress:
             raise
@@ -88,7 +87,13 @@ def _undisturbed(
 def _first_install(session: Session, state: State, settings: Settings) -> Updated:
     received = session.transport.received
     catalogue = session.refresh(state, settings, session.now())
-    version = choose(catalogue, settings.install_id, catalogue.now, installed="", bad=frozenset())
+    version = choose(
+        catalogue,
+        session.identities(state).read().name,
+        catalogue.now,
+        installed="",
+        bad=frozenset(),
+    )
     if version is None:
         raise InstallError(
             f"channel {settings.channel} of {settings.app} offers nothing",

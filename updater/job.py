@@ -95,9 +95,7 @@ class Job:
         """
         ways = Ways(self._catalogue, self._manifest.version or None, version)
         journal, outcome = self._conclude(ways.follow(self._attempt))
-        report_passed(
-            self._session, self._state, self._settings, self._manifest, version, ways.failed
-        )
+        report_passed(self._session, self._state, self._manifest, version, ways.failed)
         return self._report(journal, outcome, ways.reasons)
 
     def resume(self) -> Updated | None:

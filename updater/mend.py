@@ -92,14 +92,7 @@ class Mend:
         with suppress(OSError):  # harmless; the install is whole
             self._session.disk.stamp(self._state.manifest)
             remove_tree(self._session.disk, self._state.downloads)
-        report_passed(
-            self._session,
-            self._state,
-            self._settings,
-            manifest,
-            manifest.version,
-            self._failed,
-        )
+        report_passed(self._session, self._state, manifest, manifest.version, self._failed)
         return self._report(findings, journal)
 
     def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:

@@ -163,6 +163,7 @@ class _Outbox:
         self._standing = standing
         self._over = over
         self._now = session.now()
+        self._name = session.identities(state).read().name
         self._url = f"{settings.url.rstrip('/')}/api/v1"
         self._sender: Sender = session.sender or _sender(session, read_address(state, settings))
 
@@ -201,15 +202,13 @@ class _Outbox:
         if self._standing.state not in STATES or not before.is_due(said, self._now):
             return before
         # The same until it was taken, so that a lost answer makes no second one of it.
-        identity = _digest(
-            "check-in", self._settings.install_id, before.identity, said, str(self._now // DAY)
-        )
+        identity = _digest("check-in", self._name, before.identity, said, str(self._now // DAY))
         self._is_settled("checkins", {"id": identity, **facts, **self._who()})
         return _Told(identity=identity, said=said, at=self._now)
 
     def _who(self) -> dict[str, Any]:
         return {
-            "install": _digest("reports", self._settings.install_id),
+            "install": public_name(self._name),
             "app": self._settings.app,
             "channel": self._settings.channel,
             "platform": platform_name(),
@@ -230,6 +229,11 @@ class _Outbox:
         if reply.status not in TAKEN | REFUSED:
             raise _NotNowError(_patience(reply))
         return True
+
+
+def public_name(name: str) -> str:
+    """What an install of this identity is called where it tells anything."""
+    return _digest("reports", name)
 
 
 def platform_name() -> str:

@@ -12,6 +12,7 @@ from updater.catalogue import Catalogue
 from updater.config import UpdaterConfig
 from updater.errors import NotEnoughSpace
 from updater.fetch import HttpTransport
+from updater.identity import Identities, machine_id
 from updater.launch.disk import Disk, told
 from updater.launch.state import State
 from updater.progress import Progress, Silent
@@ -36,6 +37,8 @@ class Session:
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""
     disk: Disk = field(default_factory=Disk)
+    machine: Callable[[], str] = machine_id
+    """What names this machine, or nothing; it is kept as a digest, and told to nobody."""
 
     def __post_init__(self) -> None:
         if self.transport is _HTTP:
@@ -65,6 +68,10 @@ class Session:
                 disk=self.disk,
             )
             return trust.refresh(settings.app, settings.channel, now)
+
+    def identities(self, state: State) -> Identities:
+        """The identity of an install."""
+        return Identities(self.disk, state, self.machine)
 
     def admit(self, address: Address) -> None:
         """Let the transport use what is secret of a repository's URL.

@@ -31,8 +31,6 @@ class Settings:
     app: str
     channel: str
     url: str
-    install_id: str
-    """Random; decides where in a rollout this install stands, names nobody."""
     previous: str = ""
     """The version before the last update."""
     bad: tuple[str, ...] = ()
@@ -57,7 +55,6 @@ class Settings:
             app=check_app(record.text("app")),
             channel=check_channel(record.text("channel")),
             url=record.text("url"),
-            install_id=record.text("install_id"),
             previous=record.text("previous"),
             bad=record.items("bad", string, BAD_MOST),
         )

@@ -24,8 +24,13 @@ class State:
 
     @property
     def settings(self) -> Path:
-        """``install.json``: app, channel, URL, install id, previous version, bad versions."""
+        """``install.json``: app, channel, URL, previous version, bad versions."""
         return self.folder / "install.json"
+
+    @property
+    def identity(self) -> Path:
+        """The random name of this install; no setting, for a rollback brings those back."""
+        return self.folder / "identity.json"
 
     @property
     def access(self) -> Path:
