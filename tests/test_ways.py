@@ -51,6 +51,8 @@ class Host:
     catalogue: Catalogue
     old: Path
     """An install of 1.0."""
+    new: Path
+    """An install of 2.0."""
 
 
 def _answer(handler: BaseHTTPRequestHandler, path: Path, faults: dict[str, str]) -> bool:
@@ -88,9 +90,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         publisher.promote("1.0")
         install(folder / "app", url, publisher.root, "notes", session=session)
         publisher.promote("2.0")
+        install(folder / "new/app", url, publisher.root, "notes", session=session)
         state = Updater(folder / "app", session)._state
         catalogue = session.refresh(state, read_settings(state), session.now())
-        yield Host(publisher, url, faults, catalogue, folder / "app")
+        yield Host(publisher, url, faults, catalogue, folder / "app", folder / "new/app")
 
 
 def is_left(catalogue: Catalogue, start: str | None, goal: str, faults: dict[str, str]) -> bool:
@@ -135,8 +138,8 @@ def test_while_one_way_is_left_it_is_found(
     goal, start = {
         "update": (STOP, "1.0"),
         "install": ("2.0", None),
-        "repair": ("1.0", None),
-        "adopt": ("1.0", None),
+        "repair": ("2.0", None),
+        "adopt": ("2.0", None),
     }[what]
     left = is_left(host.catalogue, start, goal, faults)
     session = quick_session(lambda: host.publisher.now)
@@ -168,10 +171,10 @@ def _run(what: str, host: Host, folder: Path, session: Session) -> Updated | Rep
         case "install":
             return install(folder, host.url, host.publisher.root, "notes", session=session)
         case "adopt":
-            shutil.copytree(host.old, folder)
+            shutil.copytree(host.new, folder)
             (folder / "app").write_bytes(b"damaged")
             made = adopt(
-                folder, host.url, host.publisher.root, "notes", "1.0", mend=True, session=session
+                folder, host.url, host.publisher.root, "notes", "2.0", mend=True, session=session
             )
             (folder / "app.old").unlink()
             return made
@@ -182,14 +185,29 @@ def _run(what: str, host: Host, folder: Path, session: Session) -> Updated | Rep
 def _updated_or_repaired(
     what: str, host: Host, folder: Path, session: Session
 ) -> Updated | Repaired:
-    shutil.copytree(host.old, folder)
-    shutil.copytree(host.old.parent / ".app.upswap", folder.parent / ".app.upswap")
+    source = host.new if what == "repair" else host.old
+    shutil.copytree(source, folder)
+    shutil.copytree(source.parent / ".app.upswap", folder.parent / ".app.upswap")
     updater = Updater(folder, session)
     if what == "repair":
         (folder / "app").unlink()
     done = updater.repair() if what == "repair" else updater.update()
     assert done is not None
     return done
+
+
+@pytest.mark.parametrize("what", ["install", "repair", "adopt"])
+def test_the_last_of_many_ways_is_found(what: str, host: Host, tmp_path: Path) -> None:
+    """Over the bundle of 1.0 and two patches, when all that is cheaper has failed."""
+    left = ("releases/1.0/bundle", "patches/1.0_1.1", "patches/1.1_2.0")
+    gone = [name for name in names(host.catalogue) if not name.endswith(left)]
+    host.faults.update(dict.fromkeys(gone, "missing"))
+    try:
+        done = _run(what, host, tmp_path / "app", quick_session(lambda: host.publisher.now))
+    finally:
+        host.faults.clear()
+    assert len(done.failed) > 1
+    assert read_tree(tmp_path / "app") == TREES["2.0"]
 
 
 def test_what_failed_is_told_and_queued_and_the_update_is_made(host: Host, tmp_path: Path) -> None:
