@@ -30,7 +30,7 @@ OLD: dict[str, Content] = {
     "app": Exe(b"1"),
     "data/table.txt": b"1",
     "dir/f": b"folder to file",
-    "gone-folder/gone": b"1",
+    "gone-folder/deep/gone": b"1",
     "link": Link("app"),
 }
 NEW: dict[str, Content] = {

@@ -63,7 +63,7 @@ class Trash:
         place = self._state.at(path)
         try:
             self._disk.rmdir(place)
-            remains = bool(self._left.files) and is_folder(place)
+            remains = bool(self._left) and is_folder(place)
         except OSError:
             remains = True
         if remains:
