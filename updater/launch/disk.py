@@ -54,10 +54,15 @@ class Disk:
     def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
         """Copy a file to ``path`` in one step; content durable, present time, no links."""
         part = path.with_name(path.name + PART)
-        with source.open("rb") as reader, part.open("wb") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
-        self.settle(part, executable=executable)
-        self.replace(part, path)
+        try:
+            with source.open("rb") as reader, part.open("wb") as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+            self.settle(part, executable=executable)
+            self.replace(part, path)
+        except BaseException:  # half a copy on a full disk keeps it full
+            with suppress(OSError):
+                self.unlink(part)
+            raise
 
     def settle(self, path: Path, *, executable: bool = False) -> None:
         """Make a finished file durable, with the mode of a released one."""
