@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from updater.address import Address
-from updater.claim import check_owned, claim, empty, keep_address, real, withdraw
+from updater.claim import Origin, check_owned, claim, empty, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
 from updater.follow import find_manifest
 from updater.format.names import check_app, check_channel, check_version
@@ -61,11 +61,11 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             State.
     """
     session = session or Session()
-    address = Address.parse(url)
+    origin = Origin(Address.parse(url), root)
     settings = Settings(
         app=check_app(app),
         channel=check_channel(channel),
-        url=address.url,
+        url=origin.address.url,
     )
     check_version(version)
     place = real(Path(folder))
@@ -74,11 +74,9 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             state = claim(session, place, _check_place)
             with locked(state.lock, "adopting"):
                 _start_over(session, state)
-                keep_address(session, state, address)
-                session.identities(state).draw()
                 if reports:
                     allow(session.disk, state, on=True)
-                return _undisturbed(session, state, settings, root, version, mend=mend)
+                return _undisturbed(session, state, settings, origin, version, mend=mend)
         except UpdateInProgress:
             raise
         except BaseException:
@@ -104,11 +102,11 @@ def _start_over(session: Session, state: State) -> None:
 
 
 def _undisturbed(
-    session: Session, state: State, settings: Settings, root: bytes, version: str, *, mend: bool
+    session: Session, state: State, settings: Settings, origin: Origin, version: str, *, mend: bool
 ) -> Repaired:
     """The adoption itself, by the holder of the lock."""
     try:
-        session.disk.write(state.root, root)
+        origin.keep(session, state)
         return _adopt(session, state, settings, version, mend=mend)
     except BaseException:
         if phase_of(state) is None and not present(state.manifest):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from updater.address import Address
@@ -47,10 +48,23 @@ def check_owned(state: State) -> None:
         )
 
 
-def keep_address(session: Session, state: State, address: Address) -> None:
-    """Keep what is secret of the repository's URL where only the owner of the State reads it."""
-    if address.is_secret:
-        session.disk.write_private(state.access, address.data)
+@dataclass(frozen=True)
+class Origin:
+    """Where an install comes from."""
+
+    address: Address
+    root: bytes
+
+    def keep(self, session: Session, state: State) -> None:
+        """Write what a State begins with; secrets of the URL where its owner alone reads them.
+
+        Raises:
+            InstallError, OSError: the disk.
+        """
+        if self.address.is_secret:
+            session.disk.write_private(state.access, self.address.data)
+        session.identities(state).draw()
+        session.disk.write(state.root, self.root)
 
 
 def empty(session: Session, state: State) -> None:

@@ -228,7 +228,10 @@ def _error(url: str, error: Exception) -> TransportError:
 
 def _proxy_for(url: str) -> str:
     """The proxy that the environment names for ``url``, without its password; or nothing."""
-    named = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    try:
+        named = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    except ValueError:  # the URL is none, such as one with a bracket that is not closed
+        return ""
     return without_secrets(named or "")
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from updater.address import Address
-from updater.claim import check_empty, claim, empty, keep_address, real, withdraw
+from updater.claim import Origin, check_empty, claim, empty, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
@@ -44,11 +44,11 @@ def install(
             `Updater.update`. After any error nothing is left in ``folder`` or beside it.
     """
     session = session or Session()
-    address = Address.parse(url)
+    origin = Origin(Address.parse(url), root)
     settings = Settings(
         app=check_app(app),
         channel=check_channel(channel),
-        url=address.url,
+        url=origin.address.url,
     )
     place = Path(folder)
     is_new = not present(place)
@@ -57,9 +57,7 @@ def install(
             state = _claim(session, place)
             with locked(state.lock, "installing"):
                 _start_over(session, state)
-                keep_address(session, state, address)
-                session.identities(state).draw()
-                return _undisturbed(session, state, settings, root, reports=reports)
+                return _undisturbed(session, state, settings, origin, reports=reports)
         except UpdateInProgress:
             raise
         except BaseException:
@@ -69,11 +67,11 @@ def install(
 
 
 def _undisturbed(
-    session: Session, state: State, settings: Settings, root: bytes, *, reports: bool
+    session: Session, state: State, settings: Settings, origin: Origin, *, reports: bool
 ) -> Updated:
     """The installation itself, by the holder of the lock."""
     try:
-        session.disk.write(state.root, root)
+        origin.keep(session, state)
         if reports:
             allow(session.disk, state, on=True)
         return _first_install(session, state, settings)
