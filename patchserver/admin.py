@@ -20,8 +20,9 @@ from patchserver.checks import require_repository
 from patchserver.rollouts import Rule
 from patchserver.services import Services, open_services
 from patchserver.settings import Settings, data_beside, settings_for, settings_from_environment
-from updater.console import NOTHING_TO_DO, add_command, tell
+from updater.console import add_command, tell
 from updater.errors import InstallError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_channel
 from updater.format.rollout import parse_percent
 

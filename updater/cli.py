@@ -11,8 +11,9 @@ from typing import Any
 
 from updater.adoption import adopt
 from updater.client import Status, Updater
-from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
+from updater.console import Bar, add_command, run, tell
 from updater.errors import InstallError, UpdaterError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.format.paths import shown
 from updater.inspection import Finding, Findings, NotWhole
 from updater.installation import install

@@ -11,11 +11,9 @@ from typing import Any
 from tqdm import tqdm
 
 from updater.errors import UpdaterError
+from updater.exit_codes import INTERRUPTED
 
-NOTHING_TO_DO = 10
-"""Exit code of a command that found nothing to do."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells give it."""
+tqdm.monitor_interval = 0  # else it starts a thread, which not every machine gives
 
 
 class Bar:

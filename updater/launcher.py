@@ -125,7 +125,7 @@ def _interpreter(state: State) -> str:
 def _sources() -> dict[str, bytes]:
     """The modules a launcher is made of; none in a frozen application, which has no sources."""
     package = resources.files("updater")
-    names = ["__init__.py", "errors.py", "version.py"]
+    names = ["__init__.py", "errors.py", "exit_codes.py", "version.py"]
     launch = package / "launch"
     if not (package / names[0]).is_file():
         return {}

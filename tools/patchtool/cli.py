@@ -17,8 +17,9 @@ from patchtool.folders import apply_to_folder
 from patchtool.options import MEMORY_LEAST, Effort
 from patchtool.writer import Writer
 from updater.apply import PatchFile
-from updater.console import INTERRUPTED, add_command, run, tell
+from updater.console import add_command, run, tell
 from updater.errors import FormatError
+from updater.exit_codes import INTERRUPTED
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.head import EVERYONE, Step
 from updater.format.limits import GIB, MIB

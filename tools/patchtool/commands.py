@@ -23,8 +23,9 @@ from patchtool.refresh import refresh
 from patchtool.repository import Repository
 from patchtool.sync import sync
 from patchtool.writer import name_writer, writer_of
-from updater.console import NOTHING_TO_DO, Bar, tell
+from updater.console import Bar, tell
 from updater.errors import InstallError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.fetch import HttpTransport
 from updater.format.names import check_app
 from updater.launch.disk import told

@@ -13,8 +13,9 @@ from patchtool.commands import keys_in, keys_of, looked_at, repository_of
 from patchtool.drill import drill as rehearse
 from patchtool.kit import ROOT, new_keys
 from patchtool.roots import SHOWN, Proposal, difference
-from updater.console import NOTHING_TO_DO, tell
+from updater.console import tell
 from updater.errors import FormatError, InstallError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.launch.disk import Disk, told
 
 

@@ -11,7 +11,8 @@ from patchtool.fetching import fetch
 from patchtool.push import push
 from patchtool.server import Server, check_server, token_of
 from updater.claim import check_url
-from updater.console import NOTHING_TO_DO, Bar, tell
+from updater.console import Bar, tell
+from updater.exit_codes import NOTHING_TO_DO
 from updater.fetch import HttpTransport
 from updater.format.names import check_app
 from updater.launch.disk import told

@@ -6,8 +6,14 @@ import sys
 from pathlib import Path
 
 from updater.launch.launcher import main
+from updater.launch.streams import run_command
+
+
+def _run() -> int:
+    return main(
+        Path(sys.executable if getattr(sys, "frozen", False) else sys.argv[0]), sys.argv[1:]
+    )
+
 
 if __name__ == "__main__":
-    sys.exit(
-        main(Path(sys.executable if getattr(sys, "frozen", False) else sys.argv[0]), sys.argv[1:])
-    )
+    sys.exit(run_command(_run))
