@@ -186,12 +186,9 @@ def _warn_of_recall(version: str) -> None:
 
 def _warn_of_clock(updater: Updater) -> None:
     """Nothing newer was found by a clock that sees nothing expire: that is not all there is."""
-    if updater.clock_is_behind:
-        print(
-            "hint: this machine's clock is behind: a newer release that is held back would not be "
-            "noticed; set it right",
-            file=sys.stderr,
-        )
+    doubt = updater.clock_doubt
+    if doubt:
+        print(f"hint: a newer release may be held back: {doubt}", file=sys.stderr)
 
 
 def _updated(options: argparse.Namespace, updater: Updater) -> Updated | None:

@@ -33,12 +33,11 @@ from updater.outbox import allow, may_tell, tell
 from updater.plan import Plan, choose, is_recalled, make_plan
 from updater.reports import reported
 from updater.restart import replace_process, start_beside
-from updater.seen import read_seen
+from updater.seen import clock_doubt, read_seen
 from updater.session import Session
 from updater.stage import brief_of, renew_brief
 from updater.store import Settings, find_install, read_manifest, read_settings
-
-DAY = 86_400
+from updater.transport import server_time
 
 
 @dataclass(frozen=True)
@@ -318,16 +317,18 @@ class Updater:
         return read_manifest(self._state, self._session.config.limits).release
 
     @property
-    def clock_is_behind(self) -> bool:
-        """Whether something was signed more than a day after what this machine's clock says.
+    def clock_doubt(self) -> str:
+        """Why this machine's clock does not fit what was signed; empty if it does.
 
-        Updates go on at the signed time, but what is held back from us is not seen to expire.
+        If something was signed more than a day after what the clock says, updates go on at the
+        signed time, but what is held back from us is not seen to expire.
 
         Raises:
             InstallError: the state cannot be read.
         """
         with told(f"reading {self._state.seen}"):
-            return read_seen(self._state.seen).time.value > self._session.now() + DAY
+            signed = read_seen(self._state.seen).time.value
+        return clock_doubt(self._session.now(), signed, server_time(self._session.transport))
 
     @property
     def reports(self) -> bool:
