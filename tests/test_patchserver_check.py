@@ -13,12 +13,13 @@ from sqlalchemy.exc import OperationalError
 from trees import Tree
 
 from patchserver import Settings, create_app
-from patchserver.checks import Finding, check
+from patchserver.checks import check
 from patchserver.cli import main
 from patchserver.database import Database
 from patchserver.notary import Notary, keys_in
 from patchserver.settings import settings_for
 from updater.errors import InstallError
+from updater.exit_codes import Concern
 
 TREE: Tree = {"a": b"a"}
 
@@ -36,7 +37,7 @@ def settings(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return settings_for(publisher.folder, data, keys)
 
 
-def found(settings: Settings, now: int) -> list[Finding]:
+def found(settings: Settings, now: int) -> list[Concern]:
     findings = check(settings, lambda: now)
     assert all(finding.hint for finding in findings)
     return findings

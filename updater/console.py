@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
 from updater.errors import UpdaterError
-from updater.exit_codes import INTERRUPTED
+from updater.exit_codes import INTERRUPTED, Concern, exit_code, worst
 
 tqdm.monitor_interval = 0  # else it starts a thread, which not every machine gives
 
@@ -66,6 +66,18 @@ def tell_error(error: UpdaterError) -> None:
     print(f"error: {error}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def judge(concerns: Sequence[Concern], *, idle: bool = False) -> int:
+    """Print what is wrong to stderr; the exit code that follows from the worst of it.
+
+    Args:
+        concerns: what the command found.
+        idle: it had nothing to do.
+    """
+    for concern in concerns:
+        tell_error(concern.error)
+    return exit_code(worst(concerns), idle=idle)
 
 
 def tell(options: argparse.Namespace, document: dict[str, Any], words: str) -> None:

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
+from patchtool.clock import Date
 from patchtool.folders import apply_to_folder
 from patchtool.options import MEMORY_LEAST, Effort
 from patchtool.writer import Writer
@@ -150,7 +151,7 @@ def _add_repository_commands(commands: Any) -> None:
     for command in (init, add, withdrawn):
         command.add_argument("--app", required=True)
     for command in (init, add, withdrawn, renewed, pruned):
-        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+        _add_keys(command)
 
 
 def _add_rollout_commands(commands: Any) -> None:
@@ -188,6 +189,7 @@ def _add_rollout_commands(commands: Any) -> None:
         who = command.add_mutually_exclusive_group(required=True)
         who.add_argument("--keys", type=Path, help="folder of *.pem files, if this tool signs")
         who.add_argument("--to", metavar="URL", help="the server, if it signs")
+        _add_clock(command)
         _add_token(command)
 
 
@@ -204,6 +206,7 @@ def _add_server_commands(commands: Any) -> None:
     sent.add_argument(
         "--keys", type=Path, help="folder with release.pem, to sign again if others were faster"
     )
+    _add_clock(sent)
     _add_token(sent)
     taken = add_command(
         commands,
@@ -212,6 +215,7 @@ def _add_server_commands(commands: Any) -> None:
         "make or renew a copy of what a server writes, to add releases to",
     )
     taken.add_argument("url", metavar="URL")
+    _add_clock(taken)
     taken.add_argument("repository", metavar="REPO", type=Path)
     taken.add_argument(
         "--root", type=Path, help="root.json of your installers; default: believe that of the URL"
@@ -222,6 +226,21 @@ def _add_server_commands(commands: Any) -> None:
         default=3,
         metavar="N",
         help="releases of each app to fetch whole, to make patches from; default: %(default)s",
+    )
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    """The options of a command that signs."""
+    command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+    _add_clock(command)
+
+
+def _add_clock(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--clock",
+        type=_date,
+        metavar="DATE",
+        help="today's date, such as 2027-01-31: this clock is right, whatever speaks against it",
     )
 
 
@@ -253,7 +272,7 @@ def _add_app_commands(commands: Any) -> None:
         command.add_argument("repository", metavar="REPO", type=Path)
     for command in (added, removed):
         command.add_argument("--app", required=True)
-        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+        _add_keys(command)
 
 
 def _add_key_commands(commands: Any) -> None:
@@ -291,7 +310,9 @@ def _add_key_commands(commands: Any) -> None:
         command.add_argument("file", metavar="FILE", type=Path)
     for command in (rotate, revoke):
         _add_ceremony(command)
-    for command in (rotate, revoke, sign, publish, drill):
+    for command in (rotate, revoke, publish):
+        _add_keys(command)
+    for command in (sign, drill):
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
     sign.add_argument("--root", type=Path, help="a root you trust; default: root.json in KEYS")
     sign.add_argument("--yes", action="store_true", help="do not ask")
@@ -401,6 +422,11 @@ def _percent(text: str) -> int:
 def _ramp(text: str) -> tuple[Step, ...]:
     with _usage():
         return parse_ramp(text, int(time.time()))
+
+
+def _date(text: str) -> Date:
+    with _usage():
+        return Date.parse(text)
 
 
 @contextmanager

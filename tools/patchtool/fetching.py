@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from patchtool.clock import CheckTime, any_time
 from patchtool.drill import URL, FolderTransport
 from patchtool.keys import Keys
 from patchtool.pending import is_overtaken
@@ -28,6 +29,7 @@ from updater.launch.disk import PART, Disk, told
 from updater.launch.lock import locked
 from updater.session import Session
 from updater.signed import take_manifest
+from updater.transport import server_time
 from updater.trust import TufClient
 
 TIMESTAMP = "metadata/timestamp.json"
@@ -55,6 +57,7 @@ def fetch(
     *,
     root: bytes | None = None,
     bundles: int = PATCHES_FROM,
+    check_time: CheckTime = any_time,
 ) -> Fetched:
     """Make a copy of the repository at ``url``, or bring it up to date.
 
@@ -63,6 +66,7 @@ def fetch(
         url: of the repository.
         folder: of the copy; it is made if it is not there.
         root: a root.json to trust; None: that of the copy, or of the URL if there is none.
+        check_time: is asked before anything of the copy changes.
         bundles: so many of the last releases of each app are fetched whole.
 
     Raises:
@@ -75,6 +79,7 @@ def fetch(
     with told(f"fetching {url}"), _held(folder):
         here = Repository(folder, nobody(folder), session.now())
         with served(session, url, folder, root) as there:
+            check_time(server_time(session.transport))
             _refuse_overtaken(here, there)
             is_new = adopt(there, folder)
         before = session.transport.received
