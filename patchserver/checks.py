@@ -24,10 +24,12 @@ SOON = 2 * 86400  # seconds; a timestamp that ends sooner ought to have been sig
 def check(settings: Settings, clock: Callable[[], float] = time.time) -> list[Concern]:
     """All that is wrong; empty if nothing is."""
     now = int(clock())
-    steps: list[Callable[[Settings, int], Iterator[Concern]]] = [_repository]
+    steps: list[Callable[[Settings, int], Iterator[Concern]]] = [_expiry]
     if settings.data is not None:
-        steps += [_expiry, _clock, _past, _keys, _data, _database]
-    return [finding for step in steps for finding in _found(step, settings, now)]
+        steps += [_clock, _past, _keys, _data, _database]
+    return _found(_repository, settings, now) or [
+        concern for step in steps for concern in _found(step, settings, now)
+    ]
 
 
 def require_repository(repo: Path) -> None:
@@ -74,7 +76,7 @@ def _expiry(settings: Settings, now: int) -> Iterator[Concern]:
             yield Concern(
                 Severity.SOON,
                 "timestamp expires within two days: nobody signs it anew",
-                "give the server its online key with --keys",
+                "run patchtool refresh, or give the server its online key with --keys",
             )
 
 

@@ -19,7 +19,7 @@ from patchserver.database import Database
 from patchserver.notary import Notary, keys_in
 from patchserver.settings import settings_for
 from updater.errors import InstallError
-from updater.exit_codes import Concern
+from updater.exit_codes import Concern, Severity
 
 TREE: Tree = {"a": b"a"}
 
@@ -91,6 +91,31 @@ def test_an_expired_timestamp_may_be_a_wrong_clock(
     assert "clock" in finding.what
     (finding,) = found(settings, publisher.now + 6 * 86400)
     assert finding.what.startswith("timestamp expires within two days")
+
+
+def test_files_alone_that_clients_refuse_are_not_well(publisher: Publisher) -> None:
+    (finding,) = found(Settings(publisher.folder), publisher.now + 8 * 86400)
+    assert finding.severity is Severity.NOW
+
+
+def test_a_clock_that_does_not_fit_what_was_signed(
+    settings: Settings, publisher: Publisher
+) -> None:
+    (finding,) = found(settings, publisher.now - 400 * 86400)
+    assert "400 days before the last signature" in finding.what
+    assert finding.severity is Severity.SOON
+    assert any("days after" in f.what for f in found(settings, publisher.now + 400 * 86400))
+
+
+def test_what_cannot_be_looked_at_is_a_finding(
+    settings: Settings, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("patchserver.checks.Notary.doubt", fail)
+    (finding,) = found(settings, publisher.now)
+    assert finding.severity is Severity.UNSEEN
 
 
 def test_a_key_that_is_missing(settings: Settings, publisher: Publisher) -> None:

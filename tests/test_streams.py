@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import patchtool.cli
 import pytest
+import requests
 from processes import environment
 from publisher import Publisher
 from serving import served
@@ -24,6 +25,7 @@ from trees import Exe, Tree, write_tree
 
 import patchserver.cli
 import updater.cli
+from benchmarks.deployment import free_port
 from updater.client import Updater
 from updater.exit_codes import NOTHING_TO_DO, PIPE_CLOSED
 from updater.format.release import Release
@@ -308,6 +310,30 @@ def test_the_application_gets_streams_that_are_open(tmp_path: Path) -> None:
     )
     words = ["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", sys.executable, "-c", code]
     subprocess.run(words, cwd=tmp_path, env=environment(), timeout=LIMIT, check=True)
+
+
+@needs_posix
+def test_a_server_serves_without_any_stream(world: World) -> None:
+    port = free_port()
+    words = [sys.executable, "-m", "patchserver", "serve", "--repo", "repository"]
+    with subprocess.Popen(
+        ["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *words, "--port", str(port)],
+        cwd=world.folder,
+        env=environment(),
+    ) as server:
+        until = time.monotonic() + LIMIT
+        while time.monotonic() < until and not _answers(port):
+            time.sleep(0.1)
+        assert _answers(port)
+        server.terminate()
+        assert server.wait(LIMIT) == 0
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/metadata/timestamp.json", timeout=5).ok
+    except requests.ConnectionError:
+        return False
 
 
 NO_THREADS = (
