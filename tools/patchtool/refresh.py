@@ -60,9 +60,11 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
             the disk. Clients see what they saw before.
         TrustError: the online key is not at hand, and what it signs has expired.
     """
+    repository.require()
+    for standing in _due(repository, at_least):
+        repository.can_sign(standing.role)  # opens keys: nobody is to wait for a password
     with repository.writing():
-        ahead = is_ahead(repository)
-        due = [s for s in repository.standings() if _is_due(s, at_least, ahead=ahead)]
+        due = _due(repository, at_least)
         missing = tuple(s for s in due if not repository.can_sign(s.role))
         for standing in missing:
             if standing.key == "online":
@@ -91,9 +93,14 @@ def _ahead(repository: Repository) -> list[Head]:
     return [head for app in repository.apps() for head in heads_ahead(repository, app)]
 
 
-def _is_due(standing: Standing, at_least: int, *, ahead: bool) -> bool:
-    dated = ahead and standing.key == "online"  # the roles that say when they were signed
-    return standing.is_due or standing.is_below(at_least) or dated
+def _due(repository: Repository, at_least: int) -> list[Standing]:
+    """Roles that are to be signed; those of the online key say when they were."""
+    ahead = is_ahead(repository)
+    return [
+        s
+        for s in repository.standings()
+        if s.is_due or s.is_below(at_least) or (ahead and s.key == "online")
+    ]
 
 
 def _with_above(roles: list[str]) -> set[str]:

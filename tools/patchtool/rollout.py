@@ -45,6 +45,7 @@ def promote(
             disk.
     """
     check_channel(channel)
+    repository.open_keys(f"channels.{app}")
     with repository.writing():
         releases = Releases.of(repository, app)
         _require_sound(releases, version)
@@ -92,8 +93,10 @@ def _changed(head: Head, version: str, now: int, *, to: bool) -> Head | None:
 def _edit(
     repository: Repository, app: str, channel: str, edit: Callable[[Head], Head | None]
 ) -> Head | None:
+    check_channel(channel)
+    repository.open_keys(f"channels.{app}")
     with repository.writing():
-        before = _head(repository, app, check_channel(channel))
+        before = _head(repository, app, channel)
         if before is None:
             raise InstallError(f"{app} has no channel {channel}", hint="promote a version first")
         head = edit(before)
@@ -131,7 +134,7 @@ def heads_ahead(repository: Repository, app: str) -> list[Head]:
 def target_of(head: Head) -> Target:
     """What is published of a head."""
     name, document = f"{head.app}/channels/{head.channel}", head.to_json()
-    return Target(name, encode(document), document)
+    return Target.of(name, encode(document), document)
 
 
 def _head(repository: Repository, app: str, channel: str) -> Head | None:

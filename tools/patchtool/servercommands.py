@@ -52,6 +52,7 @@ def take(options: argparse.Namespace) -> int:
         options.repository,
         root=root,
         bundles=options.bundles,
+        patience=options.wait,
         check_time=_check_time(options),
     )
     lines = [f"{app}: {', '.join(had) or 'no release'}" for app, had in done.releases.items()]

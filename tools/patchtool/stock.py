@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.repository import Repository
+from patchtool.visible import Visible
 from updater.apply import digest_of
 from updater.launch.disk import told
 
@@ -27,7 +27,7 @@ class Stock:
     """This user may not read them, or the disk does not give them."""
 
 
-def needed(repository: Repository) -> dict[str, int]:
+def needed(repository: Visible) -> dict[str, int]:
     """The files clients may ask for, by path, with their lengths; -1 stands for any.
 
     Raises:
@@ -39,11 +39,11 @@ def needed(repository: Repository) -> dict[str, int]:
     found = {f"metadata/{name}": -1 for name in names}
     roles = [f"{kind}.{app}" for app in repository.apps() for kind in ("app", "channels")]
     for target in (target for role in roles for target in repository.targets(role).values()):
-        found |= {_shown(repository, repository.path_of(target)): target.length}
+        found |= {shown(repository, repository.path_of(target)): target.length}
     return found
 
 
-def held(repository: Repository) -> list[str]:
+def held(repository: Visible) -> list[str]:
     """All files of metadata and targets.
 
     Raises:
@@ -52,10 +52,10 @@ def held(repository: Repository) -> list[str]:
     tops = [repository.folder / name for name in ("metadata", "targets")]
     with told(f"reading {repository.folder}"):
         paths: Iterable[Path] = (path for top in tops for path in top.rglob("*"))
-        return sorted(_shown(repository, path) for path in paths if path.is_file())
+        return sorted(shown(repository, path) for path in paths if path.is_file())
 
 
-def unneeded(repository: Repository) -> list[str]:
+def unneeded(repository: Visible) -> list[str]:
     """Files that clients do not ask for any more, or never did.
 
     Old targets metadata is none of them: it tells which keys have ended.
@@ -68,7 +68,7 @@ def unneeded(repository: Repository) -> list[str]:
     return [name for name in stray if not name.endswith(".targets.json")]
 
 
-def look(repository: Repository) -> Stock:
+def look(repository: Visible) -> Stock:
     """What of the files that clients may ask for is not as it was signed.
 
     Raises:
@@ -82,15 +82,20 @@ def look(repository: Repository) -> Stock:
     return Stock(**{fault: tuple(names) for fault, names in found.items()})
 
 
-def missing(repository: Repository) -> list[str]:
+def missing(repository: Visible, folder: Path | None = None) -> list[str]:
     """Files that clients may ask for and that are not there, or have another length.
+
+    Args:
+        repository: its metadata.
+        folder: where content lies, if not beside that.
 
     Raises:
         InstallError: it cannot be read.
     """
     wanted = sorted(needed(repository).items())
-    with told(f"reading {repository.folder}"):
-        return [name for name, n in wanted if not _is_there(repository.folder / name, n)]
+    place = folder or repository.folder
+    with told(f"reading {place}"):
+        return [name for name, length in wanted if not _is_there(place / name, length)]
 
 
 def _fault(path: Path, length: int) -> str:
@@ -112,5 +117,6 @@ def _is_there(path: Path, length: int) -> bool:
     return stat.S_ISREG(found.st_mode) and length in {-1, found.st_size}
 
 
-def _shown(repository: Repository, path: Path) -> str:
+def shown(repository: Visible, path: Path) -> str:
+    """The name of a file of a repository."""
     return path.relative_to(repository.folder).as_posix()
