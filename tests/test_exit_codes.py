@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,32 @@ def test_whatever_a_doctor_finds_the_exit_code_follows(found: Diagnosis) -> None
     later = bool(found.due or found.ahead or found.stock.unread)
     assert exit_code(worst(found.concerns)) == (4 if now else 7 if later else 0)
     assert all(concern.what and concern.hint for concern in found.concerns)
+
+
+STUCK = Outlook("notes", "stable", "", None, "stuck", 0, 100, "nothing is offered")
+DUE = Standing("root", "root", 1, NOW, is_due=True)
+WELL = Diagnosis((), (), (), Stock(), "", ())
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (WELL, 0),
+        (replace(WELL, unreferenced=("f",)), 0),
+        (replace(WELL, standings=(DUE,)), 7),
+        (replace(WELL, ahead="a clock was ahead"), 7),
+        (replace(WELL, stock=Stock(unread=("f",))), 7),
+        (replace(WELL, stock=Stock(missing=("f",))), 4),
+        (replace(WELL, stock=Stock(damaged=("f",))), 4),
+        (replace(WELL, expired=("root",)), 4),
+        (replace(WELL, unsigned=("root",)), 4),
+        (replace(WELL, refused="clients refuse it"), 4),
+        (replace(WELL, clients=(STUCK,)), 4),
+        (replace(WELL, standings=(DUE,), clients=(STUCK,)), 4),
+    ],
+)
+def test_each_finding_of_a_doctor_alone_has_its_exit_code(found: Diagnosis, code: int) -> None:
+    assert exit_code(worst(found.concerns)) == code
 
 
 @given(standings, standings)
