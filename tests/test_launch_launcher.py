@@ -33,8 +33,8 @@ from updater.launch.recover import commit, recover
 from updater.launch.running import alone, give_up, share
 from updater.launch.state import State
 from updater.launch.swap import FileSwap
-from updater.launch.trial import Trial, confirm
-from updater.launch.watch import NOEXEC, Clock
+from updater.launch.trial import CUT_OFF_MOST, Trial, confirm, read_trial
+from updater.launch.watch import HEARING, NOEXEC, Clock
 from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
 from updater.stage import Stage
 from updater.store import Settings
@@ -312,28 +312,108 @@ def test_a_version_that_cannot_even_be_started_is_rolled_back(
     assert case.settings.bad == ("2.0",)
 
 
-def test_starts_that_end_well_but_unconfirmed_are_counted(case: Case) -> None:
-    case.release("2.0", "", replace(APP, starts=2))
-    assert case.start().stdout == "I am 2.0 1.0\n"
-    assert case.start().stdout == "I am 2.0 1.0\n", "told until it is confirmed"
+def test_starts_that_end_well_say_nothing_against_a_version(case: Case) -> None:
+    case.release("2.0", "", APP)
+    for _ in range(3):
+        done = case.start()
+        assert (done.stdout, done.stderr) == ("I am 2.0 1.0\n", ""), "told until it is confirmed"
+    assert case.settings.bad == ()
+
+
+def test_a_version_may_fail_as_often_as_its_publisher_says(case: Case) -> None:
+    case.release("2.0", "sys.exit(3)", replace(APP, starts=3))
     done = case.start()
-    assert done.stdout == "I am 1.0 2.0\n"
-    assert "not confirmed in 2 starts" in done.stderr
+    assert done.stdout == 3 * "I am 2.0 1.0\n" + "I am 1.0 2.0\n"
+    assert done.stderr.count("ended with exit code 3: it is started once more") == 2
     assert case.settings.bad == ("2.0",)
 
 
-def test_a_start_cut_off_with_the_plug_is_counted_too(case: Case) -> None:
+def test_a_version_that_comes_up_at_the_second_try_stays(case: Case) -> None:
+    note = case.folder / "tried"
+    then = f"p = {str(note)!r}\nif not os.path.exists(p): open(p, 'x'); sys.exit(3)\nconfirm()"
+    case.release("2.0", then, replace(APP, starts=2))
+    assert case.start().stdout == 2 * "I am 2.0 1.0\n"
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert case.settings.bad == ()
+
+
+def test_failures_are_counted_though_the_disk_is_full(case: Case) -> None:
+    """Or one and the same start would go on for ever."""
+    case.release("2.0", "sys.exit(3)", replace(APP, starts=3))
+    part = case.world.state.trial.with_name("trial.part")
+    part.mkdir()
+    (part / "in the way").write_bytes(b"")
+    assert case.start().stdout == 3 * "I am 2.0 1.0\n" + "I am 1.0 2.0\n"
+
+
+def cut_off(case: Case) -> None:
+    """A start, and the plug is pulled."""
+    with case.running():
+        pass
+
+
+def test_a_version_that_takes_the_machine_down_is_not_started_for_ever(case: Case) -> None:
     case.release("2.0", "time.sleep(100)", APP)
-    process = (
-        subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, process_group=0)
-        if (sys.version_info >= (3, 11))
-        else subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    )
+    for _ in range(CUT_OFF_MOST):
+        cut_off(case)
+        assert case.version == "2.0"
+    done = case.start()
+    assert done.stdout == "I am 1.0 2.0\n"
+    assert f"2.0 was cut off in {CUT_OFF_MOST} starts" in done.stderr
+    assert case.settings.bad == ("2.0",)
+
+
+def test_starts_that_are_cut_off_now_and_then_say_nothing(case: Case) -> None:
+    case.release("2.0", "'short' in sys.argv or time.sleep(100)", APP)
+    for _ in range(CUT_OFF_MOST + 1):
+        cut_off(case)
+        assert case.start("short").stdout == "I am 2.0 1.0 short\n"
+    assert case.settings.bad == ()
+
+
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("then", ["", "signal.signal(SIGNAL, lambda *_: os._exit(9))"])
+def test_whoever_ends_a_start_says_nothing_of_the_version(
+    then: str, kill: signal.Signals, case: Case
+) -> None:
+    """However often, and whatever it answers: a log-out, a reboot, a supervisor."""
+    then = f"import signal\n{then.replace('SIGNAL', str(int(kill)))}\n"
+    case.release("2.0", then + "print('up', flush=True)\ntime.sleep(100)", APP)
+    for _ in range(3):
+        process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        assert process.stdout.readline() == "I am 2.0 1.0\n"
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(kill)
+        process.communicate(timeout=PATIENCE)
+    trial = read_trial(case.world.state)
+    assert trial is not None
+    assert (trial.failed, trial.cut_off) == (0, 0)
+    assert case.version == "2.0"
+
+
+def test_a_stop_that_reaches_the_application_before_its_launcher_is_no_crash(case: Case) -> None:
+    """Service managers end all processes of a service, one after the other."""
+    end = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: os._exit(9))\n"
+    up = "print(os.getpid(), flush=True)\ntime.sleep(100)"
+    case.release("2.0", end + up, APP)
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
     assert process.stdout
-    assert process.stdout.readline().startswith("I am 2.0")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert case.start().stdout == "I am 1.0 2.0\n"
+    process.stdout.readline()
+    os.kill(int(process.stdout.readline()), signal.SIGTERM)
+    time.sleep(HEARING / 2)
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    assert case.version == "2.0"
+    assert case.settings.bad == ()
+
+
+def test_a_wrapper_whose_application_was_ended_has_not_crashed(case: Case) -> None:
+    """Its shell gives the signal as an exit code."""
+    then = "os.execv('/bin/sh', ['sh', '-c', 'sh -c \"kill $$\"; exit $?'])"
+    case.release("2.0", then, APP)
+    assert case.start().returncode == 128 + signal.SIGTERM
+    assert case.version == "2.0"
 
 
 def test_a_service_that_is_stopped_says_nothing_about_the_version(case: Case) -> None:
@@ -367,20 +447,49 @@ def test_a_health_command_that_fails_for_all_its_time_gives_the_version_back(cas
     assert case.settings.bad == ("2.0",)
 
 
+def test_an_application_that_ends_well_at_once_is_asked_for_its_health(case: Case) -> None:
+    case.release("2.0", "'--health' in sys.argv and time.sleep(1.5)", HEALTH)
+    assert case.start().stdout == "I am 2.0 1.0\n"
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert not case.world.state.trial.exists()
+
+
+def test_an_application_that_has_ended_well_may_be_unwell_without_it(case: Case) -> None:
+    """The health command may ask a server that runs no more."""
+    case.release("2.0", "sys.exit('--health' in sys.argv)", HEALTH)
+    for _ in range(3):
+        assert case.start(seconds=10).stdout == "I am 2.0 1.0\n"
+    assert case.settings.bad == ()
+
+
+def test_a_service_that_is_stopped_waits_for_no_answer_about_its_health(case: Case) -> None:
+    end = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
+    case.release("2.0", end + "time.sleep(100)", replace(HEALTH, seconds=60))
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.terminate()
+    process.communicate(timeout=5)
+    assert case.version == "2.0"
+    assert case.settings.bad == ()
+
+
 def test_an_application_that_was_confirmed_can_update_itself_and_restart(case: Case) -> None:
     """The watcher lets go of its lock, or the launcher that is restarted could not commit."""
+    held = case.folder / "held"
     restart = (
         "confirm()\n"
-        "time.sleep(1)\n"
+        f"while not os.path.exists({str(held)!r}): time.sleep(0.05)\n"
         "import updater\n"
         "updater.Updater(os.environ['UPSWAP_DIR']).restart(['again'])"
     )
     case.release("2.0", restart, APP)
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "I am 2.0 1.0\n"
     case.stage("3.0")
-    journal = case.journal
-    journal.hold(Disk(), case.world.state)
-    done = case.start()
-    assert done.stdout == "I am 2.0 1.0\nI am 3.0 2.0 again\n"
+    case.hold()
+    held.touch()
+    assert process.communicate(timeout=PATIENCE)[0] == "I am 3.0 2.0 again\n"
     assert case.version == "3.0"
 
 
@@ -663,10 +772,17 @@ def test_a_start_on_trial_is_watched_though_it_cannot_be_counted(case: Case) -> 
 
 @pytest.mark.parametrize(
     "damage",
-    [{"started": "x"}, {"version": 2}, {"version": "\ud800"}, {"more": 1}, {"previous": None}],
+    [
+        {"failed": "x"},
+        {"cut_off": None},
+        {"version": 2},
+        {"version": "\ud800"},
+        {"more": 1},
+        {"previous": None},
+    ],
 )
 def test_a_trial_of_another_shape_is_none(damage: dict[str, object], case: Case) -> None:
-    trial = {"version": "1.0", "previous": "0.9", "started": 0}
+    trial = {"version": "1.0", "previous": "0.9", "failed": 0}
     case.world.state.trial.write_text(json.dumps(trial | damage))
     assert case.start().stdout == "I am 1.0 -\n"
 

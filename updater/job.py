@@ -27,7 +27,7 @@ from updater.launch.recover import commit
 from updater.launch.running import alone
 from updater.launch.state import State
 from updater.launch.swap import discard_stage
-from updater.launch.trial import Trial
+from updater.launch.trial import Trial, read_trial
 from updater.launcher import check_launcher
 from updater.newtree import NewTree
 from updater.plan import Hop, Plan, check_header, make_plan
@@ -169,6 +169,9 @@ class Job:
 
     def _last_run(self, installed: str) -> str:
         """The version the application was last started as: nobody was told of one in between."""
+        trial = read_trial(self._state)
+        if trial is not None and trial.ran:
+            return installed
         with suppress(InstallError):
             untold = (read_document(self._state.arrival) or {}).get("previous")
             return untold if isinstance(untold, str) and untold else installed
