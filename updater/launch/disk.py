@@ -22,9 +22,6 @@ PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 """What `link` answers where there are no hard links (exFAT, some network disks)."""
-NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBUSY, errno.ENOTSUP}
-"""What `exchange` answers where two folders cannot change places: an old kernel, a file system
-that does not know how, a folder that is a mount."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 SHARING_TRIES = 10
 """Windows: a virus scanner or an indexer may hold a new file for a moment; 10 tries = 0.55 s."""
@@ -84,27 +81,6 @@ class Disk:
                 raise
             self.copy(path, aside, executable=is_executable(path))
 
-    def share(self, source: Path, path: Path, *, copied: int) -> None:
-        """Make a file with the content of ``source`` at ``path``, as cheaply as it can be.
-
-        A reflink where the file system has them; else a copy of a file of at most ``copied``
-        bytes; else a hard link, through which a write in place shows in both.
-        """
-        if _reflink(source, path):
-            self.settle(path, executable=is_executable(source))
-        elif source.stat().st_size <= copied:
-            self.copy(source, path, executable=is_executable(source))
-        else:
-            os.link(source, path)
-
-    def exchange(self, path: Path, other: Path) -> None:
-        """Let two names change places in one step: neither is absent for a moment.
-
-        Raises:
-            OSError: one of `NO_EXCHANGE` says that this system cannot.
-        """
-        _exchange(path, other)
-
     def symlink(self, target: str, path: Path) -> None:
         """Make a symlink."""
         os.symlink(target, path)
@@ -147,57 +123,6 @@ class Disk:
         """Make the names in a folder durable (NTFS journals them by itself)."""
         if not WINDOWS:
             self.sync_file(path)
-
-
-if sys.platform == "linux":
-    import ctypes
-    import fcntl
-
-    AT_FDCWD = -100
-    RENAME_EXCHANGE = 2
-    FICLONE = 0x40049409
-
-    def _reflink(source: Path, path: Path) -> bool:
-        """Let ``path`` share the blocks of ``source`` until one of them is written to."""
-        with source.open("rb") as reader, path.open("wb") as writer, suppress(OSError):
-            fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
-            return True
-        path.unlink()
-        return False
-
-    def _exchange(path: Path, other: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if not hasattr(libc, "renameat2"):  # glibc before 2.28
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path))
-        names = os.fsencode(path), os.fsencode(other)
-        if libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path), None, str(other))
-
-elif sys.platform == "darwin":
-    # Written after the manual page of renamex_np(2), and run on no Mac yet. What it promises is
-    # what renameat2 does on Linux; where APFS is not, it answers ENOTSUP and files are swapped.
-    import ctypes
-
-    RENAME_SWAP = 2
-
-    def _reflink(_source: Path, _path: Path) -> bool:
-        return False
-
-    def _exchange(path: Path, other: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.renamex_np(os.fsencode(path), os.fsencode(other), RENAME_SWAP):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path), None, str(other))
-
-else:
-
-    def _reflink(_source: Path, _path: Path) -> bool:
-        return False
-
-    def _exchange(path: Path, _other: Path) -> None:
-        """Windows has no such step; every update is a file swap there."""
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path))
 
 
 def _patiently(rename: Callable[[], None]) -> None:
