@@ -22,7 +22,7 @@ import pytest
 from crash_disk import FaultyDisk, Killed, World, manifest_of, prepare, world_of
 from trees import Content, Exe
 
-from updater.errors import InstallError, UpdateInProgress
+from updater.errors import ApplicationRuns, InstallError, UpdateInProgress
 from updater.format.release import Confirm, Release
 from updater.launch.disk import Disk
 from updater.launch.document import encode
@@ -30,7 +30,7 @@ from updater.launch.journal import Phase, enter, named, phase_of
 from updater.launch.launcher import TRIAL_TIMEOUT, Launcher
 from updater.launch.lock import locked
 from updater.launch.recover import commit, recover
-from updater.launch.running import alone, give_up, share
+from updater.launch.running import alone, leave, share
 from updater.launch.state import State
 from updater.launch.swap import FileSwap
 from updater.launch.trial import CUT_OFF_MOST, Trial, confirm, read_trial
@@ -1139,22 +1139,36 @@ def test_a_signal_that_nohup_ignores_excuses_no_crash(case: Case) -> None:
     assert case.settings.bad == ("2.0",)
 
 
-@pytest.mark.parametrize("windows", [True, False])
-def test_who_is_about_to_become_the_launcher_runs_no_more(
-    windows: bool, case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On Windows nobody becomes another program: what is not closed is held until the end."""
-    monkeypatch.setattr("updater.launch.running.WINDOWS", windows)
+@pytest.mark.parametrize("pending", ["", "2.0"])
+def test_who_is_about_to_become_the_launcher_runs_no_more(pending: str, case: Case) -> None:
+    """The inherited lock is not handed on, or the launcher would wait for itself."""
     lock = share(case.world.state, 0)
     assert lock is not None
     environment = {"UPSWAP_RUN_LOCK": str(lock)}
-    give_up(case.world.state, environment)
+    leave(case.world.state, environment, pending)
     assert environment == {}
     with alone(case.world.state) as nobody_runs:
-        assert nobody_runs == windows
-    if not windows:
-        assert not os.get_inheritable(lock)
+        assert nobody_runs == bool(pending)
+    if not pending:
+        assert not os.get_inheritable(lock), "kept, should the process go on after all"
         os.close(lock)
+
+
+def test_who_cannot_leave_runs_on(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("updater.launch.running.LEAVING", 0.1)
+    state = case.world.state
+    mine, others = share(state, 0), share(state, 0)
+    assert mine is not None
+    assert others is not None
+    with pytest.raises(ApplicationRuns, match=r"2\.0 cannot be put in place"):
+        leave(state, {"UPSWAP_RUN_LOCK": str(mine)}, "2.0")
+    os.close(others)
+    assert os.get_inheritable(mine)
+    with alone(state) as nobody_runs:
+        assert not nobody_runs
+    os.close(mine)
+    with alone(state) as nobody_runs:
+        assert nobody_runs
 
 
 def test_a_run_lock_that_is_a_folder_is_told_and_keeps_nobody_from_starting(case: Case) -> None:

@@ -112,7 +112,7 @@ def test_an_update_of_a_running_application_waits_for_its_next_start(
         status = user.document("status")
         assert (status["state"], status["pending"], status["version"]) == ("staged", "2.0", "1.0")
         again = user.document("update")
-        assert again["state"] == "staged"
+        assert again["state"] == "waiting"
         assert again["fetched_bytes"] < 20_000, "nothing but metadata is fetched twice"
     with user.running():
         assert user.said == "I am 2.0\n"
@@ -300,3 +300,183 @@ def test_a_version_nobody_started_is_not_told_as_the_one_before(
         with user.start() as process:
             assert process.stdout
             assert process.stdout.read() == told
+
+
+MAIN = """
+import os, sys, time
+sys.path.insert(0, {root!r})
+import updater
+here = os.path.dirname(os.path.abspath(getattr(sys, '_MEIPASS', '') and sys.executable or __file__))
+print('I am', open(os.path.join(here, 'version')).read(), flush=True)
+if 'window' in sys.argv:
+    time.sleep(60)
+{before}
+try:
+    app = updater.Updater(here)
+    if app.update():
+        {staged}
+        app.restart({restart})
+except updater.UpdaterError as error:
+    print('error:', error, 'hint:', error.hint, flush=True)
+print('works', flush=True)
+"""
+"""The tutorial's lines, in an application that is found out by what it prints."""
+FORK = """
+parent = os.getpid()
+if not os.fork():
+    while os.getppid() == parent:
+        time.sleep(0.05)
+    os._exit(0)
+"""
+"""A worker that has inherited all its application has open, and ends after it."""
+
+
+def tutorial(
+    version: str, *, before: str = "", staged: str = "", restart: str = "", shell: bool = False
+) -> Tree:
+    """An application with the tutorial's lines, behind a shell that waits for it or not."""
+    text = MAIN.format(root=str(ROOT), before=before, staged=staged, restart=restart)
+    line = f'"{sys.executable}" "$(dirname "$0")/main.py" "$@"'
+    start = f"#!/bin/sh\n{line if shell else f'exec {line}'}\n"
+    return {"version": version.encode(), "main.py": text.encode(), "app": Exe(start.encode())}
+
+
+class Updating:
+    """An application that updates itself, and where its publisher offers 2.0."""
+
+    def __init__(self, publisher: Publisher, folder: Path, url: str) -> None:
+        self._publisher = publisher
+        self._folder = folder
+        self._url = url
+
+    def offer(self, old: Tree, new: Tree) -> None:
+        self._publisher.release("1.1", old, release=ENTRY)
+        install(self._folder, self._url, self._publisher.root, "notes", session=Session())
+        self._publisher.release("2.0", new, release=ENTRY)
+
+    @property
+    def start(self) -> str:
+        return start_command(Updater(self._folder)._state) or ""
+
+    def run(self) -> list[str]:
+        """Start it, and wait until it has ended with all that it started; what it printed."""
+        done = subprocess.run(
+            [self.start], stdout=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+        return done.stdout.splitlines()
+
+
+@pytest.fixture
+def updating(tmp_path: Path, publisher: Publisher) -> Iterator[Updating]:
+    with served(publisher.folder) as url:
+        yield Updating(publisher, tmp_path / "updating", url)
+
+
+def test_an_application_that_is_alone_becomes_its_new_version(updating: Updating) -> None:
+    updating.offer(tutorial("1.1"), tutorial("2.0"))
+    assert updating.run() == ["I am 1.1", "I am 2.0", "works"]
+
+
+@pytest.mark.parametrize(
+    ("before", "shell"), [("", True), (FORK, False)], ids=["a shell waits", "a forked worker"]
+)
+def test_an_application_that_is_not_alone_goes_on_and_its_next_start_brings_the_update(
+    before: str, shell: bool, updating: Updating
+) -> None:
+    updating.offer(
+        tutorial("1.1", before=before, shell=shell), tutorial("2.0", before=before, shell=shell)
+    )
+    first, told, works = updating.run()
+    assert (first, works) == ("I am 1.1", "works")
+    assert told.startswith("error: 2.0 cannot be put in place: other processes of the application")
+    assert "hint: end them all and start it again" in told
+    assert updating.run() == ["I am 2.0", "works"]
+
+
+def test_an_application_with_another_window_restarts_not_and_says_so_once(
+    updating: Updating,
+) -> None:
+    updating.offer(tutorial("1.1"), tutorial("2.0"))
+    line = [updating.start, "window"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as window:
+        assert window.stdout
+        assert window.stdout.readline() == "I am 1.1\n"
+        assert "other processes of the application run" in updating.run()[1]
+        assert updating.run() == ["I am 1.1", "works"], "it waits: that was said"
+        window.kill()
+    assert updating.run() == ["I am 2.0", "works"]
+
+
+@pytest.mark.parametrize(
+    ("before", "shell"), [("", True), (FORK, False)], ids=["a shell waits", "a forked worker"]
+)
+def test_a_launcher_that_waits_brings_the_update_when_all_have_ended(
+    before: str, shell: bool, updating: Updating
+) -> None:
+    old = tutorial("1.1", before=before, restart="wait=30", shell=shell)
+    updating.offer(old, tutorial("2.0"))
+    assert updating.run() == ["I am 1.1", "I am 2.0", "works"]
+
+
+def test_a_launcher_waits_no_longer_than_it_was_told(updating: Updating) -> None:
+    updating.offer(tutorial("1.1", restart="wait=1"), tutorial("2.0"))
+    line = [updating.start, "window"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as window:
+        assert window.stdout
+        window.stdout.readline()
+        assert updating.run() == ["I am 1.1", "I am 1.1", "works"]
+        window.kill()
+
+
+def test_a_stage_that_no_start_can_bring_is_not_said_to_be_new_again(
+    updating: Updating,
+) -> None:
+    """Each start finds the stage of no use and drops it: to restart for that would never end."""
+    spoil = (
+        "from updater.launch.pending import waiting\n"
+        "        for step in waiting(app._state).steps:\n"
+        "            step.own or open(os.path.join(here, step.incoming), 'x').close()"
+    )
+    updating.offer(tutorial("1.1", staged=spoil), tutorial("2.0"))
+    assert updating.run() == ["I am 1.1", "I am 1.1", "works"]
+    assert updating.run() == ["I am 2.0", "works"]
+
+
+@pytest.fixture(scope="module")
+def one_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The application as PyInstaller packs it into one file: its parent unpacks it, and waits."""
+    folder = tmp_path_factory.mktemp("frozen")
+    main = folder / "app.py"
+    restart = "**({'wait': 30} if 'wait' in sys.argv else {})"
+    main.write_text(MAIN.format(root="/nowhere", before="", staged="", restart=restart))
+    places = [f"--{name}path={folder / name}" for name in ("dist", "work", "spec")]
+    line = [sys.executable, "-m", "PyInstaller", "--onefile", "--log-level=ERROR", *places]
+    more = [f"--paths={ROOT}", "--collect-submodules=updater", str(main)]
+    subprocess.run([*line, *more], cwd=folder, check=True, timeout=280)
+    return (folder / "dist" / "app").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_program_in_one_file_goes_on_and_its_next_start_brings_the_update(
+    one_file: bytes, updating: Updating
+) -> None:
+    updating.offer(
+        {"app": Exe(one_file), "version": b"1.1"}, {"app": Exe(one_file), "version": b"2.0"}
+    )
+    first, told, works = updating.run()
+    assert (first, works) == ("I am 1.1", "works")
+    assert told.startswith("error: 2.0 cannot be put in place: other processes of the application")
+    assert updating.run() == ["I am 2.0", "works"]
+
+
+@pytest.mark.slow
+def test_a_program_in_one_file_is_brought_by_a_launcher_that_waits(
+    one_file: bytes, updating: Updating
+) -> None:
+    updating.offer(
+        {"app": Exe(one_file), "version": b"1.1"}, {"app": Exe(one_file), "version": b"2.0"}
+    )
+    done = subprocess.run(
+        [updating.start, "wait"], stdout=subprocess.PIPE, text=True, timeout=120, check=True
+    )
+    assert done.stdout.splitlines() == ["I am 1.1", "I am 2.0", "works"]

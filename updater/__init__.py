@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from updater.client import Offer, Status, Updater
     from updater.config import UpdaterConfig
     from updater.errors import (
+        ApplicationRuns,
         FormatError,
         InstallError,
         PatchError,
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
     )
     from updater.inspection import Findings
     from updater.installation import install
-    from updater.job import Updated
+    from updater.job import Updated, UpdateOutcome
     from updater.mend import Repaired
     from updater.progress import Progress
     from updater.session import Session
 
 _HOMES = {
+    "ApplicationRuns": "updater.errors",
     "FormatError": "updater.errors",
     "InstallError": "updater.errors",
     "PatchError": "updater.errors",
@@ -55,6 +57,7 @@ _HOMES = {
     "Repaired": "updater.mend",
     "Session": "updater.session",
     "Status": "updater.client",
+    "UpdateOutcome": "updater.job",
     "Updated": "updater.job",
     "Updater": "updater.client",
     "UpdaterConfig": "updater.config",
@@ -63,6 +66,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ApplicationRuns",
     "Findings",
     "FormatError",
     "InstallError",
@@ -74,6 +78,7 @@ __all__ = [
     "Status",
     "TransportError",
     "TrustError",
+    "UpdateOutcome",
     "Updated",
     "Updater",
     "UpdaterConfig",

@@ -16,7 +16,7 @@ from updater.errors import InstallError, UpdaterError
 from updater.format.paths import shown
 from updater.inspection import Finding, Findings, NotWhole
 from updater.installation import install
-from updater.job import Updated
+from updater.job import Updated, UpdateOutcome
 from updater.launch.disk import told
 from updater.launch.recover import Outcome
 from updater.mend import Repaired
@@ -154,17 +154,17 @@ def _check(options: argparse.Namespace) -> int:
 def _update(options: argparse.Namespace) -> int:
     updater = Updater(options.folder, _session(options))
     done = _updated(options, updater)
-    if done is None:
+    if done.outcome is UpdateOutcome.CURRENT:
         status = updater.status()
         document = {"state": "current", "from": status.version, "to": status.version}
         _warn_of_clock(updater)
         _tell_current(options, document, status)
         return NOTHING_TO_DO
-    if done.state == "staged":
+    if done.outcome is not UpdateOutcome.UPDATED:
         words = f"{done.new} is ready: the next start of the application brings it"
-        tell(options, _document("staged", done), words)
-        return 0
-    tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
+        tell(options, _document(done.outcome.value, done), words)
+        return 0 if done else NOTHING_TO_DO
+    tell(options, _document(done.outcome.value, done), f"updated {done.old} -> {done.new}")
     for kept in done.kept:
         print(f"your own version is kept as {kept}", file=sys.stderr)
     if not options.no_restart and updater.release.entry:
@@ -193,7 +193,7 @@ def _warn_of_clock(updater: Updater) -> None:
         )
 
 
-def _updated(options: argparse.Namespace, updater: Updater) -> Updated | None:
+def _updated(options: argparse.Namespace, updater: Updater) -> Updated:
     """Update; a rollback is a result too, and stands in the JSON document."""
     before = updater.status().version
     try:
@@ -307,6 +307,7 @@ def _tell_repaired(options: argparse.Namespace, state: str, done: Repaired, word
 
 def _document(state: str, done: Updated) -> dict[str, Any]:
     document = asdict(done) | {"state": state}
+    del document["outcome"]
     return {"from": document.pop("old"), "to": document.pop("new"), **document}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,35 +11,45 @@ from pathlib import Path
 from typing import NoReturn
 
 from updater.catalogue import Catalogue
-from updater.errors import InstallError, TransportError, UpdateInProgress, UpdaterError
+from updater.errors import (
+    ApplicationRuns,
+    InstallError,
+    TransportError,
+    UpdateInProgress,
+    UpdaterError,
+)
 from updater.format.manifest import Manifest
 from updater.format.release import Release
 from updater.inspection import Findings, inspect
-from updater.job import Job, Running, Updated
-from updater.launch.disk import present, told
-from updater.launch.environment import cleaned
+from updater.job import Job, Running, Updated, UpdateOutcome
+from updater.launch.disk import WINDOWS, present, told
+from updater.launch.environment import WAIT, WATCHED, cleaned
 from updater.launch.journal import DamagedJournal, Phase, phase_of
 from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
 from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
 from updater.launch.rollback import can_roll_back, previous_version, roll_back
+from updater.launch.running import POLL, alone, leave
 from updater.launch.running import VARIABLE as RUN_LOCK
-from updater.launch.running import alone, give_up
 from updater.launch.swap import discard_stage
-from updater.launch.trial import is_confirmed, read_trial, settle
+from updater.launch.trial import Trial, is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
 from updater.outbox import allow, may_tell, tell
 from updater.plan import Plan, choose, is_recalled, make_plan
 from updater.reports import reported
-from updater.restart import replace_process, start_beside
+from updater.restart import hand_over, replace_process, start_beside
 from updater.seen import read_seen
 from updater.session import Session
 from updater.stage import brief_of, renew_brief
 from updater.store import Settings, find_install, read_manifest, read_settings
 
 DAY = 86_400
+RESTART_WAIT = 30.0
+"""Seconds the launcher waits for the end of the application it follows, where it must."""
+HEARD = 2.0
+"""Seconds after which a launcher has surely heard a confirmation."""
 
 
 @dataclass(frozen=True)
@@ -155,13 +166,12 @@ class Updater:
         phase = phase_of(self._state)
         if phase not in {None, Phase.STAGED}:
             return "interrupted"
-        trial = read_trial(self._state)
-        if trial is not None and not is_confirmed(self._state, trial):
+        if self._unconfirmed():
             return "unconfirmed"
         return "clean" if phase is None else "staged"
 
-    def update(self, running: Running = "stage") -> Updated | None:
-        """Bring the install to the version it shall have; None if it has it.
+    def update(self, running: Running = "stage") -> Updated:
+        """Bring the install to the version it shall have; how that ended.
 
         Recovers an interrupted update first. Restarts nothing: call `restart` when ready.
 
@@ -181,7 +191,7 @@ class Updater:
         with self._telling():
             return self._update(running)
 
-    def _update(self, running: Running) -> Updated | None:
+    def _update(self, running: Running) -> Updated:
         with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
             self._recover()
             self._refuse_on_trial()
@@ -191,7 +201,9 @@ class Updater:
                 catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 discard_stage(self._session.disk, self._state)
-                return None
+                fetched = self._session.transport.received - received
+                version = manifest.version
+                return Updated(version, version, UpdateOutcome.CURRENT, fetched, 0, 0)
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
             waits = pending_version(self._state) == plan.version
             with reported(self._session, self._state, settings, manifest, plan.version):
@@ -212,7 +224,7 @@ class Updater:
         with told(what), locked(self._state.lock, "rolling back"), alone(self._state) as is_alone:
             recover(self._session.disk, self._state)
             if not is_alone:
-                raise InstallError("the application runs", hint="end it and try again")
+                raise ApplicationRuns("the application runs", hint="end it and try again")
             self._refuse_recalled(previous_version(self._state))
             commit = roll_back(self._session.disk, self._state, "rolled back by its user")
             return RolledBack(commit.new, commit.old)
@@ -275,17 +287,51 @@ class Updater:
         end_mixed(self._session.disk, self._state)
         return made
 
-    def restart(self, arguments: Sequence[str] = ()) -> NoReturn:
+    def restart(self, arguments: Sequence[str] = (), *, wait: float | None = None) -> NoReturn:
         """End this process and start the installed version in its place, through the launcher.
 
-        An update that waits for this application to end is committed on the way.
+        An update that waits for this application to end is committed on the way. That needs all
+        its processes to have ended: other windows, forked workers, a shell or an unpacker that
+        waits for this one.
+
+        Args:
+            arguments: for the application.
+            wait: do not become the launcher, but start it beside this process, which ends by
+                `SystemExit`: the launcher waits so many seconds for the others to end, then
+                starts what it can. For programs whose parent ends with them, as those that
+                PyInstaller packs into one file. Not under a service manager, which takes the
+                service for ended. On Windows there is no other way.
 
         Raises:
+            ApplicationRuns: an update waits, ``wait`` is not given, and other processes of the
+                application run. This one goes on as before.
             InstallError: the release names nothing to start, or it cannot be started.
         """
         line, environment = self._command(arguments), cleaned(os.environ)
-        give_up(self._state, environment)
+        if wait is not None or WINDOWS:
+            environment.pop(RUN_LOCK, None)
+            environment[WAIT] = str(RESTART_WAIT if wait is None else wait)
+            hand_over(line, environment)
+        pending = pending_version(self._state)
+        if pending:
+            self._require_confirmed()
+        leave(self._state, environment, pending)
         replace_process(line, environment)
+
+    def _require_confirmed(self) -> None:
+        """Refuse to leave a start that its launcher watches; what was just said it soon hears."""
+        deadline = time.monotonic() + HEARD
+        while WATCHED in os.environ and (trial := self._unconfirmed()):
+            if time.monotonic() >= deadline:
+                raise ApplicationRuns(
+                    f"{trial.version} is not confirmed yet: its launcher waits for that",
+                    hint="call updater.confirm() before restart()",
+                )
+            time.sleep(POLL)
+
+    def _unconfirmed(self) -> Trial | None:
+        trial = read_trial(self._state)
+        return None if trial is None or is_confirmed(self._state, trial) else trial
 
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start the installed version by itself, beside this process, through the launcher.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from updater.launch.disk import WINDOWS
@@ -17,8 +18,14 @@ PREVIOUS = "UPSWAP_PREVIOUS_VERSION"
 """Of the application: the version before, on the first start after a change."""
 WATCHED = "UPSWAP_WATCHED"
 """Of the application: this start must be confirmed; the inherited lock by device and inode."""
+WAIT = "UPSWAP_WAIT"
+"""Of the launcher: seconds to wait for the application that was told to restart, to bring what
+it has staged."""
 UNHEARD = "-"
 """There is none."""
+
+WAIT_MOST = 3600.0
+"""Seconds a launcher waits at most, whatever it is told."""
 
 TAINTED = {
     "DYLD_INSERT_LIBRARIES",
@@ -65,9 +72,16 @@ def for_application(
     told = {FOLDER: str(install), VERSION: version}
     told |= {PREVIOUS: previous} if previous else {}
     told |= {} if lock is None else {RUN_LOCK: str(lock)}
-    stale = {PREVIOUS, RUN_LOCK, WATCHED}
+    stale = {PREVIOUS, RUN_LOCK, WAIT, WATCHED}
     kept = {name: value for name, value in unfrozen(environment).items() if name not in stale}
     return kept | told
+
+
+def seconds_to_wait(environment: Mapping[str, str]) -> float:
+    """How long a launcher shall wait for others to end, as `WAIT` says; 0 without it."""
+    with suppress(ValueError):
+        return max(0.0, min(float(environment.get(WAIT, "0")), WAIT_MOST))
+    return 0.0
 
 
 def watched(environment: Mapping[str, str], lock: int | None) -> dict[str, str]:

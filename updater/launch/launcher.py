@@ -11,8 +11,8 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -21,10 +21,10 @@ from updater.errors import InstallError, UpdateInProgress, UpdaterError
 from updater.launch.brief import Brief, is_text, read_brief
 from updater.launch.disk import WINDOWS, Disk, disk_error, told
 from updater.launch.document import read
-from updater.launch.environment import for_application
+from updater.launch.environment import for_application, seconds_to_wait
 from updater.launch.journal import Phase, phase_of
 from updater.launch.lock import locked
-from updater.launch.pending import commit_pending
+from updater.launch.pending import commit_pending, pending_version
 from updater.launch.recover import recover
 from updater.launch.rollback import roll_back
 from updater.launch.running import alone, share
@@ -113,11 +113,25 @@ class Launcher:
 
     def _bring_up(self) -> Trial | None:
         trial = settle(self.disk, self.state)
-        with alone(self.state) as nobody_runs:
+        with self._alone() as nobody_runs:
             if nobody_runs and not (trial is not None and self._is_taken_back(trial)):
                 self._commit()
         trial = settle(self.disk, self.state)
         return None if trial is None else self._begin(trial)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether nothing runs; who restarts the application may have this waited for."""
+        seconds = seconds_to_wait(self.environment)
+        pending = pending_version(self.state) if seconds else ""
+        with alone(self.state) as nobody_runs:
+            pass
+        if pending and not nobody_runs:
+            _say(f"{pending} waits up to {seconds:g} seconds for the application to end")
+        with alone(self.state, patience=seconds if pending else 0.0) as nobody_runs:
+            if pending and not nobody_runs:
+                _say(f"{pending} comes with a later start: the application still runs")
+            yield nobody_runs
 
     def _is_taken_back(self, trial: Trial) -> bool:
         """Roll back what has failed before, when another window of it ran."""
