@@ -22,6 +22,7 @@ PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 """What `link` answers where there are no hard links (exFAT, some network disks)."""
+NAMES_HINT = "use a UTF-8 locale, or start it with PYTHONUTF8=1"
 FULL = {errno.ENOSPC, errno.EDQUOT}
 SHARING_TRIES = 10
 """Windows: a virus scanner or an indexer may hold a new file for a moment; 10 tries = 0.55 s."""
@@ -208,3 +209,11 @@ def disk_error(what: str, error: OSError) -> InstallError:
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return InstallError(message, hint="run as the owner of the folder, on a writable disk")
     return InstallError(message, hint="try again, and check the disk")
+
+
+def fault(what: str, error: Exception) -> InstallError:
+    """The error to tell for one that no disk gives: no memory, no thread, a name of no encoding."""
+    if isinstance(error, UnicodeError):
+        return InstallError(f"{what}: {error}", hint=NAMES_HINT)
+    reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return InstallError(f"{what}: {reason}", hint="try again, with fewer programs running")

@@ -28,7 +28,7 @@ from contextlib import suppress
 from enum import Enum
 
 from updater.errors import InstallError, RollbackFailed
-from updater.launch.disk import Disk, disk_error, present, remove_tree, told
+from updater.launch.disk import Disk, disk_error, fault, present, remove_tree, told
 from updater.launch.document import encode
 from updater.launch.journal import (
     DamagedJournal,
@@ -57,7 +57,8 @@ def commit(disk: Disk, state: State, journal: Journal) -> None:
     """Make the staged tree the live one. The stage is complete and durable before the call.
 
     Raises:
-        InstallError: a fault; the old tree is back, whole, and the stage is gone.
+        InstallError: a fault, of whatever class; the old tree is back, whole, and the stage is
+            gone. An interrupt (Ctrl-C, a signal's exit) is raised on, after the same.
         RollbackFailed: a fault, and undoing it failed too: the journal stays, and `recover`
             goes on with it. The message says what lies where.
     """
@@ -67,13 +68,14 @@ def commit(disk: Disk, state: State, journal: Journal) -> None:
         else:
             journal.write(disk, state)
         _make(disk, state, journal)
-    except KeyboardInterrupt as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever it is: not half of it
         _undo(disk, state, journal, error)
+        if isinstance(error, InstallError):
+            error.rolled_back = True
+        elif isinstance(error, Exception):
+            raise _told(error) from error
         raise
-    except (OSError, InstallError) as error:
-        _undo(disk, state, journal, error)
-        raise _told(error) from error
-    with suppress(OSError):  # the update is made; the next recovery removes what is left over
+    with suppress(Exception):  # the update is made; the next recovery removes what is left over
         _clean(disk, state, journal)
 
 
@@ -145,7 +147,7 @@ def revert(disk: Disk, state: State) -> None:
 def _finish(disk: Disk, state: State, journal: Journal) -> Outcome:
     try:
         _make(disk, state, journal)
-    except (OSError, InstallError) as error:
+    except Exception as error:  # noqa: BLE001 - as in `commit`
         _undo(disk, state, journal, error)
         return Outcome.UNDONE
     return _clean_up(disk, state, journal)
@@ -180,7 +182,7 @@ def _take_back(disk: Disk, state: State, journal: Journal) -> Outcome:
         with suppress(OSError):  # told to the application if it can be; the tree counts more
             disk.write(state.arrival, encode({"previous": journal.new}))
         _end(disk, state, Phase.REVERTING)
-    except OSError as error:
+    except Exception as error:
         raise RollbackFailed(
             f"the rollback to {journal.old} could not be finished: {error}; old files that are "
             f"not back yet lie in {state.old}",
@@ -211,7 +213,7 @@ def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | Non
             _end(disk, state, Phase.UNDOING)
     except RollbackFailed:
         raise
-    except (OSError, InstallError) as error:  # a journal that cannot be read is one as well
+    except Exception as error:
         why = f" after: {cause}" if cause else ""
         raise RollbackFailed(
             f"the update to {journal.new} could not be undone: {error}{why}; old files in "
@@ -252,7 +254,8 @@ def _end(disk: Disk, state: State, phase: Phase) -> None:
         discard_stage(disk, state)
 
 
-def _told(error: OSError | InstallError) -> InstallError:
-    told = disk_error("the update was undone", error) if isinstance(error, OSError) else error
+def _told(error: Exception) -> InstallError:
+    what = "the update was undone"
+    told = disk_error(what, error) if isinstance(error, OSError) else fault(what, error)
     told.rolled_back = True
     return told
