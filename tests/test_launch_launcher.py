@@ -508,7 +508,8 @@ def as_a_stranger(case: Case) -> list[str]:
         if folder.stat().st_mode & 0o005 != 0o005:
             folder.chmod(folder.stat().st_mode | 0o005)
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    return [*user, str(SYSTEM_PYTHON), *case.line[1:]]
+    pyz = case.world.state.launcher / "1" / "launcher.pyz"
+    return [*user, str(SYSTEM_PYTHON), "-I", str(pyz)]
 
 
 def start_as_a_stranger(case: Case) -> subprocess.CompletedProcess[str]:
@@ -554,9 +555,9 @@ def test_the_launcher_needs_nothing_but_the_standard_library(case: Case) -> None
     planted = case.folder / "planted"
     planted.mkdir()
     (planted / "json.py").write_text("raise SystemExit('planted')")
-    python, _, pyz = case.line
+    pyz = case.world.state.launcher / "1" / "launcher.pyz"
     done = subprocess.run(
-        [python, "-I", "-S", pyz],
+        [sys.executable, "-I", "-S", str(pyz)],
         capture_output=True,
         text=True,
         cwd=planted,
@@ -693,6 +694,69 @@ def test_another_python_serves_where_the_one_of_the_install_is_gone(case: Case) 
     assert shortcut
     done = subprocess.run([shortcut], capture_output=True, text=True, check=True)
     assert done.stdout == "I am 1.0 -\n"
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("gone", ["/nowhere/python", "/tmp", ""])
+def test_without_any_python_the_shortcut_says_what_to_do(gone: str, shell: str, case: Case) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    note = case.world.state.launcher / "1" / "python"
+    note.write_text(f"{gone}\n")
+    shortcut = start_command(case.world.state) or ""
+    line = [shutil.which(shell) or shell, shortcut]
+    done = subprocess.run(
+        line,
+        env={"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (7, "")
+    assert done.stderr == (
+        "error: the application cannot be started: no Python was found that its launcher can use\n"
+        f"hint: install Python 3.10 or newer, or write the path of one into {note}\n"
+    )
+    note.write_text(f"{sys.executable}\n")
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert done.stdout == "I am 1.0 -\n"
+
+
+def test_a_python_that_is_too_old_is_passed_over(case: Case) -> None:
+    (case.world.state.launcher / "1" / "python").write_text("/nowhere/python\n")
+    found = case.folder / "bin"
+    found.mkdir()
+    (found / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (found / "python3.10").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    for place in found.iterdir():
+        place.chmod(0o755)
+    done = subprocess.run(
+        [start_command(case.world.state) or ""],
+        env={"PATH": str(found)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("I am 1.0 -\n", "")
+
+
+def test_the_shortcut_starts_where_no_process_more_may_be_made(case: Case) -> None:
+    """It forks none itself; neither does the launcher, which becomes the application."""
+    if os.geteuid() != 0 or not SYSTEM_PYTHON.exists():
+        pytest.skip("needs root to become a user with a limit, and a Python that one may run")
+    as_a_stranger(case)
+    (case.world.state.launcher / "1" / "python").write_text(f"{SYSTEM_PYTHON}\n")
+    limit = ["prlimit", "--nproc=1", "setpriv", "--reuid=45679", "--regid=45679", "--clear-groups"]
+    done = subprocess.run(
+        [*limit, start_command(case.world.state) or ""],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.stdout == "I am 1.0 -\n", done.stderr
 
 
 def test_an_application_that_confirms_and_updates_itself_at_once_meets_no_lock(
@@ -1280,6 +1344,69 @@ def test_an_application_run_through_a_link_confirms(case: Case) -> None:
     link = case.folder / "link"
     link.symlink_to(case.world.state.install)
     assert ask(case, [sys.executable, str(link / "start.py")])
+
+
+DIRECTLY = (
+    "import sys, time\n"
+    f"sys.path.insert(0, {str(ROOT)!r})\n"
+    "import updater\n"
+    "print('up', flush=True)\nsys.stdin.readline()\n"
+    "print(updater.confirm().value)\n"
+)
+"""An application that is started by its file, around the launcher, and confirms when it is told."""
+
+
+@contextmanager
+def started_directly(case: Case) -> Iterator[subprocess.Popen[str]]:
+    place = case.world.state.install / "start.py"
+    place.write_text(DIRECTLY)
+    line, pipe = [sys.executable, str(place)], subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True, cwd="/") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        yield process
+        process.kill()
+
+
+def confirms(process: subprocess.Popen[str]) -> str:
+    return process.communicate("now\n", timeout=PATIENCE)[0].strip()
+
+
+def test_a_version_started_around_the_launcher_confirms_itself(case: Case) -> None:
+    case.release("2.0", "", APP)
+    with started_directly(case) as process:
+        assert confirms(process) == "kept"
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert not case.world.state.trial.exists()
+    with started_directly(case) as process:
+        assert confirms(process) == "not-on-trial"
+
+
+def test_a_version_that_was_replaced_under_it_does_not_speak_for_the_new_one(case: Case) -> None:
+    with started_directly(case) as process:
+        case.release("2.0", "", APP)
+        assert confirms(process) == "replaced"
+    assert not case.world.state.confirmed.exists()
+
+
+def test_a_commit_that_waited_replaces_the_version_when_it_is_made(case: Case) -> None:
+    """What is staged is written long before it is put in place."""
+    case.stage("2.0", "", APP)
+    case.hold()
+    with started_directly(case) as process:
+        case.start()
+        assert confirms(process) == "replaced"
+    assert not case.world.state.confirmed.exists()
+
+
+def test_a_program_of_no_install_is_told_so(case: Case) -> None:
+    case.release("2.0", "", APP)
+    place = case.folder / "other.py"
+    place.write_text(DIRECTLY)
+    done = subprocess.run(
+        [sys.executable, str(place)], input="now\n", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "up\nnot-installed\n"
 
 
 @pytest.mark.parametrize("place", ["elsewhere", "world/app2"])

@@ -18,11 +18,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from updater.began import BEGAN as _BEGAN  # noqa: F401 - now, and not when somebody asks
 from updater.version import __version__
 
 if TYPE_CHECKING:
     from updater.adoption import adopt
-    from updater.application import confirm, previous_version
+    from updater.application import Confirmation, confirm, previous_version
     from updater.client import Offer, Status, Updater
     from updater.config import UpdaterConfig
     from updater.errors import (
@@ -49,6 +50,7 @@ _HOMES = {
     "TransportError": "updater.errors",
     "TrustError": "updater.errors",
     "UpdaterError": "updater.errors",
+    "Confirmation": "updater.application",
     "confirm": "updater.application",
     "previous_version": "updater.application",
     "Findings": "updater.inspection",
@@ -67,6 +69,7 @@ _HOMES = {
 
 __all__ = [
     "ApplicationRuns",
+    "Confirmation",
     "Findings",
     "FormatError",
     "InstallError",

@@ -119,15 +119,18 @@ def _install(options: argparse.Namespace) -> int:
         reports=options.reports,
     )
     tell(options, _document("installed", done), f"installed {options.app} {done.new}")
+    _warn_of_no_launcher(Updater(options.folder))
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
-    status = Updater(options.folder).status()
+    updater = Updater(options.folder)
+    status = updater.status()
     lines = (f"{key}: {_plain(value)}" for key, value in asdict(status).items())
     tell(options, asdict(status), "\n".join(lines))
     if status.recalled:
         _warn_of_recall(status.version)
+    _warn_of_no_launcher(updater)
     return 0
 
 
@@ -158,6 +161,7 @@ def _update(options: argparse.Namespace) -> int:
         status = updater.status()
         document = {"state": "current", "from": status.version, "to": status.version}
         _warn_of_clock(updater)
+        _warn_of_trial(status)
         _tell_current(options, document, status)
         return NOTHING_TO_DO
     if done.outcome is not UpdateOutcome.UPDATED:
@@ -181,6 +185,23 @@ def _tell_current(options: argparse.Namespace, document: dict[str, Any], status:
 
 def _warn_of_recall(version: str) -> None:
     print(f"hint: {version} was recalled by its publisher: run updater update", file=sys.stderr)
+
+
+def _warn_of_trial(status: Status) -> None:
+    if status.state == "unconfirmed":
+        start = f"start the application by {status.launcher}" if status.launcher else "start it"
+        print(f"hint: {status.version} is not confirmed yet: {start}", file=sys.stderr)
+
+
+def _warn_of_no_launcher(updater: Updater) -> None:
+    """What an install without one has to do without; updates come all the same."""
+    if not updater.status().launcher and updater.release.entry:
+        print(
+            "hint: no launcher was made, for want of a Python outside the install and of a launcher"
+            " in the release: after an interrupted update run updater recover; no start is watched,"
+            " and a version that does not come up does not go back by itself (updater rollback)",
+            file=sys.stderr,
+        )
 
 
 def _warn_of_clock(updater: Updater) -> None:

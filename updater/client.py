@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +30,7 @@ from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
 from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
-from updater.launch.rollback import can_roll_back, previous_version, roll_back
+from updater.launch.rollback import previous_version, roll_back
 from updater.launch.running import POLL, alone, leave
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.swap import discard_stage
@@ -70,6 +71,8 @@ class Status:
     """Versions that failed here; not offered again."""
     recalled: bool
     """Whether the publisher withdrew the installed version, as far as this disk tells."""
+    launcher: str
+    """What shortcuts and services shall run; empty: this install has no launcher."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ class Updater:
                 settings.previous,
                 settings.bad,
                 manifest.version in self._session.recalled(self._state, settings.app),
+                subprocess.list2cmdline(launcher_command(self._state) or []),
             )
 
     def check(self) -> Offer | None:
@@ -194,7 +198,6 @@ class Updater:
     def _update(self, running: Running) -> Updated:
         with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
             self._recover()
-            self._refuse_on_trial()
             settings, manifest = self._read()
             received = self._session.transport.received
             with reported(self._session, self._state, settings, manifest):
@@ -277,7 +280,6 @@ class Updater:
                 self._recover()
             except DamagedJournal:
                 return self._unmixed()
-            self._refuse_on_trial()
             return repair(self._session, self._state)
 
     def _unmixed(self) -> Repaired | None:
@@ -459,18 +461,6 @@ class Updater:
             if trial is None or launcher_command(state) is None:
                 renew_launcher(disk, state, manifest)
         return outcome
-
-    def _refuse_on_trial(self) -> None:
-        trial = read_trial(self._state)
-        if trial is not None and not can_roll_back(self._session.disk, self._state):
-            self._session.disk.unlink(self._state.trial)  # it stays: only an update may help
-        elif trial is not None:
-            start = start_command(self._state) or "updater launch"
-            raise InstallError(
-                f"{trial.version} is not confirmed yet",
-                hint=f"start the application by {start}, or run updater rollback",
-                retryable=True,
-            )
 
     def _refuse_recalled(self, version: str) -> None:
         """Refuse to go back to what was withdrawn; a trial that fails still may: it has to run."""

@@ -17,7 +17,7 @@ from updater.errors import InstallError, PatchError, TransportError
 from updater.excerpt import take_files
 from updater.format.manifest import Manifest
 from updater.inspection import damage
-from updater.launch.disk import remove_tree
+from updater.launch.disk import present, remove_tree
 from updater.launch.document import encode
 from updater.launch.document import read as read_document
 from updater.launch.fitting import as_it_is
@@ -27,7 +27,7 @@ from updater.launch.recover import commit
 from updater.launch.running import alone
 from updater.launch.state import State
 from updater.launch.swap import FileSwap, discard_stage
-from updater.launch.trial import Trial, read_trial
+from updater.launch.trial import NO_TRIAL, Trial, read_trial
 from updater.launcher import check_launcher
 from updater.plan import Hop, Plan, check_header, make_plan
 from updater.session import Session
@@ -192,6 +192,8 @@ class Job:
         notes = {self._state.arrival: encode({"previous": self._last_run(old)})}
         if new.release.confirm.mode != "none":
             notes[self._state.trial] = Trial(new.version, old).data
+        elif present(self._state.trial):
+            notes[self._state.trial] = NO_TRIAL
         return notes
 
     def _last_run(self, installed: str) -> str:

@@ -78,12 +78,13 @@ def init(options: argparse.Namespace) -> int:
 
 def release(options: argparse.Namespace) -> int:
     """``patchtool add-release``."""
+    description = read_description(options.config)
     added = add_release(
         repository_of(options),
         options.app,
         options.version,
         options.folder,
-        description=read_description(options.config),
+        description=description,
         bases=options.bases,
         options=_build_options(options),
     )
@@ -98,6 +99,8 @@ def release(options: argparse.Namespace) -> int:
     skipped = "".join(f"\n  no patch from {v}: the bundle is smaller" for v in added.skipped)
     words = f"{options.app} {added.version}\n  bundle: {added.bundle:,} bytes{patches}{skipped}"
     tell(options, asdict(added), words)
+    if hint := description.unwatched:
+        print(f"hint: {hint}", file=sys.stderr)
     return 0
 
 

@@ -23,6 +23,10 @@ CUT_OFF_MOST = 5
 """Starts in a row whose end nobody saw, after which the version is taken to be the cause."""
 
 
+NO_TRIAL = b""
+"""The file of a version that stays anyway, where it replaced one on trial."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """``trial``: a version that has not been confirmed."""
@@ -105,8 +109,9 @@ def settle(disk: Disk, state: State) -> Trial | None:
     trial = read_trial(state)
     if trial is not None and not is_confirmed(state, trial):
         return trial
+    if trial is not None:
+        disk.unlink(state.arrival)  # it was told, to the version that has confirmed
     if present(state.trial):
-        disk.unlink(state.arrival)
         disk.unlink(state.trial)
         disk.sync_directory(state.folder)
     if present(state.confirmed):
