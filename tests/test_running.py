@@ -486,6 +486,18 @@ def test_a_stage_that_no_start_can_bring_is_not_said_to_be_new_again(
     assert updating.run() == ["I am 2.0", "works"]
 
 
+def test_an_application_that_needs_its_users_pythonpath_has_it_after_a_restart_too(
+    updating: Updating, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it sets meanwhile for itself; else a good version would be taken for a bad one."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "plugin.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugins"))
+    before = "import plugin\nos.environ['PYTHONPATH'] = os.environ['PYTHONHOME'] = here"
+    updating.offer(tutorial("1.1", before=before), tutorial("2.0", before=before))
+    assert updating.run() == ["I am 1.1", "I am 2.0", "works"]
+
+
 @pytest.fixture(scope="module")
 def one_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The application as PyInstaller packs it into one file: its parent unpacks it, and waits."""

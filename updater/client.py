@@ -24,7 +24,7 @@ from updater.format.release import Release
 from updater.inspection import Findings, inspect
 from updater.job import Job, Running, Updated, UpdateOutcome
 from updater.launch.disk import WINDOWS, present, told
-from updater.launch.environment import WAIT, WATCHED, cleaned
+from updater.launch.environment import WAIT, WATCHED, handed_on
 from updater.launch.journal import DamagedJournal, Phase, phase_of
 from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
@@ -309,7 +309,7 @@ class Updater:
                 application run. This one goes on as before.
             InstallError: the release names nothing to start, or it cannot be started.
         """
-        line, environment = self._command(arguments), cleaned(os.environ)
+        line, environment = self._command(arguments), handed_on(os.environ, self._state.install)
         if wait is not None or WINDOWS:
             environment.pop(RUN_LOCK, None)
             environment[WAIT] = str(RESTART_WAIT if wait is None else wait)
@@ -341,7 +341,7 @@ class Updater:
         Raises:
             InstallError: as `restart`.
         """
-        environment = cleaned(os.environ)
+        environment = handed_on(os.environ, self._state.install)
         environment.pop(RUN_LOCK, None)
         start_beside(self._command(arguments), environment)
 
