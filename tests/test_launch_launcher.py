@@ -517,6 +517,21 @@ def start_as_a_stranger(case: Case) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
+def test_a_stranger_is_told_that_his_starts_bring_no_update(case: Case) -> None:
+    line = as_a_stranger(case)
+    case.stage("2.0")
+    case.hold()
+    for folder in case.world.state.folder, case.world.state.stage:
+        folder.chmod(0o755)
+    named(case.world.state, Phase.STAGED).chmod(0o644)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stdout == "I am 1.0 -\n"
+    assert done.stderr == (
+        f"2.0 waits: this user may not change {case.world.state.install}\n"
+        "hint: its owner brings it, by a start or by updater update\n"
+    )
+
+
 def test_a_stranger_waits_for_the_end_of_a_commit_too(case: Case) -> None:
     line = as_a_stranger(case)
     case.stage("2.0")

@@ -93,12 +93,20 @@ class Launcher:
         except UpdateInProgress:
             return self._trial()
         except PermissionError:
+            self._say_what_waits()
             return None  # somebody else's install: its owner's starts decide
         except (OSError, UpdaterError) as error:
             if not self._is_whole():
                 raise
             _tell(error)  # old or new, the tree is whole: it is started, and watched
             return None if _is_read_only(error) else self._trial()
+
+    def _say_what_waits(self) -> None:
+        """This user's starts do not bring it, as an update may have promised."""
+        with suppress(OSError, InstallError):
+            if pending := pending_version(self.state):
+                _say(f"{pending} waits: this user may not change {self.state.install}")
+                _say("hint: its owner brings it, by a start or by updater update")
 
     def _trial(self) -> Trial | None:
         """The trial that is on, for a start without the lock; None if that cannot be told."""
