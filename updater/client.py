@@ -15,6 +15,7 @@ from updater.catalogue import Catalogue
 from updater.errors import (
     ApplicationRuns,
     InstallError,
+    RollbackFailed,
     TransportError,
     UpdateInProgress,
     UpdaterError,
@@ -34,6 +35,7 @@ from updater.launch.rollback import previous_version, roll_back
 from updater.launch.running import POLL, alone, leave
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.swap import discard_stage
+from updater.launch.trash import spare
 from updater.launch.trial import Trial, is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
@@ -280,12 +282,17 @@ class Updater:
                 self._recover()
             except DamagedJournal:
                 return self._unmixed()
+            except RollbackFailed:
+                self._session.refresh(self._state, read_settings(self._state), self._session.now())
+                return self._unmixed()  # not before what is needed for it can be had
             return repair(self._session, self._state)
 
     def _unmixed(self) -> Repaired | None:
         """Make one release of a tree that is perhaps between two, as nobody can tell any more."""
         begin_mixed(self._session.disk, self._state)
         made = repair(self._session, self._state)
+        manifest = read_manifest(self._state, self._session.config.limits)
+        spare(self._session.disk, self._state, {*manifest.by_path, *manifest.directories})
         end_mixed(self._session.disk, self._state)
         return made
 
