@@ -408,6 +408,22 @@ def test_a_stop_that_reaches_the_application_before_its_launcher_is_no_crash(cas
     assert case.settings.bad == ()
 
 
+def test_a_stop_that_comes_while_the_application_is_begun_reaches_it(
+    launched: Callable[[Clock], int], case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not outlive a launcher that was ended in its place."""
+    case.release("2.0", "time.sleep(100)", APP)
+    begin = subprocess.Popen
+
+    def stopped_meanwhile(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begin(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", stopped_meanwhile)
+    assert launched(Clock()) == 128 + signal.SIGTERM
+    assert case.settings.bad == ()
+
+
 def test_a_wrapper_whose_application_was_ended_has_not_crashed(case: Case) -> None:
     """Its shell gives the signal as an exit code."""
     then = "os.execv('/bin/sh', ['sh', '-c', 'sh -c \"kill $$\"; exit $?'])"

@@ -291,6 +291,31 @@ def test_a_newer_release_is_staged_over_one_on_trial_that_runs(
     assert user.document("status")["state"] == "clean"
 
 
+def test_a_version_on_trial_does_not_restart_for_a_newer_one_before_it_has_confirmed(
+    user: User, publisher: Publisher
+) -> None:
+    """It would end unconfirmed, and with an error: a good version would be taken for a bad one."""
+    lines = (
+        "import updater\n"
+        "while not os.path.exists(here + '/../offered'): time.sleep(0.05)\n"
+        "app = updater.Updater(here)\n"
+        "done = app.update()\n"
+        "print(done.outcome.value, flush=True)\n"
+        "if done: app.restart()\n"
+        "updater.confirm()"
+    )
+    publisher.release("2.0", tree("2.0", lines), release=TRIAL)
+    user.document("update", "--no-restart")
+    with user.start() as process:
+        publisher.release("3.0", tree("3.0"), release=ENTRY)
+        (user.folder.parent / "offered").touch()
+        assert process.stdout
+        assert (user.said, process.stdout.read()) == ("I am 2.0\n", "waiting\n")
+    with user.start():
+        assert user.said == "I am 3.0\n"
+    assert user.document("status")["bad"] == []
+
+
 def test_a_version_that_nobody_confirmed_can_be_repaired(user: User, publisher: Publisher) -> None:
     publisher.release("2.0", tree("2.0"), release=TRIAL)
     user.document("update", "--no-restart")

@@ -1,11 +1,15 @@
 """upswap: an updater for installed applications.
 
-An application that updates itself needs three lines::
+An application that updates itself needs these lines::
 
     import updater
 
-    if updater.Updater(folder).update():
-        updater.Updater(folder).restart()
+    app = updater.Updater(folder)
+    try:
+        if app.update():
+            app.restart()  # does not return
+    except updater.UpdaterError as error:
+        print(error, error.hint)  # goes on as the version it is
 
 It raises `UpdaterError`, in one of five branches: see `updater.errors`.
 

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -206,13 +206,21 @@ class Updater:
                 catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 discard_stage(self._session.disk, self._state)
+                self._session.disk.unlink(self._state.announced)
                 fetched = self._session.transport.received - received
                 version = manifest.version
                 return Updated(version, version, UpdateOutcome.CURRENT, fetched, 0, 0)
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
             waits = pending_version(self._state) == plan.version
             with reported(self._session, self._state, settings, manifest, plan.version):
-                return (job.resume() if waits else None) or job.run(plan)
+                done = job.resume() if waits else None
+                return self._before_confirmation(job.run(plan) if done is None else done)
+
+    def _before_confirmation(self, done: Updated) -> Updated:
+        """In a start that its launcher watches nothing is restarted, until it has confirmed."""
+        if done.outcome is UpdateOutcome.STAGED and WATCHED in os.environ and self._unconfirmed():
+            return replace(done, outcome=UpdateOutcome.WAITING)
+        return done
 
     def rollback(self) -> RolledBack:
         """Bring the version before the last update back; needs no network.

@@ -50,7 +50,8 @@ class UpdateOutcome(str, Enum):
     STAGED = "staged"
     """It is complete, and comes with the next start of the application. Said once a version."""
     WAITING = "waiting"
-    """As before: it was said to be staged, and no start has brought it yet."""
+    """As before: it was said to be staged, and no start has brought it yet; or the version that
+    runs is on trial itself, and to restart it unconfirmed would say nothing good of it."""
     CURRENT = "current"
     """Nothing is offered but what is installed."""
 

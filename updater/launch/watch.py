@@ -125,7 +125,9 @@ class Watch:
         self._brief = brief
         self._trial = trial
         self._lock: int | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._asked_to_end = False
+        self._too_early: list[int] = []
         self._was_heard = False
 
     def run(self, start: Start) -> Ended:
@@ -137,14 +139,19 @@ class Watch:
         """
         self._lock = start.lock
         try:
-            child = _begin(start)
-        except OSError as error:
-            return _not_begun(start, error)
-        else:
-            with self._passing_on_to(child):
-                return self._judge(child, start)
+            with self._passing_on():
+                return self._begun(start)
         finally:
             self._let_go()
+
+    def _begun(self, start: Start) -> Ended:
+        try:
+            self._child = _begin(start)
+        except OSError as error:
+            return _not_begun(start, error)
+        for number in self._too_early:
+            self._pass_on(self._child, number)
+        return self._judge(self._child, start)
 
     def _judge(self, child: subprocess.Popen[bytes], start: Start) -> Ended:
         why = self._until_settled(child, start)
@@ -209,7 +216,7 @@ class Watch:
             confirm(self._disk, self._state, self._brief.version)
 
     @contextmanager
-    def _passing_on_to(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
+    def _passing_on(self) -> Iterator[None]:
         """A service that is stopped, or Ctrl-C, says nothing about the version.
 
         What whoever started this process has it ignore, as nohup does, the application ignores
@@ -218,8 +225,10 @@ class Watch:
 
         def handler(number: int, _frame: FrameType | None) -> None:
             self._asked_to_end = True
-            if number != signal.SIGINT or not _has_ctrl_c(child.pid):
-                child.send_signal(number)
+            if self._child is None:
+                self._too_early.append(number)
+            else:
+                self._pass_on(self._child, number)
 
         heard = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, handler) for number in heard}
@@ -228,6 +237,10 @@ class Watch:
         finally:
             for number, formerly in before.items():
                 signal.signal(number, formerly)
+
+    def _pass_on(self, child: subprocess.Popen[bytes], number: int) -> None:
+        if number != signal.SIGINT or not _has_ctrl_c(child.pid):
+            child.send_signal(number)
 
     def _let_go(self) -> None:
         if self._lock is not None:
