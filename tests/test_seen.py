@@ -235,7 +235,7 @@ def test_a_memory_that_cannot_be_read_now_is_not_forgotten(
             Updater(tmp_path / "app", session).update()
         seen.rmdir()
         seen.with_name("aside").rename(seen)
-        assert Updater(tmp_path / "app", session).update() is None
+        assert not Updater(tmp_path / "app", session).update()
 
 
 def dies(step: int) -> FaultyDisk:
