@@ -13,7 +13,7 @@ from types import MappingProxyType
 from updater.apply import Tree, check_file, tree_at
 from updater.edits import Edits
 from updater.errors import PatchError
-from updater.files import commit_time, differs, has_mode, untouched_since
+from updater.files import commit_time, differs, has_mode, is_edited, untouched_since
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import parents, shown
@@ -192,7 +192,7 @@ class Stage:
         return frozenset(
             e.path
             for e in doomed
-            if present(self._state.install / e.path) and differs(e, self._state.install / e.path)
+            if present(self._state.install / e.path) and is_edited(e, self._state.install / e.path)
         )
 
 
