@@ -412,10 +412,10 @@ class FullDisk(Disk):
     def __init__(self, full: Callable[[], bool] = lambda: True) -> None:
         self._full = full
 
-    def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+    def create(self, path: Path, data: bytes, **how: bool) -> None:
         if self._full():
             raise OSError(errno.ENOSPC, "no space left", str(path))
-        super().create(path, data, executable=executable)
+        super().create(path, data, **how)
 
 
 def test_a_rollback_needs_no_disk_space(case: Case) -> None:

@@ -359,7 +359,8 @@ class Updater:
 
     def _tell(self) -> None:
         with suppress(Exception):  # what a command did counts, and not what is said of it
-            if may_tell(self._state):
+            # Who may only read could not note that it was told, and would tell it again.
+            if may_tell(self._state) and os.access(self._state.folder, os.W_OK):
                 settings, manifest = self._read()
                 tell(self._session, self._state, settings, manifest.version, self._condition())
 

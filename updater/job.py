@@ -16,7 +16,7 @@ from updater.errors import InstallError, PatchError, TransportError
 from updater.excerpt import take_files
 from updater.format.manifest import Manifest
 from updater.inspection import damage
-from updater.launch.disk import remove_tree
+from updater.launch.disk import remove_tree, written_to
 from updater.launch.document import encode
 from updater.launch.document import read as read_document
 from updater.launch.fitting import as_it_is
@@ -217,15 +217,17 @@ class Job:
 
     def _fetch(self, hop: Hop) -> PatchFile:
         downloads = self._state.downloads
-        downloads.mkdir(exist_ok=True)
+        self._session.disk.mkdir(downloads)
         path = downloads / str(hop.blob.digest)
-        Download(
+        download = Download(
             self._session.transport,
             hop.blob,
             path,
             config=self._session.config,
             progress=self._session.progress,
-        ).run()
+        )
+        with written_to(self._session.disk, path):
+            download.run()
         patch = PatchFile(path, self._session.config.limits)
         release = self._catalogue.releases[hop.new]
         check_header(patch.header, self._settings.app, hop, release)
