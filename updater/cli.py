@@ -228,11 +228,8 @@ def _recover(options: argparse.Namespace) -> int:
 
 def _rollback(options: argparse.Namespace) -> int:
     done = Updater(options.folder).rollback()
-    document: dict[str, Any] = {"state": "rolled-back", "from": done.old, "to": done.new}
-    document |= {"kept": done.kept} if done.kept else {}
+    document = {"state": "rolled-back", "from": done.old, "to": done.new}
     tell(options, document, f"{done.new} is back; {done.old} will not be offered again")
-    for kept in done.kept:
-        print(f"your own version is kept as {kept}", file=sys.stderr)
     return 0
 
 

@@ -22,7 +22,7 @@ from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
 from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
-from updater.launch.rollback import can_roll_back, edited_files, previous_version, roll_back
+from updater.launch.rollback import can_roll_back, previous_version, roll_back
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.running import alone, give_up
 from updater.launch.swap import discard_stage
@@ -91,8 +91,6 @@ class RolledBack:
     """Version before; bad from now on."""
     new: str
     """The earlier version that is back."""
-    kept: tuple[str, ...] = ()
-    """Its files that were changed since the update; they keep that content."""
 
 
 class Updater:
@@ -216,9 +214,8 @@ class Updater:
             if not is_alone:
                 raise InstallError("the application runs", hint="end it and try again")
             self._refuse_recalled(previous_version(self._state))
-            kept = edited_files(self._session.disk, self._state)
             commit = roll_back(self._session.disk, self._state, "rolled back by its user")
-            return RolledBack(commit.new, commit.old, kept)
+            return RolledBack(commit.new, commit.old)
 
     def recover(self) -> Outcome:
         """Finish or undo what an interrupted update left; needs no network.

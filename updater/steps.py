@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from updater.edits import DIST, Kept
@@ -23,8 +23,10 @@ class StepPlan:
     """The steps from what is installed to ``new``, in the order they must happen.
 
     Old files that must make way for folders; folders; files; ours beside edited ones; what is
-    gone; folders that make way for files; those files; executables that start the application;
-    emptied folders.
+    gone; folders that make way for files; those files; what starts the application, the
+    executable last; what started it and is gone; emptied folders.
+
+    So a program that is started in the middle of it is the old one, until all else is in place.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class StepPlan:
         self._taken = {folded(p) for p in (*new.by_path, *new.directories)}
         self._links = {p for p in new.directories if (install / p).is_symlink()}
         self._policies = Policies(new.release)
-        self._starts = {*old.release.entry[:1], *new.release.entry[:1]}
+        self._starts = [*reversed(old.release.entry), *reversed(new.release.entry)]
 
     def steps(self) -> tuple[Step, ...]:
         """All steps.
@@ -65,22 +67,31 @@ class StepPlan:
                 through it would leave the install.
         """
         refuse_links(self._install, self._old)
-        puts = sorted(self._staged, key=lambda path: (path in self._starts, path))
-        blocked = [path for path in puts if self._is_folder(path)]
-        starts = [path for path in puts if path in self._starts and path not in blocked]
+        puts = sorted(self._staged.keys() - {*self._starts})
+        starts = self._last(self._staged)
+        blocked = [path for path in (*puts, *starts) if self._is_folder(path)]
         gone = self._gone()
+        past = [p for p in self._last(gone) if {*parents(p)}.isdisjoint(blocked)]
         way = [path for path in self._new_folders() if self._in_the_way(path)]
         return (
             *(self._remove(path) for path in way),
             *(Step(Action.MKDIR, p) for p in self._new_folders() if not self._is_folder(p)),
-            *(self._put(p) for p in puts if p not in blocked and p not in starts),
+            *(self._put(p) for p in puts if p not in blocked),
             *(self._offer(path) for path in sorted(self._kept.offered)),
-            *(self._remove(path) for path in gone if path not in way),
+            *(self._remove(path) for path in gone if path not in (*way, *past)),
             *(Step(Action.SET_ASIDE, path, aside=self._free(path, ".old")) for path in blocked),
-            *(self._put(path) for path in blocked),
+            *(self._put(path) for path in puts if path in blocked),
             *(self._put(path) for path in starts),
+            *(self._remove(path) for path in past if path not in way),
             *(Step(Action.RMDIR, path) for path in self._emptied(gone)),
         )
+
+    def _last(self, paths: Collection[str]) -> list[str]:
+        """Those that the application is started by, the new release's executable last."""
+        return sorted((p for p in {*self._starts} if p in paths), key=self._rank)
+
+    def _rank(self, path: str) -> int:
+        return max(n for n, word in enumerate(self._starts) if word == path)
 
     def _put(self, path: str) -> Step:
         entry = self._new.by_path[path]

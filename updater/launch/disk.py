@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,10 +22,8 @@ PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 """What `link` answers where there are no hard links (exFAT, some network disks)."""
-NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBUSY, errno.ENOTSUP}
-"""What `exchange` answers where two folders cannot change places: an old kernel, a file system
-that does not know how, a folder that is a mount."""
 WINDOWS = access.WINDOWS
+NAMES_HINT = "use a UTF-8 locale, or start it with PYTHONUTF8=1"
 FULL = {errno.ENOSPC, errno.EDQUOT}
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 SHARING_TRIES = 10
@@ -118,27 +115,6 @@ class Disk:
                 raise
             self.copy(path, aside, alike=True)
 
-    def share(self, source: Path, path: Path, *, copied: int) -> None:
-        """Make a file with the content of ``source`` at ``path``, as cheaply as it can be.
-
-        A reflink where the file system has them; else a copy of a file of at most ``copied``
-        bytes; else a hard link, through which a write in place shows in both.
-        """
-        if _reflink(source, path):
-            self.settle(path, executable=is_executable(source))
-        elif source.stat().st_size <= copied:
-            self.copy(source, path, executable=is_executable(source))
-        else:
-            os.link(source, path)
-
-    def exchange(self, path: Path, other: Path) -> None:
-        """Let two names change places in one step: neither is absent for a moment.
-
-        Raises:
-            OSError: one of `NO_EXCHANGE` says that this system cannot.
-        """
-        _exchange(path, other)
-
     def symlink(self, target: str, path: Path) -> None:
         """Make a symlink."""
         os.symlink(target, path)
@@ -188,57 +164,6 @@ class Disk:
         """Make the names in a folder durable (NTFS journals them by itself)."""
         if not WINDOWS:
             self.sync_file(path)
-
-
-if sys.platform == "linux":
-    import ctypes
-    import fcntl
-
-    AT_FDCWD = -100
-    RENAME_EXCHANGE = 2
-    FICLONE = 0x40049409
-
-    def _reflink(source: Path, path: Path) -> bool:
-        """Let ``path`` share the blocks of ``source`` until one of them is written to."""
-        with source.open("rb") as reader, path.open("wb") as writer, suppress(OSError):
-            fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
-            return True
-        path.unlink()
-        return False
-
-    def _exchange(path: Path, other: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if not hasattr(libc, "renameat2"):  # glibc before 2.28
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path))
-        names = os.fsencode(path), os.fsencode(other)
-        if libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path), None, str(other))
-
-elif sys.platform == "darwin":
-    # Written after the manual page of renamex_np(2), and run on no Mac yet. What it promises is
-    # what renameat2 does on Linux; where APFS is not, it answers ENOTSUP and files are swapped.
-    import ctypes
-
-    RENAME_SWAP = 2
-
-    def _reflink(_source: Path, _path: Path) -> bool:
-        return False
-
-    def _exchange(path: Path, other: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.renamex_np(os.fsencode(path), os.fsencode(other), RENAME_SWAP):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path), None, str(other))
-
-else:
-
-    def _reflink(_source: Path, _path: Path) -> bool:
-        return False
-
-    def _exchange(path: Path, _other: Path) -> None:
-        """Windows has no such step; every update is a file swap there."""
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path))
 
 
 def _new_file(path: Path) -> BinaryIO:
@@ -341,3 +266,11 @@ def disk_error(what: str, error: OSError) -> InstallError:
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return InstallError(message, hint="run as the owner of the folder, on a writable disk")
     return InstallError(message, hint="try again, and check the disk")
+
+
+def fault(what: str, error: Exception) -> InstallError:
+    """The error to tell for one that no disk gives: no memory, no thread, a name of no encoding."""
+    if isinstance(error, UnicodeError):
+        return InstallError(f"{what}: {error}", hint=NAMES_HINT)
+    reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return InstallError(f"{what}: {reason}", hint="try again, with fewer programs running")

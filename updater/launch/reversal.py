@@ -52,16 +52,6 @@ class Reversal:
                 return f"no permission to change {path.parent}"
         return ""
 
-    def edited(self) -> tuple[str, ...]:
-        """Nothing: what was kept lies in the State, where nobody else writes."""
-        return ()
-
-    def carry(self) -> None:
-        """Nothing to do: no process runs in what was kept."""
-
-    def forget(self) -> None:
-        """Nothing to do: all that was kept lies in the State."""
-
     def run(self) -> None:
         """Bring the old tree back, durably.
 

@@ -10,9 +10,9 @@ from updater.launch.content import content_of
 from updater.launch.disk import Disk, present
 from updater.launch.journal import Action, DamagedJournal, Journal, Phase, phase_of
 from updater.launch.journal import read as read_journal
-from updater.launch.kinds import way_back
 from updater.launch.recover import revert
 from updater.launch.report import Report
+from updater.launch.reversal import Reversal
 from updater.launch.state import State
 from updater.launch.verdict import mark_bad
 
@@ -27,17 +27,6 @@ def previous_version(state: State) -> str:
     return journal.old if journal else ""
 
 
-def edited_files(disk: Disk, state: State) -> tuple[str, ...]:
-    """Files of the version before that its user has changed since, and keeps in a rollback.
-
-    Raises:
-        InstallError: what was kept cannot be read.
-        OSError: the disk.
-    """
-    journal = _way_here(state)
-    return way_back(disk, state, journal).edited() if journal else ()
-
-
 def can_roll_back(disk: Disk, state: State) -> bool:
     """Whether a rollback would be begun, as far as what was kept is concerned.
 
@@ -47,7 +36,7 @@ def can_roll_back(disk: Disk, state: State) -> bool:
     """
     with suppress(DamagedJournal):
         journal = _way_here(state)
-        return journal is not None and not way_back(disk, state, journal).damaged()
+        return journal is not None and not Reversal(disk, state, journal).damaged()
     return False
 
 
@@ -87,7 +76,7 @@ def roll_back(disk: Disk, state: State, why: str) -> Journal:
             f"no previous version of {state.install} is kept",
             hint="there is one after an update, until the next update or rollback",
         )
-    way = way_back(disk, state, journal)
+    way = Reversal(disk, state, journal)
     if reason := way.blocked():
         raise InstallError(
             f"{journal.new} cannot be taken back: {reason}",
@@ -119,7 +108,7 @@ def _report(disk: Disk, state: State, journal: Journal, why: str) -> None:
 
 def _changed(state: State, journal: Journal) -> Iterator[str]:
     """What the update has put in place, and somebody changed since."""
-    for step in journal.as_files.steps:
+    for step in journal.steps:
         is_put = step.action is Action.PUT and not step.own
         if is_put and content_of(state.at(step.path)) != step.content:
             yield step.path

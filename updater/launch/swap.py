@@ -204,5 +204,5 @@ def discard_stage(disk: Disk, state: State) -> None:
     parts = [*state.folder.glob(f"*{PART}")]
     if not state.reports.is_symlink():
         parts += state.reports.glob(f"*{PART}")
-    for path in (state.stage, state.scratch, state.carried, *sorted(parts)):
+    for path in (state.stage, state.scratch, *sorted(parts)):
         remove_tree(disk, path)
