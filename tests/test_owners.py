@@ -6,6 +6,7 @@ root's), and write what is theirs.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -23,15 +24,21 @@ from publisher import Publisher
 from serving import served
 from trees import Content, Exe, write_tree
 
+from updater.adoption import adopt
 from updater.client import Updater
 from updater.errors import InstallError
+from updater.format.release import Release
 from updater.installation import install
-from updater.launch.state import find
+from updater.launch.state import State, find
+from updater.launcher import launcher_command
 
 SOMEBODY = 45678
 OLD: dict[str, Content] = {"app": Exe(b"1"), "conf": b"a", "gone/file": b"g", "lib/same": b"s"}
 NEW: dict[str, Content] = {"app": Exe(b"2"), "conf": b"b", "lib/more": b"m", "lib/same": b"s"}
 NEXT: dict[str, Content] = {**NEW, "conf": b"c"}
+STRICT = ["env", "PYTHONIOENCODING=utf-8:strict"]
+CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+"""cap_net_bind_service, as `setcap` writes it down."""
 AS_SOMEBODY = [
     "setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups",
     "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
@@ -103,6 +110,11 @@ def looks(*places: Path) -> dict[Path, tuple[int, ...]]:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
+
+
+def update(publisher: Publisher, folder: Path, tree: dict[str, Content]) -> None:
+    publisher.release("2.0", tree)
+    assert Updater(folder).update()
 
 
 def give(user: int, *places: Path) -> None:
@@ -246,3 +258,323 @@ class TestAPrivateInstall:
         give(SOMEBODY, home / "app")
         install(home / "app", url, publisher.root, "notes")
         assert set(owners(home / "app", home / ".app.upswap").values()) == {SOMEBODY}
+
+
+class TestPermissions:
+    """What takes the place of a file is for those whom the file was for; nothing gets wider."""
+
+    @pytest.mark.parametrize("bits", [0o600, 0o640, 0o604, 0o444, 0o664])
+    def test_a_changed_file_keeps_its_mode(
+        self, publisher: Publisher, folder: Path, bits: int
+    ) -> None:
+        (folder / "conf").chmod(bits)
+        update(publisher, folder, NEW)
+        assert ((folder / "conf").read_bytes(), mode(folder / "conf")) == (b"b", bits)
+
+    @pytest.mark.parametrize(
+        ("before", "after"), [(0o750, 0o750), (0o700, 0o700), (0o744, 0o744), (0o4755, 0o4755)]
+    )
+    def test_an_executable_keeps_its_mode(
+        self, publisher: Publisher, folder: Path, before: int, after: int
+    ) -> None:
+        (folder / "app").chmod(before)
+        update(publisher, folder, NEW)
+        assert ((folder / "app").read_bytes(), mode(folder / "app")) == (b"2", after)
+
+    @pytest.mark.parametrize(
+        ("content", "before", "after"),
+        [
+            (Exe(b"b"), 0o640, 0o750),
+            (Exe(b"b"), 0o600, 0o700),
+            (b"b", 0o640, 0o640),
+        ],
+    )
+    def test_whether_it_is_executable_is_for_the_release_to_say(
+        self, publisher: Publisher, folder: Path, content: Content, before: int, after: int
+    ) -> None:
+        (folder / "conf").chmod(before)
+        update(publisher, folder, {**NEW, "conf": content, "app": b"2"})
+        assert mode(folder / "conf") == after
+        assert mode(folder / "app") == 0o644
+
+    def test_a_repair_keeps_them_too(self, folder: Path) -> None:
+        (folder / "conf").chmod(0o600)
+        (folder / "conf").write_bytes(b"damaged")
+        (folder / "app").chmod(0o640)
+        assert Updater(folder).repair()
+        assert (mode(folder / "conf"), mode(folder / "app")) == (0o600, 0o750)
+
+    def test_a_rollback_brings_the_old_file_back_with_its_own(
+        self, publisher: Publisher, folder: Path
+    ) -> None:
+        (folder / "conf").chmod(0o600)
+        update(publisher, folder, NEW)
+        (folder / "conf").chmod(0o640)
+        assert Updater(folder).rollback().new == "1.0"
+        assert ((folder / "conf").read_bytes(), mode(folder / "conf")) == (b"a", 0o600)
+
+    def test_they_are_kept_where_the_disk_has_no_links(
+        self, publisher: Publisher, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EPERM, "no links")
+
+        (folder / "conf").chmod(0o600)
+        (folder / "conf").write_bytes(b"mine")
+        monkeypatch.setattr(os, "link", refuse)
+        update(publisher, folder, NEW)
+        assert mode(folder / "conf.old") == mode(folder / "conf") == 0o600
+        assert Updater(folder).rollback().new == "1.0"
+        assert ((folder / "conf").read_bytes(), mode(folder / "conf")) == (b"mine", 0o600)
+
+    @pytest.mark.parametrize(
+        ("bits", "file", "executable"),
+        [
+            (0o700, 0o600, 0o700),
+            (0o750, 0o640, 0o750),
+            (0o755, 0o644, 0o755),
+            (0o711, 0o644, 0o755),
+        ],
+    )
+    def test_a_new_file_is_for_those_who_can_reach_it(
+        self, publisher: Publisher, folder: Path, bits: int, file: int, executable: int
+    ) -> None:
+        (folder / "lib").chmod(bits)
+        update(publisher, folder, {**NEW, "lib/sub/deep": b"d", "lib/run": Exe(b"r")})
+        assert mode(folder / "lib") == bits
+        assert mode(folder / "lib/more") == file
+        assert mode(folder / "lib/run") == mode(folder / "lib/sub") == executable
+        assert mode(folder / "lib/sub/deep") == file
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+    def test_a_umask_changes_nothing(self, publisher: Publisher, folder: Path) -> None:
+        before = os.umask(0o077)
+        try:
+            update(publisher, folder, NEW)
+        finally:
+            os.umask(before)
+        assert {mode(folder / path) for path in ("conf", "lib/more", "lib/same")} == {0o644}
+        assert mode(folder) == mode(folder / "lib") == 0o755
+
+    def test_a_removed_folder_comes_back_for_the_same_people(
+        self, publisher: Publisher, folder: Path
+    ) -> None:
+        (folder / "gone").chmod(0o700)
+        (folder / "gone/file").chmod(0o600)
+        update(publisher, folder, NEW)
+        assert not (folder / "gone").exists()
+        assert Updater(folder).rollback().new == "1.0"
+        assert (mode(folder / "gone"), mode(folder / "gone/file")) == (0o700, 0o600)
+
+    def test_so_does_one_that_made_way_for_a_file(self, publisher: Publisher, folder: Path) -> None:
+        (folder / "gone").chmod(0o2750)
+        update(publisher, folder, {**NEW, "gone": b"a file now"})
+        assert (folder / "gone").is_file()
+        assert Updater(folder).rollback().new == "1.0"
+        assert mode(folder / "gone") == 0o2750
+
+    def test_what_is_kept_for_a_way_back_is_for_the_owner_alone(
+        self, publisher: Publisher, folder: Path
+    ) -> None:
+        state = folder.parent / ".app.upswap"
+        (folder / "conf").write_bytes(b"password")
+        update(publisher, folder, NEW)
+        assert mode(state / "old") == 0o700
+        assert mode(state / "old/journal") == 0o600
+
+    @two_users
+    def test_owner_and_group_are_kept(self, publisher: Publisher, folder: Path) -> None:
+        os.chown(folder / "conf", SOMEBODY, 4711)
+        update(publisher, folder, NEW)
+        info = (folder / "conf").stat()
+        assert (info.st_uid, info.st_gid) == (SOMEBODY, 4711)
+
+    @two_users
+    def test_a_folder_gives_its_group(self, publisher: Publisher, folder: Path) -> None:
+        os.chown(folder / "lib", -1, 4711)
+        (folder / "lib").chmod(0o2750)
+        update(publisher, folder, {**NEW, "lib/sub/deep": b"d"})
+        assert mode(folder / "lib/sub") == 0o2750
+        groups = {(folder / "lib" / path).stat().st_gid for path in ("more", "sub", "sub/deep")}
+        assert groups == {4711}
+
+    @two_users
+    def test_a_group_that_may_not_be_given_is_replaced_by_nobody(
+        self, publisher: Publisher, folder: Path
+    ) -> None:
+        give(SOMEBODY, folder, folder.parent / ".app.upswap")
+        os.chown(folder / "conf", -1, 4711)
+        (folder / "conf").chmod(0o660)
+        publisher.release("2.0", NEW)
+        run(AS_SOMEBODY, "update", "--dir", str(folder))
+        info = (folder / "conf").stat()
+        assert (info.st_gid, mode(folder / "conf")) == (SOMEBODY, 0o600)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="extended attributes of Linux")
+class TestAttributes:
+    @pytest.fixture(autouse=True)
+    def _disk_with_attributes(self, folder: Path) -> None:
+        try:
+            os.setxattr(folder / "conf", "user.note", b"mine")
+        except OSError:
+            pytest.skip("this disk keeps no attributes")
+
+    def test_those_of_the_user_stay(self, publisher: Publisher, folder: Path) -> None:
+        update(publisher, folder, NEW)
+        assert (folder / "conf").read_bytes() == b"b"
+        assert os.getxattr(folder / "conf", "user.note") == b"mine"
+
+    @two_users
+    def test_capabilities_stay(self, publisher: Publisher, folder: Path) -> None:
+        try:
+            os.setxattr(folder / "app", "security.capability", CAPABILITY)
+        except OSError:
+            pytest.skip("capabilities may not be given here")
+        update(publisher, folder, NEW)
+        assert os.getxattr(folder / "app", "security.capability") == CAPABILITY
+
+    @two_users
+    def test_root_gives_an_owner_no_right_that_they_could_not_give(
+        self, publisher: Publisher, folder: Path
+    ) -> None:
+        """They choose what is installed: with the right of the file before it would be root's."""
+        give(SOMEBODY, folder, folder.parent / ".app.upswap")
+        try:
+            os.setxattr(folder / "app", "security.capability", CAPABILITY)
+        except OSError:
+            pytest.skip("capabilities may not be given here")
+        os.chown(folder / "conf", 0, 0)
+        (folder / "conf").chmod(0o4755)
+        update(publisher, folder, {**NEW, "conf": Exe(b"b")})
+        assert "security.capability" not in os.listxattr(folder / "app")
+        assert mode(folder / "conf") == 0o755
+
+    @pytest.mark.skipif(shutil.which("setfacl") is None, reason="needs setfacl")
+    def test_access_lists_stay_and_are_inherited(self, publisher: Publisher, folder: Path) -> None:
+        def acl(path: str) -> set[str]:
+            words = ["getfacl", "--omit-header", "--numeric", str(folder / path)]
+            done = subprocess.run(words, check=True, capture_output=True, text=True)
+            return {line.partition("\t")[0] for line in done.stdout.split("\n") if line}
+
+        subprocess.run(["setfacl", "-m", "u:4711:r,g::-", folder / "conf"], check=True)
+        subprocess.run(["setfacl", "-d", "-m", "u:4711:rx,o::-", folder / "lib"], check=True)
+        before = acl("conf")
+        update(publisher, folder, {**NEW, "lib/sub/deep": b"d"})
+        assert acl("conf") == before
+        assert {"user:4711:r-x", "mask::r--", "other::---"} <= acl("lib/more")
+        assert {"user:4711:r-x", "mask::r-x", "other::---"} <= acl("lib/sub")
+        assert "user:4711:r-x" in acl("lib/sub/deep")
+
+    @pytest.mark.skipif(shutil.which("setfacl") is None, reason="needs setfacl")
+    def test_a_file_gets_no_access_list_from_the_state(
+        self, publisher: Publisher, folder: Path
+    ) -> None:
+        """Its parent's default is for what is made there, and is not what the install had."""
+        state = folder.parent / ".app.upswap"
+        subprocess.run(["setfacl", "-d", "-m", "u:4711:rwx", state], check=True)
+        update(publisher, folder, NEW)
+        for path in ("conf", "lib/more", "app"):
+            assert "system.posix_acl_access" not in os.listxattr(folder / path)
+
+
+@two_users
+class TestRootForAnother:
+    """What root's command makes belongs to the owner of the install, who goes on alone."""
+
+    @pytest.fixture
+    def theirs(self, folder: Path) -> Path:
+        give(SOMEBODY, folder.parent)
+        return folder
+
+    def test_every_command_of_root_leaves_everything_to_them(
+        self, publisher: Publisher, theirs: Path
+    ) -> None:
+        def command(*words: str) -> None:
+            run([], *words, "--dir", str(theirs))
+            assert set(owners(theirs.parent).values()) == {SOMEBODY}
+
+        publisher.release("2.0", NEW)
+        command("status")
+        command("check")
+        command("update")
+        command("rollback")
+        (theirs / "app").write_bytes(b"damaged")
+        command("repair")
+        command("reports", "on")
+        command("recover")
+        publisher.release("3.0", NEXT)
+        command("update")
+        run(AS_SOMEBODY, "rollback", "--dir", str(theirs))
+        publisher.release("4.0", OLD)
+        run(AS_SOMEBODY, "update", "--dir", str(theirs))
+        assert Updater(theirs).verify(full=True).whole
+
+    def test_a_download_that_root_left_is_no_obstacle(
+        self, publisher: Publisher, theirs: Path
+    ) -> None:
+        publisher.release("2.0", NEW)
+        downloads = theirs.parent / ".app.upswap" / "downloads"
+        downloads.mkdir()
+        for blob in publisher.folder.rglob("*"):
+            if blob.suffix in {".patch", ".bundle"}:
+                (downloads / blob.name.partition(".")[0]).write_bytes(b"begun")
+        os.chown(downloads, SOMEBODY, SOMEBODY)
+        run(AS_SOMEBODY, "update", "--dir", str(theirs))
+
+    def test_adopting_too(self, home: Path, url: str, publisher: Publisher) -> None:
+        write_tree(home / "placed", OLD)
+        give(SOMEBODY, home)
+        adopt(home / "placed", url, publisher.root, "notes", "1.0")
+        assert set(owners(home).values()) == {SOMEBODY}
+        publisher.release("2.0", NEW)
+        run(AS_SOMEBODY, "update", "--dir", str(home / "placed"))
+
+    def test_an_install_that_root_makes_in_their_folder_is_roots(
+        self, home: Path, url: str, publisher: Publisher
+    ) -> None:
+        give(SOMEBODY, home)
+        install(home / "app", url, publisher.root, "notes")
+        assert set(owners(home / "app", home / ".app.upswap").values()) == {0}
+
+
+class TestAFolderWhoseNameIsNoUtf8:
+    @pytest.fixture
+    def odd(self, home: Path) -> Path:
+        place = home / os.fsdecode(b"caf\xe9")
+        try:
+            place.mkdir()
+        except OSError:
+            pytest.skip("this disk has no such names")
+        return place
+
+    def test_every_command_works_there(
+        self, odd: Path, publisher: Publisher, url: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "root.json").write_bytes(publisher.root)
+        folder = os.fsdecode(os.fsencode(odd / odd.name))
+        source = ("--url", url, "--root", str(tmp_path / "root.json"), "--app", "notes")
+        run(STRICT, "install", *source, folder)
+        (Path(folder) / odd.name).write_bytes(b"mine")
+        (Path(folder) / "conf").write_bytes(b"edited")
+        publisher.release("2.0", NEW)
+        for words in ("status", "check", "update", "verify", "rollback", "recover", "reports"):
+            run(STRICT, words, "--dir", folder)
+            run(STRICT, "status", "--json", "--dir", folder)
+        run(STRICT, "repair", "--dir", folder)
+        assert "is not an install" in run(STRICT, "status", "--dir", str(odd), code=7).stderr
+        assert (Path(folder) / odd.name).read_bytes() == b"mine"
+
+    def test_a_launcher_may_have_its_interpreter_there(
+        self, odd: Path, publisher: Publisher, home: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        python = odd / "python"
+        python.symlink_to(sys.executable)
+        monkeypatch.setattr(sys, "executable", str(python))
+        publisher.release("1.1", OLD, release=Release(entry=("app",)))
+        install(home / "app", url, publisher.root, "notes")
+        noted = home / ".app.upswap/launcher/1/python"
+        assert noted.read_bytes() == os.fsencode(python) + b"\n"
+        command = launcher_command(State(home / "app", home / ".app.upswap"))
+        assert command is not None
+        assert command[0] == str(python)

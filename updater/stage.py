@@ -38,8 +38,8 @@ class Stage:
     def clear(self) -> None:
         """Begin empty: what an earlier attempt left is of no use."""
         discard_stage(self._disk, self._state)
-        self._disk.mkdir(self._state.stage)
-        self._disk.mkdir(self._state.scratch)
+        self._disk.mkdir(self._state.stage, private=True)
+        self._disk.mkdir(self._state.scratch, private=True)
 
     def scratch(self, name: int | str) -> Path:
         """A new empty folder, for the files of one hop or for others."""

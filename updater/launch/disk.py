@@ -231,7 +231,10 @@ def remove_tree(disk: Disk, path: Path) -> None:
     if not path.is_dir() or path.is_symlink():
         disk.unlink(path)
         return
-    for child in sorted(path.iterdir()):
+    children: list[Path] = []
+    with suppress(PermissionError):  # of one that is kept for its permissions, and empty
+        children = sorted(path.iterdir())
+    for child in children:
         remove_tree(disk, child)
     disk.rmdir(path)
 

@@ -13,7 +13,8 @@ after it                       at ``PATH.old``, in the install
 after the commit (`park`)      in the State, as ``old/NUMBER``
 ============================== ==============================
 
-What is the user's work stays at ``PATH.old`` for good.
+What is the user's work stays at ``PATH.old`` for good. Of a folder that is removed an empty one
+is kept in the State, for the same owner with the same permissions.
 """
 
 from __future__ import annotations
@@ -21,8 +22,18 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from updater.errors import InstallError
-from updater.launch.content import content_of
-from updater.launch.disk import PART, WINDOWS, Disk, move, present, remove_tree, same, sync_folders
+from updater.launch.content import CACHE, content_of
+from updater.launch.disk import (
+    PART,
+    WINDOWS,
+    Disk,
+    is_executable,
+    move,
+    present,
+    remove_tree,
+    same,
+    sync_folders,
+)
 from updater.launch.journal import Action, Journal, Phase, Step, named
 from updater.launch.state import State
 
@@ -67,6 +78,8 @@ class FileSwap:
             if step.parks:
                 aside = self._at(self._resting(step.aside))
                 self._park(aside, number, keep=self._is_users(step))
+            elif step.action in {Action.RMDIR, Action.SET_ASIDE}:
+                self._park_folder(self._at(self._resting(step.path)), number)
         self.discard()
 
     def _park(self, aside: Path, number: int, *, keep: bool) -> None:
@@ -75,6 +88,15 @@ class FileSwap:
             move(self._disk, aside, parked)
         elif present(aside) and not present(parked):  # the user's stays where it is, too
             self._disk.keep(aside, parked)
+
+    def _park_folder(self, folder: Path, number: int) -> None:
+        """An empty one in its stead, for the same people: it may come back."""
+        if not folder.is_dir() or folder.is_symlink() or folder.name == CACHE:
+            return
+        parked = self._state.parked_file(number)
+        self._disk.rmdir(parked)  # of a clean-up that was stopped: nobody may open it now
+        self._disk.mkdir(parked, private=True)
+        self._disk.imitate(parked, folder)
 
     def discard(self) -> None:
         """After the commit: remove what still lies aside, but for what is the user's."""
@@ -106,6 +128,7 @@ class FileSwap:
         path, aside = self._at(step.path), self._at(step.aside)
         if step.action == Action.MKDIR:
             self._disk.mkdir(path)
+            self._disk.fit(path, executable=True)
         elif step.action == Action.PUT:
             self._put(step)
         elif not present(aside) and not self._is_carried(step):
@@ -134,7 +157,22 @@ class FileSwap:
                 )
             if step.aside and present(path) and not present(aside):
                 self._disk.replace(path, aside) if WINDOWS else self._disk.keep(path, aside)
+            if not incoming.is_symlink():
+                self._admit(step, incoming)
             self._disk.replace(incoming, path)
+
+    def _admit(self, step: Step, incoming: Path) -> None:
+        """Let those use a new file who may use what it replaces, or else who may enter its folder.
+
+        Only whether it is executable is for the release to say.
+        """
+        path, is_executable_now = self._at(step.path), is_executable(incoming)
+        if step.aside and path.is_file() and not path.is_symlink():
+            self._disk.imitate(incoming, path, executable=is_executable_now)
+        elif not step.own:
+            self._disk.fit(incoming, executable=is_executable_now)
+        if step.own:
+            self._disk.hand_over(incoming)
 
     def _backward(self, step: Step) -> None:
         path, aside = self._at(step.path), self._at(step.aside)
