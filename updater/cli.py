@@ -272,7 +272,7 @@ def _reports(options: argparse.Namespace) -> int:
         updater.reports = options.to == "on"
     on = updater.reports
     words = "tells its publisher which version works, and what failed" if on else "tells nobody"
-    tell(options, {"reports": on}, f"{options.folder} {words}")
+    tell(options, {"reports": on}, f"this install {words}")
     return 0
 
 

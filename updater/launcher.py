@@ -54,7 +54,7 @@ def launcher_command(state: State) -> list[str] | None:
         return None
     if present(folder / PROGRAM):
         return [str(folder / PROGRAM)]
-    python = (folder / "python").read_text().strip()
+    python = os.fsdecode((folder / "python").read_bytes()).strip()
     if not os.access(python, os.X_OK):  # such as a virtual environment that was removed
         python = shutil.which("python3") or python
     return [python, "-I", str(folder / ZIPAPP)]
@@ -112,7 +112,7 @@ def _files(state: State, manifest: Manifest) -> dict[str, bytes]:
     sources = _sources()
     if not python or not sources:
         return {}
-    return known | {ZIPAPP: _zipapp(sources), "python": f"{python}\n".encode()}
+    return known | {ZIPAPP: _zipapp(sources), "python": os.fsencode(python) + b"\n"}
 
 
 def _interpreter(state: State) -> str:
