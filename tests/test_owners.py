@@ -578,3 +578,33 @@ class TestAFolderWhoseNameIsNoUtf8:
         command = launcher_command(State(home / "app", home / ".app.upswap"))
         assert command is not None
         assert command[0] == str(python)
+
+
+@two_users
+def test_an_update_that_only_root_can_bring_is_told_of_at_the_update_and_at_every_start(
+    publisher: Publisher, home: Path, url: str
+) -> None:
+    program = Exe(b"#!/bin/sh\necho runs\nexec sleep ${NAP:-0}\n")
+    release = Release(entry=("app",))
+    publisher.release("1.1", {**OLD, "app": program}, release=release)
+    folder = home / "app"
+    install(folder, url, publisher.root, "notes")
+    publisher.release("2.0", {**NEW, "app": program}, release=release)
+    launch = (sys.executable, "-m", "updater", "launch", "--dir", str(folder))
+    more = environment({"NAP": "60"})
+    with subprocess.Popen([*AS_SOMEBODY, *launch], stdout=subprocess.PIPE, env=more) as running:
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == b"runs\n"
+            done = run([], "update", "--dir", str(folder))
+        finally:
+            running.kill()
+    assert "the next start" in done.stdout
+    assert "by root" in done.stderr
+    for _ in range(2):
+        told = run(AS_SOMEBODY, "launch", "--dir", str(folder))
+        assert told.stdout == "runs\n"
+        assert "is ready, and this user may not bring it" in told.stderr
+    run([], "launch", "--dir", str(folder))
+    assert run(AS_SOMEBODY, "launch", "--dir", str(folder)).stderr == ""
+    assert Updater(folder).status().version == "2.0"

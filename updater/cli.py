@@ -17,6 +17,7 @@ from updater.format.paths import shown
 from updater.inspection import Finding, Findings, NotWhole
 from updater.installation import install
 from updater.job import Updated
+from updater.launch.access import ROOT, WINDOWS
 from updater.launch.disk import told
 from updater.launch.recover import Outcome
 from updater.mend import Repaired
@@ -163,6 +164,7 @@ def _update(options: argparse.Namespace) -> int:
     if done.state == "staged":
         words = f"{done.new} is ready: the next start of the application brings it"
         tell(options, _document("staged", done), words)
+        _tell_who_brings_it(options.folder)
         return 0
     tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
     for kept in done.kept:
@@ -177,6 +179,16 @@ def _tell_current(options: argparse.Namespace, document: dict[str, Any], status:
     recalled = "was recalled by its publisher, and nothing is offered in its place yet"
     words = recalled if status.recalled else "is up to date"
     tell(options, document, f"{status.version} {words}")
+
+
+def _tell_who_brings_it(folder: Path) -> None:
+    """An install of root's is mostly started by others, who may not change it."""
+    if not WINDOWS and folder.stat().st_uid == ROOT:
+        print(
+            "hint: a start by root, that is; other users go on with the version before. With "
+            "--wait it comes when the application ends",
+            file=sys.stderr,
+        )
 
 
 def _warn_of_recall(version: str) -> None:

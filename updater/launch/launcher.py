@@ -78,6 +78,7 @@ class Launcher:
         except UpdateInProgress:
             return self._trial()
         except PermissionError:
+            _tell_waiting(self.state)
             return None  # somebody else's install: its owner's starts decide
         except (OSError, UpdaterError) as error:
             if not self._is_whole():
@@ -251,6 +252,15 @@ def _tell(error: OSError | UpdaterError) -> None:
     _say(f"error: {shown}")
     if shown.hint:
         _say(f"hint: {shown.hint}")
+
+
+def _tell_waiting(state: State) -> None:
+    """Say what this start cannot do: nobody else may know that an update waits."""
+    if phase_of(state) is Phase.STAGED:
+        _say(
+            f"hint: an update of {state.install} is ready, and this user may not bring it: "
+            "a start by its owner does, or updater update when the application has ended"
+        )
 
 
 def _say(text: str) -> None:
