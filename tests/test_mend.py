@@ -178,7 +178,9 @@ def test_a_link_in_the_place_of_a_folder_is_told_and_nothing_is_done(updater: Up
 
 
 OWN = {
+    "folders.json",
     "install.json",
+    "known",
     "lock",
     "manifest",
     "release.json",

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import pytest
 from processes import environment
@@ -608,3 +609,83 @@ def test_an_update_that_only_root_can_bring_is_told_of_at_the_update_and_at_ever
     run([], "launch", "--dir", str(folder))
     assert run(AS_SOMEBODY, "launch", "--dir", str(folder)).stderr == ""
     assert Updater(folder).status().version == "2.0"
+
+
+class TestAnExchangedFolder:
+    """The install is another one than the State says: restored from a backup, copied over."""
+
+    NEW: ClassVar[dict[str, Content]] = {
+        "app": Exe(b"2"), "conf": b"b", "lib/same": b"s", "lib/core": b"core 2",
+    }  # fmt: skip
+    OLD: ClassVar[dict[str, Content]] = {**OLD, "lib/core": b"core 1"}
+
+    @pytest.fixture
+    def folder(self, home: Path, url: str, publisher: Publisher) -> Path:
+        """2.0 is installed, and the folder is that of 1.1, with times of before."""
+        publisher.release("1.1", self.OLD)
+        install(home / "app", url, publisher.root, "notes")
+        shutil.copytree(home / "app", home / "backup")
+        publisher.release("2.0", self.NEW)
+        assert Updater(home / "app").update()
+        assert Updater(home / "app").status().state == "clean"
+        (home / "app").rename(home / "gone")
+        (home / "backup").rename(home / "app")
+        return home / "app"
+
+    def test_is_told_by_status_and_verify(self, folder: Path) -> None:
+        done = run([], "status", "--dir", str(folder))
+        assert "state: damaged" in done.stdout
+        assert "restored" in done.stderr
+        findings = Updater(folder).verify()
+        assert findings.changed == findings.earlier == ("app", "conf", "lib/core")
+        assert "restored" in run([], "verify", "--dir", str(folder), code=6).stderr
+
+    def test_so_is_one_of_its_folders(self, folder: Path) -> None:
+        gone = folder.parent / "gone"
+        folder.rename(folder.parent / "backup")
+        gone.rename(folder)
+        assert Updater(folder).status().state == "clean"
+        (folder / "lib").rename(folder.parent / "lib")
+        (folder.parent / "backup" / "lib").rename(folder / "lib")
+        assert Updater(folder).status().state == "damaged"
+        assert Updater(folder).verify().changed == ("lib/core",)
+
+    @pytest.mark.parametrize("command", ["repair", "update"])
+    def test_is_put_right_and_released_files_are_no_work_of_the_users(
+        self, publisher: Publisher, folder: Path, command: str
+    ) -> None:
+        (folder / "conf").write_bytes(b"mine")
+        if command == "update":
+            publisher.release("3.0", {**self.NEW, "app": Exe(b"3"), "conf": b"c"})
+        run([], command, "--dir", str(folder))
+        assert Updater(folder).verify(full=True).whole
+        assert Updater(folder).status().state == "clean"
+        assert {path.name for path in folder.rglob("*.old*")} == {"conf.old"}
+        assert (folder / "conf.old").read_bytes() == b"mine"
+
+    def test_work_of_the_users_alone_is_no_exchange(self, folder: Path) -> None:
+        assert Updater(folder).repair()
+        (folder / "conf").write_bytes(b"mine")
+        (folder / "lib/core").unlink()
+        assert Updater(folder).status().state == "clean"
+
+    def test_one_with_hardly_anything_of_it_is_damaged(self, folder: Path) -> None:
+        for path in ("app", "conf", "lib/core"):
+            (folder / path).unlink()
+        assert Updater(folder).status().state == "damaged"
+        assert Updater(folder).repair()
+        assert Updater(folder).status().state == "clean"
+
+    @pytest.mark.parametrize("lost", ["known", "folders.json"])
+    @pytest.mark.parametrize("how", ["gone", "garbage"])
+    def test_what_it_is_known_by_is_harmless_to_lose(
+        self, publisher: Publisher, folder: Path, lost: str, how: str
+    ) -> None:
+        place = folder.parent / ".app.upswap" / lost
+        place.unlink()
+        if how == "garbage":
+            place.write_bytes(b"no document, and no marks")
+        publisher.release("3.0", {**self.NEW, "app": Exe(b"3")})
+        assert Updater(folder).verify(full=True).changed
+        assert Updater(folder).update()
+        assert Updater(folder).verify(full=True).whole

@@ -127,6 +127,7 @@ def _status(options: argparse.Namespace) -> int:
     status = Updater(options.folder).status()
     lines = (f"{key}: {_plain(value)}" for key, value in asdict(status).items())
     tell(options, asdict(status), "\n".join(lines))
+    _warn_of_exchange(status)
     if status.recalled:
         _warn_of_recall(status.version)
     return 0
@@ -181,6 +182,15 @@ def _tell_current(options: argparse.Namespace, document: dict[str, Any], status:
     tell(options, document, f"{status.version} {words}")
 
 
+def _warn_of_exchange(status: Status) -> None:
+    if status.state == "damaged":
+        print(
+            f"hint: the folder does not hold {status.version}: was it restored or copied? run "
+            "updater repair, or update",
+            file=sys.stderr,
+        )
+
+
 def _tell_who_brings_it(folder: Path) -> None:
     """An install of root's is mostly started by others, who may not change it."""
     if not WINDOWS and folder.stat().st_uid == ROOT:
@@ -207,7 +217,9 @@ def _warn_of_clock(updater: Updater) -> None:
 
 def _updated(options: argparse.Namespace, updater: Updater) -> Updated | None:
     """Update; a rollback is a result too, and stands in the JSON document."""
-    before = updater.status().version
+    status = updater.status()
+    before = status.version
+    _warn_of_exchange(status)
     try:
         return updater.update(options.running)
     except UpdaterError as error:

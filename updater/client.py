@@ -13,7 +13,7 @@ from updater.catalogue import Catalogue
 from updater.errors import InstallError, TransportError, UpdateInProgress, UpdaterError
 from updater.format.manifest import Manifest
 from updater.format.release import Release
-from updater.inspection import Findings, inspect
+from updater.inspection import Findings, inspect, is_exchanged
 from updater.job import Job, Running, Updated
 from updater.launch.disk import present, told
 from updater.launch.environment import cleaned
@@ -50,7 +50,8 @@ class Status:
     channel: str
     state: str
     """``clean``; ``staged``: an update waits for the next launch; ``unconfirmed``: on trial;
-    ``interrupted``: run recover."""
+    ``interrupted``: run recover; ``damaged``: the folder holds files of another release, or
+    hardly any of this: run repair."""
     pending: str
     """The version that waits for the next launch."""
     previous: str
@@ -113,11 +114,14 @@ class Updater:
         """
         with told(f"looking at {self._state.install}"):
             settings, manifest = self._read()
+            condition = self._condition()
+            if condition == "clean" and is_exchanged(self._state, manifest):
+                condition = "damaged"
             return Status(
                 settings.app,
                 manifest.version,
                 settings.channel,
-                self._condition(),
+                condition,
                 pending_version(self._state),
                 settings.previous,
                 settings.bad,

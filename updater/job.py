@@ -16,6 +16,7 @@ from updater.errors import InstallError, PatchError, TransportError
 from updater.excerpt import take_files
 from updater.format.manifest import Manifest
 from updater.inspection import damage
+from updater.known import note_folders
 from updater.launch.disk import remove_tree, written_to
 from updater.launch.document import encode
 from updater.launch.document import read as read_document
@@ -32,7 +33,7 @@ from updater.plan import Hop, Plan, check_header, make_plan
 from updater.session import Session
 from updater.sources import Sources
 from updater.stage import Stage, live_tree
-from updater.store import Settings
+from updater.store import Settings, read_manifest
 
 Outcome = Literal["updated", "staged"]
 Running = Literal["stage", "wait", "force"]
@@ -138,6 +139,9 @@ class Job:
         with suppress(OSError):  # harmless; the update is made
             if self._running != "wait":  # nobody has looked at the files since, if it took long
                 self._session.disk.stamp(self._state.manifest)
+            with suppress(InstallError):
+                made = read_manifest(self._state, self._session.config.limits)
+                note_folders(self._session.disk, self._state, made)
             remove_tree(self._session.disk, self._state.downloads)
         return journal, "updated"
 

@@ -21,6 +21,7 @@ from updater.format.manifest import File, Manifest
 from updater.format.names import order
 from updater.format.policies import Policies
 from updater.inspection import Findings, inspect
+from updater.known import note_folders
 from updater.launch.disk import remove_tree
 from updater.launch.journal import Journal
 from updater.launch.recover import commit
@@ -77,6 +78,7 @@ class Mend:
         commit(self._session.disk, self._state, journal)
         with suppress(OSError):  # harmless; the install is whole
             self._session.disk.stamp(self._state.manifest)
+            note_folders(self._session.disk, self._state, manifest)
             remove_tree(self._session.disk, self._state.downloads)
         return self._report(findings, journal)
 

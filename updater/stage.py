@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from updater.apply import Tree, check_file, tree_at
 from updater.edits import Edits
 from updater.errors import InstallError, PatchError
-from updater.files import commit_time, differs, has_mode, untouched_since
+from updater.files import differs, has_mode, untouched_since
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import shown
+from updater.known import Known, remember, sure_until
 from updater.launch.brief import Brief
 from updater.launch.content import content_of
 from updater.launch.disk import Disk, present
@@ -34,6 +34,7 @@ class Stage:
     def __init__(self, disk: Disk, state: State) -> None:
         self._disk = disk
         self._state = state
+        self._sure_until = 0
 
     def clear(self) -> None:
         """Begin empty: what an earlier attempt left is of no use."""
@@ -72,6 +73,8 @@ class Stage:
             OSError: the disk; nothing live was touched.
         """
         users = Counter(new.places.values())
+        self._sure_until = sure_until(self._state, old)
+        remember(self._disk, self._state, new.manifest, old)
         staged: dict[str, int] = {}
         offered: dict[str, int] = {}
         edits = Edits(self._state.install, old, new.manifest)
@@ -84,7 +87,9 @@ class Stage:
                 self._put(entry, new, number, users)
         changed = self._changed(old, new.manifest, staged)
         kept = edits.kept(offered)
-        steps = StepPlan(self._state.install, old, new.manifest, staged, changed, kept).steps()
+        ours = self._released({*changed, *(staged.keys() - old.by_path.keys())})
+        plan = StepPlan(self._state.install, old, new.manifest, staged, changed, kept, ours)
+        steps = plan.steps()
         self._check_permission(unwritable(self._state.install, steps))
         files = {
             self._state.manifest: new.manifest.data,
@@ -164,11 +169,7 @@ class Stage:
             return False
         if not isinstance(entry, File) or not stat.S_ISREG(info.st_mode):
             return False
-        return info.st_size == entry.size and untouched_since(self._committed, info)
-
-    @cached_property
-    def _committed(self) -> int:
-        return commit_time(self._state.manifest)
+        return info.st_size == entry.size and untouched_since(self._sure_until, info)
 
     def _changed(self, old: Manifest, new: Manifest, staged: dict[str, int]) -> frozenset[str]:
         """Old paths about to be replaced or removed whose content is not the released one."""
@@ -178,6 +179,11 @@ class Stage:
             for e in doomed
             if present(self._state.install / e.path) and differs(e, self._state.install / e.path)
         )
+
+    def _released(self, paths: Iterable[str]) -> frozenset[str]:
+        """Those at which lies what a release had there: no work of the user's is lost by them."""
+        known = Known.read(self._state)
+        return frozenset(path for path in paths if known.is_of_a_release(self._state, path))
 
     def _check_permission(self, folder: Path | None) -> None:
         if folder is not None:

@@ -37,6 +37,7 @@ class StepPlan:
         staged: dict[str, int],
         changed: frozenset[str],
         kept: Kept | None = None,
+        ours: frozenset[str] = frozenset(),
     ) -> None:
         """Plan the commit.
 
@@ -47,6 +48,7 @@ class StepPlan:
             staged: number of the staged file or symlink, by path.
             changed: old paths whose live content is not the released one: the user's work.
             kept: what policies leave to the user, nothing unless given.
+            ours: paths at which lies what some release had there.
         """
         self._kept = kept or Kept()
         self._install = install
@@ -54,6 +56,7 @@ class StepPlan:
         self._new = new
         self._staged = staged
         self._changed = changed
+        self._ours = ours
         self._taken = {folded(p) for p in (*new.by_path, *new.directories)}
         self._links = {p for p in new.directories if (install / p).is_symlink()}
         self._policies = Policies(new.release)
@@ -147,7 +150,7 @@ class StepPlan:
 
     def _is_users(self, path: str) -> bool:
         known = path in self._old.by_path or path.endswith(".pyc")
-        return path in self._changed or not known
+        return path not in self._ours and (path in self._changed or not known)
 
     def _gone(self) -> list[str]:
         """Live files of the old release that the new one has not, and stale bytecode."""

@@ -48,6 +48,16 @@ class State:
         return self.folder / "seen.json"
 
     @property
+    def known(self) -> Path:
+        """Which files releases had here, by their digests; see updater/known.py."""
+        return self.folder / "known"
+
+    @property
+    def folders(self) -> Path:
+        """Which folders the install had when all was known to be as released; see known.py."""
+        return self.folder / "folders.json"
+
+    @property
     def downloads(self) -> Path:
         """Verified and partial downloads; harmless to lose."""
         return self.folder / "downloads"
