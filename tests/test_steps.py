@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +15,7 @@ from trees import Content, Exe, Link, Tree, write_tree
 from updater.errors import InstallError
 from updater.format.manifest import File, Manifest
 from updater.launch.journal import Action, Step
-from updater.steps import NAME_BYTES, StepPlan, unwritable
+from updater.steps import NAME_BYTES, StepPlan
 
 PUT, REMOVE, MKDIR = Action.PUT, Action.REMOVE, Action.MKDIR
 SET_ASIDE, RMDIR = Action.SET_ASIDE, Action.RMDIR
@@ -328,16 +327,6 @@ def test_planning_changes_nothing(case: Case) -> None:
     manifests = manifest_of(case.folder, "1.0", old), manifest_of(case.folder, "2.0", {"f": b"2"})
     StepPlan(case.install, *manifests, {"f": 0}, frozenset()).steps()
     assert listing() == before
-
-
-def test_a_folder_this_user_may_not_change_is_found_beforehand(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps = case.plan({"a/f": b"1", "b/f": b"1"}, {"a/f": b"2", "b/f": b"2", "new/f": b"2"})
-    assert unwritable(case.install, steps) is None
-    monkeypatch.setattr(os, "access", lambda path, _: path != case.install / "b")
-    assert unwritable(case.install, steps) == case.install / "b"
-    assert unwritable(case.install, [s for s in steps if s.path != "b/f"]) is None
 
 
 def test_the_test_trees_are_what_they_seem(case: Case) -> None:

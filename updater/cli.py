@@ -19,6 +19,7 @@ from updater.installation import install
 from updater.job import Updated
 from updater.launch.access import ROOT, WINDOWS
 from updater.launch.disk import told
+from updater.launch.encoding import in_utf8
 from updater.launch.recover import Outcome
 from updater.mend import Repaired
 from updater.progress import Progress, Silent
@@ -28,6 +29,8 @@ from updater.version import __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``; the exit code (see design, section 6)."""
+    if argv is None:  # this process is ours, not an application's
+        in_utf8()
     options = _parser().parse_args(argv)
     return run(lambda: options.run(options))
 

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from updater.catalogue import Catalogue
-from updater.errors import InstallError, TransportError, UpdateInProgress, UpdaterError
+from updater.errors import (
+    InstallError,
+    RollbackFailed,
+    TransportError,
+    UpdateInProgress,
+    UpdaterError,
+)
 from updater.format.manifest import Manifest
 from updater.format.release import Release
 from updater.inspection import Findings, inspect, is_exchanged
@@ -26,6 +32,7 @@ from updater.launch.rollback import can_roll_back, previous_version, roll_back
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.running import alone, give_up
 from updater.launch.swap import discard_stage
+from updater.launch.trash import spare
 from updater.launch.trial import is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
@@ -269,6 +276,9 @@ class Updater:
                 self._recover()
             except DamagedJournal:
                 return self._unmixed()
+            except RollbackFailed:
+                self._session.refresh(self._state, read_settings(self._state), self._session.now())
+                return self._unmixed()  # not before what is needed for it can be had
             self._refuse_on_trial()
             return repair(self._session, self._state)
 
@@ -276,6 +286,8 @@ class Updater:
         """Make one release of a tree that is perhaps between two, as nobody can tell any more."""
         begin_mixed(self._session.disk, self._state)
         made = repair(self._session, self._state)
+        manifest = read_manifest(self._state, self._session.config.limits)
+        spare(self._session.disk, self._state, {*manifest.by_path, *manifest.directories})
         end_mixed(self._session.disk, self._state)
         return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +11,7 @@ from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import folded, parents, shown
 from updater.format.policies import Policies
 from updater.launch.content import FOLDER, NOTHING, content_of, link_to
-from updater.launch.disk import PART, present
+from updater.launch.disk import PART, is_folder, is_link, present
 from updater.launch.journal import Action, Step
 
 NAME_BYTES = 255
@@ -29,7 +28,7 @@ class StepPlan:
     So a program that is started in the middle of it is the old one, until all else is in place.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that is known of the live tree
         self,
         install: Path,
         old: Manifest,
@@ -37,7 +36,9 @@ class StepPlan:
         staged: dict[str, int],
         changed: frozenset[str],
         kept: Kept | None = None,
+        *,
         ours: frozenset[str] = frozenset(),
+        over_links: bool = False,
     ) -> None:
         """Plan the commit.
 
@@ -49,6 +50,7 @@ class StepPlan:
             changed: old paths whose live content is not the released one: the user's work.
             kept: what policies leave to the user, nothing unless given.
             ours: paths at which lies what some release had there.
+            over_links: whether a symlink in the place of a folder makes way; else it is refused.
         """
         self._kept = kept or Kept()
         self._install = install
@@ -58,7 +60,9 @@ class StepPlan:
         self._changed = changed
         self._ours = ours
         self._taken = {folded(p) for p in (*new.by_path, *new.directories)}
-        self._links = {p for p in new.directories if (install / p).is_symlink()}
+        self._over_links = over_links
+        folders = old.directories | new.directories
+        self._links = {p for p in folders if is_link(install / p)}
         self._policies = Policies(new.release)
         self._starts = [*reversed(old.release.entry), *reversed(new.release.entry)]
 
@@ -69,7 +73,8 @@ class StepPlan:
             InstallError: a folder of the installed release is a symlink here: what is done
                 through it would leave the install.
         """
-        refuse_links(self._install, self._old)
+        if not self._over_links:
+            refuse_links(self._install, self._old)
         puts = sorted(self._staged.keys() - {*self._starts})
         starts = self._last(self._staged)
         blocked = [path for path in (*puts, *starts) if self._is_folder(path)]
@@ -160,7 +165,8 @@ class StepPlan:
         edited = gone | (self._staged.keys() & old_files)
         stale = {path for name in edited for path in self._bytecode(name)}
         stale -= new_files | old_files
-        live = (p for p in sorted(gone | stale) if present(self._install / p))
+        ours = (p for p in sorted(gone | stale) if not self._is_behind_link(p))
+        live = (p for p in ours if present(self._install / p))
         return [path for path in live if not self._is_folder(path)]
 
     def _bytecode(self, path: str) -> Iterator[str]:
@@ -184,12 +190,11 @@ class StepPlan:
         return sorted(self._new.directories)
 
     def _in_the_way(self, path: str) -> bool:
-        there = present(self._install / path) and not self._is_behind_link(path)
+        there = not self._is_behind_link(path) and present(self._install / path)
         return there and not self._is_folder(path)
 
     def _is_folder(self, path: str) -> bool:
-        place = self._install / path
-        return place.is_dir() and not place.is_symlink() and not self._is_behind_link(path)
+        return not self._is_behind_link(path) and is_folder(self._install / path)
 
     def _is_behind_link(self, path: str) -> bool:
         """Whether ``path`` leads through a symlink that makes way for a folder before."""
@@ -219,18 +224,11 @@ def refuse_links(install: Path, manifest: Manifest) -> None:
         InstallError: there is one.
     """
     for path in sorted(manifest.directories):
-        if (install / path).is_symlink():
+        if is_link(install / path):
             raise InstallError(
                 f"{shown(path)} is a symlink here, and a folder of the release",
-                hint="put the folder back in its place",
+                hint="put the folder back in its place; updater repair does, and keeps the link",
             )
-
-
-def unwritable(install: Path, steps: Iterable[Step]) -> Path | None:
-    """A folder the steps must change and this user may not, if there is one."""
-    folders = {(install / step.path).parent for step in steps}
-    live = (folder for folder in sorted(folders) if folder.is_dir())
-    return next((folder for folder in live if not os.access(folder, os.W_OK | os.X_OK)), None)
 
 
 def _content(entry: Entry) -> str:

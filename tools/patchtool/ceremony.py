@@ -79,6 +79,7 @@ def rotate(
             that cannot be met; the disk. Clients see what they saw before, or the new key too;
             a new key file may be there, and is used when the command is run again.
     """
+    _open_keys(repository, role, app)
     with repository.writing():
         repository.require_keys(OTHERS[role])
         _require_root(repository, role, propose=propose and not at_once)
@@ -116,6 +117,7 @@ def revoke(
         InstallError: it would be the last one, or leave fewer than the threshold; keys are
             missing; the disk. Clients see what they saw before, or the same signed anew.
     """
+    _open_keys(repository, role, app)
     with repository.writing():
         finished = _finished(repository, role)
         if finished is not None and len(keys_of(repository, role, app)) == 1:
@@ -152,6 +154,21 @@ def publish_root(repository: Repository, proposal: Proposal) -> Done:
             )
         _publish(repository, proposal.tidied())
         return Done(_words(proposal), retired=_retired(repository, proposal))
+
+
+def _open_keys(repository: Repository, role: Role, app: str | None) -> None:
+    """Open the keys a ceremony may need: nobody is to wait while a person types a password."""
+    repository.require()
+    kinds: dict[Role, tuple[Role, ...]] = {
+        "root": ("root",),
+        "targets": ("root", "targets", "online"),
+        "release": ("targets", "online"),
+        "online": ("root", "targets", "online"),
+    }
+    for kind in kinds[role]:
+        repository.keyring.at_hand(kind)
+    if role == "release":
+        repository.keyring.at_hand(role, app)
 
 
 def _retired(repository: Repository, proposal: Proposal) -> tuple[Path, ...]:

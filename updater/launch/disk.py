@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV,
 """What `link` answers where there are no hard links (exFAT, some network disks)."""
 WINDOWS = access.WINDOWS
 NAMES_HINT = "use a UTF-8 locale, or start it with PYTHONUTF8=1"
+NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""What a look answers where nothing is: every other answer says that it cannot be told now."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 SHARING_TRIES = 10
@@ -70,12 +73,17 @@ class Disk:
         ``source``.
         """
         part = path.with_name(path.name + PART)
-        with source.open("rb") as reader, _new_file(part) as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
-        self.settle(part, executable=executable, private=alike)
-        if alike:
-            access.imitate(part, source)
-        self.replace(part, path)
+        try:
+            with source.open("rb") as reader, _new_file(part) as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+            self.settle(part, executable=executable, private=alike)
+            if alike:
+                access.imitate(part, source)
+            self.replace(part, path)
+        except BaseException:  # half a copy on a full disk keeps it full
+            with suppress(OSError):
+                self.unlink(part)
+            raise
 
     def settle(self, path: Path, *, executable: bool = False, private: bool = False) -> None:
         """Make a finished file durable, with the mode of a released one."""
@@ -105,7 +113,7 @@ class Disk:
 
     def keep(self, path: Path, aside: Path) -> None:
         """Give what is at ``path`` a second name, without ``path`` being absent for a moment."""
-        if path.is_symlink():
+        if is_link(path):
             os.symlink(os.readlink(path), aside)
             return
         try:
@@ -190,9 +198,35 @@ def is_executable(path: Path) -> bool:
     return not WINDOWS and bool(path.lstat().st_mode & 0o100)
 
 
+def info_of(path: Path) -> os.stat_result | None:
+    """What is at ``path``, a symlink not followed; None if nothing is, nor can be.
+
+    Raises:
+        OSError: the disk, or no permission, does not tell now. That is not nothing.
+    """
+    try:
+        return path.lstat()
+    except OSError as error:
+        if error.errno not in NOWHERE:
+            raise
+        return None
+
+
 def present(path: Path) -> bool:
-    """Whether anything is at ``path``, a dangling symlink included."""
-    return os.path.lexists(path)
+    """Whether anything is at ``path``, a dangling symlink included; raises as `info_of`."""
+    return info_of(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder itself is at ``path``, not a symlink to one; raises as `info_of`."""
+    info = info_of(path)
+    return info is not None and stat.S_ISDIR(info.st_mode)
+
+
+def is_link(path: Path) -> bool:
+    """Whether a symlink is at ``path``; raises as `info_of`."""
+    info = info_of(path)
+    return info is not None and stat.S_ISLNK(info.st_mode)
 
 
 def same(path: Path, other: Path) -> bool:
@@ -209,14 +243,24 @@ def move(disk: Disk, source: Path, target: Path) -> None:
     """
     if not present(source):
         return
+    if present(target) and same(source, target):  # to rename one over the other does nothing
+        disk.unlink(source)
+        return
     try:
         disk.replace(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        disk.unlink(target)
-        disk.keep(source, target)
-        disk.unlink(source)
+        _move_far(disk, source, target)
+
+
+def _move_far(disk: Disk, source: Path, target: Path) -> None:
+    """To another disk; what was at ``target`` is not absent for a moment."""
+    part = target.with_name(target.name + PART)
+    disk.unlink(part)
+    disk.keep(source, part)
+    disk.replace(part, target)
+    disk.unlink(source)
 
 
 def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
@@ -228,7 +272,7 @@ def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
 
 def remove_tree(disk: Disk, path: Path) -> None:
     """Remove a folder of our own with all that is in it; follows no symlink."""
-    if not path.is_dir() or path.is_symlink():
+    if not is_folder(path):
         disk.unlink(path)
         return
     children: list[Path] = []

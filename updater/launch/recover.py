@@ -28,7 +28,7 @@ from contextlib import suppress
 from enum import Enum
 
 from updater.errors import InstallError, RollbackFailed
-from updater.launch.disk import Disk, disk_error, fault, present, remove_tree, told
+from updater.launch.disk import Disk, disk_error, fault, present, told
 from updater.launch.document import encode
 from updater.launch.journal import (
     DamagedJournal,
@@ -39,10 +39,17 @@ from updater.launch.journal import (
     phase_of,
     read,
 )
+from updater.launch.obstacles import refuse_names
 from updater.launch.reversal import Reversal
 from updater.launch.state import State
 from updater.launch.swap import FileSwap, discard_stage
+from updater.launch.trash import clear, sweep
 from updater.launch.verdict import mark_bad
+
+STUCK_HINT = (
+    "free disk space, check permissions, then run updater recover; "
+    "if that does not help, updater repair makes one release of it"
+)
 
 
 class Outcome(str, Enum):
@@ -89,11 +96,12 @@ def recover(disk: Disk, state: State) -> Outcome:
     """
     phase = phase_of(state)
     if phase is None or phase is Phase.STAGED:
+        sweep(disk, state)
         return Outcome.CLEAN
     outcome = Outcome.CLEAN if phase is Phase.MIXED else _go_on(disk, state, phase)
     if phase_of(state) is Phase.MIXED:  # if something was done, it was of a repair of this
         raise DamagedJournal(
-            f"{state.install} may be mixed of two versions: the journal of an update was damaged",
+            f"{state.install} may be mixed of two versions: an update of it could not be ended",
             hint="run updater repair",
         )
     return outcome
@@ -106,19 +114,25 @@ def _go_on(disk: Disk, state: State, phase: Phase) -> Outcome:
         if phase is not Phase.COMMITTED:
             raise
         return _forget(disk, state)
+    refuse_names(step.path for step in journal.steps)
     return _ACTIONS[phase](disk, state, journal)
 
 
 def begin_mixed(disk: Disk, state: State) -> None:
-    """Say, durably, that nobody understands the journal; and forget every way back.
+    """Say, durably, that nobody can go on with the journal; and forget every way back.
 
     What was kept, and a trial, belong to versions nobody can tell any more. A repair follows.
+    What the commit has left beside the files of the install goes when the repair is made.
 
     Raises:
         OSError: the disk; call it again.
     """
+    phase = phase_of(state)
+    if phase is not None and phase is not Phase.MIXED:
+        with suppress(InstallError):  # it is damaged: what lies aside cannot be told
+            FileSwap(disk, state, read(named(state, phase))).give_up()
     enter(disk, state, Phase.MIXED)
-    remove_tree(disk, state.old)
+    clear(disk, state, state.old)
     disk.unlink(state.trial)
 
 
@@ -167,7 +181,7 @@ def _clean_up(disk: Disk, state: State, journal: Journal) -> Outcome:
 def _forget(disk: Disk, state: State) -> Outcome:
     """The new tree is in place; what it replaced cannot be told any more, and stays aside."""
     with told(f"cleaning up after an update of {state.install}"):
-        remove_tree(disk, state.old)
+        clear(disk, state, state.old)
         disk.unlink(state.trial)  # it could not be taken back
         _end(disk, state, Phase.COMMITTED)
     return Outcome.FINISHED
@@ -186,7 +200,7 @@ def _take_back(disk: Disk, state: State, journal: Journal) -> Outcome:
         raise RollbackFailed(
             f"the rollback to {journal.old} could not be finished: {error}; old files that are "
             f"not back yet lie in {state.old}",
-            hint="free disk space, check permissions, then run updater recover",
+            hint=STUCK_HINT,
         ) from error
     return Outcome.UNDONE
 
@@ -218,7 +232,7 @@ def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | Non
         raise RollbackFailed(
             f"the update to {journal.new} could not be undone: {error}{why}; old files in "
             f"{state.install} have names ending in .old, new ones in .new",
-            hint="free disk space, check permissions, then run updater recover",
+            hint=STUCK_HINT,
         ) from error
 
 
@@ -235,7 +249,7 @@ def _clean(disk: Disk, state: State, journal: Journal) -> None:
 def _park(disk: Disk, state: State, journal: Journal, swap: FileSwap) -> None:
     """The old files go where a rollback finds them, instead of those of the commit before."""
     if present(state.parked):
-        remove_tree(disk, state.old)
+        clear(disk, state, state.old)
     disk.mkdir(state.old, private=True)
     swap.park()
     with suppress(OSError, InstallError):  # a full disk: the rollback tries again, if there is one
@@ -250,8 +264,9 @@ def _end(disk: Disk, state: State, phase: Phase) -> None:
     disk.sync_directory(state.folder)
     with suppress(OSError):  # nobody reads it any more, and the next update begins by this
         if not present(state.parked):
-            remove_tree(disk, state.old)
+            clear(disk, state, state.old)
         discard_stage(disk, state)
+        sweep(disk, state)
 
 
 def _told(error: Exception) -> InstallError:

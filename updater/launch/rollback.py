@@ -14,7 +14,7 @@ from updater.launch.recover import revert
 from updater.launch.report import Report
 from updater.launch.reversal import Reversal
 from updater.launch.state import State
-from updater.launch.verdict import mark_bad
+from updater.launch.verdict import has_settings, mark_bad
 
 
 def previous_version(state: State) -> str:
@@ -28,16 +28,24 @@ def previous_version(state: State) -> str:
 
 
 def can_roll_back(disk: Disk, state: State) -> bool:
-    """Whether a rollback would be begun, as far as what was kept is concerned.
+    """Whether a rollback would be begun now.
 
     Raises:
         InstallError: the disk does not tell now.
         OSError: the disk.
     """
-    with suppress(DamagedJournal):
+    try:
         journal = _way_here(state)
-        return journal is not None and not Reversal(disk, state, journal).damaged()
-    return False
+    except DamagedJournal:
+        return False
+    if journal is None:
+        return False
+    way = Reversal(disk, state, journal)
+    try:
+        way.refuse_obstacles()
+    except InstallError:
+        return False
+    return has_settings(state, journal) and not way.damaged()
 
 
 def _way_here(state: State) -> Journal | None:
@@ -77,11 +85,12 @@ def roll_back(disk: Disk, state: State, why: str) -> Journal:
             hint="there is one after an update, until the next update or rollback",
         )
     way = Reversal(disk, state, journal)
-    if reason := way.blocked():
+    try:
+        way.refuse_obstacles()
+    except InstallError as error:
         raise InstallError(
-            f"{journal.new} cannot be taken back: {reason}",
-            hint="put the folder right, as the owner of the install; nothing was changed",
-        )
+            f"{journal.new} cannot be taken back: {error}", hint=error.hint
+        ) from error
     if damaged := way.damaged():
         raise InstallError(
             f"{journal.old} was not kept whole: {damaged[0]}", hint="run updater update or repair"

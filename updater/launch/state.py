@@ -83,6 +83,11 @@ class State:
         return self.folder / "old"
 
     @property
+    def trash(self) -> Path:
+        """What could not be deleted yet, and the list of such things elsewhere; see trash.py."""
+        return self.folder / "trash"
+
+    @property
     def parked(self) -> Path:
         """The journal of the commit that can be rolled back; none: nothing can."""
         return self.old / "journal"
