@@ -412,6 +412,28 @@ class TestPermissions:
         assert (info.st_gid, mode(folder / "conf")) == (SOMEBODY, 0o600)
 
 
+@two_users
+def test_a_file_that_its_owner_may_not_read_is_no_dead_end(
+    publisher: Publisher, folder: Path
+) -> None:
+    somebody = AS_SOMEBODY[:4]
+    probe = subprocess.run([*somebody, sys.executable, "-c", ""], check=False, capture_output=True)
+    if probe.returncode:
+        pytest.skip("another user may not use this interpreter")
+    give(SOMEBODY, folder.parent)
+    (folder / "conf").write_bytes(b"mine")
+    (folder / "conf").chmod(0)
+    publisher.release("2.0", NEW)
+    run(somebody, "update", "--dir", str(folder))
+    assert ((folder / "conf").read_bytes(), mode(folder / "conf")) == (b"b", 0o400)
+    assert (folder / "conf.old").read_bytes() == b"mine"
+    run(somebody, "rollback", "--dir", str(folder))
+    assert (folder / "conf").read_bytes() == b"mine"
+    (folder / "app").chmod(0)
+    run(somebody, "repair", "--dir", str(folder))
+    assert mode(folder / "app") == 0o500
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="extended attributes of Linux")
 class TestAttributes:
     @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import parents, shown
 from updater.known import Known, remember, sure_until
+from updater.launch.access import let_owner_read
 from updater.launch.brief import Brief
 from updater.launch.content import content_of
 from updater.launch.disk import Disk, is_link, present
@@ -196,11 +197,10 @@ class Stage:
     def _changed(self, old: Manifest, new: Manifest, staged: dict[str, int]) -> frozenset[str]:
         """Old paths about to be replaced or removed whose content is not the released one."""
         doomed = (e for e in old.entries if e.path in staged or e.path not in new.by_path)
-        return frozenset(
-            e.path
-            for e in doomed
-            if present(self._state.install / e.path) and differs(e, self._state.install / e.path)
-        )
+        live = [e for e in doomed if present(self._state.install / e.path)]
+        for entry in live:
+            let_owner_read(self._state.install / entry.path)
+        return frozenset(e.path for e in live if differs(e, self._state.install / e.path))
 
     def _released(self, paths: Iterable[str]) -> frozenset[str]:
         """Those at which lies what a release had there: no work of the user's is lost by them."""

@@ -102,6 +102,18 @@ def permit(path: Path, mode: int) -> None:
             _chmod(descriptor, mode)
 
 
+def let_owner_read(path: Path) -> None:
+    """Let this user read a file of theirs: what cannot be read can be neither kept nor taken back.
+
+    Raises:
+        OSError: the disk.
+    """
+    info = path.lstat()
+    is_ours = not WINDOWS and info.st_uid == os.geteuid() != ROOT
+    if is_ours and stat.S_ISREG(info.st_mode) and not info.st_mode & stat.S_IRUSR:
+        path.chmod(stat.S_IMODE(info.st_mode) | stat.S_IRUSR)
+
+
 def imitate(path: Path, model: Path, *, executable: bool | None = None) -> None:
     """Let those use ``path`` who can use ``model``, as far as this user may give that.
 
