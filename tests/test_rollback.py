@@ -127,7 +127,7 @@ def test_the_old_version_is_back_whole_and_the_new_one_is_bad(case: Case) -> Non
 def test_a_rollback_leaves_no_litter_but_a_report_and_whence_it_came(case: Case) -> None:
     roll_back(Disk(), case.world.state, "it crashed")
     names = {path.name for path in case.world.state.folder.iterdir()}
-    assert names == {"manifest", "install.json", "reports", "arrival"}
+    assert names == {"manifest", "install.json", "known", "reports", "arrival"}
     assert json.loads(case.world.state.arrival.read_bytes()) == {"previous": "2.0"}
     (report,) = case.world.state.reports.iterdir()
     document = json.loads(report.read_bytes())
