@@ -627,7 +627,7 @@ def test_an_update_that_only_root_can_bring_is_told_of_at_the_update_and_at_ever
     for _ in range(2):
         told = run(AS_SOMEBODY, "launch", "--dir", str(folder))
         assert told.stdout == "runs\n"
-        assert "is ready, and this user may not bring it" in told.stderr
+        assert "waits: this user may not change" in told.stderr
     run([], "launch", "--dir", str(folder))
     assert run(AS_SOMEBODY, "launch", "--dir", str(folder)).stderr == ""
     assert Updater(folder).status().version == "2.0"

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from updater.apply import Tree, check_file, tree_at
 from updater.edits import Edits
 from updater.errors import PatchError
-from updater.files import differs, has_mode, untouched_since
+from updater.files import differs, has_mode, is_edited, untouched_since
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import parents, shown
@@ -200,7 +200,7 @@ class Stage:
         live = [e for e in doomed if present(self._state.install / e.path)]
         for entry in live:
             let_owner_read(self._state.install / entry.path)
-        return frozenset(e.path for e in live if differs(e, self._state.install / e.path))
+        return frozenset(e.path for e in live if is_edited(e, self._state.install / e.path))
 
     def _released(self, paths: Iterable[str]) -> frozenset[str]:
         """Those at which lies what a release had there: no work of the user's is lost by them."""

@@ -91,7 +91,7 @@ def read_settings(state: State) -> Settings:
         state,
         state.settings,
         Settings.parse,
-        "install the application again into another folder",
+        f"move {state.folder} away, then run updater adopt --repair",
     )
 
 

@@ -191,11 +191,13 @@ class Reversal:
     def _rescue_unread(self, path: Path, step: Step) -> None:
         place = free_name(path)
         self._disk.keep(path, place)
-        self._trash.remember(place.relative_to(self._state.install).as_posix(), step.content)
+        self._trash.remember(self._name(place), step.content)
 
     def _make_room(self, path: Path) -> None:
         if present(path):
-            self._disk.replace(path, free_name(path))
+            place = free_name(path)
+            self._disk.replace(path, place)
+            self._trash.renamed(self._name(path), self._name(place))
 
     def _rescue(self, path: Path) -> None:
         """Give a user's file a second name beside the first, unless a copy has one already."""
@@ -229,8 +231,10 @@ class Reversal:
         return next((link for link in links if not self._is_ours(link)), None)
 
     def _is_ours(self, link: Path) -> bool:
-        path = link.relative_to(self._state.install).as_posix()
-        return self._links.get(path) == content_of(link)
+        return self._links.get(self._name(link)) == content_of(link)
+
+    def _name(self, place: Path) -> str:
+        return place.relative_to(self._state.install).as_posix()
 
     def _sync(self) -> None:
         sync_folders(self._disk, (self._at(step.path).parent for step in self._steps))

@@ -53,12 +53,17 @@ class Trash:
         """Remove it some other time, if it is ``content`` then."""
         self._left.files[path] = content
 
+    def renamed(self, path: str, other: str) -> None:
+        """What is remembered as ``path``, if anything is, lies at ``other`` now."""
+        if path in self._left.files:
+            self.remember(other, self._left.files.pop(path))
+
     def remove_folder(self, path: str) -> None:
         """Remove the folder at ``path``, if nothing is in it but what is remembered."""
         place = self._state.at(path)
         try:
             self._disk.rmdir(place)
-            remains = bool(self._left.files) and is_folder(place)
+            remains = bool(self._left) and is_folder(place)
         except OSError:
             remains = True
         if remains:
