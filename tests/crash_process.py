@@ -83,7 +83,9 @@ _LAST = re.compile(r'^unlink.*/journal\.(done|undo|revert)"')
 _KEPT = re.compile(r"^your own version is kept as (.*)$", re.MULTILINE)
 STATE = {
     "arrival",
+    "folders.json",
     "install.json",
+    "known",
     "launcher",
     "lock",
     "manifest",

@@ -195,8 +195,11 @@ def test_a_place_that_is_no_folder_is_refused(adopter: Adopter, tmp_path: Path, 
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
-def test_an_application_of_another_user_is_refused(adopter: Adopter, live: Path) -> None:
+def test_an_application_of_another_user_is_refused(
+    adopter: Adopter, live: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.chown(live, 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
     adopter.refused(live, InstallError, "belongs to another user")
 
 

@@ -229,7 +229,7 @@ class Scenario:
         tree = world.tree
         assert {path: tree.get(path) for path in THIRD} == THIRD, what
         names = {child.name for child in world.state.folder.iterdir()}
-        own = {"manifest", "install.json", "release.json", "old"}
+        own = {"manifest", "install.json", "known", "release.json", "old"}
         assert names == own, f"{what}: {names}"
 
 

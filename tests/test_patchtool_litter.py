@@ -261,8 +261,8 @@ def test_a_note_never_removes_what_clients_see(publisher: Publisher) -> None:
 
 def test_half_a_copy_on_a_full_disk_goes_away(tmp_path: Path, publisher: Publisher) -> None:
     class Full(Disk):
-        def settle(self, path: Path, *, executable: bool = False) -> None:
-            super().settle(path, executable=executable)
+        def settle(self, path: Path, **how: bool) -> None:
+            super().settle(path, **how)
             raise full()
 
     publisher.release("1.0", OLD)

@@ -18,6 +18,7 @@ from updater.format.paths import shown
 from updater.inspection import Finding, Findings, NotWhole
 from updater.installation import install
 from updater.job import Updated, UpdateOutcome
+from updater.launch.access import ROOT, WINDOWS
 from updater.launch.disk import told
 from updater.launch.encoding import in_utf8
 from updater.launch.recover import Outcome
@@ -132,6 +133,7 @@ def _status(options: argparse.Namespace) -> int:
     status = updater.status()
     lines = (f"{key}: {_plain(value)}" for key, value in asdict(status).items())
     tell(options, asdict(status), "\n".join(lines))
+    _warn_of_exchange(status)
     if status.recalled:
         _warn_of_recall(status.version)
     _warn_of_no_launcher(updater)
@@ -171,6 +173,7 @@ def _update(options: argparse.Namespace) -> int:
     if done.outcome is not UpdateOutcome.UPDATED:
         words = f"{done.new} is ready: the next start of the application brings it"
         tell(options, _document(done.outcome.value, done), words)
+        _tell_who_brings_it(options.folder)
         return 0 if done else NOTHING_TO_DO
     tell(options, _document(done.outcome.value, done), f"updated {done.old} -> {done.new}")
     for kept in done.kept:
@@ -185,6 +188,25 @@ def _tell_current(options: argparse.Namespace, document: dict[str, Any], status:
     recalled = "was recalled by its publisher, and nothing is offered in its place yet"
     words = recalled if status.recalled else "is up to date"
     tell(options, document, f"{status.version} {words}")
+
+
+def _warn_of_exchange(status: Status) -> None:
+    if status.state == "damaged":
+        print(
+            f"hint: the folder does not hold {status.version}: was it restored or copied? run "
+            "updater repair, or update",
+            file=sys.stderr,
+        )
+
+
+def _tell_who_brings_it(folder: Path) -> None:
+    """An install of root's is mostly started by others, who may not change it."""
+    if not WINDOWS and folder.stat().st_uid == ROOT:
+        print(
+            "hint: a start by root, that is; other users go on with the version before. With "
+            "--wait it comes when the application ends",
+            file=sys.stderr,
+        )
 
 
 def _warn_of_recall(version: str) -> None:
@@ -217,7 +239,9 @@ def _warn_of_clock(updater: Updater) -> None:
 
 def _updated(options: argparse.Namespace, updater: Updater) -> Updated:
     """Update; a rollback is a result too, and stands in the JSON document."""
-    before = updater.status().version
+    status = updater.status()
+    before = status.version
+    _warn_of_exchange(status)
     try:
         return updater.update(options.running)
     except UpdaterError as error:
@@ -294,7 +318,7 @@ def _reports(options: argparse.Namespace) -> int:
         updater.reports = options.to == "on"
     on = updater.reports
     words = "tells its publisher which version works, and what failed" if on else "tells nobody"
-    tell(options, {"reports": on}, f"{options.folder} {words}")
+    tell(options, {"reports": on}, f"this install {words}")
     return 0
 
 

@@ -22,7 +22,7 @@ from updater.errors import (
 )
 from updater.format.manifest import Manifest
 from updater.format.release import Release
-from updater.inspection import Findings, inspect
+from updater.inspection import Findings, inspect, is_exchanged
 from updater.job import Job, Running, Updated, UpdateOutcome
 from updater.launch.disk import WINDOWS, present, told
 from updater.launch.environment import WAIT, WATCHED, handed_on
@@ -64,7 +64,8 @@ class Status:
     channel: str
     state: str
     """``clean``; ``staged``: an update waits for the next launch; ``unconfirmed``: on trial;
-    ``interrupted``: run recover."""
+    ``interrupted``: run recover; ``damaged``: the folder holds files of another release, or
+    hardly any of this: run repair."""
     pending: str
     """The version that waits for the next launch."""
     previous: str
@@ -129,11 +130,14 @@ class Updater:
         """
         with told(f"looking at {self._state.install}"):
             settings, manifest = self._read()
+            condition = self._condition()
+            if condition == "clean" and is_exchanged(self._state, manifest):
+                condition = "damaged"
             return Status(
                 settings.app,
                 manifest.version,
                 settings.channel,
-                self._condition(),
+                condition,
                 pending_version(self._state),
                 settings.previous,
                 settings.bad,
@@ -421,7 +425,8 @@ class Updater:
 
     def _tell(self) -> None:
         with suppress(Exception):  # what a command did counts, and not what is said of it
-            if may_tell(self._state):
+            # Who may only read could not note that it was told, and would tell it again.
+            if may_tell(self._state) and os.access(self._state.folder, os.W_OK):
                 settings, manifest = self._read()
                 tell(self._session, self._state, settings, manifest.version, self._condition())
 

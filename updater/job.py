@@ -17,7 +17,8 @@ from updater.errors import InstallError, PatchError, TransportError
 from updater.excerpt import take_files
 from updater.format.manifest import Manifest
 from updater.inspection import damage
-from updater.launch.disk import present, remove_tree
+from updater.known import note_folders
+from updater.launch.disk import present, remove_tree, written_to
 from updater.launch.document import encode
 from updater.launch.document import read as read_document
 from updater.launch.fitting import as_it_is
@@ -33,7 +34,7 @@ from updater.plan import Hop, Plan, check_header, make_plan
 from updater.session import Session
 from updater.sources import Sources
 from updater.stage import Stage, live_tree
-from updater.store import Settings
+from updater.store import Settings, read_manifest
 
 Running = Literal["stage", "wait", "force"]
 """What to do while the application runs: leave the update to its next launch, wait, or go on."""
@@ -170,6 +171,9 @@ class Job:
         with suppress(OSError):  # harmless; the update is made
             if self._running != "wait":  # nobody has looked at the files since, if it took long
                 self._session.disk.stamp(self._state.manifest)
+            with suppress(InstallError):
+                made = read_manifest(self._state, self._session.config.limits)
+                note_folders(self._session.disk, self._state, made)
             remove_tree(self._session.disk, self._state.downloads)
             self._session.disk.unlink(self._state.announced)
         return journal, UpdateOutcome.UPDATED
@@ -244,15 +248,17 @@ class Job:
 
     def _fetch(self, hop: Hop) -> PatchFile:
         downloads = self._state.downloads
-        downloads.mkdir(exist_ok=True)
+        self._session.disk.mkdir(downloads)
         path = downloads / str(hop.blob.digest)
-        Download(
+        download = Download(
             self._session.transport,
             hop.blob,
             path,
             config=self._session.config,
             progress=self._session.progress,
-        ).run()
+        )
+        with written_to(self._session.disk, path):
+            download.run()
         patch = PatchFile(path, self._session.config.limits)
         release = self._catalogue.releases[hop.new]
         check_header(patch.header, self._settings.app, hop, release)

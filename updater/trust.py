@@ -95,7 +95,10 @@ class TufClient:
         timeout = self._config.trust_lock_timeout
         with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url, now):
             self._sweep()
-            yield
+            try:
+                yield
+            finally:
+                self._hand_over()
 
     def verify(self, names: Iterable[str], now: int) -> None:
         """Fetch and verify the top-level roles, and whatever may vouch for targets of these names.
@@ -161,7 +164,7 @@ class TufClient:
         for folder in (self._folder / "root_history", self._folder):
             for path in sorted(folder.iterdir()):
                 if path.suffix == ".json" and not path.is_symlink():
-                    self._disk.sync_file(path)
+                    self._disk.settle(path)
             self._disk.sync_directory(folder)
 
     def read(self, role: str) -> bytes:
@@ -172,6 +175,13 @@ class TufClient:
         """Drop what python-tuf has kept of some roles."""
         for role in roles:
             self._disk.unlink(self._folder / f"{role}.json")
+
+    def _hand_over(self) -> None:
+        """python-tuf keeps its files for this user alone; they belong to whoever has the folder."""
+        for folder in (self._folder, self._folder / "root_history"):
+            with suppress(OSError):
+                for path in folder.iterdir():
+                    self._disk.hand_over(path)
 
     def _sweep(self) -> None:
         """Remove what python-tuf was writing when it was killed; the lock is held."""
