@@ -305,6 +305,7 @@ URGENT: dict[str, Callable[[Repository, int], object]] = {
     "refresh": lambda repository, _: refresh(repository, at_least=100),
     "prune": lambda repository, _: prune(repository),
     "apps add": lambda repository, _: add_app(repository, "draw"),
+    "rotate": lambda repository, _: rotate(repository, "online"),
     "revoke": lambda repository, _: revoke(repository, "online"),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 from updater.format.manifest import Entry, File, Manifest, Symlink
 from updater.format.paths import shown
 
-SHOWN = 5
+SHOWN = 3
 """Paths that are named of each kind of change."""
 
 

@@ -76,7 +76,7 @@ def recall(
     except UpdaterError as error:
         error.hint = f"{version} is recalled all the same; {error.hint}"
         raise
-    return done if is_new or done.patches or done.skipped else None
+    return done if is_new or done.patches else None
 
 
 def _mark(

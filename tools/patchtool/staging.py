@@ -52,12 +52,14 @@ def clear_dead(parent: Path) -> None:
 
 
 def _clear(mark: Path) -> None:
-    with suppress(OSError), _opened(mark) as descriptor:  # somebody else's; or gone meanwhile
-        if _is_own(descriptor) and try_lock(descriptor):
-            folder = mark.with_name(mark.name.removesuffix(LOCK))
+    folder = mark.with_name(mark.name.removesuffix(LOCK))
+    with suppress(OSError):  # somebody else's; or gone meanwhile
+        with _opened(mark) as descriptor:
+            if not _is_own(descriptor) or not try_lock(descriptor):
+                return
             shutil.rmtree(folder, ignore_errors=True)
-            if not os.path.lexists(folder):
-                mark.unlink()
+        if not os.path.lexists(folder):
+            mark.unlink()
 
 
 @contextmanager
@@ -66,15 +68,14 @@ def _claimed(parent: Path) -> Iterator[Path]:
     for _ in range(TRIES):
         folder = parent / f"{PREFIX}{secrets.token_hex(6)}"
         mark = folder.with_name(folder.name + LOCK)
-        with _opened(mark, os.O_CREAT | os.O_EXCL) as descriptor:
-            if not try_lock(descriptor) or not mark.exists():
-                continue  # somebody took it for a dead one's, in the moment before it was locked
-            try:
+        try:
+            with _opened(mark, os.O_CREAT | os.O_EXCL) as descriptor:
+                if not try_lock(descriptor) or not mark.exists():
+                    continue  # somebody took it for a dead one's, before it was locked
                 yield folder
-            finally:
-                with suppress(OSError):
-                    mark.unlink()
-            return
+                return
+        finally:
+            _clear(mark)  # closed, as Windows wants it
     raise FileExistsError(f"no name is free in {parent}")
 
 
