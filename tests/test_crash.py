@@ -421,7 +421,8 @@ def test_a_fault_while_staging_leaves_the_old_tree_alone(rich: Scenario, runs: l
         with rich.copy() as world:
             with suppress(OSError):
                 rich.prepare(disk, world)
-                assert not disk.faults, "a fault was swallowed"
+                removed = disk.log[at - 1 :][:1] and disk.log[at - 1].split()[0]
+                assert not disk.faults or removed in {"unlink", "rmdir"}, "a fault was swallowed"
             assert not rich.is_new(world, f"failed at {at}")
         return disk.faults > 0
 

@@ -90,8 +90,9 @@ def clear(disk: Disk, state: State, folder: Path) -> None:
     try:
         remove_tree(disk, folder)
     except OSError:
-        disk.mkdir(state.trash, private=True)
-        disk.replace(folder, next(_free(state)))
+        if present(folder):
+            disk.mkdir(state.trash, private=True)
+            disk.replace(folder, next(_free(state)))
 
 
 def sweep(disk: Disk, state: State) -> None:
