@@ -169,7 +169,7 @@ def test_a_chain_with_a_missing_link_and_no_bundle_goes_over_another(victim: Vic
     chain(victim, "1.1", "1.2", "2.0")
     files_of(victim, "patches/*.1.1_1.2")
     files_of(victim, "releases/2.0/*.bundle")
-    assert victim.updater.update() is not None
+    assert victim.updater.update()
     assert read_tree(victim.folder) == NEW
 
 

@@ -99,7 +99,7 @@ def test_a_copy_gets_a_name_of_its_own_and_nothing_else_does(
     assert (after == before) == same
     assert Updater(there, here).check() is None
     assert name_of(there, here) == after, "who may only read finds the same"
-    assert Updater(there, here).update() is None
+    assert not Updater(there, here).update()
     kept = Identity.parse(Updater(there)._state.identity.read_bytes())
     assert kept.name == after
     assert name_of(there, here) == after
@@ -117,7 +117,7 @@ def test_a_machine_that_was_unknown_is_learned_without_a_new_name(
     publisher.release("1.0", {"f": b"1"})
     install(tmp_path / "app", url, publisher.root, "notes", session=on(session, ""))
     before = name_of(tmp_path / "app", on(session, ""))
-    assert Updater(tmp_path / "app", on(session, MACHINE)).update() is None
+    assert not Updater(tmp_path / "app", on(session, MACHINE)).update()
     assert name_of(tmp_path / "app", on(session, MACHINE)) == before
     assert name_of(tmp_path / "app", on(session, "another")) != before
 
@@ -157,7 +157,7 @@ def test_a_lost_identity_stops_no_update_and_is_one_again(
     found = name_of(app, here)
     assert found == name_of(app, here)
     publisher.release("2.0", {"f": b"2"})
-    assert Updater(app, here).update() is not None
+    assert Updater(app, here).update()
     assert Identity.parse(path.read_bytes()).name == found
 
 
@@ -165,10 +165,12 @@ def test_an_identity_that_cannot_be_written_stops_no_update(
     app: Path, publisher: Publisher, session: Session
 ) -> None:
     class Full(Disk):
-        def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        def write(
+            self, path: Path, data: bytes, *, executable: bool = False, private: bool = False
+        ) -> None:
             if path.name == "identity.json":
                 raise OSError(28, "No space left on device")
-            super().write(path, data, executable=executable)
+            super().write(path, data, executable=executable, private=private)
 
     publisher.release("2.0", {"f": b"2"})
     done = Updater(app, replace(on(session, "another"), disk=Full())).update()

@@ -65,7 +65,7 @@ class Case:
         assert self.state.settings.read_bytes() == settings(previous)
         names = {path.name for path in self.state.folder.iterdir()}
         made = {"manifest", "install.json", "release.json", "old"} if contents is NEW else set()
-        assert names == made | {"manifest", "install.json"}
+        assert names == made | {"manifest", "install.json", "known"}
 
 
 @pytest.fixture

@@ -9,19 +9,37 @@ from pathlib import Path
 
 from updater.address import Address
 from updater.errors import InstallError
-from updater.launch.disk import WINDOWS, remove_tree
+from updater.launch.access import ROOT, WINDOWS, permit
+from updater.launch.disk import remove_tree
 from updater.launch.state import State, choose, find
 from updater.session import Session
 
 
 def claim(session: Session, place: Path, check: Callable[[State], None]) -> State:
-    """The State of the folder ``place``, made if it is not there and ``check`` allows it."""
+    """The State of the folder ``place``, made if it is not there and ``check`` allows it.
+
+    Whoever may not enter the install may not enter its State, and its owner owns it.
+
+    Raises:
+        InstallError: what every later command demands of it does not hold here.
+    """
     state = find(place)
     if state is None:
         state = choose(place)
         check(state)
-        session.disk.mkdir(state.folder)
+        _make(session, state)
     return state
+
+
+def _make(session: Session, state: State) -> None:
+    session.disk.mkdir(state.folder, private=True, own=True)
+    try:
+        session.disk.imitate(state.folder, state.install)
+        permit(state.folder, state.folder.stat().st_mode & 0o755)
+        find(state.install)
+    except BaseException:
+        session.disk.rmdir(state.folder)
+        raise
 
 
 def check_empty(state: State) -> None:
@@ -37,12 +55,12 @@ def check_empty(state: State) -> None:
 
 
 def check_owned(state: State) -> None:
-    """Refuse an install folder that is somebody else's: their State could not be ours.
+    """Refuse an install folder that is somebody else's; root acts for its owner.
 
     Raises:
         InstallError: it is.
     """
-    if not WINDOWS and state.install.stat().st_uid != os.geteuid():
+    if not WINDOWS and os.geteuid() not in {ROOT, state.install.stat().st_uid}:
         raise InstallError(
             f"{state.install} belongs to another user", hint="run as the owner of the folder"
         )
@@ -62,7 +80,7 @@ class Origin:
             InstallError, OSError: the disk.
         """
         if self.address.is_secret:
-            session.disk.write_private(state.access, self.address.data)
+            session.disk.write(state.access, self.address.data, private=True)
         session.identities(state).draw()
         session.disk.write(state.root, self.root)
 

@@ -13,6 +13,7 @@ from updater.catalogue import Blob, Published
 from updater.download import Download
 from updater.errors import PatchError
 from updater.format.patch import Header
+from updater.launch.disk import written_to
 from updater.launch.state import State
 from updater.plan import Hop, check_header
 from updater.session import Session
@@ -62,12 +63,14 @@ def take_files(
         session.require_space(state, length + reserve)
         return blocks
 
-    state.downloads.mkdir(exist_ok=True)
+    session.disk.mkdir(state.downloads)
     path = state.downloads / f"{bundle.digest}.excerpt"
     config, progress = session.config, session.progress
-    Download(
+    download = Download(
         session.transport, bundle, path, select=checked, config=config, progress=progress
-    ).run()
+    )
+    with written_to(session.disk, path):
+        download.run()
     excerpt = PatchFile(path, config.limits, select)
     return extract(excerpt, wanted, out, progress=progress, jobs=config.jobs)
 

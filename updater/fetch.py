@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
 import requests
@@ -49,6 +50,7 @@ class HttpTransport:
     ) -> None:
         self.received = 0
         self._addresses: list[Address] = []
+        self.server_time: int | None = None
         self._config = config or UpdaterConfig()
         self._monotonic = monotonic
         self._session = requests.Session()
@@ -114,6 +116,7 @@ class HttpTransport:
                 stream=True,
                 allow_redirects=False,
             ) as response:
+                self.server_time = _server_time(response)
                 yield response
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _error(url, error) from None
@@ -146,6 +149,18 @@ class _Pace:
                 f"{url}: under {self._config.min_bytes_per_second} bytes a second", hint=_OFFLINE
             )
         self._since, self._before = self._monotonic(), got
+
+
+def _server_time(response: requests.Response) -> int | None:
+    """When an answer was sent, in seconds since 1970; None if it does not say.
+
+    A cache keeps the ``Date`` of what it holds, and says beside it how old that is.
+    """
+    try:
+        said = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+        return int(said) + int(response.headers.get("Age", "0"))
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _retries(config: UpdaterConfig) -> urllib3.Retry:

@@ -12,7 +12,7 @@ from updater.catalogue import Catalogue
 from updater.download import Download
 from updater.excerpt import bundle_of, take_files
 from updater.format.manifest import Manifest
-from updater.launch.disk import remove_tree
+from updater.launch.disk import remove_tree, written_to
 from updater.launch.state import State
 from updater.launch.swap import discard_stage
 from updater.plan import Hop, Plan, check_header
@@ -65,11 +65,13 @@ class Follower:
 
     def _fetch(self, hop: Hop) -> PatchFile:
         session, downloads = self._session, self._state.downloads
-        downloads.mkdir(exist_ok=True)
+        session.disk.mkdir(downloads)
         path = downloads / str(hop.blob.digest)
         config, progress = session.config, session.progress
+        download = Download(session.transport, hop.blob, path, config=config, progress=progress)
         with blaming(hop.blob.name):
-            Download(session.transport, hop.blob, path, config=config, progress=progress).run()
+            with written_to(session.disk, path):
+                download.run()
             patch = PatchFile(path, config.limits)
             release = self._catalogue.releases[hop.new]
             check_header(patch.header, self._installed.app, hop, release)

@@ -108,7 +108,7 @@ def _claim(session: Session, place: Path) -> State:
     """The install folder and its State, made if they are not there."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if not present(place):
-        session.disk.mkdir(place)
+        session.disk.mkdir(place, own=True)
     return claim(session, real(place), check_empty)
 
 

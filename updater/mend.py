@@ -30,6 +30,7 @@ from updater.format.names import order
 from updater.format.paths import parents
 from updater.format.policies import Policies
 from updater.inspection import Findings, inspect
+from updater.known import note_folders
 from updater.launch.disk import remove_tree
 from updater.launch.journal import Journal
 from updater.launch.obstacles import CannotSpell
@@ -91,6 +92,7 @@ class Mend:
         commit(self._session.disk, self._state, journal)
         with suppress(OSError):  # harmless; the install is whole
             self._session.disk.stamp(self._state.manifest)
+            note_folders(self._session.disk, self._state, manifest)
             remove_tree(self._session.disk, self._state.downloads)
         report_passed(self._session, self._state, manifest, manifest.version, self._failed)
         return self._report(findings, journal)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from updater.address import Address
@@ -51,19 +56,21 @@ class Session:
     def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
         """What the repository of an install offers at ``now``, verified.
 
+        Whoever may not write the State sees the same; what is learned then is not kept.
+
         Raises:
             TransportError, TrustError, FormatError: see `Trust.refresh`.
             InstallError: the metadata folder cannot be used.
         """
         self.admit(read_address(state, settings))
-        with told(f"using {state.trust}"):
+        with told(f"using {state.trust}"), _memory(state) as memory:
             root = state.root.read_bytes()
             trust = Trust(
-                state.trust,
+                memory.trust,
                 settings.url,
                 root,
                 self.transport,
-                seen=state.seen,
+                seen=memory.seen,
                 config=self.config,
                 disk=self.disk,
             )
@@ -103,3 +110,19 @@ class Session:
                 f"{free:,} are free",
                 hint="free some disk space and try again; nothing was changed",
             )
+
+
+@contextmanager
+def _memory(state: State) -> Iterator[State]:
+    """The State to keep in mind what is seen: a copy for this run, if it may not be written."""
+    if os.access(state.folder, os.W_OK):
+        yield state
+        return
+    with TemporaryDirectory(prefix="upswap-") as folder:
+        copy = State(state.install, Path(folder))
+        with suppress(FileNotFoundError):
+            shutil.copyfile(state.seen, copy.seen)
+        # What only its owner may read is fetched again.
+        with suppress(FileNotFoundError, PermissionError, shutil.Error):
+            shutil.copytree(state.trust, copy.trust, copy_function=shutil.copyfile)
+        yield copy

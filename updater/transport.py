@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from updater.errors import TransportError
 
@@ -56,6 +56,19 @@ def page_for(url: str) -> TransportError:
         retryable=False,
         status=200,
     )
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A transport that tells what time the server says it is."""
+
+    server_time: int | None
+    """Of the last answer, in seconds since 1970; None: it did not say."""
+
+
+def server_time(transport: Transport) -> int | None:
+    """What time the server said it is, if this transport tells; not signed by anybody."""
+    return transport.server_time if isinstance(transport, Dated) else None
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ from updater.format.head import Head
 from updater.format.limits import Limits
 from updater.launch.disk import Disk
 from updater.launch.lock import locked
-from updater.seen import Mark, Seen, read_seen
-from updater.transport import Transport
+from updater.seen import Mark, Seen, clock_doubt, read_seen
+from updater.transport import Transport, server_time
 from updater.version import BUILT
 
 T = TypeVar("T", Root, Targets)
@@ -107,7 +107,10 @@ class TufClient:
         timeout = self._config.trust_lock_timeout
         with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url, now):
             self._sweep()
-            yield
+            try:
+                yield
+            finally:
+                self._hand_over()
 
     def verify(self, names: Iterable[str], now: int) -> None:
         """Fetch and verify the top-level roles, and whatever may vouch for targets of these names.
@@ -201,7 +204,7 @@ class TufClient:
         for folder in (self._folder / "root_history", self._folder):
             for path in sorted(folder.iterdir()):
                 if path.suffix == ".json" and not path.is_symlink():
-                    self._disk.sync_file(path)
+                    self._disk.settle(path)
             self._disk.sync_directory(folder)
 
     def read(self, role: str) -> bytes:
@@ -212,6 +215,13 @@ class TufClient:
         """Drop what python-tuf has kept of some roles."""
         for role in roles:
             self._disk.unlink(self._folder / f"{role}.json")
+
+    def _hand_over(self) -> None:
+        """python-tuf keeps its files for this user alone; they belong to whoever has the folder."""
+        for folder in (self._folder, self._folder / "root_history"):
+            with suppress(OSError):
+                for path in folder.iterdir():
+                    self._disk.hand_over(path)
 
     def _sweep(self) -> None:
         """Remove what python-tuf was writing when it was killed; the lock is held."""
@@ -246,6 +256,7 @@ class Trust:
             disk: durable primitives.
         """
         self._url = url.rstrip("/")
+        self._transport = transport
         self._memory = seen
         self._config = config or UpdaterConfig()
         self._disk = disk or Disk()
@@ -291,10 +302,16 @@ class Trust:
         latest = max(now, BUILT, seen.time.value)
         try:
             return self._load(app, channel, latest)
-        except ExpiredMetadataError:
+        except ExpiredMetadataError as error:
             root = Metadata[Root].from_bytes(self._tuf.read("root")).signed
             if seen.time.may_all(root.roles["timestamp"].keyids):
-                raise
+                doubt = clock_doubt(now, seen.time.value, server_time(self._transport))
+                if not doubt:
+                    raise
+                raise TrustError(
+                    f"metadata at {self._url} has expired: {error}",
+                    hint=doubt,
+                ) from error
             return self._load(app, channel, max(now, BUILT))
 
     def _load(self, app: str, channel: str, now: int) -> TargetFile | None:
