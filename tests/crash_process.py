@@ -84,6 +84,7 @@ _KEPT = re.compile(r"^your own version is kept as (.*)$", re.MULTILINE)
 STATE = {
     "arrival",
     "folders.json",
+    "identity.json",
     "install.json",
     "known",
     "launcher",
