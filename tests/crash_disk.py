@@ -6,7 +6,6 @@ And small installs for it to stop in, whose updates are staged without a publish
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,22 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from patchtool.scan import scan
 from trees import Content, data_of, read_tree, write_tree
 
 from updater.apply import Tree
-from updater.config import Swap
 from updater.errors import PatchError
 from updater.files import differs
 from updater.format.manifest import File, Manifest
 from updater.format.release import Policy, Release
-from updater.launch.disk import PART, Disk, present
-from updater.launch.journal import Journal, Phase, named
-from updater.launch.listing import root_of
+from updater.launch.disk import PART, Disk
+from updater.launch.journal import Journal
 from updater.launch.state import State
-from updater.newtree import NewTree
 from updater.stage import NO_NOTES, Stage
 from updater.store import Settings
 
@@ -50,15 +45,27 @@ class CountingDisk(Disk):
         """How many changes were begun."""
         return len(self.log)
 
-    def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+    def create(
+        self, path: Path, data: bytes, *, executable: bool = False, private: bool = False
+    ) -> None:
         self._torn = data
         self._begin("create", path)
-        super().create(path, data, executable=executable)
+        super().create(path, data, executable=executable, private=private)
 
-    def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
+    def copy(
+        self, source: Path, path: Path, *, executable: bool = False, alike: bool = False
+    ) -> None:
         self._torn = source.read_bytes()
         self._begin("copy", path.with_name(path.name + PART))
-        super().copy(source, path, executable=executable)
+        super().copy(source, path, executable=executable, alike=alike)
+
+    def imitate(self, path: Path, model: Path, *, executable: bool | None = None) -> None:
+        self._begin("imitate", path)
+        super().imitate(path, model, executable=executable)
+
+    def fit(self, path: Path, *, executable: bool) -> None:
+        self._begin("fit", path)
+        super().fit(path, executable=executable)
 
     def replace(self, source: Path, path: Path) -> None:
         self._begin("replace", path)
@@ -68,22 +75,13 @@ class CountingDisk(Disk):
         self._begin("keep", aside)
         super().keep(path, aside)
 
-    def share(self, source: Path, path: Path, *, copied: int) -> None:
-        self._torn = source.read_bytes()
-        self._begin("share", path)
-        super().share(source, path, copied=copied)
-
-    def exchange(self, path: Path, other: Path) -> None:
-        self._begin("exchange", path)
-        super().exchange(path, other)
-
     def symlink(self, target: str, path: Path) -> None:
         self._begin("symlink", path)
         super().symlink(target, path)
 
-    def mkdir(self, path: Path) -> None:
+    def mkdir(self, path: Path, *, private: bool = False, own: bool = False) -> None:
         self._begin("mkdir", path)
-        super().mkdir(path)
+        super().mkdir(path, private=private, own=own)
 
     def unlink(self, path: Path) -> None:
         self._begin("unlink", path)
@@ -187,15 +185,11 @@ def world_of(folder: Path, manifest: Manifest, live: Mapping[str, Content]) -> W
 
 
 def copy_world(world: World, folder: Path) -> World:
-    """The same world in the new folder ``folder``; two names of one file stay that.
-
-    Journals name what is in it, not what is in ``world``.
-    """
+    """The same world in the new folder ``folder``; two names of one file stay that."""
     names: dict[int, Path] = {}
     for parent, folders, files in os.walk(world.folder):
         here = folder / Path(parent).relative_to(world.folder)
         here.mkdir()
-        names[Path(parent).stat().st_ino] = here
         links = [name for name in folders if Path(parent, name).is_symlink()]
         for name in [*files, *links]:
             place, copy = Path(parent, name), here / name
@@ -205,32 +199,7 @@ def copy_world(world: World, folder: Path) -> World:
             else:
                 shutil.copy2(place, copy, follow_symlinks=False)
             names[inode] = copy
-    copied = World(folder)
-    for journal in filter(present, journals(copied.state)):
-        _readdress(journal, names)
-    return copied
-
-
-def journals(state: State) -> list[Path]:
-    """Where a journal may lie: of the commit under way, and of the one before."""
-    return [*(named(state, phase) for phase in Phase), state.parked]
-
-
-def _readdress(journal: Path, names: Mapping[int, Path]) -> None:
-    """A tree swap knows folders and files by inode: let it know their copies, ``names``."""
-    document: dict[str, Any] = {}
-    with suppress(ValueError):  # a damaged one names nothing
-        document = json.loads(journal.read_bytes())
-    if document.get("swap") != "tree":
-        return
-    tree = document["tree"]
-    for root in ("old_root", "new_root"):
-        place = names.get(tree[root][1])  # None: that tree is deleted
-        tree[root] = root_of(place) if place else (0, 0)
-    for mark in [*tree["old"].values(), *tree["new"].values()]:
-        place = names.get(mark[3])
-        mark[3] = place.lstat().st_ino if place else 0
-    journal.write_text(json.dumps(document))
+    return World(folder)
 
 
 def manifest_of(
@@ -248,7 +217,7 @@ def manifest_of(
 
 def settings(previous: str) -> bytes:
     """``install.json``."""
-    made = Settings(app="notes", channel="stable", url="http://h", install_id="0" * 32)
+    made = Settings(app="notes", channel="stable", url="http://h")
     return replace(made, previous=previous).data
 
 
@@ -260,7 +229,6 @@ def prepare(
     *,
     mend: bool | None = None,
     notes: Mapping[Path, bytes] = NO_NOTES,
-    swap: Swap = "file",
 ) -> Journal:
     """Stage ``new`` over what is installed, with ``contents`` for its files.
 
@@ -268,15 +236,14 @@ def prepare(
     """
     if mend is None:
         with suppress(PatchError):
-            return prepare(disk, world, new, contents, mend=False, notes=notes, swap=swap)
+            return prepare(disk, world, new, contents, mend=False, notes=notes)
         mend = True
     stage = Stage(disk, world.state)
     stage.clear()
     old = world.manifest
     places = _places(world.state, old, new, contents, stage.scratch(0), mend=mend)
     tree = Tree(new, places)
-    journal = stage.fill(old, tree, settings(old.version), mend=mend, notes=notes)
-    return NewTree(disk, world.state, swap, 0).grow(journal, old, new)
+    return stage.fill(old, tree, settings(old.version), mend=mend, notes=notes)
 
 
 def _places(

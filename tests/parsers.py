@@ -127,9 +127,7 @@ def _through(way: Callable[[BinaryIO, bytes, BinaryIO], None], data: bytes) -> b
 def of_the_state(folder: Path) -> dict[str, Parser]:
     """What the disk, another program or the user may have changed; and ``release.toml``."""
     local = (InstallError,)
-    settings = Settings(
-        app="notes", channel="stable", url="http://x", install_id="1", previous="1.0", bad=("2",)
-    )
+    settings = Settings(app="notes", channel="stable", url="http://x", previous="1.0", bad=("2",))
     seen = Seen(root=Mark(1), targets=Mark.of(2, ["a"]), app=Mark.of(3, ["b"]), time=Mark(4))
     brief = Brief("1.0", ("app", "-x"), "health", ("app", "--check"), 3, 9)
     return {
@@ -139,7 +137,9 @@ def of_the_state(folder: Path) -> dict[str, Parser]:
         "document": Parser(encode({"a": [1]}), lambda d, f: read_document(_file(f, d)), local),
         "brief": Parser(brief.data, lambda d, f: read_brief(_state(f, "release", d)), local),
         "trial": Parser(
-            Trial("2.0", "1.0", 1).data, lambda d, f: read_trial(_state(f, "trial", d)), ()
+            Trial("2.0", "1.0", ran=True, failed=1, why="x").data,
+            lambda d, f: read_trial(_state(f, "trial", d)),
+            (),
         ),
         "release.toml": Parser(
             TOML, lambda d, f: read_description(_file(f, d)), (FormatError, InstallError)

@@ -396,6 +396,7 @@ def test_one_role_as_it_was_last_week(role: str, victim: Victim) -> None:
     path = newest(publisher, role)
     today = path.read_bytes()
     path.write_bytes(past)
+    publisher.now += 2 * 86_400  # no cache is behind for so long
     for _ in range(2):
         victim.refuses(TrustError, 4)
     path.write_bytes(today)
@@ -420,10 +421,7 @@ def test_a_release_with_the_file_of_another(kind: str, victim: Victim) -> None:
         assert read_tree(victim.folder) == NEW
         victim.updater.repair()
         (victim.folder.parent / ".app.upswap/manifest").write_bytes(b"spoilt")
-        with pytest.raises(TrustError):
-            victim.updater.repair()
-        new.write_bytes(honest)
-        assert victim.updater.repair() is not None
+        assert victim.updater.repair() is not None, "the bundle gives the manifest too"
         assert read_tree(victim.folder) == NEW
 
 
@@ -459,7 +457,7 @@ def test_a_head_that_offers_only_what_is_older(victim: Victim) -> None:
     publisher.release("2.0", NEW)
     assert victim.updater.update()
     publisher.promote("1.0")
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     assert read_tree(victim.folder) == NEW
     victim.recovers("2.0")
 
@@ -469,7 +467,7 @@ def publish_head(publisher: Publisher, **fields: object) -> None:
     repository = publisher.repository()
     name = f"{publisher.app}/channels/stable"
     document = {**(repository.targets(f"channels.{publisher.app}")[name].custom or {}), **fields}
-    repository.publish(f"channels.{publisher.app}", [Target(name, encode(document), document)])
+    repository.publish(f"channels.{publisher.app}", [Target.of(name, encode(document), document)])
 
 
 def offer(publisher: Publisher, *versions: str) -> None:
@@ -497,6 +495,7 @@ def test_a_version_from_the_end_of_time_is_forgotten_with_the_key_that_signed_it
     honest = fast_forward(publisher, "timestamp", HIGHEST)
     assert victim.updater.check() is None
     (publisher.folder / "metadata/timestamp.json").write_bytes(honest)
+    publisher.now += 2 * 86_400  # no cache is behind for so long
     publisher.release("2.0", NEW)
     victim.refuses(TrustError, 4)
     rotate(publisher.repository(), "online", at_once=True)
@@ -519,10 +518,10 @@ def test_a_recalled_release_is_left_for_an_older_one_but_never_below_its_floor(
     publisher.release("2.0", NEW)
     assert victim.updater.update()
     offer(publisher, "1.5")
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     recall(publisher, "2.0", "1.5")
     offer(publisher, "1.0")
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     assert read_tree(victim.folder) == NEW
     offer(publisher, "2.0", "1.5", "1.0")
     done = victim.updater.update()
@@ -550,6 +549,6 @@ def test_a_repository_of_the_past_and_a_wiped_memory_of_metadata(
         return False
 
     victim.misbehave = of_the_past
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     assert read_tree(victim.folder) == NEW
     victim.recovers("2.0")

@@ -18,12 +18,12 @@ from serving import served
 from trees import Exe, Tree, noise, read_tree
 
 from updater.client import Updater
-from updater.config import Swap
 from updater.errors import InstallError, UpdaterError
 from updater.files import digest_of
 from updater.format.names import Digest
 from updater.format.release import Policy, Release
 from updater.installation import install
+from updater.job import UpdateOutcome
 from updater.launch.disk import Disk
 from updater.launch.running import alone, share
 from updater.launch.state import State
@@ -83,12 +83,8 @@ class Case:
         assert read_tree(self.folder / "app")["same.old"] == b"SAME"
 
 
-@pytest.fixture(params=["file", "auto"])
-def case(
-    request: pytest.FixtureRequest, tmp_path: Path, publisher: Publisher, session: Session
-) -> Iterator[Case]:
-    swap: Swap = "file" if request.param == "file" else "auto"
-    session = replace(session, config=replace(session.config, swap=swap))
+@pytest.fixture
+def case(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Case]:
     with served(publisher.folder) as url:
         yield Case(tmp_path / "here", url, publisher, session)
 
@@ -98,8 +94,7 @@ def staged(case: Case, version: str) -> None:
     case.release(version)
     running = share(case.updater._state, 1)
     done = case.updater.update()
-    assert done is not None
-    assert done.state == "staged"
+    assert done.outcome is UpdateOutcome.STAGED
     assert running is not None
     os.close(running)
 
@@ -207,22 +202,20 @@ def test_a_whole_install_is_believed_without_reading_it(
     assert all(path.stat().st_ctime_ns == ended for path in read), "but for one tick of the clock"
 
 
-@pytest.mark.parametrize("swap", ["file", "auto"])
-def test_what_is_saved_while_an_update_is_committed_is_not_lost(case: Case, swap: Swap) -> None:
+def test_what_is_saved_while_an_update_is_committed_is_not_lost(case: Case) -> None:
     class Saving(Disk):
         """Its user saves a file that the update replaces, when the journal is written."""
 
         saved = False
 
-        def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        def write(self, path: Path, data: bytes, **how: bool) -> None:
             if path.name == "journal" and not self.saved:
                 self.saved = True
                 (case.folder / "app" / "core").write_bytes(b"saved late")
-            super().write(path, data, executable=executable)
+            super().write(path, data, **how)
 
     case.release("2.0")
-    config = replace(case.session.config, swap=swap)
-    Updater(case.folder / "app", replace(case.session, disk=Saving(), config=config)).update()
+    Updater(case.folder / "app", replace(case.session, disk=Saving())).update()
     assert b"saved late" in read_tree(case.folder / "app").values()
     case.updater.rollback()
     assert case.updater.status().version == "1.0"
@@ -238,9 +231,9 @@ class Working(Disk):
     def __init__(self, work: Callable[[], object], later: Callable[[], object] = list) -> None:
         self._todo = {"journal": work, "journal.done": later}
 
-    def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+    def write(self, path: Path, data: bytes, **how: bool) -> None:
         self._todo.pop(path.name, list)()
-        super().write(path, data, executable=executable)
+        super().write(path, data, **how)
 
     def replace(self, source: Path, path: Path) -> None:
         self._todo.pop(path.name, list)()
@@ -327,10 +320,10 @@ def test_a_repair_keeps_what_is_saved_while_it_is_committed(case: Case) -> None:
     class Saving(Disk):
         """Its user saves the file that is repaired, when the journal is written."""
 
-        def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        def write(self, path: Path, data: bytes, **how: bool) -> None:
             if path.name == "journal":
                 case.same.write_bytes(b"saved late")
-            super().write(path, data, executable=executable)
+            super().write(path, data, **how)
 
     case.damage()
     Updater(case.folder / "app", replace(case.session, disk=Saving())).repair()

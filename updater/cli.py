@@ -11,13 +11,16 @@ from typing import Any
 
 from updater.adoption import adopt
 from updater.client import Status, Updater
-from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
+from updater.console import Bar, add_command, run, tell
 from updater.errors import InstallError, UpdaterError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.format.paths import shown
 from updater.inspection import Finding, Findings, NotWhole
 from updater.installation import install
-from updater.job import Updated
+from updater.job import Updated, UpdateOutcome
+from updater.launch.access import ROOT, WINDOWS
 from updater.launch.disk import told
+from updater.launch.encoding import in_utf8
 from updater.launch.recover import Outcome
 from updater.mend import Repaired
 from updater.progress import Progress, Silent
@@ -27,6 +30,8 @@ from updater.version import __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``; the exit code (see design, section 6)."""
+    if argv is None:  # this process is ours, not an application's
+        in_utf8()
     options = _parser().parse_args(argv)
     return run(lambda: options.run(options))
 
@@ -56,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         ("launch", _launch, "start the application, as its launcher does"),
         ("verify", _verify, "are all files as released? exit code 0 yes, 6 no; asks nobody"),
         ("repair", _repair, "put back what is missing, damaged or edited"),
+        ("identity", _identity, "what it calls itself where it reports; new: draw another"),
         ("reports", _reports, "does it tell its publisher which version works, or what failed?"),
     ):
         command = add_command(commands, name, action, text)
@@ -66,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("arguments", nargs="*", metavar="ARG", help="for the application")
         if action is _verify:
             command.add_argument("--full", action="store_true", help="hash every file")
+        if action is _identity:
+            command.add_argument("to", nargs="?", choices=("new",), help="for a copy")
         if action is _reports:
             command.add_argument("to", nargs="?", choices=("on", "off"), help="from now on")
     return parser
@@ -119,15 +127,20 @@ def _install(options: argparse.Namespace) -> int:
         reports=options.reports,
     )
     tell(options, _document("installed", done), f"installed {options.app} {done.new}")
+    _warn_of_failed(done.failed)
+    _warn_of_no_launcher(Updater(options.folder))
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
-    status = Updater(options.folder).status()
+    updater = Updater(options.folder)
+    status = updater.status()
     lines = (f"{key}: {_plain(value)}" for key, value in asdict(status).items())
     tell(options, asdict(status), "\n".join(lines))
+    _warn_of_exchange(status)
     if status.recalled:
         _warn_of_recall(status.version)
+    _warn_of_no_launcher(updater)
     return 0
 
 
@@ -154,17 +167,21 @@ def _check(options: argparse.Namespace) -> int:
 def _update(options: argparse.Namespace) -> int:
     updater = Updater(options.folder, _session(options))
     done = _updated(options, updater)
-    if done is None:
+    if done.outcome is UpdateOutcome.CURRENT:
         status = updater.status()
         document = {"state": "current", "from": status.version, "to": status.version}
         _warn_of_clock(updater)
+        _warn_of_trial(status)
         _tell_current(options, document, status)
         return NOTHING_TO_DO
-    if done.state == "staged":
+    if done.outcome is not UpdateOutcome.UPDATED:
         words = f"{done.new} is ready: the next start of the application brings it"
-        tell(options, _document("staged", done), words)
-        return 0
-    tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
+        tell(options, _document(done.outcome.value, done), words)
+        _tell_who_brings_it(options.folder)
+        _warn_of_failed(done.failed)
+        return 0 if done else NOTHING_TO_DO
+    tell(options, _document(done.outcome.value, done), f"updated {done.old} -> {done.new}")
+    _warn_of_failed(done.failed)
     for kept in done.kept:
         print(f"your own version is kept as {kept}", file=sys.stderr)
     if not options.no_restart and updater.release.entry:
@@ -179,23 +196,64 @@ def _tell_current(options: argparse.Namespace, document: dict[str, Any], status:
     tell(options, document, f"{status.version} {words}")
 
 
-def _warn_of_recall(version: str) -> None:
-    print(f"hint: {version} was recalled by its publisher: run updater update", file=sys.stderr)
+def _warn_of_failed(failed: Sequence[str]) -> None:
+    """All went well, by another way than the cheapest."""
+    for reason in failed:
+        print(f"hint: another way was taken, tell the publisher: {reason}", file=sys.stderr)
 
 
-def _warn_of_clock(updater: Updater) -> None:
-    """Nothing newer was found by a clock that sees nothing expire: that is not all there is."""
-    if updater.clock_is_behind:
+def _warn_of_exchange(status: Status) -> None:
+    if status.state == "damaged":
         print(
-            "hint: this machine's clock is behind: a newer release that is held back would not be "
-            "noticed; set it right",
+            f"hint: the folder does not hold {status.version}: was it restored or copied? run "
+            "updater repair, or update",
             file=sys.stderr,
         )
 
 
-def _updated(options: argparse.Namespace, updater: Updater) -> Updated | None:
+def _tell_who_brings_it(folder: Path) -> None:
+    """An install of root's is mostly started by others, who may not change it."""
+    if not WINDOWS and folder.stat().st_uid == ROOT:
+        print(
+            "hint: a start by root, that is; other users go on with the version before. With "
+            "--wait it comes when the application ends",
+            file=sys.stderr,
+        )
+
+
+def _warn_of_recall(version: str) -> None:
+    print(f"hint: {version} was recalled by its publisher: run updater update", file=sys.stderr)
+
+
+def _warn_of_trial(status: Status) -> None:
+    if status.state == "unconfirmed":
+        start = f"start the application by {status.launcher}" if status.launcher else "start it"
+        print(f"hint: {status.version} is not confirmed yet: {start}", file=sys.stderr)
+
+
+def _warn_of_no_launcher(updater: Updater) -> None:
+    """What an install without one has to do without; updates come all the same."""
+    if not updater.status().launcher and updater.release.entry:
+        print(
+            "hint: no launcher was made, for want of a Python outside the install and of a launcher"
+            " in the release: after an interrupted update run updater recover; no start is watched,"
+            " and a version that does not come up does not go back by itself (updater rollback)",
+            file=sys.stderr,
+        )
+
+
+def _warn_of_clock(updater: Updater) -> None:
+    """Nothing newer was found by a clock that sees nothing expire: that is not all there is."""
+    doubt = updater.clock_doubt
+    if doubt:
+        print(f"hint: a newer release may be held back: {doubt}", file=sys.stderr)
+
+
+def _updated(options: argparse.Namespace, updater: Updater) -> Updated:
     """Update; a rollback is a result too, and stands in the JSON document."""
-    before = updater.status().version
+    status = updater.status()
+    before = status.version
+    _warn_of_exchange(status)
     try:
         return updater.update(options.running)
     except UpdaterError as error:
@@ -228,11 +286,8 @@ def _recover(options: argparse.Namespace) -> int:
 
 def _rollback(options: argparse.Namespace) -> int:
     done = Updater(options.folder).rollback()
-    document: dict[str, Any] = {"state": "rolled-back", "from": done.old, "to": done.new}
-    document |= {"kept": done.kept} if done.kept else {}
+    document = {"state": "rolled-back", "from": done.old, "to": done.new}
     tell(options, document, f"{done.new} is back; {done.old} will not be offered again")
-    for kept in done.kept:
-        print(f"your own version is kept as {kept}", file=sys.stderr)
     return 0
 
 
@@ -275,7 +330,16 @@ def _reports(options: argparse.Namespace) -> int:
         updater.reports = options.to == "on"
     on = updater.reports
     words = "tells its publisher which version works, and what failed" if on else "tells nobody"
-    tell(options, {"reports": on}, f"{options.folder} {words}")
+    tell(options, {"reports": on}, f"this install {words}")
+    return 0
+
+
+def _identity(options: argparse.Namespace) -> int:
+    updater = Updater(options.folder)
+    if options.to:
+        updater.draw_identity()
+    name = updater.identity
+    tell(options, {"identity": name}, f"{options.folder} calls itself {name}")
     return 0
 
 
@@ -304,12 +368,14 @@ def _adopt(options: argparse.Namespace) -> int:
 def _tell_repaired(options: argparse.Namespace, state: str, done: Repaired, words: str) -> None:
     lines = [*(f"put back: {shown(path)}" for path in done.repaired), words]
     tell(options, {"state": state, **asdict(done)}, "\n".join(lines))
+    _warn_of_failed(done.failed)
     for kept in done.kept:
         print(f"what was there is kept as {kept}", file=sys.stderr)
 
 
 def _document(state: str, done: Updated) -> dict[str, Any]:
     document = asdict(done) | {"state": state}
+    del document["outcome"]
     return {"from": document.pop("old"), "to": document.pop("new"), **document}
 
 

@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from updater.catalogue import Catalogue
-from updater.errors import InstallError, TransportError, UpdateInProgress, UpdaterError
+from updater.errors import (
+    ApplicationRuns,
+    InstallError,
+    RollbackFailed,
+    TransportError,
+    UpdateInProgress,
+    UpdaterError,
+)
 from updater.format.manifest import Manifest
 from updater.format.release import Release
-from updater.inspection import Findings, inspect
-from updater.job import Job, Running, Updated
-from updater.launch.disk import present, told
-from updater.launch.environment import cleaned
+from updater.inspection import Findings, inspect, is_exchanged
+from updater.job import Job, Running, Updated, UpdateOutcome
+from updater.launch.disk import WINDOWS, present, told
+from updater.launch.environment import WAIT, WATCHED, handed_on
 from updater.launch.journal import DamagedJournal, Phase, phase_of
 from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
 from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
-from updater.launch.rollback import can_roll_back, edited_files, previous_version, roll_back
+from updater.launch.rollback import previous_version, roll_back
+from updater.launch.running import POLL, alone, leave
 from updater.launch.running import VARIABLE as RUN_LOCK
-from updater.launch.running import alone, give_up
 from updater.launch.swap import discard_stage
-from updater.launch.trial import is_confirmed, read_trial, settle
+from updater.launch.trash import spare
+from updater.launch.trial import Trial, is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
-from updater.outbox import allow, may_tell, tell
-from updater.plan import Plan, choose, is_recalled, make_plan
+from updater.outbox import allow, may_tell, public_name, tell
+from updater.plan import Plan, choose, is_recalled, is_required, make_plan
 from updater.reports import reported
-from updater.restart import replace_process, start_beside
-from updater.seen import read_seen
+from updater.restart import hand_over, replace_process, start_beside
+from updater.seen import clock_doubt, read_seen
 from updater.session import Session
 from updater.stage import brief_of, renew_brief
 from updater.store import Settings, find_install, read_manifest, read_settings
+from updater.transport import server_time
 
-DAY = 86_400
+RESTART_WAIT = 30.0
+"""Seconds the launcher waits for the end of the application it follows, where it must."""
+HEARD = 2.0
+"""Seconds after which a launcher has surely heard a confirmation."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,8 @@ class Status:
     channel: str
     state: str
     """``clean``; ``staged``: an update waits for the next launch; ``unconfirmed``: on trial;
-    ``interrupted``: run recover."""
+    ``interrupted``: run recover; ``damaged``: the folder holds files of another release, or
+    hardly any of this: run repair."""
     pending: str
     """The version that waits for the next launch."""
     previous: str
@@ -59,6 +74,8 @@ class Status:
     """Versions that failed here; not offered again."""
     recalled: bool
     """Whether the publisher withdrew the installed version, as far as this disk tells."""
+    launcher: str
+    """What shortcuts and services shall run; empty: this install has no launcher."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,7 @@ class Offer:
     disk_bytes: int
     """Free disk the update needs at its peak."""
     required: bool
-    """The publisher asks not to put this update off."""
+    """The publisher asks not to put this update off, or one that it jumps over."""
     restart: bool
     """Whether there is something to restart afterwards."""
     recalled: bool
@@ -91,8 +108,6 @@ class RolledBack:
     """Version before; bad from now on."""
     new: str
     """The earlier version that is back."""
-    kept: tuple[str, ...] = ()
-    """Its files that were changed since the update; they keep that content."""
 
 
 class Updater:
@@ -115,15 +130,19 @@ class Updater:
         """
         with told(f"looking at {self._state.install}"):
             settings, manifest = self._read()
+            condition = self._condition()
+            if condition == "clean" and is_exchanged(self._state, manifest):
+                condition = "damaged"
             return Status(
                 settings.app,
                 manifest.version,
                 settings.channel,
-                self._condition(),
+                condition,
                 pending_version(self._state),
                 settings.previous,
                 settings.bad,
                 manifest.version in self._session.recalled(self._state, settings.app),
+                subprocess.list2cmdline(launcher_command(self._state) or []),
             )
 
     def check(self) -> Offer | None:
@@ -148,7 +167,7 @@ class Updater:
             published.bundle.length if published.bundle else 0,
             plan.write_bytes,
             plan.disk_bytes,
-            published.required,
+            is_required(catalogue, manifest.version, plan.version),
             bool(manifest.release.entry),
             is_recalled(catalogue, manifest.version),
         )
@@ -157,13 +176,12 @@ class Updater:
         phase = phase_of(self._state)
         if phase not in {None, Phase.STAGED}:
             return "interrupted"
-        trial = read_trial(self._state)
-        if trial is not None and not is_confirmed(self._state, trial):
+        if self._unconfirmed():
             return "unconfirmed"
         return "clean" if phase is None else "staged"
 
-    def update(self, running: Running = "stage") -> Updated | None:
-        """Bring the install to the version it shall have; None if it has it.
+    def update(self, running: Running = "stage") -> Updated:
+        """Bring the install to the version it shall have; how that ended.
 
         Recovers an interrupted update first. Restarts nothing: call `restart` when ready.
 
@@ -183,21 +201,32 @@ class Updater:
         with self._telling():
             return self._update(running)
 
-    def _update(self, running: Running) -> Updated | None:
+    def _update(self, running: Running) -> Updated:
         with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
             self._recover()
-            self._refuse_on_trial()
             settings, manifest = self._read()
+            with suppress(InstallError):  # it is found again the next time
+                self._session.identities(self._state).keep()
             received = self._session.transport.received
-            with reported(self._session, self._state, settings, manifest):
+            with reported(self._session, self._state, manifest):
                 catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 discard_stage(self._session.disk, self._state)
-                return None
+                self._session.disk.unlink(self._state.announced)
+                fetched = self._session.transport.received - received
+                version = manifest.version
+                return Updated(version, version, UpdateOutcome.CURRENT, fetched, 0, 0)
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
             waits = pending_version(self._state) == plan.version
-            with reported(self._session, self._state, settings, manifest, plan.version):
-                return (job.resume() if waits else None) or job.run(plan)
+            with reported(self._session, self._state, manifest, plan.version):
+                done = job.resume() if waits else None
+                return self._before_confirmation(job.run(plan.version) if done is None else done)
+
+    def _before_confirmation(self, done: Updated) -> Updated:
+        """In a start that its launcher watches nothing is restarted, until it has confirmed."""
+        if done.outcome is UpdateOutcome.STAGED and WATCHED in os.environ and self._unconfirmed():
+            return replace(done, outcome=UpdateOutcome.WAITING)
+        return done
 
     def rollback(self) -> RolledBack:
         """Bring the version before the last update back; needs no network.
@@ -214,11 +243,10 @@ class Updater:
         with told(what), locked(self._state.lock, "rolling back"), alone(self._state) as is_alone:
             recover(self._session.disk, self._state)
             if not is_alone:
-                raise InstallError("the application runs", hint="end it and try again")
+                raise ApplicationRuns("the application runs", hint="end it and try again")
             self._refuse_recalled(previous_version(self._state))
-            kept = edited_files(self._session.disk, self._state)
             commit = roll_back(self._session.disk, self._state, "rolled back by its user")
-            return RolledBack(commit.new, commit.old, kept)
+            return RolledBack(commit.new, commit.old)
 
     def recover(self) -> Outcome:
         """Finish or undo what an interrupted update left; needs no network.
@@ -268,27 +296,65 @@ class Updater:
                 self._recover()
             except DamagedJournal:
                 return self._unmixed()
-            self._refuse_on_trial()
+            except RollbackFailed:
+                self._session.refresh(self._state, read_settings(self._state), self._session.now())
+                return self._unmixed()  # not before what is needed for it can be had
             return repair(self._session, self._state)
 
     def _unmixed(self) -> Repaired | None:
         """Make one release of a tree that is perhaps between two, as nobody can tell any more."""
         begin_mixed(self._session.disk, self._state)
         made = repair(self._session, self._state)
+        manifest = read_manifest(self._state, self._session.config.limits)
+        spare(self._session.disk, self._state, {*manifest.by_path, *manifest.directories})
         end_mixed(self._session.disk, self._state)
         return made
 
-    def restart(self, arguments: Sequence[str] = ()) -> NoReturn:
+    def restart(self, arguments: Sequence[str] = (), *, wait: float | None = None) -> NoReturn:
         """End this process and start the installed version in its place, through the launcher.
 
-        An update that waits for this application to end is committed on the way.
+        An update that waits for this application to end is committed on the way. That needs all
+        its processes to have ended: other windows, forked workers, a shell or an unpacker that
+        waits for this one.
+
+        Args:
+            arguments: for the application.
+            wait: do not become the launcher, but start it beside this process, which ends by
+                `SystemExit`: the launcher waits so many seconds for the others to end, then
+                starts what it can. For programs whose parent ends with them, as those that
+                PyInstaller packs into one file. Not under a service manager, which takes the
+                service for ended. On Windows there is no other way.
 
         Raises:
+            ApplicationRuns: an update waits, ``wait`` is not given, and other processes of the
+                application run. This one goes on as before.
             InstallError: the release names nothing to start, or it cannot be started.
         """
-        line, environment = self._command(arguments), cleaned(os.environ)
-        give_up(self._state, environment)
+        line, environment = self._command(arguments), handed_on(os.environ, self._state.install)
+        if wait is not None or WINDOWS:
+            environment.pop(RUN_LOCK, None)
+            environment[WAIT] = str(RESTART_WAIT if wait is None else wait)
+            hand_over(line, environment)
+        pending = pending_version(self._state)
+        if pending:
+            self._require_confirmed()
+        leave(self._state, environment, pending)
         replace_process(line, environment)
+
+    def _require_confirmed(self) -> None:
+        """Refuse to leave a start that its launcher watches; what was just said it soon hears."""
+        deadline = time.monotonic() + HEARD
+        while WATCHED in os.environ and (trial := self._unconfirmed()):
+            if time.monotonic() >= deadline:
+                raise ApplicationRuns(
+                    f"{trial.version} is not confirmed yet: its launcher waits for that",
+                    hint="call updater.confirm() before restart()",
+                )
+            time.sleep(POLL)
+
+    def _unconfirmed(self) -> Trial | None:
+        trial = read_trial(self._state)
+        return None if trial is None or is_confirmed(self._state, trial) else trial
 
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start the installed version by itself, beside this process, through the launcher.
@@ -296,7 +362,7 @@ class Updater:
         Raises:
             InstallError: as `restart`.
         """
-        environment = cleaned(os.environ)
+        environment = handed_on(os.environ, self._state.install)
         environment.pop(RUN_LOCK, None)
         start_beside(self._command(arguments), environment)
 
@@ -318,16 +384,18 @@ class Updater:
         return read_manifest(self._state, self._session.config.limits).release
 
     @property
-    def clock_is_behind(self) -> bool:
-        """Whether something was signed more than a day after what this machine's clock says.
+    def clock_doubt(self) -> str:
+        """Why this machine's clock does not fit what was signed; empty if it does.
 
-        Updates go on at the signed time, but what is held back from us is not seen to expire.
+        If something was signed more than a day after what the clock says, updates go on at the
+        signed time, but what is held back from us is not seen to expire.
 
         Raises:
             InstallError: the state cannot be read.
         """
         with told(f"reading {self._state.seen}"):
-            return read_seen(self._state.seen).time.value > self._session.now() + DAY
+            signed = read_seen(self._state.seen).time.value
+        return clock_doubt(self._session.now(), signed, server_time(self._session.transport))
 
     @property
     def reports(self) -> bool:
@@ -345,6 +413,27 @@ class Updater:
     def reports(self, on: bool) -> None:
         allow(self._session.disk, self._state, on=on)
 
+    @property
+    def identity(self) -> str:
+        """The name under which this install tells its publisher anything.
+
+        It follows from a random one, which decides where the install stands in rollouts.
+
+        Raises:
+            InstallError: the State cannot be read.
+        """
+        return public_name(self._session.identities(self._state).read().name)
+
+    def draw_identity(self) -> None:
+        """Draw a new identity: for a copy that cannot be told from what it was copied of.
+
+        Raises:
+            InstallError: the State cannot be written.
+            UpdateInProgress: an update is under way just now.
+        """
+        with locked(self._state.lock, "drawing a new identity"):
+            self._session.identities(self._state).draw()
+
     @contextmanager
     def _telling(self) -> Iterator[None]:
         """Tell the publisher at the end, also of a failure; not where there is no network."""
@@ -359,7 +448,8 @@ class Updater:
 
     def _tell(self) -> None:
         with suppress(Exception):  # what a command did counts, and not what is said of it
-            if may_tell(self._state):
+            # Who may only read could not note that it was told, and would tell it again.
+            if may_tell(self._state) and os.access(self._state.folder, os.W_OK):
                 settings, manifest = self._read()
                 tell(self._session, self._state, settings, manifest.version, self._condition())
 
@@ -395,7 +485,7 @@ class Updater:
         catalogue = self._session.refresh(self._state, settings, self._session.now())
         version = choose(
             catalogue,
-            settings.install_id,
+            self._session.identities(self._state).read().name,
             catalogue.now,
             installed=installed,
             bad=frozenset(settings.bad),
@@ -416,18 +506,6 @@ class Updater:
             if trial is None or launcher_command(state) is None:
                 renew_launcher(disk, state, manifest)
         return outcome
-
-    def _refuse_on_trial(self) -> None:
-        trial = read_trial(self._state)
-        if trial is not None and not can_roll_back(self._session.disk, self._state):
-            self._session.disk.unlink(self._state.trial)  # it stays: only an update may help
-        elif trial is not None:
-            start = start_command(self._state) or "updater launch"
-            raise InstallError(
-                f"{trial.version} is not confirmed yet",
-                hint=f"start the application by {start}, or run updater rollback",
-                retryable=True,
-            )
 
     def _refuse_recalled(self, version: str) -> None:
         """Refuse to go back to what was withdrawn; a trial that fails still may: it has to run."""

@@ -8,6 +8,7 @@
     ├── FormatError             stop and report             5
     ├── PatchError              fall back to the bundle     6
     └── InstallError            tell the user               7
+        ├── ApplicationRuns
         ├── NotEnoughSpace
         ├── UpdateInProgress
         └── RollbackFailed
@@ -19,7 +20,11 @@ Messages are lower case without a final period, ready to stand behind ``error:``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
+
+CAUSES_MOST = 100
+"""Causes of one error that are looked at; no error of ours has more than five."""
 
 
 class UpdaterError(Exception):
@@ -108,5 +113,21 @@ class UpdateInProgress(InstallError):  # noqa: N818 - reads as what the user is 
     retryable = True
 
 
+class ApplicationRuns(InstallError):  # noqa: N818 - reads as what the user is told
+    """Other processes of the application run: nothing can be put in place under them."""
+
+    retryable = True
+
+
 class RollbackFailed(InstallError):  # noqa: N818 - reads as what the user is told
     """Undoing failed too; the message says what lies where. ``recover`` may be run again."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what caused it, and so on; ends also where somebody closed the circle."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen and len(seen) < CAUSES_MOST:
+        yield following
+        seen.append(following)
+        following = following.__cause__ or following.__context__

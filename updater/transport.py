@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from updater.errors import TransportError
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,42 @@ class Transport(Protocol):
         Raises:
             TransportError: no answer, an HTTP error, a redirect, a stalled or cut body.
         """
+
+
+def refuse_page(url: str, first: bytes) -> None:
+    """Refuse the answer to ``url`` that begins with ``first`` if it is a page for people.
+
+    Raises:
+        TransportError: it is one.
+    """
+    if first.lstrip()[:1] == b"<":
+        raise page_for(url)
+
+
+def page_for(url: str) -> TransportError:
+    """The error of a host that answers 200 with a page for what it does not have.
+
+    Some hosts do that for every path, and so does a captive portal.
+    """
+    return TransportError(
+        f"{url}: the host answers a page, and not the file",
+        hint="a host has to answer 404 for what it does not have; or is a login page in the way?",
+        retryable=False,
+        status=200,
+    )
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A transport that tells what time the server says it is."""
+
+    server_time: int | None
+    """Of the last answer, in seconds since 1970; None: it did not say."""
+
+
+def server_time(transport: Transport) -> int | None:
+    """What time the server said it is, if this transport tells; not signed by anybody."""
+    return transport.server_time if isinstance(transport, Dated) else None
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
+from patchtool.clock import Date
 from patchtool.folders import apply_to_folder
 from patchtool.options import MEMORY_LEAST, Effort
 from patchtool.writer import Writer
 from updater.apply import PatchFile
-from updater.console import INTERRUPTED, add_command, run, tell
+from updater.console import add_command, run, tell
 from updater.errors import FormatError
+from updater.exit_codes import INTERRUPTED
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.head import EVERYONE, Step
 from updater.format.limits import GIB, MIB
@@ -27,6 +29,9 @@ from updater.launch.disk import told
 from updater.version import __version__
 
 UNITS = {"M": MIB, "G": GIB}
+WAIT = 30.0
+"""Seconds to wait for another command: none of ours holds a repository for so long."""
+WAIT_LONG = 600.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,6 +106,12 @@ def _add_repository_commands(commands: Any) -> None:
         help="versions to make patches from; default: the last three, and what was recalled since",
     )
     add.add_argument("--config", type=Path, metavar="release.toml")
+    add.add_argument(
+        "--dry-run", action="store_true", help="only tell what the folder holds; needs no key"
+    )
+    add.add_argument(
+        "--allow-empty", action="store_true", help="publish a folder with nothing in it"
+    )
     _add_effort(add)
     withdrawn = add_command(
         commands, "recall", _later("withdraw"), "withdraw a version for good; its installs go back"
@@ -146,10 +157,12 @@ def _add_repository_commands(commands: Any) -> None:
     )
     written.add_argument("repository", metavar="REPO", type=Path)
     written.add_argument("writer", nargs="?", choices=get_args(Writer), help="from now on")
+    for command in (add, withdrawn, renewed, pruned, synced, written):
+        _add_wait(command)
     for command in (init, add, withdrawn):
         command.add_argument("--app", required=True)
     for command in (init, add, withdrawn, renewed, pruned):
-        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+        _add_keys(command)
 
 
 def _add_rollout_commands(commands: Any) -> None:
@@ -180,6 +193,7 @@ def _add_rollout_commands(commands: Any) -> None:
         "+ minutes (m), hours (h) or days (d)",
     )
     for command in (promoted, halted, resumed):
+        _add_wait(command)
         command.add_argument("repository", metavar="REPO|-", type=Path)
         command.add_argument("--app", required=True)
         command.add_argument("--channel", default="stable", help="default: %(default)s")
@@ -187,6 +201,7 @@ def _add_rollout_commands(commands: Any) -> None:
         who = command.add_mutually_exclusive_group(required=True)
         who.add_argument("--keys", type=Path, help="folder of *.pem files, if this tool signs")
         who.add_argument("--to", metavar="URL", help="the server, if it signs")
+        _add_clock(command)
         _add_token(command)
 
 
@@ -197,12 +212,14 @@ def _add_server_commands(commands: Any) -> None:
         _later("send", "servercommands"),
         "publish on the server what was signed here; exit code 10: nothing was",
     )
+    _add_wait(sent)
     sent.add_argument("repository", metavar="REPO", type=Path)
     sent.add_argument("--to", metavar="URL", required=True, help="the server")
     sent.add_argument("--app", action="append", default=[], help="default: all")
     sent.add_argument(
         "--keys", type=Path, help="folder with release.pem, to sign again if others were faster"
     )
+    _add_clock(sent)
     _add_token(sent)
     taken = add_command(
         commands,
@@ -210,7 +227,9 @@ def _add_server_commands(commands: Any) -> None:
         _later("take", "servercommands"),
         "make or renew a copy of what a server writes, to add releases to",
     )
+    _add_wait(taken)
     taken.add_argument("url", metavar="URL")
+    _add_clock(taken)
     taken.add_argument("repository", metavar="REPO", type=Path)
     taken.add_argument(
         "--root", type=Path, help="root.json of your installers; default: believe that of the URL"
@@ -221,6 +240,21 @@ def _add_server_commands(commands: Any) -> None:
         default=3,
         metavar="N",
         help="releases of each app to fetch whole, to make patches from; default: %(default)s",
+    )
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    """The options of a command that signs."""
+    command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+    _add_clock(command)
+
+
+def _add_clock(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--clock",
+        type=_date,
+        metavar="DATE",
+        help="today's date, such as 2027-01-31: this clock is right, whatever speaks against it",
     )
 
 
@@ -238,6 +272,19 @@ def _add_token(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_wait(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--wait",
+        type=_seconds,
+        default=WAIT,
+        const=WAIT_LONG,
+        nargs="?",
+        metavar="SECONDS",
+        help="how long to wait for another command that writes the repository; default: "
+        f"{WAIT:g}; --wait without a number: {WAIT_LONG:g}",
+    )
+
+
 def _add_app_commands(commands: Any) -> None:
     apps = commands.add_parser("apps", help="host several apps, each with a release key of its own")
     verbs = apps.add_subparsers(required=True, metavar="COMMAND")
@@ -251,8 +298,9 @@ def _add_app_commands(commands: Any) -> None:
     for command in (listed, added, removed):
         command.add_argument("repository", metavar="REPO", type=Path)
     for command in (added, removed):
+        _add_wait(command)
         command.add_argument("--app", required=True)
-        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+        _add_keys(command)
 
 
 def _add_key_commands(commands: Any) -> None:
@@ -290,7 +338,10 @@ def _add_key_commands(commands: Any) -> None:
         command.add_argument("file", metavar="FILE", type=Path)
     for command in (rotate, revoke):
         _add_ceremony(command)
-    for command in (rotate, revoke, sign, publish, drill):
+    for command in (rotate, revoke, publish):
+        _add_wait(command)
+        _add_keys(command)
+    for command in (sign, drill):
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
     sign.add_argument("--root", type=Path, help="a root you trust; default: root.json in KEYS")
     sign.add_argument("--yes", action="store_true", help="do not ask")
@@ -377,6 +428,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
+
+
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
@@ -400,6 +457,11 @@ def _percent(text: str) -> int:
 def _ramp(text: str) -> tuple[Step, ...]:
     with _usage():
         return parse_ramp(text, int(time.time()))
+
+
+def _date(text: str) -> Date:
+    with _usage():
+        return Date.parse(text)
 
 
 @contextmanager

@@ -7,9 +7,13 @@ import getpass
 import os
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from patchtool.clock import check_clock, day
 from patchtool.description import read_description
 from patchtool.diff import diff_folders
 from patchtool.doctor import Diagnosis, diagnose, diagnose_url
@@ -17,14 +21,17 @@ from patchtool.keys import Keys, refuse_published
 from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
 from patchtool.prune import prune
-from patchtool.publish import add_release
+from patchtool.publish import Draft, add_release, draft_release
 from patchtool.recall import recall
 from patchtool.refresh import refresh
-from patchtool.repository import Repository
+from patchtool.repository import Author, Repository
+from patchtool.roots import made_at
 from patchtool.sync import sync
 from patchtool.writer import name_writer, writer_of
-from updater.console import NOTHING_TO_DO, Bar, tell
-from updater.errors import InstallError
+from updater.address import Address
+from updater.console import Bar, judge, tell
+from updater.errors import FormatError, InstallError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.fetch import HttpTransport
 from updater.format.names import check_app
 from updater.launch.disk import told
@@ -52,6 +59,8 @@ def init(options: argparse.Namespace) -> int:
     repository = repository_of(options)
     repository.check_new()
     prepared = first_root_of(options.keys)
+    if prepared and made_at(prepared) > time.time():
+        check_clock(int(time.time()), made_at(prepared), options.clock)
     if prepared and options.threshold:
         raise InstallError(
             f"{options.keys / ROOT} says how many must sign", hint="leave out --threshold"
@@ -78,26 +87,58 @@ def init(options: argparse.Namespace) -> int:
 
 def release(options: argparse.Namespace) -> int:
     """``patchtool add-release``."""
-    added = add_release(
-        repository_of(options),
+    repository = repository_of(options)
+    description = read_description(options.config)
+    draft = draft_release(
+        repository,
         options.app,
         options.version,
         options.folder,
-        description=read_description(options.config),
-        bases=options.bases,
-        options=_build_options(options),
+        description,
+        allow_empty=options.allow_empty,
     )
-    if added is None:
-        tell(
-            options,
-            {"version": options.version, "state": "published before"},
-            f"{options.app} {options.version} is published already, with this content",
-        )
-        return NOTHING_TO_DO
-    patches = "".join(f"\n  patch from {v}: {size:,} bytes" for v, size in added.patches.items())
-    skipped = "".join(f"\n  no patch from {v}: the bundle is smaller" for v in added.skipped)
-    words = f"{options.app} {added.version}\n  bundle: {added.bundle:,} bytes{patches}{skipped}"
-    tell(options, asdict(added), words)
+    for warning in draft.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if draft.is_published:
+        return _tell_published(options)
+    if options.dry_run:
+        return _tell_draft(options, draft, "dry run", "nothing is built or published: a dry run")
+    build = _build_options(options)
+    added = add_release(repository, draft, bases=options.bases, options=build)
+    if added is None:  # somebody else was faster
+        return _tell_published(options)
+    patches = [f"patch from {v}: {size:,} bytes" for v, size in added.patches.items()]
+    skipped = [f"no patch from {v}: the bundle is smaller" for v in added.skipped]
+    words = "\n  ".join([f"bundle: {added.bundle:,} bytes", *patches, *skipped])
+    return _tell_draft(options, draft, "published", words, asdict(added))
+
+
+def _tell_published(options: argparse.Namespace) -> int:
+    document = {"version": options.version, "state": "published before"}
+    words = f"{options.app} {options.version} is published already, with this content"
+    tell(options, document, words)
+    return NOTHING_TO_DO
+
+
+def _tell_draft(
+    options: argparse.Namespace,
+    draft: Draft,
+    state: str,
+    words: str,
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Tell what a release holds, how it differs from the one before, and what became of it."""
+    document = {
+        "version": options.version,
+        "state": state,
+        "holds": asdict(draft.outline),
+        "difference": draft.difference.document if draft.difference else None,
+        "warnings": list(draft.warnings),
+        **(more or {}),
+    }
+    lines = [f"holds {draft.outline.words}"]
+    lines += draft.difference.lines if draft.difference else []
+    tell(options, document, "\n  ".join([f"{options.app} {options.version}", *lines, words]))
     return 0
 
 
@@ -137,15 +178,9 @@ def _fate(goal: str | None) -> str:
 def renew(options: argparse.Namespace) -> int:
     """``patchtool refresh``."""
     done = refresh(repository_of(options), options.at_least)
-    for standing in done.missing:
-        print(
-            f"hint: {standing.role} is due (version {standing.version}, valid until "
-            f"{_day(standing.expires)}): refresh with the {standing.key} key",
-            file=sys.stderr,
-        )
-    lines = [f"{s.role} {s.version}: valid until {_day(s.expires)}" for s in done.signed]
+    lines = [f"{s.role} {s.version}: valid until {day(s.expires)}" for s in done.signed]
     tell(options, done.document, "\n".join(lines) or "nothing was signed")
-    return 0 if done.signed else NOTHING_TO_DO
+    return judge(done.concerns(int(time.time())), idle=not done.signed)
 
 
 def shrink(options: argparse.Namespace) -> int:
@@ -194,15 +229,13 @@ def examine(options: argparse.Namespace) -> int:
     """``patchtool doctor``."""
     found = _found(options)
     lines = [
-        f"{s.role} {s.version}: valid until {_day(s.expires)}, signed with the {s.key} key"
+        f"{s.role} {s.version}: valid until {day(s.expires)}, signed with the {s.key} key"
         for s in found.standings
     ]
-    kinds = ("expired", "due", "unsigned", "missing", "damaged", "unreferenced")
-    lines += [f"{kind}: {name}" for kind in kinds for name in getattr(found, kind)]
+    lines += [f"{kind}: {name}" for kind, names in found.lists.items() for name in names]
     lines += [outlook.words for outlook in found.clients]
     tell(options, found.document, "\n".join(lines))
-    found.require_health()
-    return 0
+    return judge(found.concerns)
 
 
 def _found(options: argparse.Namespace) -> Diagnosis:
@@ -211,24 +244,38 @@ def _found(options: argparse.Namespace) -> Diagnosis:
         root = options.root and options.root.read_bytes()
     where: str = options.repository
     if where.startswith(("http://", "https://")):
-        return diagnose_url(where, root, HttpTransport(), now)
+        address, transport = Address.parse(where), HttpTransport()
+        transport.admit(address)
+        return diagnose_url(address.url, root, transport, now)
     folder = Path(where)
     return diagnose(Repository(folder, Keys(folder / "metadata", {}), now), now, root)
-
-
-def _day(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
 def looked_at(options: argparse.Namespace) -> Repository:
     """The repository for a command that only looks, and needs no key."""
     nobody = Keys(options.repository / "metadata", {})
-    return Repository(options.repository, nobody, int(time.time()))
+    return _repository(options, nobody)
 
 
 def repository_of(options: argparse.Namespace) -> Repository:
-    """The repository for a command that signs."""
-    return Repository(options.repository, keys_of(options), int(time.time()))
+    """The repository for a command that signs, if this machine's clock fits what was signed.
+
+    Raises:
+        InstallError: it does not, or the keys are not to be used.
+    """
+    repository = _repository(options, keys_of(options))
+    signed = 0
+    with suppress(InstallError, FormatError):  # the command itself will say what is wrong with it
+        signed = repository.last_signed()
+    check_clock(int(time.time()), signed, options.clock)
+    return repository
+
+
+def _repository(options: argparse.Namespace, keys: Keys) -> Repository:
+    """The repository, for a command that has its time and waits for others as it is told."""
+    patience = getattr(options, "wait", 0.0)
+    author = Author(patience=patience, task=options.command, clock=lambda: int(time.time()))
+    return Repository(options.repository, keys, int(time.time()), author=author)
 
 
 def keys_of(options: argparse.Namespace) -> Keys:

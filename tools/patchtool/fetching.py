@@ -10,15 +10,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from patchtool.clock import CheckTime, any_time
 from patchtool.drill import URL, FolderTransport
 from patchtool.keys import Keys
 from patchtool.pending import is_overtaken
 from patchtool.releases import PATCHES_FROM, Releases
 from patchtool.remote import mirror
 from patchtool.repository import Repository
+from patchtool.staging import scratch, staging
 from patchtool.stock import CONTENT, needed
+from patchtool.transfer import LOCK, transferring
 from patchtool.writer import name_writer, writer_of
 from updater.catalogue import Blob, Entry, Listing
 from updater.download import Download
@@ -28,7 +30,8 @@ from updater.launch.disk import PART, Disk, told
 from updater.launch.lock import locked
 from updater.session import Session
 from updater.signed import take_manifest
-from updater.trust import TufClient
+from updater.transport import server_time
+from updater.trust import TufClient, behind_error, is_behind
 
 TIMESTAMP = "metadata/timestamp.json"
 FIRST = "metadata/1.root.json"
@@ -55,6 +58,8 @@ def fetch(
     *,
     root: bytes | None = None,
     bundles: int = PATCHES_FROM,
+    check_time: CheckTime = any_time,
+    patience: float = 0.0,
 ) -> Fetched:
     """Make a copy of the repository at ``url``, or bring it up to date.
 
@@ -63,7 +68,9 @@ def fetch(
         url: of the repository.
         folder: of the copy; it is made if it is not there.
         root: a root.json to trust; None: that of the copy, or of the URL if there is none.
+        check_time: is asked before anything of the copy changes.
         bundles: so many of the last releases of each app are fetched whole.
+        patience: seconds to wait for another command.
 
     Raises:
         TransportError: the network; the same again goes on.
@@ -72,9 +79,11 @@ def fetch(
         InstallError: the folder is something else, or the disk. After any error the copy is as it
             was, or a newer one that lacks content.
     """
-    with told(f"fetching {url}"), _held(folder):
+    _prepare(folder)
+    with told(f"fetching {url}"), transferring(folder, patience):
         here = Repository(folder, nobody(folder), session.now())
-        with served(session, url, folder, root) as there:
+        with served(session, url, folder, root) as there, _held(folder, patience):
+            check_time(server_time(session.transport))
             _refuse_overtaken(here, there)
             is_new = adopt(there, folder)
         before = session.transport.received
@@ -98,14 +107,14 @@ def served(
     Raises:
         TransportError, TrustError, FormatError, InstallError: as `fetch`.
     """
-    with TemporaryDirectory(prefix="upswap-fetch-") as work:
-        place = Path(work) / "repository"
+    with told("looking at what is served"), staging(scratch()) as work:
+        place = work / "repository"
         place.mkdir()
         there = Repository(place, keys or nobody(place), session.now())
         mirror(session.transport, url, there)
         known = folder / FIRST
         trusted = root or (known if known.exists() else place / FIRST).read_bytes()
-        _verify(there, trusted, Path(work) / "trust", session.now())
+        _verify(there, trusted, work / "trust", session.now())
         name_writer(Disk(), place, "server")
         yield there
 
@@ -116,6 +125,7 @@ def adopt(there: Repository, folder: Path) -> int:
     The timestamp is written last: stopped anywhere, ``folder`` shows the old state or the new.
 
     Raises:
+        TransportError: ``folder`` has something newer, of which a cache may not have heard yet.
         TrustError: ``folder`` has something newer, or another history.
         OSError: the disk.
     """
@@ -164,6 +174,9 @@ def _refuse_overtaken(here: Repository, there: Repository) -> None:
 def _refuse_older(here: Repository, there: Repository) -> None:
     ours, theirs = here.versions(), there.versions()
     lower = [role for role, version in ours.items() if theirs.get(role, 0) < version]
+    served, kept = ((r.folder / TIMESTAMP).read_bytes() for r in (there, here))
+    if lower and is_behind(served, kept, int(there.now.timestamp())):
+        raise behind_error("what is served")
     if lower:
         raise TrustError(
             f"what is served was rolled back: {lower[0]} {theirs.get(lower[0], 0)} is served, "
@@ -223,8 +236,19 @@ def _make(disk: Disk, top: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _held(folder: Path, patience: float) -> Iterator[None]:
     """Hold a copy, which may be new, so that nobody else writes it."""
+    busy = f"another command writes {folder}"
+    with locked(folder / ".lock", "writing the repository", patience, busy):
+        yield
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder of a copy, if nothing else is there.
+
+    Raises:
+        InstallError: something is; or the disk.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     is_copy = (folder / TIMESTAMP).exists()
     if is_copy and writer_of(folder) != "server":
@@ -234,11 +258,9 @@ def _held(folder: Path) -> Iterator[None]:
         )
     if not is_copy and _others(folder.iterdir()):
         raise InstallError(f"{folder} is not empty", hint="name a new folder")
-    with locked(folder / ".lock", "writing the repository"):
-        yield
 
 
 def _others(paths: Iterable[Path]) -> list[Path]:
     """What a fetch that was stopped does not leave."""
-    ours = {"metadata", "targets", ".lock", ".writer.json"}
+    ours = {"metadata", "targets", ".lock", LOCK, ".writer.json"}
     return [path for path in paths if path.name not in ours]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from patchtool.clock import CheckTime, any_time
 from patchtool.fetching import adopt, nobody, served
 from patchtool.keys import Keys
 from patchtool.merge import ours
@@ -21,11 +22,13 @@ from patchtool.prune import superfluous
 from patchtool.repository import Repository
 from patchtool.server import Announced, Behind, Blob, Server
 from patchtool.targets import Listed, Target
+from patchtool.transfer import transferring
 from patchtool.writer import writer_of
 from updater.errors import InstallError
 from updater.launch.disk import Disk, told
 from updater.progress import Progress
 from updater.session import Session
+from updater.transport import server_time
 
 ROUNDS = 5
 """How often somebody else may be faster, or a server lack files after all."""
@@ -50,15 +53,17 @@ def push(
     *,
     apps: Sequence[str] = (),
     keys: Keys | None = None,
+    check_time: CheckTime = any_time,
 ) -> Pushed | None:
     """Publish what was signed in ``repository`` on its server; None if nothing is to be.
 
     Args:
         session: how bytes come, progress, and what time it is.
         server: where to.
-        repository: its lock is taken; becomes what the server shows.
+        repository: its lock is taken for moments; becomes what the server shows.
         apps: those to push; default: all.
         keys: with the release key, to sign again if somebody else was faster.
+        check_time: is asked before anything is published.
 
     Raises:
         TransportError: the network; the same again goes on.
@@ -68,34 +73,37 @@ def push(
         InstallError: the token, keys that are needed, a repository that no server writes, or the
             disk. Clients see what they saw before, or all of a release.
     """
-    with repository.held(), told(f"pushing {repository.folder}"):
-        _refuse_local(repository.folder)
-        return _Push(session, server, repository.folder, apps, keys).run()
+    repository.require()
+    _refuse_local(repository.folder)
+    with told(f"pushing {repository.folder}"), transferring(repository.folder, repository.patience):
+        return _Push(session, server, repository, apps, keys).run(check_time)
 
 
 class _Push:
-    """One push, by the holder of the lock."""
+    """One push; the repository is held only while it is made what the server shows."""
 
     def __init__(
         self,
         session: Session,
         server: Server,
-        folder: Path,
+        repository: Repository,
         apps: Sequence[str],
         keys: Keys | None,
     ) -> None:
         self._session = session
         self._server = server
-        self._folder = folder
+        self._repository = repository
+        self._folder = repository.folder
         self._only = apps
         self._keys = keys
         self._done: dict[str, int] = {}
         self._rebased: list[str] = []
         self._bytes = _Counter(session.progress)
 
-    def run(self) -> Pushed | None:
+    def run(self, check_time: CheckTime) -> Pushed | None:
         for number in range(ROUNDS):
             self._catch_up()
+            check_time(server_time(self._session.transport))
             waiting = self._waiting()
             if not waiting:
                 done = Pushed(self._done, self._bytes.total, tuple(self._rebased))
@@ -121,7 +129,8 @@ class _Push:
     def _catch_up(self) -> None:
         """Make the repository what the server shows, and ours follow it."""
         keys = self._keys
-        with served(self._session, self._server.url, self._folder, keys=keys) as there:
+        showing = served(self._session, self._server.url, self._folder, keys=keys)
+        with showing as there, self._repository.held():
             for app in self._apps():
                 _require_hosted(there, app, self._server.url)
                 here = self._here()
@@ -239,10 +248,7 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bo
             hint="--keys KEYS signs them again on top of that; nothing was published",
         )
     if change:
-        targets = [
-            Target(name, _path(folder, name, target), target.get("custom", {}))
-            for name, target in change.new.items()
-        ]
+        targets = [Target.there(name, dict(target)) for name, target in change.new.items()]
         there.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
         Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
     _drop(folder, app, signed, theirs + 1 if change else 0)

@@ -9,35 +9,43 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from updater.errors import InstallError, NotEnoughSpace
+from updater.launch import access
 
-WINDOWS = sys.platform == "win32"
 PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 """What `link` answers where there are no hard links (exFAT, some network disks)."""
-NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBUSY, errno.ENOTSUP}
-"""What `exchange` answers where two folders cannot change places: an old kernel, a file system
-that does not know how, a folder that is a mount."""
+WINDOWS = access.WINDOWS
+NAMES_HINT = "use a UTF-8 locale, or start it with PYTHONUTF8=1"
+NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""What a look answers where nothing is: every other answer says that it cannot be told now."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 SHARING_TRIES = 10
 """Windows: a virus scanner or an indexer may hold a new file for a moment; 10 tries = 0.55 s."""
 
 
 class Disk:
-    """The real disk. Every method raises `OSError` and leaves its target whole, old or new."""
+    """The real disk. Every method raises `OSError` and leaves its target whole, old or new.
 
-    def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
-        """Put a file with ``data`` at ``path``, durably, in one step."""
+    What root makes in a folder of somebody else belongs to them, as if they had made it.
+    """
+
+    def write(
+        self, path: Path, data: bytes, *, executable: bool = False, private: bool = False
+    ) -> None:
+        """Put a file with ``data`` at ``path``, durably, in one step; see `create`."""
         part = path.with_name(path.name + PART)
         try:
-            self.create(part, data, executable=executable)
+            self.create(part, data, executable=executable, private=private)
             self.replace(part, path)
         except OSError:
             with suppress(OSError):  # the cause is what counts
@@ -45,24 +53,55 @@ class Disk:
             raise
         self.sync_directory(path.parent)
 
-    def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
-        """Write a file that nobody else knows yet; its content is durable, its name not."""
-        path.write_bytes(data)
-        self.settle(path, executable=executable)
+    def create(
+        self, path: Path, data: bytes, *, executable: bool = False, private: bool = False
+    ) -> None:
+        """Write a file that nobody else knows yet; its content is durable, its name not.
 
-    def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
-        """Copy a file to ``path`` in one step; content durable, present time, no links."""
+        Only its owner may read a ``private`` one.
+        """
+        with _new_file(path) as writer:
+            writer.write(data)
+        self.settle(path, executable=executable, private=private)
+
+    def copy(
+        self, source: Path, path: Path, *, executable: bool = False, alike: bool = False
+    ) -> None:
+        """Copy a file to ``path`` in one step; content durable, present time, no links.
+
+        The copy has the mode of a released file or, if ``alike``, whatever says who may use
+        ``source``.
+        """
         part = path.with_name(path.name + PART)
-        with source.open("rb") as reader, part.open("wb") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
-        self.settle(part, executable=executable)
-        self.replace(part, path)
+        try:
+            with source.open("rb") as reader, _new_file(part) as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+            self.settle(part, executable=executable, private=alike)
+            if alike:
+                access.imitate(part, source)
+            self.replace(part, path)
+        except BaseException:  # half a copy on a full disk keeps it full
+            with suppress(OSError):
+                self.unlink(part)
+            raise
 
-    def settle(self, path: Path, *, executable: bool = False) -> None:
+    def settle(self, path: Path, *, executable: bool = False, private: bool = False) -> None:
         """Make a finished file durable, with the mode of a released one."""
-        if not WINDOWS:
-            path.chmod(mode_of(executable))
+        access.permit(path, mode_of(executable) & (0o700 if private else 0o755))
+        access.hand_over(path)
         self.sync_file(path)
+
+    def imitate(self, path: Path, model: Path, *, executable: bool | None = None) -> None:
+        """Let those use a new file or folder who may use ``model``: see `access.imitate`."""
+        access.imitate(path, model, executable=executable)
+
+    def fit(self, path: Path, *, executable: bool) -> None:
+        """Let a new file or folder be no wider than the folder it lies in: see `access.fit`."""
+        access.fit(path, executable=executable)
+
+    def hand_over(self, path: Path) -> None:
+        """Give what root made by other means to the owner of the folder it lies in."""
+        access.hand_over(path)
 
     def stamp(self, path: Path) -> None:
         """Give a file the present time: what is older was looked at before."""
@@ -74,7 +113,7 @@ class Disk:
 
     def keep(self, path: Path, aside: Path) -> None:
         """Give what is at ``path`` a second name, without ``path`` being absent for a moment."""
-        if path.is_symlink():
+        if is_link(path):
             os.symlink(os.readlink(path), aside)
             return
         try:
@@ -82,38 +121,24 @@ class Disk:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            self.copy(path, aside, executable=is_executable(path))
-
-    def share(self, source: Path, path: Path, *, copied: int) -> None:
-        """Make a file with the content of ``source`` at ``path``, as cheaply as it can be.
-
-        A reflink where the file system has them; else a copy of a file of at most ``copied``
-        bytes; else a hard link, through which a write in place shows in both.
-        """
-        if _reflink(source, path):
-            self.settle(path, executable=is_executable(source))
-        elif source.stat().st_size <= copied:
-            self.copy(source, path, executable=is_executable(source))
-        else:
-            os.link(source, path)
-
-    def exchange(self, path: Path, other: Path) -> None:
-        """Let two names change places in one step: neither is absent for a moment.
-
-        Raises:
-            OSError: one of `NO_EXCHANGE` says that this system cannot.
-        """
-        _exchange(path, other)
+            self.copy(path, aside, alike=True)
 
     def symlink(self, target: str, path: Path) -> None:
         """Make a symlink."""
         os.symlink(target, path)
+        access.hand_over(path)
 
-    def mkdir(self, path: Path) -> None:
-        """Make a folder, 0755 whatever the umask; one that is there gets that mode."""
+    def mkdir(self, path: Path, *, private: bool = False, own: bool = False) -> None:
+        """Make a folder, 0755 whatever the umask; one that is there gets that mode.
+
+        Only its owner may enter a ``private`` one. With ``own`` it stays this user's, whoever
+        owns the folder around it.
+        """
         if not path.is_dir():
-            os.mkdir(path)
-        os.chmod(path, mode_of(executable=True))
+            os.mkdir(path, 0o700)
+            if not own:
+                access.hand_over(path)
+        access.permit(path, 0o700 if private else 0o755)
 
     def unlink(self, path: Path) -> None:
         """Remove a file or symlink, if it is there."""
@@ -149,55 +174,10 @@ class Disk:
             self.sync_file(path)
 
 
-if sys.platform == "linux":
-    import ctypes
-    import fcntl
-
-    AT_FDCWD = -100
-    RENAME_EXCHANGE = 2
-    FICLONE = 0x40049409
-
-    def _reflink(source: Path, path: Path) -> bool:
-        """Let ``path`` share the blocks of ``source`` until one of them is written to."""
-        with source.open("rb") as reader, path.open("wb") as writer, suppress(OSError):
-            fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
-            return True
-        path.unlink()
-        return False
-
-    def _exchange(path: Path, other: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if not hasattr(libc, "renameat2"):  # glibc before 2.28
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path))
-        names = os.fsencode(path), os.fsencode(other)
-        if libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path), None, str(other))
-
-elif sys.platform == "darwin":
-    # Written after the manual page of renamex_np(2), and run on no Mac yet. What it promises is
-    # what renameat2 does on Linux; where APFS is not, it answers ENOTSUP and files are swapped.
-    import ctypes
-
-    RENAME_SWAP = 2
-
-    def _reflink(_source: Path, _path: Path) -> bool:
-        return False
-
-    def _exchange(path: Path, other: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.renamex_np(os.fsencode(path), os.fsencode(other), RENAME_SWAP):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path), None, str(other))
-
-else:
-
-    def _reflink(_source: Path, _path: Path) -> bool:
-        return False
-
-    def _exchange(path: Path, _other: Path) -> None:
-        """Windows has no such step; every update is a file swap there."""
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path))
+def _new_file(path: Path) -> BinaryIO:
+    """An empty file to write; nobody else reads it before it is settled. No link is followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    return open(path, "wb", opener=lambda name, _: os.open(name, flags | _BINARY, 0o600))
 
 
 def _patiently(rename: Callable[[], None]) -> None:
@@ -218,9 +198,35 @@ def is_executable(path: Path) -> bool:
     return not WINDOWS and bool(path.lstat().st_mode & 0o100)
 
 
+def info_of(path: Path) -> os.stat_result | None:
+    """What is at ``path``, a symlink not followed; None if nothing is, nor can be.
+
+    Raises:
+        OSError: the disk, or no permission, does not tell now. That is not nothing.
+    """
+    try:
+        return path.lstat()
+    except OSError as error:
+        if error.errno not in NOWHERE:
+            raise
+        return None
+
+
 def present(path: Path) -> bool:
-    """Whether anything is at ``path``, a dangling symlink included."""
-    return os.path.lexists(path)
+    """Whether anything is at ``path``, a dangling symlink included; raises as `info_of`."""
+    return info_of(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder itself is at ``path``, not a symlink to one; raises as `info_of`."""
+    info = info_of(path)
+    return info is not None and stat.S_ISDIR(info.st_mode)
+
+
+def is_link(path: Path) -> bool:
+    """Whether a symlink is at ``path``; raises as `info_of`."""
+    info = info_of(path)
+    return info is not None and stat.S_ISLNK(info.st_mode)
 
 
 def same(path: Path, other: Path) -> bool:
@@ -237,14 +243,24 @@ def move(disk: Disk, source: Path, target: Path) -> None:
     """
     if not present(source):
         return
+    if present(target) and same(source, target):  # to rename one over the other does nothing
+        disk.unlink(source)
+        return
     try:
         disk.replace(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        disk.unlink(target)
-        disk.keep(source, target)
-        disk.unlink(source)
+        _move_far(disk, source, target)
+
+
+def _move_far(disk: Disk, source: Path, target: Path) -> None:
+    """To another disk; what was at ``target`` is not absent for a moment."""
+    part = target.with_name(target.name + PART)
+    disk.unlink(part)
+    disk.keep(source, part)
+    disk.replace(part, target)
+    disk.unlink(source)
 
 
 def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
@@ -256,12 +272,26 @@ def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
 
 def remove_tree(disk: Disk, path: Path) -> None:
     """Remove a folder of our own with all that is in it; follows no symlink."""
-    if not path.is_dir() or path.is_symlink():
+    if not is_folder(path):
         disk.unlink(path)
         return
-    for child in sorted(path.iterdir()):
+    children: list[Path] = []
+    with suppress(PermissionError):  # of one that is kept for its permissions, and empty
+        children = sorted(path.iterdir())
+    for child in children:
         remove_tree(disk, child)
     disk.rmdir(path)
+
+
+@contextmanager
+def written_to(disk: Disk, path: Path) -> Iterator[None]:
+    """While the body writes ``path`` by other means: it goes on, or begins anew if it may not."""
+    if present(path) and not os.access(path, os.W_OK):
+        disk.unlink(path)
+    try:
+        yield
+    finally:
+        disk.hand_over(path)
 
 
 @contextmanager
@@ -283,3 +313,11 @@ def disk_error(what: str, error: OSError) -> InstallError:
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return InstallError(message, hint="run as the owner of the folder, on a writable disk")
     return InstallError(message, hint="try again, and check the disk")
+
+
+def fault(what: str, error: Exception) -> InstallError:
+    """The error to tell for one that no disk gives: no memory, no thread, a name of no encoding."""
+    if isinstance(error, UnicodeError):
+        return InstallError(f"{what}: {error}", hint=NAMES_HINT)
+    reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return InstallError(f"{what}: {reason}", hint="try again, with fewer programs running")
