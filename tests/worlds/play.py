@@ -121,7 +121,7 @@ class Stage:
             broken = self._make_ground(world, key)
             if broken:
                 return broken
-        line = ["cp", "-a", f"{self._grounds[key]}/.", folder]
+        line = ["cp", "-a", f"{self._grounds[key]}/.", str(folder)]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         if done.returncode:
             return Broken(replace(world, steps=()), 0, "ground", f"copied: {done.stderr}")

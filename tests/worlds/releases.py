@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from random import Random
 
 PLAIN = ("lib", "data", "conf", "t", "res", "doc")
@@ -113,11 +114,6 @@ class Release:
             elif isinstance(thing, File):
                 found.append(name)
         return found
-
-
-def pairwise(releases: tuple[Release, ...]) -> list[tuple[Release, Release]]:
-    """Each with the next."""
-    return list(zip(releases, releases[1:], strict=False))
 
 
 def _render(place: str, thing: Thing) -> list[str]:
