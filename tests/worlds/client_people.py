@@ -43,7 +43,7 @@ def relink(draft: Draft) -> None:
 def mode(draft: Draft) -> None:
     """An administrator narrows what may be read."""
     path = draft.path()
-    narrow = draft.pick(["600", "640", "700", "750"])
+    narrow = draft.pick(["go-rwx", "o-rwx", "g-w,o-rwx"])
     draft.step("administrator: mode", f'there {path} && chmod {narrow} "$A"/{path}; note')
 
 

@@ -72,7 +72,7 @@ came_up() { V=$(grep -xE '[0-9]+\.0' out | tail -n 1)
 heard() { V=$(installed); [ $R = 0 ] && grep -qx "$V" confirming 2>/dev/null || return 0
   ! $AS updater status --dir "$A" | grep -q unconfirmed || fail "2 deaf: $V has confirmed itself, \
 and is unconfirmed"; }
-# background PREFIX...: the application runs in a session of its own, until stop or cut
+# background PREFIX...: the application runs in a session of its own, until stop or power_cut
 background() { state; clear; note
   MODE=serve STARTS=$W/starts setsid $* "$S/launcher/start" >bg 2>&1 </dev/null & L=$!
   sleep 0.7; }
@@ -80,7 +80,7 @@ stop() { kill -TERM -- -$L 2>/dev/null; for i in $(seq 150); do
     kill -0 -- -$L 2>/dev/null || break; sleep 0.1; done
   kill -KILL -- -$L 2>/dev/null && fail "1 endless: a start does not end when it is stopped"
   wait $L 2>/dev/null; }
-cut() { kill -KILL -- -$L; wait $L 2>/dev/null; }
+power_cut() { kill -KILL -- -$L; wait $L 2>/dev/null; }
 # foreign: somebody who may not change the install starts it, and an update waits
 foreign() { grep -q "next start" out || return 0
   AS=$USER_; starts quick; starts quick; AS=

@@ -96,7 +96,7 @@ def stranger(draft: Draft) -> None:
 
 def supervisor(draft: Draft) -> None:
     """A service manager stops what it has started, or the power goes, and then it starts again."""
-    pause, ends = draft.pick(["0.4", "1", "1.8"]), draft.pick(["stop", "stop", "cut"])
+    pause, ends = draft.pick(["0.4", "1", "1.8"]), draft.pick(["stop", "stop", "power_cut"])
     draft.disturb(calm=draft.is_good)
     draft.step("supervisor", f"{draft.offer()}up; background $AS; sleep {pause}; {ends}")
     draft.step("start quick", "starts quick", "came_up")
