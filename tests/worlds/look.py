@@ -217,7 +217,7 @@ def check_kept(before: dict[str, Meta], after: dict[str, Meta], *, owners: bool)
 
 def check_new(before: dict[str, Meta], after: dict[str, Meta], version: str) -> None:
     """What came with a release is no more open than the folder it lies in."""
-    released = walk(WORLD / f"r{version.split('.')[0]}")
+    released = walk(WORLD / f"r{version.split('.', maxsplit=1)[0]}")
     for path, now in after.items():
         if path not in released:
             continue
@@ -358,12 +358,24 @@ def note(install: Path, *, fresh: bool = False) -> None:
     book.save()
 
 
+def real(install: Path, path: str) -> str:
+    """Where a path leads, links followed, as seen from the install."""
+    place = install / path
+    return os.path.relpath(place.parent.resolve() / place.name, install.resolve())
+
+
+def forget_at(book: Book, where: str) -> None:
+    """What the user had there, the user has changed."""
+    book.mine = {key: was for key, was in book.mine.items() if was["real"] != where}
+
+
 def mine(install: Path, paths: list[str]) -> None:
     """These are the user's."""
     book = Book()
     for path in paths:
         place = install / path
-        info = {"path": path, "open": openness(place), "mode": place.stat().st_mode}
+        forget_at(book, real(install, path))
+        info = {"path": path, "open": openness(place), "real": real(install, path)}
         book.mine[digest(place)] = info
         if path in book.gone:
             book.gone.remove(path)
@@ -374,6 +386,8 @@ def mine(install: Path, paths: list[str]) -> None:
 def gone(install: Path, paths: list[str]) -> None:
     """These were removed by the user."""
     book = Book()
+    for path in paths:
+        forget_at(book, real(install, path))
     book.gone += paths
     book.before = everything(install)
     book.save()
