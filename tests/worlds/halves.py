@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from hypothesis.strategies import SearchStrategy
+from collections.abc import Callable, Iterator
 
 from worlds.client import client_worlds
 from worlds.world import World
 
-HALVES: dict[str, Callable[[int], SearchStrategy[World]]] = {"client": client_worlds}
+HALVES: dict[str, Callable[[int], Iterator[World]]] = {"client": client_worlds}
