@@ -18,6 +18,8 @@ locale_() { [ -d lp ] || { mkdir lp
 USER_="setpriv --reuid 45678 --regid 45678 --clear-groups --inh-caps +dac_read_search \
 --ambient-caps +dac_read_search"
 MOUNTED=
+# beside: $D is the folder around the install, and in this world
+beside() { D=$(dirname "${A:?}"); case $D in "${W:?}"/?*) ;; *) fail "$A is not in $W"; esac; }
 note() { python3 -SEs look.py note "$A" "$@" || exit 1; }
 mine() { python3 -SEs look.py mine "$A" "$@" || exit 1; }
 gone() { python3 -SEs look.py gone "$A" "$@" || exit 1; }
