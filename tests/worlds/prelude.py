@@ -13,7 +13,8 @@ W=${OWN:-$(mktemp -d)}; chmod 755 "$W"; cd "$W" || exit; SRV=; PIDS=; A=$W/p/a
 # as root, what is outside $W is read-only
 [ -z "${OWN:-}" ] || { mount --bind "$W" "$W" && cd "$W" && mount -o remount,bind,ro /; } || exit
 trap 'for p in $SRV $PIDS; do kill $p 2>/dev/null; done; wait 2>/dev/null; clean 2>/dev/null; \
-chattr -R -i "$W" 2>/dev/null; chmod -R u+rwx "$W" 2>/dev/null; rm -rf "${W:?}"/* "${W:?}"/.[!.]*' EXIT
+chattr -R -i "$W" 2>/dev/null; chmod -R u+rwx "$W" 2>/dev/null; \\
+rm -rf "${W:?}"/* "${W:?}"/.[!.]*' EXIT
 clean() { :; }
 """
 """Of a printed script only: where it runs, and how it cleans up."""
