@@ -88,7 +88,8 @@ foreign() { grep -q "next start" out || return 0
   AS=$USER_; starts quick; starts quick; AS=
   grep -q "$(sed 's/ .*//' out)" out || [ -s err ] || fail "3 silent: what waits never comes, \
 and no start says so"; }
-at_peace() { chattr -R -i p q moved* 2>/dev/null; pkill -f "$W/.*(app.py|/run)"; rm -f host
+at_peace() { chattr -R -i p q moved* 2>/dev/null; pkill -f "$W/.*(app.py|/run)"
+  pkill -xf 'sleep 4.0625'; rm -f host
   [ -z "$MOUNTED" ] || umount -l "$A/$MOUNTED"; MOUNTED=; }
 # narrow: State is no wider than a private install
 narrow() { state; [ $(( 0$(stat -c %a "$S") & ~0$(stat -c %a "$A") & 077 )) = 0 ] \

@@ -29,8 +29,7 @@ def begin(draft: Draft) -> None:
 
 def end(draft: Draft) -> None:
     """A good release comes, is installed and started."""
-    pause = "; sleep 4" if draft.shelf.has("child") else ""
-    lines = [f"at_peace{pause}", "offer 9.0"]
+    lines = ["at_peace", "offer 9.0"]
     lines.append("up; calm; [ $(installed) = 9.0 ] || newest" if draft.calm else "newest")
     lines.append('python3 -SEs look.py is "$A" 9.0 || exit 1')
     draft.step("end", "\n".join(lines), after="after strict asked")
