@@ -50,7 +50,8 @@ drop() { there "$1" && rm -f "$A/$1" 2>/dev/null && gone "$1"; }
 relink() { [ -d "$A/$1" ] && [ ! -L "$A/$1" ] && [ ! -e "$2" ] && mv "$A/$1" "$2" &&
   ln -s "$2" "$A/$1" && chown -h --reference="$A" "$A/$1" &&
   python3 -SEs look.py linked "$A" "$1" "$2"; }
-mounts() { cp -p "$A/$1" mounted && mount --bind mounted "$A/$1" && MOUNTED=$1; }
+mounts() { cp -p "$A/$1" mounted && mount --bind mounted "$A/$1" &&
+  MOUNTED=$(realpath --relative-to="$(realpath "$A")" "$A/$1"); }
 identity() { $AS updater identity --dir "$1" 2>&1; }
 twins() { [ "$(identity "$1")" != "$(identity "$2")" ] \
 || fail "3 twins: a copy has the identity of its original"; }

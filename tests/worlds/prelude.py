@@ -7,7 +7,7 @@ HEADER = """\
 # Needs patchtool, patchserver and updater on PATH. Exit 0: the right behaviour holds.
 set -u
 if [ "$(id -u)" = 0 ] && [ -z "${OWN:-}" ]; then
-  OWN=$(mktemp -d); export OWN; unshare -m bash "$0"; R=$?; rmdir "$OWN"; exit $R
+  OWN=$(mktemp -d); export OWN; unshare -m bash "$0"; R=$?; rm -rf "${OWN:?}"; exit $R
 fi
 W=${OWN:-$(mktemp -d)}; chmod 755 "$W"; cd "$W" || exit; SRV=; PIDS=; A=$W/p/a
 # as root, what is outside $W is read-only
