@@ -1,0 +1,31 @@
+"""Worlds: random releases, starts, hosts and users around the real commands, on real disks.
+
+A *world* is data: a ground (what is published before it begins) and a list of steps, drawn by
+Hypothesis. Each step is shell text in the form of the case scripts of this project, and bash runs
+exactly this text in a folder of the world's own. So a world that breaks a promise prints as a
+script by construction: prelude, ground, steps, and the check that failed.
+
+The promises, by the number that every ``fail`` begins with:
+
+1. every command ends, without a traceback, with an exit code of ours; no process of ours is left;
+2. the application starts, as one whole release, through its launcher and, outside a commit,
+   directly;
+3. a newer good release can be installed from here with at most two ordinary commands;
+4. nothing of the user's is lost, widened or rewritten;
+5. a version is bad only if the script made it fail;
+6. whenever a client would be refused or left without an offer, ``doctor`` says so with its exit
+   code, and an urgent command of the publisher works at once.
+
+| module | does |
+|---|---|
+| `world` | steps, worlds, what broke: data |
+| `prelude` | shell functions every script begins with |
+| `shell` | one bash for a world, with a limit for each step |
+| `product` | the commands under test: this tree, or a copy with a fault put back |
+| `play` | runs a world step by step on a copy of its ground |
+| `search` | draws worlds for as long as told; shrinks those that break a promise |
+| `script` | prints one as a script |
+| `put_back` | puts faults back that were mended, and searches until they are found |
+
+`make test-worlds WORLDS_SECONDS=600 WORLDS_SEED=1` runs it.
+"""

@@ -1,0 +1,10 @@
+"""The kinds of worlds there are, by whose life they walk through."""
+
+from __future__ import annotations
+
+from hypothesis.strategies import SearchStrategy
+
+from worlds.client import client_worlds
+from worlds.world import World
+
+HALVES: dict[str, SearchStrategy[World]] = {"client": client_worlds()}
