@@ -10,7 +10,7 @@ export UPSWAP_KEY_PASSWORD=some-long-password
 
 clean() { :; } # what a case takes back itself, before its folder goes
 leave() {
-    for pid in $SRV $PIDS; do kill "$pid" 2>/dev/null; done
+    for pid in $SRV $PIDS; do kill "$pid" && kill -CONT "$pid"; done 2>/dev/null
     wait 2>/dev/null
     clean 2>/dev/null
     chmod -R u+rwx "$W" 2>/dev/null
@@ -48,7 +48,7 @@ serve() { # sets URL
     patchserver serve --repo repo --port 0 2>serve.log &
     SRV=$!
     for _ in $(seq 300); do
-        URL=$(grep -oE 'http://127[0-9.]*:[0-9]+' serve.log | head -1)
+        URL=$(grep -oE 'http://127[0-9.]*:[0-9]+' serve.log 2>/dev/null | head -1)
         [ -z "$URL" ] || return 0
         sleep 0.1
     done

@@ -27,4 +27,5 @@ if [ "$at_once" = 2.0 ]; then
     grep -qx 2 o2 || fail "2.0 is there, and $(cat o2) starts: $(head -1 e)"
     exit 0
 fi
-grep -qx 2 o2 || [ -s e ] || [ -s o ] || fail "'$(cat o)', but every start by the user runs $(cat o2) and says nothing"
+grep -qx 2 o2 || [ -s e ] || ! grep -q "next start" o ||
+    fail "'$(cat o)', but every start by the user runs $(cat o2) and says nothing"
