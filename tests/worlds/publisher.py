@@ -1,0 +1,66 @@
+"""Worlds of a publisher: commands in any order, clocks, disks, hosts, and a few installs that ask.
+
+After each step real clients ask the host, and `doctor` must know their fate (`judge.py`); the shell
+functions are in `publisher.sh`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from worlds import publisher_commands, publisher_folders, publisher_hosts, publisher_mishaps
+from worlds.publisher_model import FIRST, READY, Kind, Model, when_well
+from worlds.world import Step, World
+
+HERE = Path(__file__).parent
+HELPERS = ("judge.py", "publisher.sh")
+END = "END_OF_HELPER"
+KINDS: tuple[Kind, ...] = (
+    *publisher_commands.KINDS,
+    *publisher_folders.KINDS,
+    *publisher_hosts.KINDS,
+    *publisher_mishaps.KINDS,
+)
+
+
+def ground() -> str:
+    """Two releases, offered one after the other, each with an install of it, and a third one."""
+    helpers = "".join(
+        f"cat > {name} <<'{END}'\n{(HERE / name).read_text()}{END}\n" for name in HELPERS
+    )
+    releases = "".join(
+        f"release {version} {base}\nadd {version} rel/{version}\noffer {version}\nshown repo\n"
+        f"host\nURL=http://127.0.0.1:$(cat port)\ninst c{number}\nkill $SRV\nwait $SRV\n"
+        for number, (version, base) in enumerate(zip(FIRST, ("", FIRST[0]), strict=True))
+    )
+    rest = f"release {READY} {FIRST[1]}\nadd {READY} rel/{READY}\n"
+    online = "mkdir cron\ncp -p keys/online.pem cron\ncp repo/metadata/1.root.json .\n"
+    return f"{helpers}. ./publisher.sh\ninit\n{releases}{rest}{online}"
+
+
+GROUND = ground()
+BEGIN = Step("begin", ". ./publisher.sh\nhost", "judge repo")
+BY_URL = Step("begin by URL", ". ./publisher.sh\nhost\nURLS=--url", "judge repo")
+
+
+def closing(model: Model) -> Step:
+    """A good release, which can always be published."""
+    version = model.fresh()
+    text = f"""release {version} 1.1
+app add-release --version {version} rel/{version}
+[ $R = 0 ] || fail "6 stranded: $(cat err)"
+app promote --version {version}"""
+    return Step("a good release", text, when_well(f"--offered {version}"))
+
+
+@st.composite
+def publisher_worlds(draw: st.DrawFn) -> World:
+    """One repository, from its first two releases on."""
+    model = Model()
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5))
+    steps = [draw(st.sampled_from((BEGIN, BEGIN, BY_URL))), *(kind(draw, model) for kind in kinds)]
+    if model.is_untidy:
+        steps.append(closing(model))
+    return World(GROUND, tuple(steps))
