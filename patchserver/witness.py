@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from patchtool.drill import URL, FolderTransport
+from patchtool.staging import scratch, staging
 
 from updater.errors import TrustError
 from updater.launch.disk import Disk, told
@@ -81,8 +81,8 @@ class Witness:
         """
         transport = _Next(self.repository, timestamp)
         for app, channel in channels:
-            with told("asking the witness"), TemporaryDirectory(prefix="upswap-witness-") as work:
-                fresh, old = Path(work) / "fresh", Path(work) / "old"
+            with told("asking the witness"), staging(scratch()) as work:
+                fresh, old = work / "fresh", work / "old"
                 self._look(transport, fresh, app, channel, now, _Fleeting())
                 if self._place(app, channel).exists():
                     shutil.copytree(self._place(app, channel), old, symlinks=True)

@@ -14,7 +14,6 @@ from crash_runs import tell
 from publisher import Publisher
 from serving import served
 from sessions import quick_session
-from tree_worlds import SMALL
 from victim import Victim, attacked
 
 from updater.session import Session
@@ -70,12 +69,6 @@ def runs(request: pytest.FixtureRequest) -> Iterator[list[int]]:
     counts: list[int] = []
     yield counts
     tell(sum(counts), request.node.name)
-
-
-@pytest.fixture
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a tree swap files of a few bytes are large enough to be linked."""
-    monkeypatch.setattr("updater.newtree.COPIED", SMALL)
 
 
 @pytest.fixture(scope="module")

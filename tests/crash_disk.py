@@ -6,7 +6,6 @@ And small installs for it to stop in, whose updates are staged without a publish
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,22 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from patchtool.scan import scan
 from trees import Content, data_of, read_tree, write_tree
 
 from updater.apply import Tree
-from updater.config import Swap
 from updater.errors import PatchError
 from updater.files import differs
 from updater.format.manifest import File, Manifest
 from updater.format.release import Policy, Release
-from updater.launch.disk import PART, Disk, present
-from updater.launch.journal import Journal, Phase, named
-from updater.launch.listing import root_of
+from updater.launch.disk import PART, Disk
+from updater.launch.journal import Journal
 from updater.launch.state import State
-from updater.newtree import NewTree
 from updater.stage import NO_NOTES, Stage
 from updater.store import Settings
 
@@ -67,15 +62,6 @@ class CountingDisk(Disk):
     def keep(self, path: Path, aside: Path) -> None:
         self._begin("keep", aside)
         super().keep(path, aside)
-
-    def share(self, source: Path, path: Path, *, copied: int) -> None:
-        self._torn = source.read_bytes()
-        self._begin("share", path)
-        super().share(source, path, copied=copied)
-
-    def exchange(self, path: Path, other: Path) -> None:
-        self._begin("exchange", path)
-        super().exchange(path, other)
 
     def symlink(self, target: str, path: Path) -> None:
         self._begin("symlink", path)
@@ -187,15 +173,11 @@ def world_of(folder: Path, manifest: Manifest, live: Mapping[str, Content]) -> W
 
 
 def copy_world(world: World, folder: Path) -> World:
-    """The same world in the new folder ``folder``; two names of one file stay that.
-
-    Journals name what is in it, not what is in ``world``.
-    """
+    """The same world in the new folder ``folder``; two names of one file stay that."""
     names: dict[int, Path] = {}
     for parent, folders, files in os.walk(world.folder):
         here = folder / Path(parent).relative_to(world.folder)
         here.mkdir()
-        names[Path(parent).stat().st_ino] = here
         links = [name for name in folders if Path(parent, name).is_symlink()]
         for name in [*files, *links]:
             place, copy = Path(parent, name), here / name
@@ -205,32 +187,7 @@ def copy_world(world: World, folder: Path) -> World:
             else:
                 shutil.copy2(place, copy, follow_symlinks=False)
             names[inode] = copy
-    copied = World(folder)
-    for journal in filter(present, journals(copied.state)):
-        _readdress(journal, names)
-    return copied
-
-
-def journals(state: State) -> list[Path]:
-    """Where a journal may lie: of the commit under way, and of the one before."""
-    return [*(named(state, phase) for phase in Phase), state.parked]
-
-
-def _readdress(journal: Path, names: Mapping[int, Path]) -> None:
-    """A tree swap knows folders and files by inode: let it know their copies, ``names``."""
-    document: dict[str, Any] = {}
-    with suppress(ValueError):  # a damaged one names nothing
-        document = json.loads(journal.read_bytes())
-    if document.get("swap") != "tree":
-        return
-    tree = document["tree"]
-    for root in ("old_root", "new_root"):
-        place = names.get(tree[root][1])  # None: that tree is deleted
-        tree[root] = root_of(place) if place else (0, 0)
-    for mark in [*tree["old"].values(), *tree["new"].values()]:
-        place = names.get(mark[3])
-        mark[3] = place.lstat().st_ino if place else 0
-    journal.write_text(json.dumps(document))
+    return World(folder)
 
 
 def manifest_of(
@@ -260,7 +217,6 @@ def prepare(
     *,
     mend: bool | None = None,
     notes: Mapping[Path, bytes] = NO_NOTES,
-    swap: Swap = "file",
 ) -> Journal:
     """Stage ``new`` over what is installed, with ``contents`` for its files.
 
@@ -268,15 +224,14 @@ def prepare(
     """
     if mend is None:
         with suppress(PatchError):
-            return prepare(disk, world, new, contents, mend=False, notes=notes, swap=swap)
+            return prepare(disk, world, new, contents, mend=False, notes=notes)
         mend = True
     stage = Stage(disk, world.state)
     stage.clear()
     old = world.manifest
     places = _places(world.state, old, new, contents, stage.scratch(0), mend=mend)
     tree = Tree(new, places)
-    journal = stage.fill(old, tree, settings(old.version), mend=mend, notes=notes)
-    return NewTree(disk, world.state, swap, 0).grow(journal, old, new)
+    return stage.fill(old, tree, settings(old.version), mend=mend, notes=notes)
 
 
 def _places(

@@ -1,8 +1,7 @@
 """Worlds for real processes to crash in, and the oracle: what may be found afterwards.
 
-Three releases on a real server; an install of the first with files of its user in it, and one
-without, whose whole folder is exchanged. A `Scenario` is one command in one world; commands to
-come are a line in `SCENARIOS`.
+Three releases on a real server, and an install of the first with files of its user in it. A
+`Scenario` is one command in one world; commands to come are a line in `SCENARIOS`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from crash_disk import World, copy_world, journals
+from crash_disk import World, copy_world
 from publisher import Publisher
 from serving import served
 from syscalls import Call, Fault, Injected, Process, calls, inject
@@ -30,8 +29,7 @@ from trees import Tree as Contents
 
 from updater import cli
 from updater.format.release import Release
-from updater.launch.disk import present
-from updater.launch.journal import Phase, phase_of, read
+from updater.launch.journal import Phase, phase_of
 from updater.launch.running import share
 from updater.launch.trial import Trial
 
@@ -80,10 +78,6 @@ DAMAGED: Contents = {
     **{path: content for path, content in BEFORE.items() if path != "current"},
     "lib/core": SPOILT,
 }
-COMPILED: Contents = {"lib/__pycache__/code.cpython-312.pyc": b"compiled of 1"}
-"""What an application leaves in its folder: disposable, so that the folder can be exchanged."""
-UNTOUCHED: Contents = {**OLD, **COMPILED}
-LATER: Contents = {"mine/late.txt": b"user: made since the update"}
 ENTRY = Release(entry=("app",))
 _LAST = re.compile(r'^unlink.*/journal\.(done|undo|revert)"')
 _KEPT = re.compile(r"^your own version is kept as (.*)$", re.MULTILINE)
@@ -147,20 +141,9 @@ class Site(World):
         return subprocess.run([entry], capture_output=True, text=True, check=True).stdout.strip()
 
     @property
-    def others(self) -> tuple[Path, Path]:
-        """Where the tree stands that is not live: during an exchange, and after it."""
-        return self.folder / "app.new", self.folder / "app.old"
-
-    @property
-    def exchanges(self) -> set[Path]:
-        """The journals there are of commits that exchange the whole folder."""
-        found = filter(present, journals(self.state))
-        return {journal for journal in found if read(journal).tree is not None}
-
-    @property
     def outside(self) -> dict[str, object]:
-        """All but DIR, State and `others`; a file's second name elsewhere included."""
-        own = {self.state.install, self.state.folder, *self.others}
+        """All but DIR and State; a file's second name elsewhere included."""
+        own = {self.state.install, self.state.folder}
         places = [path for path in self.folder.iterdir() if path not in own]
         contents = {place.name: read_tree(place) for place in places}
         linked = (self.folder / "elsewhere/linked").stat()
@@ -223,18 +206,10 @@ class Shelf:
     @cached_property
     def installed(self) -> Site:
         """An install of 1.0 that its user works with; one file has a second name elsewhere."""
-        site = copied(self.untouched, self.folder / "installed")
-        shutil.rmtree(site.state.install / "lib/__pycache__")
-        save(site, {**USERS, "edited.cfg": EDIT})
-        return site
-
-    @cached_property
-    def untouched(self) -> Site:
-        """An install of 1.0 that ran, but in which nobody works."""
         self.offer("1.0")
-        site = self._site(self.folder / "untouched")
+        site = self._site(self.folder / "installed")
         assert command(*self.first, site.state.install).code == 0
-        save(site, COMPILED)
+        save(site, {**USERS, "edited.cfg": EDIT})
         linked = site.folder / "elsewhere/linked"
         linked.unlink()
         os.link(site.state.install / "lib/core", linked)
@@ -287,8 +262,6 @@ class Scenario:
     """What is the user's after the next update."""
     versions: tuple[str, str] = ("1.0", "2.0")
     """What the trees `before` and `after` are."""
-    exchanges: int | None = None
-    """How often the whole folder is exchanged if nothing disturbs; None: it is no tree swap."""
 
     def world(self, shelf: Shelf) -> Site:
         """The world before the command, made once."""
@@ -305,12 +278,7 @@ class Scenario:
     def points(self, shelf: Shelf, fault: Fault) -> list[Call]:
         """The calls of an undisturbed run that ``fault`` can meet."""
         with shelf.copy(self.world(shelf)) as site:
-            swapped = site.exchanges
             found = calls(self.process(shelf, site), shelf.folder / "log", self.fails)
-            swapped |= site.exchanges
-            exchanges = [call for call in found if call.exchanges(site.state.install)]
-        assert len(exchanges) == (self.exchanges or 0), f"{self.name}: {exchanges}"
-        assert bool(exchanges or swapped) == (self.exchanges is not None), self.name
         spared = self.fails.split(":")[0]
         return [call for call in found if fault.meets(call) and call.name != spared]
 
@@ -366,8 +334,6 @@ class Scenario:
             (version, "unconfirmed"),
         }, what
         assert site.says() == version, what
-        other = self.before if new else self.after
-        check_kept(site, {p: c for p, c in other.items() if p not in self.users}, what)
         return new
 
 
@@ -392,7 +358,6 @@ def check_next_update(
     site: Site, shelf: Shelf, wanted: Contents, what: str, told: Iterable[str] = ()
 ) -> None:
     """The next good update works, and nothing is left that does not belong there."""
-    old = site.tree
     shelf.offer("3.0")
     said = site.command("update", "--no-restart", "--quiet")
     shelf.offer("2.0")
@@ -403,16 +368,6 @@ def check_next_update(
     assert {path.name for path in site.state.folder.iterdir()} - REPORTS == STATE, what
     litter = {p for p in read_tree(site.state.trust) if not p.endswith((".json", ".lock"))}
     assert litter == set(), what
-    check_kept(site, old, what)
-
-
-def check_kept(site: Site, old: Contents, what: str) -> None:
-    """Beside the install is ``old``, whole, if a rollback would exchange it; else nothing."""
-    incoming, place = site.others
-    assert not present(incoming), what
-    wanted = old if site.state.parked in site.exchanges else None
-    kept = read_tree(place) if present(place) else None
-    assert kept == wanted, f"{what}: {difference(kept or {}, wanted or {})}"
 
 
 def unedited(shelf: Shelf) -> Site:
@@ -437,15 +392,6 @@ def updated(shelf: Shelf) -> Site:
     """An install of 2.0 that knows what 1.0 was."""
     site = copied(shelf.installed, shelf.folder / "updated")
     assert site.command("update", "--no-restart", "--quiet").code == 0
-    return site
-
-
-def exchanged(shelf: Shelf) -> Site:
-    """An install of 2.0 whose folder was exchanged; its user has worked in it since."""
-    site = copied(shelf.untouched, shelf.folder / "exchanged")
-    assert site.command("update", "--no-restart", "--quiet").code == 0
-    assert site.exchanges
-    save(site, LATER)
     return site
 
 
@@ -531,72 +477,6 @@ ROLLBACK = Scenario(
     after=BEFORE,
     versions=("2.0", "1.0"),
 )
-TREE = Scenario(
-    "tree swap",
-    prepare=lambda shelf: shelf.untouched,
-    before=UNTOUCHED,
-    after=NEW,
-    users={},
-    exchanges=1,
-)
-TREE_UNDO = replace(TREE, name="tree swap undone", fails="link:error=EIO:when=9", exchanges=2)
-TREE_ROLLBACK = replace(
-    ROLLBACK,
-    name="rollback of a tree swap",
-    prepare=exchanged,
-    before={**NEW, **LATER},
-    after={**UNTOUCHED, **LATER},
-    users=LATER,
-    exchanges=1,
-)
-TREE_RECOVER = replace(TREE, arguments=RECOVER, outcomes=IS_NEW)
-TREE_RECOVER_OLD = replace(TREE_RECOVER, outcomes=IS_OLD)
-TREES = (
-    TREE,
-    TREE_UNDO,
-    TREE_ROLLBACK,
-    replace(TREE_RECOVER, name="recover, tree swap begun", prepare=killed_at(TREE, 0)),
-    replace(TREE_RECOVER, name="recover, tree swap prepared", prepare=killed_at(TREE, 0.1)),
-    replace(
-        TREE_RECOVER, name="recover, tree swap made", prepare=killed_at(TREE, 0.15), exchanges=0
-    ),
-    replace(
-        TREE_RECOVER,
-        name="recover, tree swap to clean up",
-        prepare=killed_at(TREE, 0.7),
-        exchanges=0,
-    ),
-    replace(TREE_RECOVER_OLD, name="recover, tree swap to undo", prepare=killed_at(TREE_UNDO, 0.3)),
-    replace(
-        TREE_RECOVER_OLD,
-        name="recover, tree swap half undone",
-        prepare=killed_at(TREE_UNDO, 0.75),
-        exchanges=0,
-    ),
-    replace(
-        TREE_ROLLBACK,
-        name="recover, tree swap to take back",
-        arguments=RECOVER,
-        prepare=killed_at(TREE_ROLLBACK, 0.1),
-        outcomes=IS_NEW,
-    ),
-    replace(
-        TREE_ROLLBACK,
-        name="recover, tree swap half taken back",
-        arguments=RECOVER,
-        prepare=killed_at(TREE_ROLLBACK, 0.5),
-        outcomes=IS_NEW,
-        exchanges=0,
-    ),
-    replace(
-        TREE_ROLLBACK,
-        name="launch that takes a tree swap back",
-        arguments=("launch",),
-        prepare=on_trial(TREE_ROLLBACK),
-    ),
-    replace(TREE, name="launch that swaps trees", arguments=("launch",), prepare=pending(TREE)),
-)
-"""Commands on an install whose whole folder is exchanged."""
 SCENARIOS = (
     UPDATE,
     UNEDITED,
@@ -620,6 +500,5 @@ SCENARIOS = (
         users={**KEPT, "lib/core.old": SPOILT},
         versions=("1.0", "1.0"),
     ),
-    *TREES,
 )
 """Every command that changes an install; one to come is a line here."""

@@ -276,7 +276,7 @@ def custom_of(publisher: Publisher, name: str) -> dict[str, Any]:
 
 def publish(publisher: Publisher, name: str, content: bytes, custom: dict[str, Any]) -> None:
     """Sign a target as the publisher would, whatever it is."""
-    publisher.repository().publish(f"app.{publisher.app}", [Target(name, content, custom)])
+    publisher.repository().publish(f"app.{publisher.app}", [Target.of(name, content, custom)])
 
 
 def publish_patch(publisher: Publisher, name: str, data: bytes, header_length: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from patchtool.description import Description
 from patchtool.keys import Keys
 from patchtool.options import Options
-from patchtool.publish import Added, add_release
+from patchtool.publish import Added, add_release, draft_release
 from patchtool.repository import Repository
 from patchtool.rollout import promote
 from trees import Tree, write_tree
@@ -20,6 +20,21 @@ from updater.format.release import Release
 NOW = 1_800_000_000
 """The time at which tests happen, seconds since 1970."""
 PASSWORD = {"UPSWAP_KEY_PASSWORD": "correct horse"}
+
+
+def publish(
+    repository: Repository,
+    version: str,
+    folder: Path,
+    description: Description | None = None,
+    *,
+    app: str = "notes",
+    bases: Sequence[str] | None = None,
+) -> Added | None:
+    """Publish a folder, quickly; an empty one too."""
+    said = description or Description(Release())
+    draft = draft_release(repository, app, version, folder, said, allow_empty=True)
+    return add_release(repository, draft, bases=bases, options=Options(effort="fast", jobs=1))
 
 
 class Publisher:
@@ -56,15 +71,8 @@ class Publisher:
     ) -> Added | None:
         """Publish ``tree`` as ``version``."""
         folder = write_tree(self._releases / str(next(self._numbers)), tree)
-        return add_release(
-            self.repository(),
-            self.app,
-            version,
-            folder,
-            description=Description(release or Release()),
-            bases=bases,
-            options=Options(effort="fast", jobs=1),
-        )
+        said = Description(release or Release())
+        return publish(self.repository(), version, folder, said, app=self.app, bases=bases)
 
     def promote(self, version: str, *, basis_points: int = EVERYONE) -> None:
         """Offer ``version`` on channel ``stable``."""

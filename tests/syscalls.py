@@ -52,10 +52,6 @@ class Call:
             return self.name == "creat" or bool(_CREATING.search(self.text))
         return self.name in CHANGING
 
-    def exchanges(self, folder: Path) -> bool:
-        """Whether it lets ``folder`` and another change places."""
-        return f'"{folder}"' in self.text and "RENAME_EXCHANGE" in self.text
-
 
 @dataclass(frozen=True)
 class Fault:

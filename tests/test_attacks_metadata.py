@@ -469,7 +469,7 @@ def publish_head(publisher: Publisher, **fields: object) -> None:
     repository = publisher.repository()
     name = f"{publisher.app}/channels/stable"
     document = {**(repository.targets(f"channels.{publisher.app}")[name].custom or {}), **fields}
-    repository.publish(f"channels.{publisher.app}", [Target(name, encode(document), document)])
+    repository.publish(f"channels.{publisher.app}", [Target.of(name, encode(document), document)])
 
 
 def offer(publisher: Publisher, *versions: str) -> None:

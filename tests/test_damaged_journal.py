@@ -18,7 +18,6 @@ from trees import Content, Exe, Tree, noise, read_tree
 
 from updater.cli import main
 from updater.client import Updater
-from updater.config import Swap
 from updater.errors import InstallError, TransportError
 from updater.installation import install
 from updater.launch.disk import Disk
@@ -79,10 +78,9 @@ class Case:
     def state(self) -> State:
         return self.updater._state
 
-    def killed(self, name: str, swap: Swap = "file") -> None:
+    def killed(self, name: str) -> None:
         """Update, until just before ``name`` takes its place."""
-        config = replace(self.session.config, swap=swap)
-        session = replace(self.session, disk=DiesBefore(name), config=config)
+        session = replace(self.session, disk=DiesBefore(name))
         with pytest.raises(Killed):
             Updater(self.live, session).update()
 
@@ -103,9 +101,8 @@ def spoil(state: State, phase: Phase) -> None:
     named(state, phase).write_bytes(bytes(500))
 
 
-@pytest.mark.parametrize("swap", ["file", "tree"])
-def test_of_an_update_that_was_made_only_the_way_back_is_lost(case: Case, swap: Swap) -> None:
-    case.killed("0", swap)  # the first file to be parked
+def test_of_an_update_that_was_made_only_the_way_back_is_lost(case: Case) -> None:
+    case.killed("0")  # the first file to be parked
     assert phase_of(case.state) is Phase.COMMITTED
     spoil(case.state, Phase.COMMITTED)
     assert case.updater.recover() is Outcome.FINISHED

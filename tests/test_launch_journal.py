@@ -89,7 +89,7 @@ def test_every_action_and_every_field_has_a_name_that_recovery_of_a_later_versio
 ) -> None:
     JOURNAL.write(Disk(), state)
     document = json.loads(state.journal.read_bytes())
-    assert (document["journal"], document["swap"]) == (3, "file")
+    assert document["journal"] == 4
     assert [step["action"] for step in document["steps"]] == [
         "mkdir",
         "put",
@@ -181,7 +181,7 @@ def test_a_journal_that_is_no_journal_is_refused(interrupted: World, text: str) 
     refused(interrupted)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 4, "3", None])
+@pytest.mark.parametrize("number", [0, 3, 5, "4", None])
 def test_a_journal_of_another_format_version_is_left_to_the_updater_that_knows_it(
     interrupted: World, number: object
 ) -> None:

@@ -18,9 +18,10 @@ from crash_disk import (
 from trees import Content, Exe, Link
 
 from updater.errors import InstallError, NotEnoughSpace, RollbackFailed
-from updater.launch.disk import Disk
+from updater.launch.disk import Disk, present
 from updater.launch.journal import Action, Journal, Phase, enter, named, phase_of
 from updater.launch.recover import Outcome, commit, recover
+from updater.launch.rollback import can_roll_back
 from updater.launch.swap import FileSwap
 
 OLD: dict[str, Content] = {
@@ -218,21 +219,56 @@ def test_a_stage_that_cannot_be_removed_makes_no_rollback_fail(case: Case) -> No
     assert case.world.tree == OLD
 
 
-def test_what_cannot_be_cleaned_up_makes_no_update_fail(case: Case) -> None:
-    class Held(Disk):
-        def replace(self, source: Path, path: Path) -> None:
-            if source.name == "app.old":
-                raise PermissionError(errno.EACCES, "still running", str(path))
-            super().replace(source, path)
+class Held(Disk):
+    """Another program holds ``app.old``, and what becomes of it."""
 
+    def replace(self, source: Path, path: Path) -> None:
+        self._refuse(source)
+        super().replace(source, path)
+
+    def unlink(self, path: Path) -> None:
+        self._refuse(path)
+        super().unlink(path)
+
+    def _refuse(self, path: Path) -> None:
+        if path.name == "app.old" and present(path):
+            raise PermissionError(errno.EACCES, "still running", str(path))
+
+
+def test_what_cannot_be_cleaned_up_stops_nothing_and_goes_later(case: Case) -> None:
     commit(Held(), case.state, case.journal)
-    tree = case.world.tree
-    assert {path: tree.get(path) for path in NEW} == NEW
-    assert tree["app.old"] == Exe(b"1")
-    assert phase_of(case.state) is Phase.COMMITTED
-    with pytest.raises(InstallError, match=r"cleaning up after the update to 2\.0"):
-        recover(Held(), case.state)
-    assert recover(Disk(), case.state) is Outcome.FINISHED
+    assert recover(Held(), case.state) is Outcome.CLEAN
+    assert case.world.tree == {**NEW, "app.old": Exe(b"1")}
+    journal = prepare(Disk(), case.world, case.old, OLD)
+    commit(Held(), case.state, journal)
+    assert case.world.tree == {**OLD, "app.old": Exe(b"1")}
+    assert can_roll_back(Disk(), case.state)
+    recover(Disk(), case.state)
+    assert case.world.tree == OLD
+    assert not case.state.trash.exists()
+
+
+def test_what_could_not_be_cleaned_up_and_is_the_users_by_now_stays(case: Case) -> None:
+    commit(Held(), case.state, case.journal)
+    (case.state.install / "app.old").unlink()
+    (case.state.install / "app.old").write_bytes(b"mine")
+    recover(Disk(), case.state)
+    assert case.world.tree == {**NEW, "app.old": b"mine"}
+    assert not case.state.trash.exists()
+
+
+def test_a_folder_that_stayed_for_such_a_file_goes_with_it_or_is_the_next_releases(
+    case: Case,
+) -> None:
+    class HeldDeep(Held):
+        def _refuse(self, path: Path) -> None:
+            if path.name == "f.old" and present(path):
+                raise PermissionError(errno.EACCES, "still running", str(path))
+
+    commit(Disk(), case.state, case.journal)
+    commit(HeldDeep(), case.state, prepare(Disk(), case.world, case.old, {**OLD}))
+    assert "file" in case.world.tree
+    commit(Disk(), case.state, prepare(Disk(), case.world, case.new, NEW))
     case.check(NEW)
 
 

@@ -167,14 +167,22 @@ def test_a_folder_in_the_place_of_a_file_makes_way_with_all_that_is_in_it(
     assert read_tree(live) == {**TREE, "lib/core.py.old/mine": b"mine"}
 
 
-def test_a_link_in_the_place_of_a_folder_is_told_and_nothing_is_done(updater: Updater) -> None:
+def test_a_link_in_the_place_of_a_folder_makes_way_and_what_is_behind_it_stays(
+    updater: Updater,
+) -> None:
     live = updater._state.install
-    (live / "lib").rename(live.parent / "elsewhere")
-    (live / "lib").symlink_to(live.parent / "elsewhere")
-    (live.parent / "elsewhere/core.py").unlink()
-    with pytest.raises(InstallError, match="'lib' is a symlink"):
-        updater.repair()
-    assert not (live.parent / "elsewhere/core.py").exists()
+    elsewhere = live.parent / "elsewhere"
+    (live / "lib").rename(elsewhere)
+    (live / "lib").symlink_to(elsewhere)
+    (elsewhere / "core.py").write_bytes(b"mine")
+    behind = read_tree(elsewhere)
+    done = updater.repair()
+    assert done is not None
+    assert done.kept == ("lib.old",)
+    assert updater.verify(full=True).whole
+    assert not (live / "lib").is_symlink()
+    assert (live / "lib.old").readlink() == elsewhere
+    assert read_tree(elsewhere) == behind
 
 
 OWN = {

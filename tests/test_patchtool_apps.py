@@ -126,7 +126,7 @@ def test_what_it_signs_in_its_own_role_under_the_name_of_another_counts_for_noth
     name: str, installs: Installs, publisher: DyingPublisher, draw: Publisher
 ) -> None:
     stolen = draw.repository()
-    stolen.publish("app.draw", [Target(name, b"evil", {})])
+    stolen.publish("app.draw", [Target.of(name, b"evil", {})])
     assert installs["notes"].update() is None
     assert installs["draw"].update() is None
     installs.follows(publisher, "2.0", TWO)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +21,7 @@ from trees import Exe, Link, Tree, noise, read_tree, write_tree
 
 from updater.format.header import MAGIC
 from updater.launch.disk import WINDOWS
+from updater.launch.lock import locked
 from updater.version import __version__
 
 SECRET = "correct horse battery staple"
@@ -507,6 +510,15 @@ def test_add_release_tells_its_sizes(repository: Path, capsys: pytest.CaptureFix
     (made,) = (repository / "targets/notes/patches").glob("*.1.0_2.0")
     assert document == {
         "version": "2.0",
+        "state": "published",
+        "holds": {"files": 10, "bytes": 3149, "symlinks": 1, "empty_folders": 1},
+        "difference": {
+            "version": "1.0",
+            "added": {"entries": 7, "bytes": 588},
+            "removed": {"entries": 5, "bytes": 549},
+            "changed": {"entries": 4, "bytes": 2521},
+        },
+        "warnings": [],
         "bundle": bundle.stat().st_size,
         "patches": {"1.0": made.stat().st_size},
         "skipped": [],
@@ -519,8 +531,91 @@ def test_add_release_says_to_people_what_it_made(
     capsys.readouterr()
     assert add("2.0 new") == 0
     out = capsys.readouterr().out
-    assert out.startswith("notes 2.0\n  bundle: ")
+    assert out.startswith("notes 2.0\n  holds 10 files, 3,149 bytes, 1 symlinks, 1 empty folders\n")
+    assert "\n  removed since 1.0: 5 (549 bytes): " in out
+    assert "\n  bundle: " in out
     assert "\n  patch from 1.0: " in out
+
+
+def test_a_dry_run_tells_what_a_release_holds_and_writes_nothing(
+    repository: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    shutil.move(here / "keys", here / "away")
+    capsys.readouterr()
+    assert add("2.0 new --dry-run") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("notes 2.0\n  holds 10 files, ")
+    assert out.endswith("\n  nothing is built or published: a dry run\n")
+    assert err == ""
+    assert add("2.0 new --dry-run --json") == 0
+    document = document_of(capsys)
+    assert (document["state"], document["holds"]["files"]) == ("dry run", 10)
+    assert add("1.0 new --dry-run") == 5, "refused as it would be"
+    assert add("1.0 old --dry-run") == 10
+    shutil.move(here / "away", here / "keys")
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("*")}.items() >= before.items()
+    assert leftovers(here) == []
+
+
+def test_warnings_go_to_stderr_and_into_the_document(
+    repository: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "new/.env").write_text("PASSWORD=1")
+    capsys.readouterr()
+    assert add("2.0 new --dry-run --json") == 0
+    out, err = capsys.readouterr()
+    warning = "it holds settings that may hold passwords: '.env'"
+    assert err == f"warning: {warning}\n"
+    assert json.loads(out)["warnings"] == [warning]
+
+
+def test_an_empty_folder_is_published_if_it_is_asked_for(repository: Path, here: Path) -> None:
+    (here / "nothing").mkdir()
+    assert add("2.0 nothing") == 5
+    assert add("2.0 nothing --allow-empty") == 0
+    shutil.rmtree(here / "nothing")
+
+
+LOCKING = [
+    "add-release repo new --app notes --keys keys --version 2.0 --quiet",
+    "recall repo --app notes --keys keys --version 1.0",
+    "promote repo --app notes --keys keys --version 1.0",
+    "refresh repo --keys keys --at-least 100",
+    "prune repo --keys keys",
+    "sync repo copy",
+    "writer repo",
+    "apps add repo --app draw --keys keys",
+    "keys rotate repo --role release --keys keys",
+]
+
+
+@pytest.mark.parametrize("line", LOCKING, ids=lambda line: line.partition(" repo")[0])
+def test_whoever_finds_the_repository_held_is_told_by_whom(
+    line: str, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(repository / ".lock", "patchtool promote"):
+        error, hint = refused(7, f"{line} --wait 0", capsys)
+    assert f"another command writes repo (patchtool promote, process {os.getpid()})" in error
+    assert "wait for it to end" in hint
+
+
+def test_a_command_waits_for_another_one(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wait in ("", "--wait 60", "--wait"):
+        with ThreadPoolExecutor() as pool, locked(repository / ".lock", "patchtool prune"):
+            waiting = pool.submit(run, f"promote repo --app notes --keys keys --version 1.0 {wait}")
+            time.sleep(0.3)
+            assert not waiting.done()
+        assert waiting.result(timeout=60) == 0
+
+
+@pytest.mark.parametrize("wait", ["-1", "soon", "1.5", ""])
+def test_a_time_to_wait_that_is_none_is_a_mistake_of_usage(wait: str, repository: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["promote", "repo", "--app", "a", "--keys", "k", "--version", "1", f"--wait={wait}"])
+    assert caught.value.code == 2
 
 
 def test_a_release_that_is_published_already_is_nothing_to_do(

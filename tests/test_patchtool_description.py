@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from patchtool.description import Description, read_description
-from patchtool.publish import add_release
-from publisher import Publisher
+from publisher import Publisher, publish
 from trees import Exe, write_tree
 
 from updater.errors import FormatError, InstallError
@@ -146,10 +145,4 @@ def test_an_entry_that_cannot_be_started_is_refused(
 ) -> None:
     folder = write_tree(tmp_path / "r", {"plain": b"1", "folder/f": Exe(b"2")})
     with pytest.raises(FormatError, match=f"entry '{entry}' is not an executable file"):
-        add_release(
-            publisher.repository(),
-            "notes",
-            "1.0",
-            folder,
-            description=read(tmp_path, f"entry = '{entry}'"),
-        )
+        publish(publisher.repository(), "1.0", folder, read(tmp_path, f"entry = '{entry}'"))

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from patchtool.description import Description
-from patchtool.options import Options
-from patchtool.publish import Added, add_release
+from patchtool.publish import Added
 from patchtool.rollout import promote
-from publisher import NOW, Publisher
+from publisher import NOW, Publisher, publish
 from trees import Exe, Tree, noise, write_tree
 
 from updater.apply import PatchFile
@@ -136,14 +135,7 @@ def test_a_version_in_another_spelling_is_refused(version: str, publisher: Publi
 
 def test_what_is_excluded_is_not_published(publisher: Publisher, tmp_path: Path) -> None:
     folder = write_tree(tmp_path / "r", {**tree(1), "notes.tmp": b"draft"})
-    result = add_release(
-        publisher.repository(),
-        "notes",
-        "1.0",
-        folder,
-        description=Description(Release(), ("*.tmp",)),
-        options=Options(effort="fast", jobs=1),
-    )
+    result = publish(publisher.repository(), "1.0", folder, Description(Release(), ("*.tmp",)))
     assert result is not None
     assert publisher.add("1.0", tree(1)) is None, "it is the release without that file"
 

@@ -16,24 +16,21 @@ import pytest
 from api_server import ApiServer, Handler, api_served
 from patchtool import server as api
 from patchtool.cli import main
-from patchtool.description import Description
 from patchtool.fetching import Fetched, fetch
 from patchtool.keys import Keys
-from patchtool.options import Options
-from patchtool.publish import Added, add_release
+from patchtool.publish import Added
 from patchtool.push import Pushed, push
 from patchtool.recall import recall
 from patchtool.repository import Repository
 from patchtool.server import TRIES, Behind, Server, check_server, token_of
 from patchtool.writer import name_writer, writer_of
-from publisher import NOW, PASSWORD, Publisher
+from publisher import NOW, PASSWORD, Publisher, publish
 from sessions import quick_session
 from test_patchtool_repository import look, offered
 from trees import Tree, noise, write_tree
 
 from updater.errors import FormatError, InstallError, TransportError, TrustError
 from updater.fetch import HttpTransport
-from updater.format.release import Release
 from updater.launch.disk import Disk
 from updater.transport import Reply
 
@@ -85,14 +82,7 @@ class Runner:
 
     def add(self, version: str, n: int) -> Added:
         place = write_tree(self.folder.parent / f"{self.folder.name}-{version}-{n}", tree(n))
-        added = add_release(
-            self.repository(),
-            "notes",
-            version,
-            place,
-            description=Description(Release()),
-            options=Options(effort="fast", jobs=1),
-        )
+        added = publish(self.repository(), version, place)
         assert added is not None
         return added
 

@@ -77,7 +77,7 @@ class World:
         """Whatever the online key wants offered: its thief asks nobody."""
         offers = tuple(Offer(version, (Step(0, EVERYONE),)) for version in versions)
         document = Head("notes", "stable", self.publisher.now, "seed", offers).to_json()
-        target = Target("notes/channels/stable", encode(document), document)
+        target = Target.of("notes/channels/stable", encode(document), document)
         self.publisher.repository().publish("channels.notes", [target])
 
     def goes_to(self, version: str | None) -> None:

@@ -93,18 +93,6 @@ def test_it_does_not_tell_where_the_user_keeps_the_application(
     assert "DIR/app" in report["error"]
 
 
-def test_it_names_no_file_of_the_user_that_kept_an_update_from_being_made(
-    updater: Updater,
-) -> None:
-    (updater._state.install / "letter to my doctor.txt").write_bytes(b"dear doctor")
-    config = replace(updater._session.config, swap="tree")
-    session = replace(updater._session, config=config)
-    with pytest.raises(InstallError, match="letter to my doctor"):
-        Updater(updater._state.install, session).update()
-    (report,) = reports(updater)
-    assert "doctor" not in json.dumps(report)
-
-
 def test_it_tells_no_password(updater: Updater, publisher: Publisher) -> None:
     settings = read_settings(updater._state)
     secret = replace(settings, url=settings.url.replace("//", "//john:secret@"))

@@ -347,10 +347,10 @@ class TestClock:
         name = "notes/channels/stable"
         head = dict(repository.targets("channels.notes")[name].unrecognized_fields["custom"])
         head["issued"] = NOW + 8 * DAY
-        repository.publish("channels.notes", [Target(name, encode(head), head)])
+        repository.publish("channels.notes", [Target.of(name, encode(head), head)])
         assert client.look().now == NOW
         head["issued"] = NOW + 6 * DAY
-        publisher.repository().publish("channels.notes", [Target(name, encode(head), head)])
+        publisher.repository().publish("channels.notes", [Target.of(name, encode(head), head)])
         assert client.look().now == NOW + 6 * DAY
 
     @pytest.mark.parametrize("issued", ["soon", -1, True, 1 << 63, None])

@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patchtool.description import Description
 from patchtool.fetching import fetch
 from patchtool.keys import Keys
-from patchtool.options import Options
-from patchtool.publish import add_release
 from patchtool.push import Pushed, push
 from patchtool.repository import Repository
 from patchtool.server import Server as Remote
-from publisher import NOW, PASSWORD
+from publisher import NOW, PASSWORD, publish
 from served import Server, server_at
 from serving import application_served
 from sessions import quick_session
@@ -28,7 +25,6 @@ from updater.client import Updater
 from updater.errors import FormatError, InstallError
 from updater.fetch import HttpTransport
 from updater.format.head import EVERYONE, Step
-from updater.format.release import Release
 from updater.installation import install
 from updater.launch.disk import Disk
 from updater.launch.rollback import roll_back
@@ -73,14 +69,8 @@ class Runner:
         fetch(self.session, url, folder)
 
     def add(self, version: str, n: int) -> None:
-        add_release(
-            Repository(self.folder, self._keys, NOW),
-            "notes",
-            version,
-            write_tree(self.folder.with_name(f"{self.folder.name}-{version}"), tree(n)),
-            description=Description(Release()),
-            options=Options(effort="fast", jobs=1),
-        )
+        place = write_tree(self.folder.with_name(f"{self.folder.name}-{version}"), tree(n))
+        publish(Repository(self.folder, self._keys, NOW), version, place)
 
     def push(self) -> Pushed | None:
         repository = Repository(self.folder, self._keys, NOW)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from crash_disk import manifest_of
-from trees import Content, Exe, Link, write_tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tree_strategies import pairs
+from trees import Content, Exe, Link, Tree, write_tree
 
 from updater.errors import InstallError
 from updater.format.manifest import File, Manifest
 from updater.launch.journal import Action, Step
-from updater.steps import NAME_BYTES, StepPlan, unwritable
+from updater.steps import NAME_BYTES, StepPlan
 
 PUT, REMOVE, MKDIR = Action.PUT, Action.REMOVE, Action.MKDIR
 SET_ASIDE, RMDIR = Action.SET_ASIDE, Action.RMDIR
@@ -98,16 +101,57 @@ def test_steps_come_in_the_order_in_which_they_can_be_done(case: Case) -> None:
     ]
 
 
-@pytest.mark.parametrize("entry", ["of the old release", "of the new release"])
-def test_what_starts_the_application_is_put_last(case: Case, entry: str) -> None:
-    old: dict[str, Content] = {"a-start": Exe(b"1"), "b": b"1", "z": b"1"}
-    new: dict[str, Content] = {"a-start": Exe(b"2"), "b": b"2", "z": b"2"}
-    write_tree(case.install, old)
-    starts = ("a-start",)
-    before = manifest_of(case.folder, "1.0", old, entry=starts if "old" in entry else ())
-    after = manifest_of(case.folder, "2.0", new, entry=starts if "new" in entry else ())
-    plan = StepPlan(case.install, before, after, differing(before, after), frozenset())
-    assert [step.path for step in plan.steps()] == ["b", "z", "a-start"]
+def plan_of(folder: Path, old: Tree, new: Tree, entries: tuple[tuple[str, ...], ...]) -> list[Step]:
+    """The steps between two releases with these entries."""
+    before = manifest_of(folder, "1.0", old, entry=entries[0])
+    after = manifest_of(folder, "2.0", new, entry=entries[1])
+    write_tree(folder / "app", old)
+    staged = differing(before, after)
+    return list(StepPlan(folder / "app", before, after, staged, frozenset()).steps())
+
+
+@pytest.mark.parametrize("entries", [(("a-start",), ()), ((), ("a-start",))])
+def test_what_starts_the_application_is_put_last(
+    tmp_path: Path, entries: tuple[tuple[str, ...], ...]
+) -> None:
+    old: Tree = {"a-start": Exe(b"1"), "b": b"1", "z": b"1"}
+    new: Tree = {"a-start": Exe(b"2"), "b": b"2", "z": b"2"}
+    steps = plan_of(tmp_path, old, new, entries)
+    assert [step.path for step in steps] == ["b", "z", "a-start"]
+
+
+def test_a_script_that_the_entry_names_comes_right_before_its_executable(tmp_path: Path) -> None:
+    old: Tree = {"main.py": b"1", "python": Exe(b"1"), "z": b"1"}
+    new: Tree = {"main.py": b"2", "python": Exe(b"2"), "z": b"2"}
+    steps = plan_of(tmp_path, old, new, (("python", "main.py"),) * 2)
+    assert [step.path for step in steps] == ["z", "main.py", "python"]
+
+
+def test_an_executable_of_the_old_release_goes_when_the_new_one_is_there(tmp_path: Path) -> None:
+    steps = plan_of(
+        tmp_path, {"a": Exe(b"1"), "b": b"1"}, {"c": Exe(b"2"), "d": b"2"}, (("a",), ("c",))
+    )
+    assert brief(steps) == [(PUT, "d"), (REMOVE, "b"), (PUT, "c"), (REMOVE, "a")]
+
+
+def executables(tree: Tree) -> list[tuple[str, ...]]:
+    """The entries a release of ``tree`` may have."""
+    return [(), *((path,) for path, content in tree.items() if isinstance(content, Exe))]
+
+
+@settings(deadline=None, derandomize=True, max_examples=150)
+@given(pairs(), st.data())
+def test_nothing_else_changes_once_the_new_executable_is_there(
+    pair: tuple[Tree, Tree], data: st.DataObject
+) -> None:
+    old, new = ({p: Exe(c) if isinstance(c, bytes) else c for p, c in t.items()} for t in pair)
+    entries = [data.draw(st.sampled_from(some)) for some in (executables(old), executables(new))]
+    with TemporaryDirectory() as folder:
+        steps = plan_of(Path(folder), old, new, (entries[0], entries[1]))
+    doing = [step for step in steps if step.action is not RMDIR]
+    puts = [n for n, step in enumerate(doing) if (PUT, step.path) == (step.action, *entries[1])]
+    for step in doing[puts[0] + 1 :] if puts else []:
+        assert (step.action, step.path) == (REMOVE, *entries[0])
 
 
 def test_nothing_is_done_for_what_stays(case: Case) -> None:
@@ -283,16 +327,6 @@ def test_planning_changes_nothing(case: Case) -> None:
     manifests = manifest_of(case.folder, "1.0", old), manifest_of(case.folder, "2.0", {"f": b"2"})
     StepPlan(case.install, *manifests, {"f": 0}, frozenset()).steps()
     assert listing() == before
-
-
-def test_a_folder_this_user_may_not_change_is_found_beforehand(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps = case.plan({"a/f": b"1", "b/f": b"1"}, {"a/f": b"2", "b/f": b"2", "new/f": b"2"})
-    assert unwritable(case.install, steps) is None
-    monkeypatch.setattr(os, "access", lambda path, _: path != case.install / "b")
-    assert unwritable(case.install, steps) == case.install / "b"
-    assert unwritable(case.install, [s for s in steps if s.path != "b/f"]) is None
 
 
 def test_the_test_trees_are_what_they_seem(case: Case) -> None:

@@ -18,7 +18,6 @@ from serving import served
 from trees import Exe, Tree, noise, read_tree
 
 from updater.client import Updater
-from updater.config import Swap
 from updater.errors import InstallError, UpdaterError
 from updater.files import digest_of
 from updater.format.names import Digest
@@ -83,12 +82,8 @@ class Case:
         assert read_tree(self.folder / "app")["same.old"] == b"SAME"
 
 
-@pytest.fixture(params=["file", "auto"])
-def case(
-    request: pytest.FixtureRequest, tmp_path: Path, publisher: Publisher, session: Session
-) -> Iterator[Case]:
-    swap: Swap = "file" if request.param == "file" else "auto"
-    session = replace(session, config=replace(session.config, swap=swap))
+@pytest.fixture
+def case(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Case]:
     with served(publisher.folder) as url:
         yield Case(tmp_path / "here", url, publisher, session)
 
@@ -207,8 +202,7 @@ def test_a_whole_install_is_believed_without_reading_it(
     assert all(path.stat().st_ctime_ns == ended for path in read), "but for one tick of the clock"
 
 
-@pytest.mark.parametrize("swap", ["file", "auto"])
-def test_what_is_saved_while_an_update_is_committed_is_not_lost(case: Case, swap: Swap) -> None:
+def test_what_is_saved_while_an_update_is_committed_is_not_lost(case: Case) -> None:
     class Saving(Disk):
         """Its user saves a file that the update replaces, when the journal is written."""
 
@@ -221,8 +215,7 @@ def test_what_is_saved_while_an_update_is_committed_is_not_lost(case: Case, swap
             super().write(path, data, executable=executable)
 
     case.release("2.0")
-    config = replace(case.session.config, swap=swap)
-    Updater(case.folder / "app", replace(case.session, disk=Saving(), config=config)).update()
+    Updater(case.folder / "app", replace(case.session, disk=Saving())).update()
     assert b"saved late" in read_tree(case.folder / "app").values()
     case.updater.rollback()
     assert case.updater.status().version == "1.0"

@@ -648,7 +648,7 @@ def test_a_version_in_another_spelling_is_refused(
     name: str, publisher: Publisher, trust: Callable[..., Catalogue]
 ) -> None:
     publisher.release("1.0", ONE)
-    targets = Target(f"notes/{name}", b"x", {})
+    targets = Target.of(f"notes/{name}", b"x", {})
     publisher.repository().publish("app.notes", [targets])
     with served(publisher.folder) as url, pytest.raises(FormatError, match="refused"):
         trust(publisher, url)
@@ -677,7 +677,9 @@ def test_the_head_of_another_app_or_channel_is_refused(
     name = "notes/channels/stable"
     head = dict(repository.targets("channels.notes")[name].unrecognized_fields["custom"])
     for value, match in (("other", "head of"), ("UPPER", "refused"), (1, key)):
-        publisher.repository().publish("channels.notes", [Target(name, b"", {**head, key: value})])
+        publisher.repository().publish(
+            "channels.notes", [Target.of(name, b"", {**head, key: value})]
+        )
         with served(publisher.folder) as url, pytest.raises(FormatError, match=match):
             trust(publisher, url)
 

@@ -18,6 +18,7 @@ from updater.inspection import Finding, Findings, NotWhole
 from updater.installation import install
 from updater.job import Updated
 from updater.launch.disk import told
+from updater.launch.encoding import in_utf8
 from updater.launch.recover import Outcome
 from updater.mend import Repaired
 from updater.progress import Progress, Silent
@@ -27,6 +28,8 @@ from updater.version import __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``; the exit code (see design, section 6)."""
+    if argv is None:  # this process is ours, not an application's
+        in_utf8()
     options = _parser().parse_args(argv)
     return run(lambda: options.run(options))
 
@@ -228,11 +231,8 @@ def _recover(options: argparse.Namespace) -> int:
 
 def _rollback(options: argparse.Namespace) -> int:
     done = Updater(options.folder).rollback()
-    document: dict[str, Any] = {"state": "rolled-back", "from": done.old, "to": done.new}
-    document |= {"kept": done.kept} if done.kept else {}
+    document = {"state": "rolled-back", "from": done.old, "to": done.new}
     tell(options, document, f"{done.new} is back; {done.old} will not be offered again")
-    for kept in done.kept:
-        print(f"your own version is kept as {kept}", file=sys.stderr)
     return 0
 
 

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from updater.catalogue import Catalogue
-from updater.errors import InstallError, TransportError, UpdateInProgress, UpdaterError
+from updater.errors import (
+    InstallError,
+    RollbackFailed,
+    TransportError,
+    UpdateInProgress,
+    UpdaterError,
+)
 from updater.format.manifest import Manifest
 from updater.format.release import Release
 from updater.inspection import Findings, inspect
@@ -22,10 +28,11 @@ from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
 from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
-from updater.launch.rollback import can_roll_back, edited_files, previous_version, roll_back
+from updater.launch.rollback import can_roll_back, previous_version, roll_back
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.running import alone, give_up
 from updater.launch.swap import discard_stage
+from updater.launch.trash import spare
 from updater.launch.trial import is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
@@ -91,8 +98,6 @@ class RolledBack:
     """Version before; bad from now on."""
     new: str
     """The earlier version that is back."""
-    kept: tuple[str, ...] = ()
-    """Its files that were changed since the update; they keep that content."""
 
 
 class Updater:
@@ -216,9 +221,8 @@ class Updater:
             if not is_alone:
                 raise InstallError("the application runs", hint="end it and try again")
             self._refuse_recalled(previous_version(self._state))
-            kept = edited_files(self._session.disk, self._state)
             commit = roll_back(self._session.disk, self._state, "rolled back by its user")
-            return RolledBack(commit.new, commit.old, kept)
+            return RolledBack(commit.new, commit.old)
 
     def recover(self) -> Outcome:
         """Finish or undo what an interrupted update left; needs no network.
@@ -268,6 +272,9 @@ class Updater:
                 self._recover()
             except DamagedJournal:
                 return self._unmixed()
+            except RollbackFailed:
+                self._session.refresh(self._state, read_settings(self._state), self._session.now())
+                return self._unmixed()  # not before what is needed for it can be had
             self._refuse_on_trial()
             return repair(self._session, self._state)
 
@@ -275,6 +282,8 @@ class Updater:
         """Make one release of a tree that is perhaps between two, as nobody can tell any more."""
         begin_mixed(self._session.disk, self._state)
         made = repair(self._session, self._state)
+        manifest = read_manifest(self._state, self._session.config.limits)
+        spare(self._session.disk, self._state, {*manifest.by_path, *manifest.directories})
         end_mixed(self._session.disk, self._state)
         return made
 

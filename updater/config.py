@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from updater.format.limits import Limits
-
-Swap = Literal["auto", "file", "tree"]
-"""How an update comes into place: file by file, or by an exchange of the whole folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +30,5 @@ class UpdaterConfig:
     """Longest wait between two tries, also when a server's Retry-After asks for more."""
     trust_lock_timeout: float = 30.0
     """Seconds to wait for another process that refreshes the same metadata."""
-    swap: Swap = "auto"
-    """``file``: file by file. ``tree``: the whole folder in one step; an error where that is not
-    possible. ``auto``: the whole folder where nothing can be lost and it costs little."""
     disk_reserve: int = 4 << 20
     """Bytes left free on the disk beyond what an update needs: journals, logs, other writers."""

@@ -59,7 +59,7 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.set_defaults(run=action)
+    parser.set_defaults(run=action, command=parser.prog)
     return parser
 
 

@@ -19,7 +19,11 @@ Messages are lower case without a final period, ready to stand behind ``error:``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
+
+CAUSES_MOST = 100
+"""Causes of one error that are looked at; no error of ours has more than five."""
 
 
 class UpdaterError(Exception):
@@ -110,3 +114,13 @@ class UpdateInProgress(InstallError):  # noqa: N818 - reads as what the user is 
 
 class RollbackFailed(InstallError):  # noqa: N818 - reads as what the user is told
     """Undoing failed too; the message says what lies where. ``recover`` may be run again."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what caused it, and so on; ends also where somebody closed the circle."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen and len(seen) < CAUSES_MOST:
+        yield following
+        seen.append(following)
+        following = following.__cause__ or following.__context__

@@ -17,7 +17,7 @@ import requests
 import urllib3
 
 from updater.config import UpdaterConfig
-from updater.errors import TransportError
+from updater.errors import TransportError, causes
 from updater.transport import Answer, Reply
 from updater.version import __version__
 
@@ -184,9 +184,7 @@ def _reason(error: Exception) -> str:
         return "no connection in time"
     if isinstance(error, requests.Timeout | urllib3.exceptions.ReadTimeoutError):
         return "no answer in time"
-    inner: BaseException = error
-    while inner.__context__ is not None:
-        inner = inner.__context__
+    *_, inner = causes(error)
     if isinstance(inner, http.client.IncompleteRead):
         return "cut off"
     return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__

@@ -60,6 +60,20 @@ def differs(entry: Entry, place: Path) -> bool:
     return False
 
 
+def is_edited(entry: Entry, place: Path) -> bool:
+    """Whether what is at ``place`` is somebody's work: it could be read, and is not ``entry``.
+
+    What cannot be read now is no answer; a commit keeps it beside, and looks at it again.
+    """
+    if not isinstance(entry, File):
+        return differs(entry, place)
+    try:
+        check_file(entry, place)
+    except PatchError as error:
+        return not isinstance(error.__cause__, OSError)
+    return False
+
+
 def untouched_since(committed: int, info: os.stat_result) -> bool:
     """Whether nobody has written, renamed or changed the mode of a file since ``committed``.
 

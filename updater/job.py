@@ -21,15 +21,13 @@ from updater.launch.document import encode
 from updater.launch.document import read as read_document
 from updater.launch.fitting import as_it_is
 from updater.launch.journal import Journal
-from updater.launch.kinds import swap_of
 from updater.launch.pending import commit_pending, waiting
 from updater.launch.recover import commit
 from updater.launch.running import alone
 from updater.launch.state import State
-from updater.launch.swap import discard_stage
+from updater.launch.swap import FileSwap, discard_stage
 from updater.launch.trial import Trial
 from updater.launcher import check_launcher
-from updater.newtree import NewTree
 from updater.plan import Hop, Plan, check_header, make_plan
 from updater.session import Session
 from updater.sources import Sources
@@ -113,20 +111,18 @@ class Job:
             InstallError, RollbackFailed, OSError: see `commit_pending`.
         """
         disk, state = self._session.disk, self._state
-        journal, swap = waiting(state), self._session.config.swap
-        if journal is None or (swap == "tree" and journal.tree is None) or self._is_spoilt(journal):
+        journal = waiting(state)
+        if journal is None or self._is_spoilt(journal):
             return None
         with alone(state, wait=self._running == "wait") as nobody_runs:
             if not nobody_runs and self._running == "stage":
                 return self._report(journal, "staged")
-            if not nobody_runs:
-                self._new_tree().running(journal)
-            made = commit_pending(disk, state, whole=nobody_runs and swap != "file")
+            made = commit_pending(disk, state)
         return None if made is None else self._report(made, "updated")
 
     def _is_spoilt(self, journal: Journal) -> bool:
         """Whether a file was damaged or edited since the stage was made that it leaves alone."""
-        replaced = {step.path for step in journal.as_files.steps}
+        replaced = {step.path for step in journal.steps}
         return not replaced.issuperset(damage(self._state, self._manifest))
 
     def _conclude(self, journal: Journal) -> tuple[Journal, Outcome]:
@@ -136,15 +132,14 @@ class Job:
                 check_launcher(self._state)
                 journal.hold(self._session.disk, self._state)
                 return journal, "staged"
-            fitting = journal if nobody_runs else self._new_tree().running(journal)
-            if self._running == "wait" and fitting.tree is None:
-                fitting = self._after_the_wait(fitting)
-            made = commit(self._session.disk, self._state, fitting)
+            if self._running == "wait":
+                journal = self._after_the_wait(journal)
+            commit(self._session.disk, self._state, journal)
         with suppress(OSError):  # harmless; the update is made
             if self._running != "wait":  # nobody has looked at the files since, if it took long
                 self._session.disk.stamp(self._state.manifest)
             remove_tree(self._session.disk, self._state.downloads)
-        return made, "updated"
+        return journal, "updated"
 
     def _after_the_wait(self, journal: Journal) -> Journal:
         """The commit over what the application and its user have made of the tree meanwhile."""
@@ -207,13 +202,7 @@ class Job:
                 tree = self._apply(plan, patch, tree, stage, given[number])
             settings = replace(self._settings, previous=self._manifest.version)
             notes = self._notes(tree.manifest)
-            journal = stage.fill(self._manifest, tree, settings.data, mend=mend, notes=notes)
-            return self._new_tree().grow(journal, self._manifest, tree.manifest)
-
-    def _new_tree(self) -> NewTree:
-        """What makes an exchange of the whole folder, where that is wanted and possible."""
-        config = self._session.config
-        return NewTree(self._session.disk, self._state, config.swap, config.disk_reserve)
+            return stage.fill(self._manifest, tree, settings.data, mend=mend, notes=notes)
 
     def _fetch(self, hop: Hop) -> PatchFile:
         downloads = self._state.downloads
@@ -298,7 +287,7 @@ class Job:
             outcome,
             self._session.transport.received - self._received,
             bundle.length if bundle else 0,
-            sum(max(step.size, 0) for step in journal.as_files.steps if not step.own),
+            sum(max(step.size, 0) for step in journal.steps if not step.own),
             dict(self._changes),
             self._kept(journal),
         )
@@ -306,7 +295,7 @@ class Job:
     def _kept(self, journal: Journal) -> tuple[str, ...]:
         """What made way; it can be found later too, and the update is made."""
         with suppress(OSError):
-            return swap_of(self._session.disk, self._state, journal).kept()
+            return FileSwap(self._session.disk, self._state, journal).kept()
         return ()
 
 

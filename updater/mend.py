@@ -19,17 +19,18 @@ from updater.excerpt import take_files
 from updater.files import check_file
 from updater.format.manifest import File, Manifest
 from updater.format.names import order
+from updater.format.paths import parents
 from updater.format.policies import Policies
 from updater.inspection import Findings, inspect
 from updater.launch.disk import remove_tree
 from updater.launch.journal import Journal
+from updater.launch.obstacles import CannotSpell
 from updater.launch.recover import commit
 from updater.launch.state import State
 from updater.launch.swap import FileSwap, discard_stage
 from updater.session import Session
 from updater.signed import take_manifest
 from updater.stage import Stage, live_tree
-from updater.steps import refuse_links
 from updater.store import Settings, read_manifest, read_settings
 
 
@@ -81,16 +82,14 @@ class Mend:
         return self._report(findings, journal)
 
     def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:
-        refuse_links(self._state.install, manifest)
         stage = Stage(self._session.disk, self._state)
-        damaged = frozenset(findings.damaged)
-        size = sum(file.size for file in manifest.files() if file.path in damaged)
+        size = sum(file.size for file in _lacking(manifest, findings))
         self._session.require_space(self._state, size + len(manifest.data))
         stage.clear()
         places = dict(live_tree(self._state, manifest).places)
         places |= self._take(manifest, findings, stage.scratch(0), size + len(manifest.data))
         tree = Tree(manifest, places)
-        return stage.fill(manifest, tree, self._settings.data, mend=True)
+        return stage.fill(manifest, tree, self._settings.data, mend=True, over_links=True)
 
     def _take(
         self, manifest: Manifest, findings: Findings, out: Path, reserve: int
@@ -141,6 +140,8 @@ def repair(session: Session, state: State) -> Repaired | None:
     mend = Mend(session, state, settings, catalogue)
     try:
         manifest = read_manifest(state, session.config.limits)
+    except CannotSpell:
+        raise
     except InstallError as error:
         manifest = identify(session, state, settings.app, catalogue(), error)
         return mend.run(manifest, inspect(state, manifest, session.progress, full=True))
@@ -164,7 +165,9 @@ def _tidy(session: Session, state: State) -> None:
 def _lacking(manifest: Manifest, findings: Findings) -> list[File]:
     """The files whose bytes are not there: all other damage is mended without any."""
     paths = frozenset(findings.damaged) - frozenset(findings.mode_changed)
-    return [file for file in manifest.files() if file.path in paths]
+    behind = frozenset(findings.wrong_kind)  # below such a path nothing of the release can be
+    files = manifest.files()
+    return [f for f in files if f.path in paths or not behind.isdisjoint(parents(f.path))]
 
 
 def _signed(session: Session, manifest: Manifest, catalogue: Callable[[], Catalogue]) -> Manifest:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from updater.errors import InstallError, RollbackFailed, TransportError, UpdaterError
+from updater.errors import InstallError, RollbackFailed, TransportError, UpdaterError, causes
 from updater.format.manifest import Manifest
 from updater.inspection import damage
 from updater.launch.report import Report
@@ -63,12 +63,11 @@ def _message(error: UpdaterError | OSError) -> str:
     return _LOGIN.sub("//", str(error))
 
 
-def _codes(error: BaseException | None) -> Iterator[str]:
+def _codes(error: BaseException) -> Iterator[str]:
     """The operating system's words for an error and its causes, such as ENOSPC."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno is not None:
-            yield errno.errorcode.get(error.errno, str(error.errno))
-        error = error.__cause__
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno is not None:
+            yield errno.errorcode.get(cause.errno, str(cause.errno))
 
 
 def _step(error: UpdaterError | OSError, new: str) -> str:

@@ -12,18 +12,20 @@ from types import MappingProxyType
 
 from updater.apply import Tree, check_file, tree_at
 from updater.edits import Edits
-from updater.errors import InstallError, PatchError
-from updater.files import commit_time, differs, has_mode, untouched_since
+from updater.errors import PatchError
+from updater.files import commit_time, differs, has_mode, is_edited, untouched_since
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
-from updater.format.paths import shown
+from updater.format.paths import parents, shown
 from updater.launch.brief import Brief
 from updater.launch.content import content_of
-from updater.launch.disk import Disk, present
+from updater.launch.disk import Disk, is_link, present
 from updater.launch.journal import Action, Journal, Step
+from updater.launch.obstacles import refuse_names, refuse_obstacles
 from updater.launch.state import State
 from updater.launch.swap import discard_stage
-from updater.steps import StepPlan, unwritable
+from updater.launch.trash import spare
+from updater.steps import StepPlan
 
 NO_NOTES: Mapping[Path, bytes] = MappingProxyType({})
 
@@ -34,6 +36,7 @@ class Stage:
     def __init__(self, disk: Disk, state: State) -> None:
         self._disk = disk
         self._state = state
+        self._links: frozenset[str] = frozenset()
 
     def clear(self) -> None:
         """Begin empty: what an earlier attempt left is of no use."""
@@ -54,6 +57,7 @@ class Stage:
         settings: bytes,
         *,
         mend: bool = False,
+        over_links: bool = False,
         notes: Mapping[Path, bytes] = NO_NOTES,
     ) -> Journal:
         """Put every file that is to change into the stage, and plan the commit.
@@ -64,6 +68,7 @@ class Stage:
                 listed alike in ``old`` are left alone if they are whole.
             settings: ``install.json`` as it shall be afterwards.
             mend: hash every live file, and put what is damaged in its place.
+            over_links: put folders of the release in the place of symlinks, which are kept aside.
             notes: other files of the State that shall be there afterwards.
 
         Raises:
@@ -71,6 +76,9 @@ class Stage:
             InstallError: this user may not change the install, or a symlink is in the way.
             OSError: the disk; nothing live was touched.
         """
+        refuse_names((*old.by_path, *new.manifest.by_path))
+        install, folders = self._state.install, new.manifest.directories
+        self._links = frozenset(path for path in folders if is_link(install / path))
         users = Counter(new.places.values())
         staged: dict[str, int] = {}
         offered: dict[str, int] = {}
@@ -84,8 +92,13 @@ class Stage:
                 self._put(entry, new, number, users)
         changed = self._changed(old, new.manifest, staged)
         kept = edits.kept(offered)
-        steps = StepPlan(self._state.install, old, new.manifest, staged, changed, kept).steps()
-        self._check_permission(unwritable(self._state.install, steps))
+        plan = StepPlan(
+            self._state.install, old, new.manifest, staged, changed, kept, over_links=over_links
+        )
+        steps = plan.steps()
+        changing = (step.path for step in steps if step.action is not Action.RMDIR)
+        refuse_obstacles(self._state.install, changing)
+        spare(self._disk, self._state, {*new.manifest.by_path, *new.manifest.directories})
         files = {
             self._state.manifest: new.manifest.data,
             self._state.settings: settings,
@@ -140,9 +153,9 @@ class Stage:
 
     def _is_live(self, entry: File | Symlink, old: Manifest, edits: Edits, *, mend: bool) -> bool:
         """Whether the live tree has the entry already, whole."""
-        if old.by_path.get(entry.path) != entry:
-            return False
         place = self._state.install / entry.path
+        if old.by_path.get(entry.path) != entry or self._is_behind_link(entry.path):
+            return False
         if not mend and edits.was_ours(entry.path) and self._is_untouched(entry, place):
             return True
         is_right = not differs(entry, place)
@@ -152,6 +165,9 @@ class Stage:
                 hint="it was removed, edited or damaged after it was installed",
             )
         return is_right and has_mode(entry, place, self._state.root)
+
+    def _is_behind_link(self, path: str) -> bool:
+        return not self._links.isdisjoint(parents(path))
 
     def _is_untouched(self, entry: File | Symlink, place: Path) -> bool:
         """Whether a released file has its size, and nobody touched it since the commit.
@@ -176,14 +192,8 @@ class Stage:
         return frozenset(
             e.path
             for e in doomed
-            if present(self._state.install / e.path) and differs(e, self._state.install / e.path)
+            if present(self._state.install / e.path) and is_edited(e, self._state.install / e.path)
         )
-
-    def _check_permission(self, folder: Path | None) -> None:
-        if folder is not None:
-            raise InstallError(
-                f"no permission to change {folder}", hint="run as the owner of the folder"
-            )
 
 
 def brief_of(manifest: Manifest) -> Brief:

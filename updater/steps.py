@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from updater.edits import DIST, Kept
@@ -12,7 +11,7 @@ from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import folded, parents, shown
 from updater.format.policies import Policies
 from updater.launch.content import FOLDER, NOTHING, content_of, link_to
-from updater.launch.disk import PART, present
+from updater.launch.disk import PART, is_folder, is_link, present
 from updater.launch.journal import Action, Step
 
 NAME_BYTES = 255
@@ -23,8 +22,10 @@ class StepPlan:
     """The steps from what is installed to ``new``, in the order they must happen.
 
     Old files that must make way for folders; folders; files; ours beside edited ones; what is
-    gone; folders that make way for files; those files; executables that start the application;
-    emptied folders.
+    gone; folders that make way for files; those files; what starts the application, the
+    executable last; what started it and is gone; emptied folders.
+
+    So a program that is started in the middle of it is the old one, until all else is in place.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class StepPlan:
         staged: dict[str, int],
         changed: frozenset[str],
         kept: Kept | None = None,
+        *,
+        over_links: bool = False,
     ) -> None:
         """Plan the commit.
 
@@ -45,6 +48,7 @@ class StepPlan:
             staged: number of the staged file or symlink, by path.
             changed: old paths whose live content is not the released one: the user's work.
             kept: what policies leave to the user, nothing unless given.
+            over_links: whether a symlink in the place of a folder makes way; else it is refused.
         """
         self._kept = kept or Kept()
         self._install = install
@@ -53,9 +57,11 @@ class StepPlan:
         self._staged = staged
         self._changed = changed
         self._taken = {folded(p) for p in (*new.by_path, *new.directories)}
-        self._links = {p for p in new.directories if (install / p).is_symlink()}
+        self._over_links = over_links
+        folders = old.directories | new.directories
+        self._links = {p for p in folders if is_link(install / p)}
         self._policies = Policies(new.release)
-        self._starts = {*old.release.entry[:1], *new.release.entry[:1]}
+        self._starts = [*reversed(old.release.entry), *reversed(new.release.entry)]
 
     def steps(self) -> tuple[Step, ...]:
         """All steps.
@@ -64,23 +70,33 @@ class StepPlan:
             InstallError: a folder of the installed release is a symlink here: what is done
                 through it would leave the install.
         """
-        refuse_links(self._install, self._old)
-        puts = sorted(self._staged, key=lambda path: (path in self._starts, path))
-        blocked = [path for path in puts if self._is_folder(path)]
-        starts = [path for path in puts if path in self._starts and path not in blocked]
+        if not self._over_links:
+            refuse_links(self._install, self._old)
+        puts = sorted(self._staged.keys() - {*self._starts})
+        starts = self._last(self._staged)
+        blocked = [path for path in (*puts, *starts) if self._is_folder(path)]
         gone = self._gone()
+        past = [p for p in self._last(gone) if {*parents(p)}.isdisjoint(blocked)]
         way = [path for path in self._new_folders() if self._in_the_way(path)]
         return (
             *(self._remove(path) for path in way),
             *(Step(Action.MKDIR, p) for p in self._new_folders() if not self._is_folder(p)),
-            *(self._put(p) for p in puts if p not in blocked and p not in starts),
+            *(self._put(p) for p in puts if p not in blocked),
             *(self._offer(path) for path in sorted(self._kept.offered)),
-            *(self._remove(path) for path in gone if path not in way),
+            *(self._remove(path) for path in gone if path not in (*way, *past)),
             *(Step(Action.SET_ASIDE, path, aside=self._free(path, ".old")) for path in blocked),
-            *(self._put(path) for path in blocked),
+            *(self._put(path) for path in puts if path in blocked),
             *(self._put(path) for path in starts),
+            *(self._remove(path) for path in past if path not in way),
             *(Step(Action.RMDIR, path) for path in self._emptied(gone)),
         )
+
+    def _last(self, paths: Collection[str]) -> list[str]:
+        """Those that the application is started by, the new release's executable last."""
+        return sorted((p for p in {*self._starts} if p in paths), key=self._rank)
+
+    def _rank(self, path: str) -> int:
+        return max(n for n, word in enumerate(self._starts) if word == path)
 
     def _put(self, path: str) -> Step:
         entry = self._new.by_path[path]
@@ -146,7 +162,8 @@ class StepPlan:
         edited = gone | (self._staged.keys() & old_files)
         stale = {path for name in edited for path in self._bytecode(name)}
         stale -= new_files | old_files
-        live = (p for p in sorted(gone | stale) if present(self._install / p))
+        ours = (p for p in sorted(gone | stale) if not self._is_behind_link(p))
+        live = (p for p in ours if present(self._install / p))
         return [path for path in live if not self._is_folder(path)]
 
     def _bytecode(self, path: str) -> Iterator[str]:
@@ -170,12 +187,11 @@ class StepPlan:
         return sorted(self._new.directories)
 
     def _in_the_way(self, path: str) -> bool:
-        there = present(self._install / path) and not self._is_behind_link(path)
+        there = not self._is_behind_link(path) and present(self._install / path)
         return there and not self._is_folder(path)
 
     def _is_folder(self, path: str) -> bool:
-        place = self._install / path
-        return place.is_dir() and not place.is_symlink() and not self._is_behind_link(path)
+        return not self._is_behind_link(path) and is_folder(self._install / path)
 
     def _is_behind_link(self, path: str) -> bool:
         """Whether ``path`` leads through a symlink that makes way for a folder before."""
@@ -205,18 +221,11 @@ def refuse_links(install: Path, manifest: Manifest) -> None:
         InstallError: there is one.
     """
     for path in sorted(manifest.directories):
-        if (install / path).is_symlink():
+        if is_link(install / path):
             raise InstallError(
                 f"{shown(path)} is a symlink here, and a folder of the release",
-                hint="put the folder back in its place",
+                hint="put the folder back in its place; updater repair does, and keeps the link",
             )
-
-
-def unwritable(install: Path, steps: Iterable[Step]) -> Path | None:
-    """A folder the steps must change and this user may not, if there is one."""
-    folders = {(install / step.path).parent for step in steps}
-    live = (folder for folder in sorted(folders) if folder.is_dir())
-    return next((folder for folder in live if not os.access(folder, os.W_OK | os.X_OK)), None)
 
 
 def _content(entry: Entry) -> str:

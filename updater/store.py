@@ -14,6 +14,7 @@ from updater.format.limits import DEFAULT, MIB, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
 from updater.launch.disk import told
+from updater.launch.obstacles import refuse_names
 from updater.launch.state import State, find
 from updater.launch.verdict import BAD_MOST
 
@@ -90,7 +91,7 @@ def read_settings(state: State) -> Settings:
         state,
         state.settings,
         Settings.parse,
-        "install the application again into another folder",
+        f"move {state.folder} away, then run updater adopt --repair",
     )
 
 
@@ -98,11 +99,13 @@ def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:
     """The manifest of the installed release.
 
     Raises:
-        InstallError: it is missing or damaged.
+        InstallError: it is missing or damaged, or this process cannot spell the names in it.
     """
-    return _read(
+    manifest = _read(
         state, state.manifest, lambda data: Manifest.parse(data, limits), "run updater repair"
     )
+    refuse_names(manifest.by_path)
+    return manifest
 
 
 def _read(state: State, path: Path, parse: Callable[[bytes], T], hint: str) -> T:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.repository import Repository
+from patchtool.roots import PublicKey
+from patchtool.writer import refuse_others
 from updater.errors import InstallError
 from updater.format.names import check_app
 
@@ -41,19 +43,31 @@ def add_app(repository: Repository, app: str) -> AppAdded:
         InstallError: it is there, a key is missing, or the disk. Clients see what they saw
             before; a new key file may be there, and is used when the command is run again.
     """
+    repository.require()
+    refuse_others(repository.folder, repository.writer)
+    _refuse_known(repository, app)
+    key, made = _key(repository, app)
     with repository.writing():
-        if check_app(app) in repository.apps():
-            raise InstallError(f"{app} is there already", hint="publish it: patchtool add-release")
-        repository.require_keys(["targets", "timestamp"])
-        named = repository.ever_named()
-        held = (
-            s for s in repository.keyring.at_hand("release", app) if s.public_key.keyid not in named
-        )
-        ready, made = next(held, None), None
-        if ready is None:
-            ready, made = repository.keyring.make("release", app)
-        repository.add_app(app, ready.public_key)
-    return AppAdded(app, ready.public_key.keyid, made)
+        _refuse_known(repository, app)
+        repository.add_app(app, key)
+    return AppAdded(app, key.keyid, made)
+
+
+def _refuse_known(repository: Repository, app: str) -> None:
+    if check_app(app) in repository.apps():
+        raise InstallError(f"{app} is there already", hint="publish it: patchtool add-release")
+    repository.require_keys(["targets", "timestamp"])
+
+
+def _key(repository: Repository, app: str) -> tuple[PublicKey, Path | None]:
+    """The release key of a new app, and its file if it is made now."""
+    named = repository.ever_named()
+    held = (signer.public_key for signer in repository.keyring.at_hand("release", app))
+    ready = next((key for key in held if key.keyid not in named), None)
+    if ready is not None:
+        return ready, None
+    signer, made = repository.keyring.make("release", app)
+    return signer.public_key, made
 
 
 def remove_app(repository: Repository, app: str) -> list[Path]:
@@ -70,6 +84,7 @@ def remove_app(repository: Repository, app: str) -> list[Path]:
         InstallError: it is not there or the last one, a key is missing, or the disk. Clients
             see what they saw before.
     """
+    repository.open_keys("targets", "timestamp")
     with repository.writing():
         apps = repository.apps()
         if app not in apps:

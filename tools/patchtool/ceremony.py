@@ -27,6 +27,7 @@ from patchtool.roots import (
     difference,
     refuse_shared,
 )
+from patchtool.writer import refuse_others
 from updater.errors import InstallError, TrustError
 
 OTHERS: dict[Role, tuple[str, ...]] = {
@@ -79,12 +80,15 @@ def rotate(
             that cannot be met; the disk. Clients see what they saw before, or the new key too;
             a new key file may be there, and is used when the command is run again.
     """
+    _open_keys(repository, role, app)
+    refuse_others(repository.folder, repository.writer)
+    count = _count(repository, role, app, propose=propose, at_once=at_once)
+    is_open = role == "online" and _unsettled(repository, repository.roots()[-1].signed)
+    made = () if is_open else _fresh(repository, role, app, count)[1]
     with repository.writing():
-        repository.require_keys(OTHERS[role])
-        _require_root(repository, role, propose=propose and not at_once)
-        old = keys_of(repository, role, app)
-        count = len(old) if at_once and role == "root" else 1
+        count = _count(repository, role, app, propose=propose, at_once=at_once)
         done = _finished(repository, role) or _joined(repository, role, app, count, threshold)
+        done = replace(done, made=(*made, *done.made))
         if not at_once:
             return done
         ending = _ids(keys_of(repository, role, app))[:-count]
@@ -116,6 +120,7 @@ def revoke(
         InstallError: it would be the last one, or leave fewer than the threshold; keys are
             missing; the disk. Clients see what they saw before, or the same signed anew.
     """
+    _open_keys(repository, role, app)
     with repository.writing():
         finished = _finished(repository, role)
         if finished is not None and len(keys_of(repository, role, app)) == 1:
@@ -154,8 +159,33 @@ def publish_root(repository: Repository, proposal: Proposal) -> Done:
         return Done(_words(proposal), retired=_retired(repository, proposal))
 
 
+def _open_keys(repository: Repository, role: Role, app: str | None) -> None:
+    """Open the keys a ceremony may need: nobody is to wait while a person types a password."""
+    repository.require()
+    kinds: dict[Role, tuple[Role, ...]] = {
+        "root": ("root",),
+        "targets": ("root", "targets", "online"),
+        "release": ("targets", "online"),
+        "online": ("root", "targets", "online"),
+    }
+    for kind in kinds[role]:
+        repository.keyring.at_hand(kind)
+    if role == "release":
+        repository.keyring.at_hand(role, app)
+
+
 def _retired(repository: Repository, proposal: Proposal) -> tuple[Path, ...]:
     return tuple(path for role in PARTS for path in _retire(repository, role, proposal))
+
+
+def _count(
+    repository: Repository, role: Role, app: str | None, *, propose: bool, at_once: bool
+) -> int:
+    """How many keys are to join, if the keys that this needs are at hand."""
+    repository.require_keys(OTHERS[role])
+    _require_root(repository, role, propose=propose and not at_once)
+    old = keys_of(repository, role, app)
+    return len(old) if at_once and role == "root" else 1
 
 
 def _joined(

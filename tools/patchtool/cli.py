@@ -27,6 +27,9 @@ from updater.launch.disk import told
 from updater.version import __version__
 
 UNITS = {"M": MIB, "G": GIB}
+WAIT = 30.0
+"""Seconds to wait for another command: none of ours holds a repository for so long."""
+WAIT_LONG = 600.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,6 +104,12 @@ def _add_repository_commands(commands: Any) -> None:
         help="versions to make patches from; default: the last three, and what was recalled since",
     )
     add.add_argument("--config", type=Path, metavar="release.toml")
+    add.add_argument(
+        "--dry-run", action="store_true", help="only tell what the folder holds; needs no key"
+    )
+    add.add_argument(
+        "--allow-empty", action="store_true", help="publish a folder with nothing in it"
+    )
     _add_effort(add)
     withdrawn = add_command(
         commands, "recall", _later("withdraw"), "withdraw a version for good; its installs go back"
@@ -146,6 +155,8 @@ def _add_repository_commands(commands: Any) -> None:
     )
     written.add_argument("repository", metavar="REPO", type=Path)
     written.add_argument("writer", nargs="?", choices=get_args(Writer), help="from now on")
+    for command in (add, withdrawn, renewed, pruned, synced, written):
+        _add_wait(command)
     for command in (init, add, withdrawn):
         command.add_argument("--app", required=True)
     for command in (init, add, withdrawn, renewed, pruned):
@@ -180,6 +191,7 @@ def _add_rollout_commands(commands: Any) -> None:
         "+ minutes (m), hours (h) or days (d)",
     )
     for command in (promoted, halted, resumed):
+        _add_wait(command)
         command.add_argument("repository", metavar="REPO|-", type=Path)
         command.add_argument("--app", required=True)
         command.add_argument("--channel", default="stable", help="default: %(default)s")
@@ -197,6 +209,7 @@ def _add_server_commands(commands: Any) -> None:
         _later("send", "servercommands"),
         "publish on the server what was signed here; exit code 10: nothing was",
     )
+    _add_wait(sent)
     sent.add_argument("repository", metavar="REPO", type=Path)
     sent.add_argument("--to", metavar="URL", required=True, help="the server")
     sent.add_argument("--app", action="append", default=[], help="default: all")
@@ -210,6 +223,7 @@ def _add_server_commands(commands: Any) -> None:
         _later("take", "servercommands"),
         "make or renew a copy of what a server writes, to add releases to",
     )
+    _add_wait(taken)
     taken.add_argument("url", metavar="URL")
     taken.add_argument("repository", metavar="REPO", type=Path)
     taken.add_argument(
@@ -238,6 +252,19 @@ def _add_token(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_wait(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--wait",
+        type=_seconds,
+        default=WAIT,
+        const=WAIT_LONG,
+        nargs="?",
+        metavar="SECONDS",
+        help="how long to wait for another command that writes the repository; default: "
+        f"{WAIT:g}; --wait without a number: {WAIT_LONG:g}",
+    )
+
+
 def _add_app_commands(commands: Any) -> None:
     apps = commands.add_parser("apps", help="host several apps, each with a release key of its own")
     verbs = apps.add_subparsers(required=True, metavar="COMMAND")
@@ -251,6 +278,7 @@ def _add_app_commands(commands: Any) -> None:
     for command in (listed, added, removed):
         command.add_argument("repository", metavar="REPO", type=Path)
     for command in (added, removed):
+        _add_wait(command)
         command.add_argument("--app", required=True)
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
 
@@ -290,6 +318,8 @@ def _add_key_commands(commands: Any) -> None:
         command.add_argument("file", metavar="FILE", type=Path)
     for command in (rotate, revoke):
         _add_ceremony(command)
+    for command in (rotate, revoke, publish):
+        _add_wait(command)
     for command in (rotate, revoke, sign, publish, drill):
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
     sign.add_argument("--root", type=Path, help="a root you trust; default: root.json in KEYS")
@@ -375,6 +405,12 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
 
 
 def _count(text: str) -> int:

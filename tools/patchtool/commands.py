@@ -7,8 +7,10 @@ import getpass
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from patchtool.description import read_description
 from patchtool.diff import diff_folders
@@ -17,10 +19,10 @@ from patchtool.keys import Keys, refuse_published
 from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
 from patchtool.prune import prune
-from patchtool.publish import add_release
+from patchtool.publish import Draft, add_release, draft_release
 from patchtool.recall import recall
 from patchtool.refresh import refresh
-from patchtool.repository import Repository
+from patchtool.repository import Author, Repository
 from patchtool.sync import sync
 from patchtool.writer import name_writer, writer_of
 from updater.console import NOTHING_TO_DO, Bar, tell
@@ -78,26 +80,58 @@ def init(options: argparse.Namespace) -> int:
 
 def release(options: argparse.Namespace) -> int:
     """``patchtool add-release``."""
-    added = add_release(
-        repository_of(options),
+    repository = repository_of(options)
+    description = read_description(options.config)
+    draft = draft_release(
+        repository,
         options.app,
         options.version,
         options.folder,
-        description=read_description(options.config),
-        bases=options.bases,
-        options=_build_options(options),
+        description,
+        allow_empty=options.allow_empty,
     )
-    if added is None:
-        tell(
-            options,
-            {"version": options.version, "state": "published before"},
-            f"{options.app} {options.version} is published already, with this content",
-        )
-        return NOTHING_TO_DO
-    patches = "".join(f"\n  patch from {v}: {size:,} bytes" for v, size in added.patches.items())
-    skipped = "".join(f"\n  no patch from {v}: the bundle is smaller" for v in added.skipped)
-    words = f"{options.app} {added.version}\n  bundle: {added.bundle:,} bytes{patches}{skipped}"
-    tell(options, asdict(added), words)
+    for warning in draft.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if draft.is_published:
+        return _tell_published(options)
+    if options.dry_run:
+        return _tell_draft(options, draft, "dry run", "nothing is built or published: a dry run")
+    build = _build_options(options)
+    added = add_release(repository, draft, bases=options.bases, options=build)
+    if added is None:  # somebody else was faster
+        return _tell_published(options)
+    patches = [f"patch from {v}: {size:,} bytes" for v, size in added.patches.items()]
+    skipped = [f"no patch from {v}: the bundle is smaller" for v in added.skipped]
+    words = "\n  ".join([f"bundle: {added.bundle:,} bytes", *patches, *skipped])
+    return _tell_draft(options, draft, "published", words, asdict(added))
+
+
+def _tell_published(options: argparse.Namespace) -> int:
+    document = {"version": options.version, "state": "published before"}
+    words = f"{options.app} {options.version} is published already, with this content"
+    tell(options, document, words)
+    return NOTHING_TO_DO
+
+
+def _tell_draft(
+    options: argparse.Namespace,
+    draft: Draft,
+    state: str,
+    words: str,
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Tell what a release holds, how it differs from the one before, and what became of it."""
+    document = {
+        "version": options.version,
+        "state": state,
+        "holds": asdict(draft.outline),
+        "difference": draft.difference.document if draft.difference else None,
+        "warnings": list(draft.warnings),
+        **(more or {}),
+    }
+    lines = [f"holds {draft.outline.words}"]
+    lines += draft.difference.lines if draft.difference else []
+    tell(options, document, "\n  ".join([f"{options.app} {options.version}", *lines, words]))
     return 0
 
 
@@ -223,12 +257,19 @@ def _day(seconds: int) -> str:
 def looked_at(options: argparse.Namespace) -> Repository:
     """The repository for a command that only looks, and needs no key."""
     nobody = Keys(options.repository / "metadata", {})
-    return Repository(options.repository, nobody, int(time.time()))
+    return _repository(options, nobody)
 
 
 def repository_of(options: argparse.Namespace) -> Repository:
     """The repository for a command that signs."""
-    return Repository(options.repository, keys_of(options), int(time.time()))
+    return _repository(options, keys_of(options))
+
+
+def _repository(options: argparse.Namespace, keys: Keys) -> Repository:
+    """The repository, for a command that has its time and waits for others as it is told."""
+    patience = getattr(options, "wait", 0.0)
+    author = Author(patience=patience, task=options.command, clock=lambda: int(time.time()))
+    return Repository(options.repository, keys, int(time.time()), author=author)
 
 
 def keys_of(options: argparse.Namespace) -> Keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +45,20 @@ def read_description(path: Path | None) -> Description:
     with told(f"reading {path}"):
         text = path.read_bytes()
     try:
-        document = tomllib.loads(text.decode())
+        document = tomllib.loads(_decoded(text))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not TOML: {error}") from error
     return within(str(path), _parse, document)
+
+
+def _decoded(data: bytes) -> str:
+    """The text of a file; TOML is UTF-8, and nothing else is guessed."""
+    if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it begins with a byte order mark: save it as UTF-8 without one")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8: save it as UTF-8") from error
 
 
 def _parse(document: dict[str, Any]) -> Description:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from patchtool.contents import gather, new_corpus, originals_of
 from patchtool.options import Options
 from patchtool.scan import scan
 from patchtool.similarity import describe
+from patchtool.staging import staging
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.changes import Layout
@@ -86,7 +84,7 @@ def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None 
         raise InstallError(f"{out} is not a file", hint="name a file for the patch")
     options = options or Options()
     begin = options.monotonic()
-    with told(f"writing {out}"), _workshop(out) as folder:
+    with told(f"writing {out}"), staging(out.parent) as folder:
         base = old or nothing(new.manifest.app)
         header = _make_blocks(base, new, folder, options, bundle=old is None)
         data = encode_header(check_header(header))
@@ -147,10 +145,3 @@ def _prove(patch: Path, old: Tree, folder: Path) -> None:
 def _write_bytes(old: Manifest, new: Manifest) -> int:
     """Bytes of the files that are not at their place already."""
     return sum(file.size for file in new.files() if old.by_path.get(file.path) != file)
-
-
-@contextmanager
-def _workshop(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` for what is not finished, gone afterwards whatever happens."""
-    with tempfile.TemporaryDirectory(prefix=".upswap-", dir=out.parent) as folder:
-        yield Path(folder)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from patchtool import stock
@@ -15,6 +13,7 @@ from patchtool.outlook import Outlook, outlooks
 from patchtool.remote import absent, mirror
 from patchtool.repository import Repository
 from patchtool.roles import Standing
+from patchtool.staging import scratch, staging
 from updater.errors import FormatError, InstallError, TrustError, UpdaterError
 from updater.launch.disk import told
 from updater.transport import Transport
@@ -134,8 +133,8 @@ def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -
         InstallError: this machine's disk.
     """
     address = url.rstrip("/")
-    with TemporaryDirectory(prefix="upswap-doctor-") as work, told(f"looking at {url}"):
-        copy = Repository(Path(work), Keys(Path(work), {}), now)
+    with told(f"looking at {url}"), staging(scratch()) as work:
+        copy = Repository(work, Keys(work, {}), now)
         mirror(transport, address, copy)
         content = {name: length for name, length in stock.needed(copy).items() if length >= 0}
         return _diagnosis(copy, now, missing=absent(transport, address, content), root=root)

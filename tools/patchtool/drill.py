@@ -7,7 +7,6 @@ layer, fed from the copy.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from patchtool.ceremony import Done, keys_of, revoke, rotate
 from patchtool.keys import ROLES, Keys, Role
 from patchtool.repository import Repository
+from patchtool.staging import scratch, staging
 from updater.catalogue import Catalogue
 from updater.errors import InstallError, TransportError, UpdaterError
 from updater.launch.disk import told
@@ -176,8 +176,8 @@ class _Drill:
 
     @contextmanager
     def _stage(self) -> Iterator[Stage]:
-        with tempfile.TemporaryDirectory(prefix="upswap-drill-") as work, told("rehearsing"):
-            yield Stage(Path(work), self.repository, self.keys, self.now)
+        with told("rehearsing"), staging(scratch()) as work:
+            yield Stage(work, self.repository, self.keys, self.now)
 
     def _seen(self, stage: Stage, client: str) -> list[object]:
         views = [stage.look(client, app, channel) for app, channel in self.channels.items()]

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from patchtool.drill import URL, FolderTransport
 from patchtool.keys import Keys
@@ -18,7 +17,9 @@ from patchtool.pending import is_overtaken
 from patchtool.releases import PATCHES_FROM, Releases
 from patchtool.remote import mirror
 from patchtool.repository import Repository
+from patchtool.staging import scratch, staging
 from patchtool.stock import CONTENT, needed
+from patchtool.transfer import LOCK, transferring
 from patchtool.writer import name_writer, writer_of
 from updater.catalogue import Blob, Entry, Listing
 from updater.download import Download
@@ -55,6 +56,7 @@ def fetch(
     *,
     root: bytes | None = None,
     bundles: int = PATCHES_FROM,
+    patience: float = 0.0,
 ) -> Fetched:
     """Make a copy of the repository at ``url``, or bring it up to date.
 
@@ -64,6 +66,7 @@ def fetch(
         folder: of the copy; it is made if it is not there.
         root: a root.json to trust; None: that of the copy, or of the URL if there is none.
         bundles: so many of the last releases of each app are fetched whole.
+        patience: seconds to wait for another command.
 
     Raises:
         TransportError: the network; the same again goes on.
@@ -72,9 +75,10 @@ def fetch(
         InstallError: the folder is something else, or the disk. After any error the copy is as it
             was, or a newer one that lacks content.
     """
-    with told(f"fetching {url}"), _held(folder):
+    _prepare(folder)
+    with told(f"fetching {url}"), transferring(folder, patience):
         here = Repository(folder, nobody(folder), session.now())
-        with served(session, url, folder, root) as there:
+        with served(session, url, folder, root) as there, _held(folder, patience):
             _refuse_overtaken(here, there)
             is_new = adopt(there, folder)
         before = session.transport.received
@@ -98,14 +102,14 @@ def served(
     Raises:
         TransportError, TrustError, FormatError, InstallError: as `fetch`.
     """
-    with TemporaryDirectory(prefix="upswap-fetch-") as work:
-        place = Path(work) / "repository"
+    with told("looking at what is served"), staging(scratch()) as work:
+        place = work / "repository"
         place.mkdir()
         there = Repository(place, keys or nobody(place), session.now())
         mirror(session.transport, url, there)
         known = folder / FIRST
         trusted = root or (known if known.exists() else place / FIRST).read_bytes()
-        _verify(there, trusted, Path(work) / "trust", session.now())
+        _verify(there, trusted, work / "trust", session.now())
         name_writer(Disk(), place, "server")
         yield there
 
@@ -223,8 +227,19 @@ def _make(disk: Disk, top: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _held(folder: Path, patience: float) -> Iterator[None]:
     """Hold a copy, which may be new, so that nobody else writes it."""
+    busy = f"another command writes {folder}"
+    with locked(folder / ".lock", "writing the repository", patience, busy):
+        yield
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder of a copy, if nothing else is there.
+
+    Raises:
+        InstallError: something is; or the disk.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     is_copy = (folder / TIMESTAMP).exists()
     if is_copy and writer_of(folder) != "server":
@@ -234,11 +249,9 @@ def _held(folder: Path) -> Iterator[None]:
         )
     if not is_copy and _others(folder.iterdir()):
         raise InstallError(f"{folder} is not empty", hint="name a new folder")
-    with locked(folder / ".lock", "writing the repository"):
-        yield
 
 
 def _others(paths: Iterable[Path]) -> list[Path]:
     """What a fetch that was stopped does not leave."""
-    ours = {"metadata", "targets", ".lock", ".writer.json"}
+    ours = {"metadata", "targets", ".lock", LOCK, ".writer.json"}
     return [path for path in paths if path.name not in ours]

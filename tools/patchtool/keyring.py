@@ -19,6 +19,11 @@ class KeyRing:
         self._keys = keys
         self._opened: dict[tuple[Role, str | None], list[Signer]] = {}
 
+    @property
+    def folder(self) -> Path:
+        """Where the files of keys are."""
+        return self._keys.folder
+
     def at_hand(self, key: Role, app: str | None = None) -> list[Signer]:
         """The keys of a kind that this command has, perhaps none.
 

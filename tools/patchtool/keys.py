@@ -11,9 +11,8 @@ import itertools
 import os
 import shlex
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
 from patchtool.handed import PEM_MOST, Failed, output
+from patchtool.staging import staging
 from updater.errors import InstallError
 from updater.launch.disk import WINDOWS, Disk, told
 
@@ -50,6 +50,8 @@ class Keys:
     """None: nobody is there to be asked."""
     lost: frozenset[str] = frozenset()
     """Ids of keys that are treated as if they were not there: a drill rehearses their loss."""
+    _answers: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Passwords that somebody typed, so that nobody is asked for one twice."""
 
     def has(self, role: Role, app: str | None = None) -> bool:
         """Whether there is a key of a role, or a command that tells one; ``app`` as in `paths`."""
@@ -205,7 +207,8 @@ class Keys:
         names = (f"{PASSWORD}_{role.upper()}", PASSWORD)
         found = next((self.environment[name] for name in names if self.environment.get(name)), "")
         if not found and self.ask is not None:
-            found = self.ask(f"password of {name}: ")
+            found = self._answers.get(name) or self.ask(f"password of {name}: ")
+            self._answers[name] = found
         if not found:
             raise InstallError(f"no password for {name}", hint=f"set {PASSWORD}")
         return found.encode()
@@ -233,16 +236,14 @@ def write_secret(path: Path, data: bytes) -> None:
     Raises:
         OSError: it is there, or the disk.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 600
-    part = Path(name)
-    try:
+    with staging(path.parent) as folder:
+        part = folder / path.name
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
         _give_name(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     Disk().sync_directory(path.parent)
 
 

@@ -56,7 +56,7 @@ def clear(disk: Disk, folder: Path, found: Iterable[str], now: int) -> Cleared:
     freed = sum((folder / name).stat().st_size for name in due)
     for name in due:
         disk.unlink(folder / name)
-        _drop_empty(disk, folder, (folder / name).parent)
+        drop_empty(disk, folder, (folder / name).parent)
     return Cleared(due, freed, tuple(name for name in since if name not in due))
 
 
@@ -73,7 +73,7 @@ def _read(path: Path) -> Mapping[str, int]:
     return {}
 
 
-def _drop_empty(disk: Disk, top: Path, folder: Path) -> None:
+def drop_empty(disk: Disk, top: Path, folder: Path) -> None:
     """Remove folders that hold nothing any more; not ``metadata`` and ``targets`` themselves."""
     while folder.parent != top and not any(folder.iterdir()):
         disk.rmdir(folder)

@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from patchtool.drill import URL, FolderTransport
 from patchtool.repository import Repository
+from patchtool.staging import scratch, staging
 from updater.catalogue import Catalogue
 from updater.errors import InstallError
 from updater.format.head import EVERYONE
 from updater.format.names import order
+from updater.launch.disk import told
 from updater.plan import choose, make_plan
 from updater.trust import Trust
 
@@ -73,8 +74,7 @@ def outlooks(repository: Repository, root: bytes, now: int) -> Iterator[Outlook]
 
 
 def _seen(folder: Path, root: bytes, app: str, channel: str, now: int) -> Catalogue:
-    with TemporaryDirectory(prefix="upswap-doctor-") as work:
-        memory = Path(work)
+    with told("looking as a client"), staging(scratch()) as memory:
         transport = FolderTransport(folder)
         trust = Trust(memory / "trust", URL, root, transport, seen=memory / "seen.json")
         return trust.refresh(app, channel, now)

@@ -67,6 +67,9 @@ def prune(repository: Repository) -> Pruned:
             removed; run it again.
         FormatError: the repository is damaged.
     """
+    repository.require()
+    for app in repository.apps():
+        repository.can_sign(f"app.{app}")  # opens keys: nobody is to wait for a password
     with repository.writing(releases=True):
         outdated = {app: superfluous(repository, app) for app in repository.apps()}
         due = {app: names for app, names in outdated.items() if names}

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from patchtool.description import Description
 from patchtool.diff import Built, build_patch
+from patchtool.hazards import refuse_place, refuse_secrets, warnings
 from patchtool.options import Options
+from patchtool.outline import Difference, Outline
 from patchtool.releases import Releases, patch_name, target_name
 from patchtool.repository import Repository
 from patchtool.scan import scan
+from patchtool.staging import scratch, staging
 from patchtool.targets import Target
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 from updater.errors import FormatError, InstallError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, order
-from updater.launch.disk import told
+from updater.launch.disk import Disk, move, told
+
+ROUNDS = 4
+"""Looks at the repository: what came meanwhile gets patches too, so often and no more."""
 
 
 @dataclass(frozen=True)
@@ -36,51 +43,193 @@ class Added:
     """Versions from which the bundle is smaller than a patch."""
 
 
-def add_release(
+@dataclass(frozen=True)
+class Draft:
+    """A release as it would be published; nothing is built yet."""
+
+    folder: Path
+    manifest: Manifest
+    outline: Outline
+    difference: Difference | None
+    """Against the release before; None: there is none, or it is not here."""
+    is_published: bool
+    """Exactly this is published already."""
+    warnings: tuple[str, ...]
+    """What the publisher may not have meant."""
+
+
+def draft_release(
     repository: Repository,
     app: str,
     version: str,
     folder: Path,
-    *,
     description: Description,
-    bases: Sequence[str] | None = None,
-    options: Options | None = None,
-) -> Added | None:
-    """Publish ``folder`` as ``version``; None if exactly this is published already.
+    *,
+    allow_empty: bool = False,
+) -> Draft:
+    """Look at a folder as a release; nothing is written, and no key is needed.
 
     Args:
-        repository: where to; its lock is taken.
+        repository: where it would be published.
         app: must be delegated in the repository.
         version: not published with other content.
         folder: the release folder.
         description: what ``release.toml`` says.
-        bases: versions to make patches from; default: the last three before ``version``, and
-            those recalled since.
+        allow_empty: publish it though there is nothing in it.
+
+    Raises:
+        FormatError: the folder holds what a release cannot, or must not, or the version is taken.
+        InstallError: it cannot be read, it is or holds a repository, or there is no such app.
+    """
+    refuse_place(folder, repository.folder)
+    entries = scan(folder, description.exclude)
+    manifest = Manifest.of(check_app(app), version, entries, description.release)
+    refuse_secrets(folder, manifest, repository.keyring.folder)
+    outline = Outline.of(manifest)
+    if outline.is_empty and not allow_empty:
+        raise FormatError(
+            f"{folder} has nothing in it to install",
+            hint="did the build fail? --allow-empty publishes it all the same",
+        )
+    repository.require()
+    releases = Releases.of(repository, app)
+    difference = _difference(repository, releases, manifest)
+    said = warnings(folder, manifest)
+    if difference is not None and outline.is_small_part(difference.before):
+        said.append(
+            f"it holds less than half of {difference.version}: {outline.words}, and that had "
+            f"{difference.before.words}"
+        )
+    there = is_published(releases, manifest)
+    return Draft(folder, manifest, outline, difference, there, tuple(said))
+
+
+def add_release(
+    repository: Repository,
+    draft: Draft,
+    *,
+    bases: Sequence[str] | None = None,
+    options: Options | None = None,
+) -> Added | None:
+    """Publish a release; None if exactly this is published already.
+
+    Nobody waits for the build: the repository is held to look at it, and to publish. What is
+    published or recalled in between counts.
+
+    Args:
+        repository: where to; its lock is taken, twice at least.
+        draft: the release.
+        bases: versions to make patches from; default: the last three before it, and those
+            recalled since.
         options: effort, jobs, progress.
 
     Raises:
-        FormatError: the folder holds what a release cannot, or the version is taken.
+        FormatError: the version is taken by now.
+        PatchError: the folder has changed since it was drafted.
         InstallError: a missing key, an unknown base, the disk. Clients see nothing of it.
     """
-    entries = scan(folder, description.exclude)
-    manifest = Manifest.of(check_app(app), version, entries, description.release)
-    with repository.writing(releases=True), workshop() as work:
-        releases = Releases.of(repository, app)
-        if version in releases.versions:
-            _refuse_other(releases.manifest(version).hashes["sha256"], manifest)
-            return None
-        _refuse_equal(releases, version)
-        chosen = _bases(releases, version, bases)
-        new = tree_at(folder, manifest)
-        bundle = build_patch(None, new, work / "bundle", options)
-        patches = {}
-        for base in chosen:
-            old = unpack(_bundle(repository, releases, base), work / f"tree-{base}")
-            patches[base] = build_patch(old, new, work / base, options)
-        smaller = {v: built for v, built in patches.items() if built.bytes < bundle.bytes}
-        repository.publish(f"app.{app}", _targets(manifest, bundle, smaller))
-    sizes = {base: built.bytes for base, built in smaller.items()}
-    return Added(version, bundle.bytes, sizes, tuple(v for v in patches if v not in smaller))
+    app, manifest = draft.manifest.app, draft.manifest
+    repository.open_keys(f"app.{app}", *([] if repository.hands_over else ["timestamp"]))
+    with workshop(repository) as shop:
+        build = _Build(repository, tree_at(draft.folder, manifest), shop, options)
+        for number in range(ROUNDS):
+            with repository.writing(releases=True):
+                releases = Releases.of(repository, app)
+                if is_published(releases, manifest):
+                    return None
+                lacking = build.lacking(releases, bases)
+                if build.is_done and (not lacking or number == ROUNDS - 1):
+                    repository.publish(f"app.{app}", build.targets())
+                    return build.added()
+            build.run(lacking)
+    raise AssertionError  # the last round publishes
+
+
+def _difference(
+    repository: Repository, releases: Releases, manifest: Manifest
+) -> Difference | None:
+    """How a release differs from the one before; a copy of a repository may not have that."""
+    for before in releases.below(manifest.version)[:1]:
+        place = repository.path_of(releases.manifest(before))
+        with told(f"reading {place}"):
+            if place.exists():
+                return Difference.of(Manifest.parse(place.read_bytes()), manifest)
+    return None
+
+
+def is_published(releases: Releases, manifest: Manifest) -> bool:
+    """Whether exactly this release is published already.
+
+    Raises:
+        FormatError: its version is, with other content or in another spelling.
+    """
+    if manifest.version in releases.versions:
+        _refuse_other(releases.manifest(manifest.version).hashes["sha256"], manifest)
+        return True
+    _refuse_equal(releases, manifest.version)
+    return False
+
+
+class _Build:
+    """A release that is being built; nobody knows of it yet."""
+
+    def __init__(
+        self, repository: Repository, new: Tree, shop: Workshop, options: Options | None
+    ) -> None:
+        self._repository = repository
+        self._new = new
+        self._shop = shop
+        self._options = options
+        self._bundle: Target | None = None
+        self._patches: dict[str, Target] = {}
+
+    @property
+    def is_done(self) -> bool:
+        return self._bundle is not None
+
+    def lacking(self, releases: Releases, named: Sequence[str] | None) -> dict[str, Path]:
+        """The bundles of versions from which a patch is still to be built.
+
+        Versions that somebody named are looked up once: what becomes of them during the build
+        makes a patch from them no worse.
+        """
+        if named is not None and self.is_done:
+            return {}
+        chosen = _bases(releases, self._new.manifest.version, named)
+        lacking = [base for base in chosen if base not in self._patches]
+        return {base: _bundle(self._repository, releases, base) for base in lacking}
+
+    def run(self, bases: Mapping[str, Path]) -> None:
+        manifest = self._new.manifest
+        if self._bundle is None:
+            built = self._shop.build(None, self._new, "bundle", self._options)
+            name = target_name(manifest.app, manifest.version, "bundle")
+            self._bundle = Target.of(name, built.path, _custom(built))
+        for base, bundle in bases.items():
+            with self._shop.unpacked(bundle) as old:
+                built = self._shop.build(old, self._new, base, self._options)
+            self._patches[base] = patch_target(manifest.app, base, manifest.version, built)
+
+    def targets(self) -> list[Target]:
+        """What is to be published."""
+        manifest, bundle = self._new.manifest, self._bundle
+        assert bundle is not None  # noqa: S101 - `is_done`
+        name = target_name(manifest.app, manifest.version, "manifest")
+        smaller = [self._patches[base] for base in self._smaller()]
+        return [Target.of(name, manifest.data, _said(manifest)), bundle, *smaller]
+
+    def added(self) -> Added:
+        """The same in words and numbers."""
+        bundle, smaller = self._bundle, self._smaller()
+        assert bundle is not None  # noqa: S101 - `is_done`
+        skipped = tuple(base for base in self._patches if base not in smaller)
+        return Added(self._new.manifest.version, bundle.listed.length, smaller, skipped)
+
+    def _smaller(self) -> dict[str, int]:
+        """Bytes of the patches that are worth it, by version."""
+        most = self._bundle.listed.length if self._bundle else 0
+        sizes = {base: target.listed.length for base, target in self._patches.items()}
+        return {base: size for base, size in sizes.items() if size < most}
 
 
 def _refuse_other(digest: str, manifest: Manifest) -> None:
@@ -120,28 +269,6 @@ def _bundle(repository: Repository, releases: Releases, base: str) -> Path:
     return path
 
 
-def unpack(bundle: Path, folder: Path) -> Tree:
-    """The release in a bundle, as a tree in a new ``folder``.
-
-    Raises:
-        FormatError, PatchError: it is damaged.
-        InstallError: it cannot be read, or the disk.
-    """
-    with told(f"unpacking {bundle}"):
-        folder.mkdir()
-        patch = PatchFile(bundle)
-        return apply_patch(patch, nothing(patch.header.app), folder)
-
-
-def _targets(manifest: Manifest, bundle: Built, patches: dict[str, Built]) -> list[Target]:
-    app, version = manifest.app, manifest.version
-    return [
-        Target(target_name(app, version, "manifest"), manifest.data, _said(manifest)),
-        Target(target_name(app, version, "bundle"), bundle.path, _custom(bundle)),
-        *(patch_target(app, base, version, built) for base, built in patches.items()),
-    ]
-
-
 def _said(manifest: Manifest) -> dict[str, Any]:
     """What a client must know of a release before it fetches anything."""
     said = manifest.release.to_json()
@@ -159,11 +286,50 @@ def _custom(built: Built) -> dict[str, Any]:
 
 def patch_target(app: str, old: str, new: str, built: Built) -> Target:
     """A patch as it is published."""
-    return Target(patch_name(app, old, new), built.path, _custom(built))
+    return Target.of(patch_name(app, old, new), built.path, _custom(built))
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where releases are built while nobody waits for them."""
+
+    work: Path
+    """For what is not finished: blocks, proofs, old trees."""
+    ready: Path
+    """For what is, on the disk of the repository."""
+    disk: Disk
+
+    def build(self, old: Tree | None, new: Tree, name: str, options: Options | None) -> Built:
+        """Build a patch, proven, under a name of its own: see `build_patch`."""
+        built = build_patch(old, new, self.work / name, options)
+        with told(f"writing {self.ready.parent}"):
+            move(self.disk, built.path, self.ready / name)
+        return replace(built, path=self.ready / name)
+
+    @contextmanager
+    def unpacked(self, bundle: Path) -> Iterator[Tree]:
+        """The release in a bundle, as a tree that is gone at the end.
+
+        Raises:
+            FormatError, PatchError: it is damaged.
+            InstallError: it cannot be read, or the disk.
+        """
+        folder = Path(tempfile.mkdtemp(dir=self.work))
+        try:
+            with told(f"unpacking {bundle}"):
+                patch = PatchFile(bundle)
+                tree = apply_patch(patch, nothing(patch.header.app), folder)
+            yield tree
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def workshop() -> Iterator[Path]:
-    """A folder to build in; gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="upswap-") as folder:
-        yield Path(folder)
+def workshop(repository: Repository) -> Iterator[Workshop]:
+    """A workshop for a repository; nothing of it stays.
+
+    Raises:
+        InstallError: the folder is no repository, or the disk.
+    """
+    with told("building"), staging(scratch()) as work, repository.staging() as ready:
+        yield Workshop(work, ready, repository.disk)

@@ -21,6 +21,7 @@ from patchtool.prune import superfluous
 from patchtool.repository import Repository
 from patchtool.server import Announced, Behind, Blob, Server
 from patchtool.targets import Listed, Target
+from patchtool.transfer import transferring
 from patchtool.writer import writer_of
 from updater.errors import InstallError
 from updater.launch.disk import Disk, told
@@ -56,7 +57,7 @@ def push(
     Args:
         session: how bytes come, progress, and what time it is.
         server: where to.
-        repository: its lock is taken; becomes what the server shows.
+        repository: its lock is taken for moments; becomes what the server shows.
         apps: those to push; default: all.
         keys: with the release key, to sign again if somebody else was faster.
 
@@ -68,25 +69,27 @@ def push(
         InstallError: the token, keys that are needed, a repository that no server writes, or the
             disk. Clients see what they saw before, or all of a release.
     """
-    with repository.held(), told(f"pushing {repository.folder}"):
-        _refuse_local(repository.folder)
-        return _Push(session, server, repository.folder, apps, keys).run()
+    repository.require()
+    _refuse_local(repository.folder)
+    with told(f"pushing {repository.folder}"), transferring(repository.folder, repository.patience):
+        return _Push(session, server, repository, apps, keys).run()
 
 
 class _Push:
-    """One push, by the holder of the lock."""
+    """One push; the repository is held only while it is made what the server shows."""
 
     def __init__(
         self,
         session: Session,
         server: Server,
-        folder: Path,
+        repository: Repository,
         apps: Sequence[str],
         keys: Keys | None,
     ) -> None:
         self._session = session
         self._server = server
-        self._folder = folder
+        self._repository = repository
+        self._folder = repository.folder
         self._only = apps
         self._keys = keys
         self._done: dict[str, int] = {}
@@ -121,7 +124,8 @@ class _Push:
     def _catch_up(self) -> None:
         """Make the repository what the server shows, and ours follow it."""
         keys = self._keys
-        with served(self._session, self._server.url, self._folder, keys=keys) as there:
+        showing = served(self._session, self._server.url, self._folder, keys=keys)
+        with showing as there, self._repository.held():
             for app in self._apps():
                 _require_hosted(there, app, self._server.url)
                 here = self._here()
@@ -239,10 +243,7 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bo
             hint="--keys KEYS signs them again on top of that; nothing was published",
         )
     if change:
-        targets = [
-            Target(name, _path(folder, name, target), target.get("custom", {}))
-            for name, target in change.new.items()
-        ]
+        targets = [Target.there(name, dict(target)) for name, target in change.new.items()]
         there.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
         Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
     _drop(folder, app, signed, theirs + 1 if change else 0)

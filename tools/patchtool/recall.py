@@ -6,16 +6,15 @@ its installs know that they may go down. So there is no way to take a recall bac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from patchtool.diff import build_patch
 from patchtool.options import Options
-from patchtool.publish import patch_target, unpack, workshop
+from patchtool.publish import ROUNDS, Workshop, patch_target, workshop
 from patchtool.releases import Releases
 from patchtool.repository import Repository
-from patchtool.targets import Target
-from updater.errors import InstallError
+from patchtool.targets import Listed, Target
+from updater.errors import InstallError, UpdaterError
 from updater.format.head import Head
 from updater.format.names import check_version, order
 
@@ -49,8 +48,10 @@ def recall(
 ) -> Recalled | None:
     """Recall ``version``; None if all of this was done before.
 
+    Clients see the recall first: patches are built when it is published, and nobody waits for them.
+
     Args:
-        repository: where it is published; its lock is taken.
+        repository: where it is published; its lock is taken, again for patches.
         app: whose release.
         version: what is recalled; again, to change its floor or to make patches.
         now: seconds since 1970.
@@ -61,29 +62,86 @@ def recall(
 
     Raises:
         InstallError: ``version`` or ``floor`` is not published, ``floor`` is above it, a key is
-            missing, or the disk. Clients see what they saw before.
+            missing, or the disk. Clients see what they saw before, or the recall without patches:
+            the hint says so.
         FormatError: a version in another spelling, or the repository is damaged.
     """
     check_version(version)
-    with repository.writing(releases=True), workshop() as work:
+    repository.open_keys(f"app.{app}", *([] if repository.hands_over else ["timestamp"]))
+    marked, is_new = _mark(repository, app, version, floor, now)
+    if not patch:
+        return marked if is_new else None
+    try:
+        done = _with_patches(repository, app, marked, now, options)
+    except UpdaterError as error:
+        error.hint = f"{version} is recalled all the same; {error.hint}"
+        raise
+    return done if is_new or done.patches else None
+
+
+def _mark(
+    repository: Repository, app: str, version: str, floor: str | None, now: int
+) -> tuple[Recalled, bool]:
+    """Recall a version; and whether anything was to be done for it."""
+    with repository.writing(releases=True):
         releases = Releases.of(repository, app)
         releases.require(version)
         before = releases.said(version)
-        floor = _checked(floor, releases, version) if floor else _floor(releases, version)
-        channels = _channels(repository, releases, version, floor, now)
-        goals = {goal for goal in channels.values() if goal is not None} if patch else set()
-        missing = [g for g in sorted(goals, key=order) if not releases.has_patch(version, g)]
-        reverse = _patches(repository, releases, version, missing, work, options)
+        floor = _floor(releases, version) if floor is None else _checked(floor, releases, version)
         after = {**before, "recalled": {"floor": floor}}
-        if after == before and not reverse:
-            return None
-        said = {releases.manifest(version).path: after}
-        repository.publish(f"app.{app}", list(reverse.values()), said=said)
-        listed = repository.targets(f"app.{app}")
-    sizes = {goal: listed[target.name].length for goal, target in reverse.items()}
-    skipped = tuple(goal for goal in missing if goal not in sizes)
+        if after != before:
+            repository.publish(f"app.{app}", [], said={releases.manifest(version).path: after})
+        channels = _channels(repository, releases, version, floor, now)
     resting = (v for v in releases.recalled - {version} if releases.floor(v) == version)
-    return Recalled(version, floor, channels, sizes, skipped, tuple(sorted(resting, key=order)))
+    found = Recalled(version, floor, channels, {}, (), tuple(sorted(resting, key=order)))
+    return found, after != before
+
+
+def _with_patches(
+    repository: Repository, app: str, marked: Recalled, now: int, options: Options | None
+) -> Recalled:
+    """Build patches to what the channels have, while nobody waits for them, and publish them."""
+    built: dict[str, Target | None] = {}
+    with workshop(repository) as shop:
+        for _ in range(ROUNDS):
+            with repository.writing(releases=True):
+                look = _Look.at(repository, app, marked, now)
+                bundles = {v: look.releases.bundle(v) for v in look.lacking(built)}
+            if not bundles:
+                break
+            built |= _patches(repository, look.releases, marked.version, bundles, shop, options)
+        with repository.writing(releases=True):
+            look = _Look.at(repository, app, marked, now)
+            made = {goal: t for goal in look.missing if (t := built.get(goal)) is not None}
+            if made:
+                repository.publish(f"app.{app}", list(made.values()))
+    sizes = {goal: target.listed.length for goal, target in made.items()}
+    skipped = tuple(goal for goal in look.missing if goal in built and goal not in made)
+    return replace(marked, channels=look.channels, patches=sizes, skipped=skipped)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What clients see now of the way back from a recalled release."""
+
+    releases: Releases
+    channels: dict[str, str | None]
+    """What each has for its installs."""
+    missing: tuple[str, ...]
+    """Versions they go to, and to which there is no patch."""
+
+    @classmethod
+    def at(cls, repository: Repository, app: str, marked: Recalled, now: int) -> _Look:
+        """Look at a repository that is held."""
+        releases = Releases.of(repository, app)
+        channels = _channels(repository, releases, marked.version, marked.floor, now)
+        goals = {goal for goal in channels.values() if goal is not None}
+        has_none = (g for g in goals if not releases.has_patch(marked.version, g))
+        return cls(releases, channels, tuple(sorted(has_none, key=order)))
+
+    def lacking(self, built: Mapping[str, Target | None]) -> list[str]:
+        """Versions to which a patch is still to be built."""
+        return [goal for goal in self.missing if goal not in built]
 
 
 def _floor(releases: Releases, version: str) -> str:
@@ -122,19 +180,17 @@ def _patches(
     repository: Repository,
     releases: Releases,
     version: str,
-    goals: list[str],
-    work: Path,
+    bundles: Mapping[str, Listed],
+    shop: Workshop,
     options: Options | None,
-) -> dict[str, Target]:
-    """A patch from ``version`` to each goal whose bundle is larger than that."""
-    found: dict[str, Target] = {}
-    if not goals:
-        return found
-    old = unpack(repository.path_of(releases.bundle(version)), work / "old")
-    for goal in goals:
-        bundle = releases.bundle(goal)
-        new = unpack(repository.path_of(bundle), work / f"tree-{goal}")
-        built = build_patch(old, new, work / goal, options)
-        if built.bytes < bundle.length:
-            found[goal] = patch_target(releases.app, version, goal, built)
+) -> dict[str, Target | None]:
+    """A patch from ``version`` to each of others; None: its bundle is as small."""
+    found: dict[str, Target | None] = {}
+    with shop.unpacked(repository.path_of(releases.bundle(version))) as old:
+        for goal, bundle in bundles.items():
+            with shop.unpacked(repository.path_of(bundle)) as new:
+                built = shop.build(old, new, goal, options)
+            is_smaller = built.bytes < bundle.length
+            target = patch_target(releases.app, version, goal, built) if is_smaller else None
+            found[goal] = target
     return found

@@ -41,8 +41,11 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
         InstallError: the online key is due and not at hand, a key is not of this repository, or
             the disk. Clients see what they saw before.
     """
+    repository.require()
+    for standing in _due(repository, at_least):
+        repository.can_sign(standing.role)  # opens keys: nobody is to wait for a password
     with repository.writing():
-        due = [s for s in repository.standings() if s.is_due or s.is_below(at_least)]
+        due = _due(repository, at_least)
         missing = tuple(s for s in due if not repository.can_sign(s.role))
         for standing in missing:
             if standing.key == "online":
@@ -55,6 +58,11 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
             repository.renew(roles, at_least)
         signed = tuple(s for s in repository.standings() if s.role in _with_above(roles))
     return Refreshed(signed, missing)
+
+
+def _due(repository: Repository, at_least: int) -> list[Standing]:
+    """Roles that are to be signed."""
+    return [s for s in repository.standings() if s.is_due or s.is_below(at_least)]
 
 
 def _with_above(roles: list[str]) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,17 @@ from patchtool.keyring import KeyRing
 from patchtool.keys import Keys, Role
 from patchtool.roles import LIFETIMES, SIGNERS, kind_of
 from patchtool.roots import Proposal, first_root, read_root
-from patchtool.targets import Target, store
+from patchtool.staging import clear_dead, scratch, staging
+from patchtool.stock import needed, shown
+from patchtool.targets import Target, place_of, store
+from patchtool.unfinished import forget, note, take_back
 from patchtool.visible import T, Visible, parsed, verifies
 from patchtool.writer import Writer, refuse_others
-from updater.errors import InstallError, TrustError
-from updater.launch.disk import Disk, told
+from updater.errors import InstallError, TrustError, UpdaterError
+from updater.launch.disk import PART, Disk, told
 from updater.launch.lock import locked
 
+TIMESTAMP = "metadata/timestamp.json"
 SIGN_ANEW = "sign it anew, with a release key the repository names: patchtool keys list"
 
 
@@ -63,6 +67,10 @@ class Author:
     approve: Callable[[bytes], None] = _accept
     """Is given the next timestamp when all that it leads to is written, and clients see nothing of
     it yet; an error it raises keeps it so."""
+    task: str = "writing the repository"
+    """What whoever waits is told of it."""
+    clock: Callable[[], int] | None = None
+    """Seconds since 1970, asked anew whenever the repository is held: a build takes its time."""
 
 
 ALONE = Author()
@@ -116,14 +124,62 @@ class Repository(Visible):
             UpdateInProgress: another command writes it.
             InstallError: the folder is not a repository, or the disk.
         """
+        author = self._author
+        busy = f"another command writes {self.folder}"
         with told(f"writing repository {self.folder}"):
-            if not (self._metadata / "timestamp.json").is_file():
-                raise InstallError(
-                    f"{self.folder} is not a repository", hint="make one with patchtool init"
-                )
-            lock = self.folder / ".lock"
-            with locked(lock, "writing the repository", self._author.patience):
-                yield
+            self.require()
+            with locked(self.folder / ".lock", author.task, author.patience, busy):
+                if author.clock is not None:
+                    self.now = dt.datetime.fromtimestamp(author.clock(), dt.timezone.utc)
+                for place in (self.folder, scratch()):
+                    clear_dead(place)
+                self._take_back()
+                try:
+                    yield
+                except BaseException:
+                    self._take_back()
+                    raise
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for somebody else."""
+        return self._author.patience
+
+    def _take_back(self) -> None:
+        """Remove what a command that failed, or was killed, has written in vain."""
+        with suppress(OSError, UpdaterError):  # it stays noted: the next command looks again
+            take_back(self.disk, self.folder, lambda: needed(self))
+
+    def require(self) -> None:
+        """Refuse a folder that is no repository.
+
+        Raises:
+            InstallError: it is none.
+        """
+        if not (self._metadata / "timestamp.json").is_file():
+            raise InstallError(
+                f"{self.folder} is not a repository", hint="make one with patchtool init"
+            )
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A folder to build in, on the disk of the repository; gone at the end.
+
+        Raises:
+            InstallError: the folder is not a repository, or the disk.
+        """
+        self.require()
+        with told(f"building in {self.folder}"), staging(self.folder) as folder:
+            yield folder
+
+    def open_keys(self, *roles: str) -> None:
+        """Open the keys of roles: nobody is to wait while a person types a password.
+
+        Raises:
+            InstallError: there is none, or one cannot be opened.
+        """
+        for role in roles:
+            self.keyring.signers(role)
 
     def check_new(self) -> None:
         """Refuse a folder that is a repository: before keys are made for it in vain.
@@ -205,15 +261,19 @@ class Repository(Visible):
         hands_over = self.hands_over
         for name in (role,) if hands_over else (role, "snapshot", "timestamp"):
             self._check_keys(name)
+        self._note(shown(self, place_of(self.folder, t.listed)) for t in targets)
         for target in targets:
-            signed.targets[target.name] = store(self.disk, self.folder, target)
+            store(self.disk, self.folder, target)
+            signed.targets[target.name] = target.listed
         for name, custom in (said or {}).items():
             signed.targets[name].unrecognized_fields["custom"] = custom
         for name in gone:
             del signed.targets[name]
         if hands_over:
             self._next(role, signed)
+            self._note([f"metadata/{signed.version}.{role}.json{PART}"])
             self._write(role, signed, self._known_keys(role))
+            forget(self.disk, self.folder)
         else:
             self._commit({role: signed})
 
@@ -236,6 +296,7 @@ class Repository(Visible):
         signed = self.next_of(role, data)
         for name in ("snapshot", "timestamp"):
             self._check_keys(name)
+        self._note([f"metadata/{signed.version}.{role}.json"])
         self.disk.write(self._metadata / f"{signed.version}.{role}.json", data)
         self._list({role: signed.version})
 
@@ -272,6 +333,7 @@ class Repository(Visible):
         if "root" in roles:
             root = self._root()
             self._next("root", root)
+            self._note([f"metadata/{root.version}.root.json{PART}"])
             self._write("root", root, root.roles["root"].keyids)
         others = [role for role in roles if kind_of(role) not in {"root", "snapshot", "timestamp"}]
         changed = {role: self._current(role, Targets) for role in others}
@@ -359,8 +421,11 @@ class Repository(Visible):
                 hint="begin again, with the keys that stay: patchtool keys revoke",
             )
         data = root.to_bytes(JSONSerializer(compact=True))
+        name = f"metadata/{root.signed.version}.root.json"
         with told(f"writing repository {self.folder}"):
-            self.disk.write(self._metadata / f"{root.signed.version}.root.json", data)
+            self._note([name + PART])
+            self.disk.write(self.folder / name, data)
+            forget(self.disk, self.folder)
 
     def can_sign(self, role: str) -> bool:
         """Whether the keys of a role are at hand, as many as it needs.
@@ -400,6 +465,8 @@ class Repository(Visible):
         """Write roles, the snapshot if they or ``snapshot`` ask for it, and the timestamp."""
         for role, signed in changed.items():
             self._next(role, signed, at_least)
+        self._note(f"metadata/{signed.version}.{role}.json" for role, signed in changed.items())
+        for role, signed in changed.items():
             self._write(role, signed, self._known_keys(role, changed.get("targets"), retiring))
         versions = {role: signed.version for role, signed in changed.items()}
         self._list(versions, at_least, snapshot=snapshot, retiring=retiring)
@@ -419,12 +486,18 @@ class Repository(Visible):
             new = {f"{role}.json": MetaFile(version) for role, version in versions.items()}
             listing.meta.update(new)
             timestamp.snapshot_meta = MetaFile(self._next("snapshot", listing, at_least))
+            self._note([f"metadata/{listing.version}.snapshot.json", TIMESTAMP])
             self._write("snapshot", listing, self._known_keys("snapshot", retiring=retiring))
         self._next("timestamp", timestamp, at_least)
         known = self._known_keys("timestamp", retiring=retiring)
         data = self._sealed("timestamp", self._dated(timestamp), known)
         self._author.approve(data)
         self.disk.write(self._metadata / "timestamp.json", data)
+        forget(self.disk, self.folder)
+
+    def _note(self, names: Iterable[str]) -> None:
+        """Note what is about to be written: it goes away if it comes to nothing."""
+        note(self.disk, self.folder, names)
 
     def _check_first(self, data: bytes) -> None:
         """Refuse a first root that does not name the keys at hand."""

@@ -43,6 +43,7 @@ def promote(
             disk.
     """
     check_channel(channel)
+    repository.open_keys(f"channels.{app}")
     with repository.writing():
         releases = Releases.of(repository, app)
         _require_sound(releases, version)
@@ -90,8 +91,10 @@ def _changed(head: Head, version: str, now: int, *, to: bool) -> Head | None:
 def _edit(
     repository: Repository, app: str, channel: str, edit: Callable[[Head], Head | None]
 ) -> Head | None:
+    check_channel(channel)
+    repository.open_keys(f"channels.{app}")
     with repository.writing():
-        before = _head(repository, app, check_channel(channel))
+        before = _head(repository, app, channel)
         if before is None:
             raise InstallError(f"{app} has no channel {channel}", hint="promote a version first")
         head = edit(before)
@@ -122,4 +125,4 @@ def _head(repository: Repository, app: str, channel: str) -> Head | None:
 
 def _publish(repository: Repository, head: Head) -> None:
     name, document = f"{head.app}/channels/{head.channel}", head.to_json()
-    repository.publish(f"channels.{head.app}", [Target(name, encode(document), document)])
+    repository.publish(f"channels.{head.app}", [Target.of(name, encode(document), document)])

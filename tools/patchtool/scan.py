@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from updater.format.manifest import Directory, Entry, File, Symlink
 from updater.format.paths import check_path, shown
 from updater.launch.disk import told
 
+CAPABILITIES = "security.capability"
 SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
@@ -28,8 +30,8 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> list[Entry]:
 
     Raises:
         FormatError: something a release cannot hold: a device, a socket, a FIFO, a setuid,
-            setgid or sticky bit. Names and targets are checked when the manifest is made.
-            Or a pattern that is none.
+            setgid or sticky bit, capabilities. Names and targets are checked when the manifest is
+            made. Or a pattern that is none.
         InstallError: the folder cannot be read.
     """
     left_out = _patterns(exclude)
@@ -66,10 +68,11 @@ def _walk(folder: Path, prefix: str, left_out: GitIgnoreSpec) -> Iterator[Entry]
 def _entry(place: Path, path: str) -> Entry:
     info = place.lstat()
     if stat.S_ISLNK(info.st_mode):
-        return Symlink(path, str(place.readlink()))
+        return Symlink(path, os.readlink(place))  # noqa: PTH115 - which would tidy it up
     if not stat.S_ISREG(info.st_mode):
         raise FormatError(f"{shown(path)} is neither file, folder nor symlink")
     _refuse_special(info, path, place)
+    _refuse_capabilities(path, place)
     return File(path, info.st_size, digest_of(place), bool(info.st_mode & 0o100))
 
 
@@ -78,3 +81,9 @@ def _refuse_special(info: os.stat_result, path: str, place: str | Path) -> None:
         raise FormatError(
             f"{shown(path)} has a setuid, setgid or sticky bit", hint=f"chmod ug-s,-t {place}"
         )
+
+
+def _refuse_capabilities(path: str, place: Path) -> None:
+    """Refuse rights that Linux keeps beside the file: no release carries them."""
+    if sys.platform == "linux" and CAPABILITIES in os.listxattr(place):
+        raise FormatError(f"{shown(path)} has capabilities", hint=f"setcap -r {place}")

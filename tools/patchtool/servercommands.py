@@ -42,7 +42,8 @@ def take(options: argparse.Namespace) -> int:
     with told(f"reading {options.root}"):
         root = options.root and options.root.read_bytes()
     url = check_url(options.url)
-    done = fetch(_session(options), url, options.repository, root=root, bundles=options.bundles)
+    wanted = {"root": root, "bundles": options.bundles, "patience": options.wait}
+    done = fetch(_session(options), url, options.repository, **wanted)
     lines = [f"{app}: {', '.join(had) or 'no release'}" for app, had in done.releases.items()]
     words = f"{options.repository}: {done.metadata} files of metadata are new, {done.bytes:,} bytes"
     tell(options, asdict(done), "\n".join([words, *lines]))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tuf.api.metadata import TargetFile
 
-from updater.launch.disk import Disk
+from updater.launch.disk import Disk, move
 
 Listed = TargetFile
 """A target as a role lists it."""
@@ -16,11 +16,35 @@ Listed = TargetFile
 
 @dataclass(frozen=True)
 class Target:
-    """A file to publish: its name, its content, what is said of it."""
+    """A file to publish. Make it with :meth:`of` or :meth:`there`."""
 
-    name: str
-    content: Path | bytes
-    custom: dict[str, Any]
+    listed: Listed
+    content: Path | bytes | None
+    """A file is moved; None: it lies in its place already."""
+
+    @classmethod
+    def of(cls, name: str, content: Path | bytes, custom: dict[str, Any]) -> Target:
+        """Content, and what is said of it; a file is read as a whole, so let nobody wait for it.
+
+        Raises:
+            OSError: the disk.
+        """
+        if isinstance(content, bytes):
+            listed = TargetFile.from_data(name, content, ["sha256"])
+        else:
+            listed = TargetFile.from_file(name, str(content), ["sha256"])
+        listed.unrecognized_fields["custom"] = custom
+        return cls(listed, content)
+
+    @classmethod
+    def there(cls, name: str, target: dict[str, Any]) -> Target:
+        """What another repository lists, and that nobody will ask this one for."""
+        return cls(TargetFile.from_dict(dict(target), name), None)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.listed.path
 
 
 def place_of(folder: Path, target: Listed) -> Path:
@@ -29,27 +53,19 @@ def place_of(folder: Path, target: Listed) -> Path:
     return folder / "targets" / inner / f"{target.hashes['sha256']}.{base}"
 
 
-def store(disk: Disk, folder: Path, target: Target) -> Listed:
+def store(disk: Disk, folder: Path, target: Target) -> None:
     """Put the content of a target where clients look for it; nobody is told of it yet.
 
     Raises:
         OSError: the disk; a part of it may be there under a name of its own.
     """
-    listed = _listed(target)
-    place = place_of(folder, listed)
+    place = place_of(folder, target.listed)
+    if target.content is None:
+        return
     place.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(target.content, bytes):
         disk.write(place, target.content)
     else:
-        disk.copy(target.content, place)
+        disk.settle(target.content)
+        move(disk, target.content, place)
         disk.sync_directory(place.parent)
-    return listed
-
-
-def _listed(target: Target) -> Listed:
-    if isinstance(target.content, bytes):
-        listed = TargetFile.from_data(target.name, target.content, ["sha256"])
-    else:
-        listed = TargetFile.from_file(target.name, str(target.content), ["sha256"])
-    listed.unrecognized_fields["custom"] = target.custom
-    return listed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +23,9 @@ PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 """What `link` answers where there are no hard links (exFAT, some network disks)."""
-NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EBUSY, errno.ENOTSUP}
-"""What `exchange` answers where two folders cannot change places: an old kernel, a file system
-that does not know how, a folder that is a mount."""
+NAMES_HINT = "use a UTF-8 locale, or start it with PYTHONUTF8=1"
+NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""What a look answers where nothing is: every other answer says that it cannot be told now."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 SHARING_TRIES = 10
 """Windows: a virus scanner or an indexer may hold a new file for a moment; 10 tries = 0.55 s."""
@@ -53,10 +54,15 @@ class Disk:
     def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
         """Copy a file to ``path`` in one step; content durable, present time, no links."""
         part = path.with_name(path.name + PART)
-        with source.open("rb") as reader, part.open("wb") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
-        self.settle(part, executable=executable)
-        self.replace(part, path)
+        try:
+            with source.open("rb") as reader, part.open("wb") as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+            self.settle(part, executable=executable)
+            self.replace(part, path)
+        except BaseException:  # half a copy on a full disk keeps it full
+            with suppress(OSError):
+                self.unlink(part)
+            raise
 
     def settle(self, path: Path, *, executable: bool = False) -> None:
         """Make a finished file durable, with the mode of a released one."""
@@ -74,7 +80,7 @@ class Disk:
 
     def keep(self, path: Path, aside: Path) -> None:
         """Give what is at ``path`` a second name, without ``path`` being absent for a moment."""
-        if path.is_symlink():
+        if is_link(path):
             os.symlink(os.readlink(path), aside)
             return
         try:
@@ -83,27 +89,6 @@ class Disk:
             if error.errno not in NO_LINKS:
                 raise
             self.copy(path, aside, executable=is_executable(path))
-
-    def share(self, source: Path, path: Path, *, copied: int) -> None:
-        """Make a file with the content of ``source`` at ``path``, as cheaply as it can be.
-
-        A reflink where the file system has them; else a copy of a file of at most ``copied``
-        bytes; else a hard link, through which a write in place shows in both.
-        """
-        if _reflink(source, path):
-            self.settle(path, executable=is_executable(source))
-        elif source.stat().st_size <= copied:
-            self.copy(source, path, executable=is_executable(source))
-        else:
-            os.link(source, path)
-
-    def exchange(self, path: Path, other: Path) -> None:
-        """Let two names change places in one step: neither is absent for a moment.
-
-        Raises:
-            OSError: one of `NO_EXCHANGE` says that this system cannot.
-        """
-        _exchange(path, other)
 
     def symlink(self, target: str, path: Path) -> None:
         """Make a symlink."""
@@ -149,57 +134,6 @@ class Disk:
             self.sync_file(path)
 
 
-if sys.platform == "linux":
-    import ctypes
-    import fcntl
-
-    AT_FDCWD = -100
-    RENAME_EXCHANGE = 2
-    FICLONE = 0x40049409
-
-    def _reflink(source: Path, path: Path) -> bool:
-        """Let ``path`` share the blocks of ``source`` until one of them is written to."""
-        with source.open("rb") as reader, path.open("wb") as writer, suppress(OSError):
-            fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
-            return True
-        path.unlink()
-        return False
-
-    def _exchange(path: Path, other: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if not hasattr(libc, "renameat2"):  # glibc before 2.28
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path))
-        names = os.fsencode(path), os.fsencode(other)
-        if libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path), None, str(other))
-
-elif sys.platform == "darwin":
-    # Written after the manual page of renamex_np(2), and run on no Mac yet. What it promises is
-    # what renameat2 does on Linux; where APFS is not, it answers ENOTSUP and files are swapped.
-    import ctypes
-
-    RENAME_SWAP = 2
-
-    def _reflink(_source: Path, _path: Path) -> bool:
-        return False
-
-    def _exchange(path: Path, other: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.renamex_np(os.fsencode(path), os.fsencode(other), RENAME_SWAP):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path), None, str(other))
-
-else:
-
-    def _reflink(_source: Path, _path: Path) -> bool:
-        return False
-
-    def _exchange(path: Path, _other: Path) -> None:
-        """Windows has no such step; every update is a file swap there."""
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path))
-
-
 def _patiently(rename: Callable[[], None]) -> None:
     for attempt in range(1, SHARING_TRIES if WINDOWS else 1):
         with suppress(PermissionError):
@@ -218,9 +152,35 @@ def is_executable(path: Path) -> bool:
     return not WINDOWS and bool(path.lstat().st_mode & 0o100)
 
 
+def info_of(path: Path) -> os.stat_result | None:
+    """What is at ``path``, a symlink not followed; None if nothing is, nor can be.
+
+    Raises:
+        OSError: the disk, or no permission, does not tell now. That is not nothing.
+    """
+    try:
+        return path.lstat()
+    except OSError as error:
+        if error.errno not in NOWHERE:
+            raise
+        return None
+
+
 def present(path: Path) -> bool:
-    """Whether anything is at ``path``, a dangling symlink included."""
-    return os.path.lexists(path)
+    """Whether anything is at ``path``, a dangling symlink included; raises as `info_of`."""
+    return info_of(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder itself is at ``path``, not a symlink to one; raises as `info_of`."""
+    info = info_of(path)
+    return info is not None and stat.S_ISDIR(info.st_mode)
+
+
+def is_link(path: Path) -> bool:
+    """Whether a symlink is at ``path``; raises as `info_of`."""
+    info = info_of(path)
+    return info is not None and stat.S_ISLNK(info.st_mode)
 
 
 def same(path: Path, other: Path) -> bool:
@@ -237,14 +197,24 @@ def move(disk: Disk, source: Path, target: Path) -> None:
     """
     if not present(source):
         return
+    if present(target) and same(source, target):  # to rename one over the other does nothing
+        disk.unlink(source)
+        return
     try:
         disk.replace(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        disk.unlink(target)
-        disk.keep(source, target)
-        disk.unlink(source)
+        _move_far(disk, source, target)
+
+
+def _move_far(disk: Disk, source: Path, target: Path) -> None:
+    """To another disk; what was at ``target`` is not absent for a moment."""
+    part = target.with_name(target.name + PART)
+    disk.unlink(part)
+    disk.keep(source, part)
+    disk.replace(part, target)
+    disk.unlink(source)
 
 
 def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
@@ -256,7 +226,7 @@ def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
 
 def remove_tree(disk: Disk, path: Path) -> None:
     """Remove a folder of our own with all that is in it; follows no symlink."""
-    if not path.is_dir() or path.is_symlink():
+    if not is_folder(path):
         disk.unlink(path)
         return
     for child in sorted(path.iterdir()):
@@ -283,3 +253,11 @@ def disk_error(what: str, error: OSError) -> InstallError:
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return InstallError(message, hint="run as the owner of the folder, on a writable disk")
     return InstallError(message, hint="try again, and check the disk")
+
+
+def fault(what: str, error: Exception) -> InstallError:
+    """The error to tell for one that no disk gives: no memory, no thread, a name of no encoding."""
+    if isinstance(error, UnicodeError):
+        return InstallError(f"{what}: {error}", hint=NAMES_HINT)
+    reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return InstallError(f"{what}: {reason}", hint="try again, with fewer programs running")

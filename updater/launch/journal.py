@@ -24,17 +24,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from updater.errors import InstallError
 from updater.launch.disk import Disk, present
-from updater.launch.listing import Listing, Mark, Root
 from updater.launch.state import State
 
-FORMAT = 3
+FORMAT = 4
 """Of this file; a launcher that does not know it must not meet it."""
 
 
@@ -99,32 +98,6 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """What a tree swap needs to know; names are of folders beside the install."""
-
-    incoming: str
-    """The name the new tree takes first (``NAME.new``); the old one has it right after."""
-    aside: str
-    """The name the old tree keeps for a rollback (``NAME.old``)."""
-    old_root: Root
-    new_root: Root
-    old: Listing
-    """Every managed entry of the old tree, as it was when the new one was made of it."""
-    new: Listing
-    """Every entry of the new tree."""
-    disposable: tuple[str, ...]
-    """Paths in the old tree that may be deleted though no manifest names them."""
-    files: tuple[Step, ...]
-    """The same change of the tree as steps of a file swap, should the folders not be exchanged."""
-
-    @property
-    def shared(self) -> frozenset[str]:
-        """Files that are alike in both trees."""
-        put = {step.path for step in self.files if step.action is Action.PUT}
-        return frozenset(self.old.keys() & self.new.keys() - put)
-
-
-@dataclass(frozen=True)
 class Journal:
     """One commit."""
 
@@ -133,9 +106,7 @@ class Journal:
     new: str
     """Version after."""
     steps: tuple[Step, ...]
-    """What is done one by one: all of a file swap; of a tree swap, the files of the State."""
-    tree: Exchange | None = None
-    """A tree swap's; None: this is a file swap."""
+    """In the order they are made."""
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Names this commit, in reports and against mistaking one for another."""
 
@@ -143,13 +114,6 @@ class Journal:
     def is_update(self) -> bool:
         """Whether it leads to another version; a first install and a repair do not."""
         return self.old not in {"", self.new}
-
-    @property
-    def as_files(self) -> Journal:
-        """The same commit as a file swap; the stage holds all that it needs."""
-        if self.tree is None:
-            return self
-        return replace(self, steps=(*self.tree.files, *self.steps), tree=None)
 
     def write(self, disk: Disk, state: State) -> None:
         """Begin: from here on recovery leads to the new tree or back, never between."""
@@ -160,8 +124,7 @@ class Journal:
         self._write(disk, state, Phase.STAGED)
 
     def _write(self, disk: Disk, state: State, phase: Phase) -> None:
-        kind = "file" if self.tree is None else "tree"
-        document = asdict(self) | {"journal": FORMAT, "swap": kind}
+        document = asdict(self) | {"journal": FORMAT}
         disk.write(named(state, phase), json.dumps(document).encode())
 
 
@@ -214,29 +177,11 @@ def _parse(document: Any, path: Path) -> Journal:
                 f"journal {path} was written by another version of upswap",
                 hint="run updater recover of the version that wrote it",
             )
-        tree = _exchange(document["tree"]) if document["swap"] == "tree" else None
         steps = _steps(document["steps"])
-        return Journal(document["old"], document["new"], steps, tree, document["identity"])
+        return Journal(document["old"], document["new"], steps, document["identity"])
     except (KeyError, TypeError, AttributeError) as error:
         raise DamagedJournal(f"journal {path} is damaged: {error!r}", hint=_HINT) from error
 
 
 def _steps(items: Any) -> tuple[Step, ...]:
     return tuple(Step(**{**step, "action": Action(step["action"])}) for step in items)
-
-
-def _exchange(item: Any) -> Exchange:
-    return Exchange(
-        item["incoming"],
-        item["aside"],
-        Root(*item["old_root"]),
-        Root(*item["new_root"]),
-        _listing(item["old"]),
-        _listing(item["new"]),
-        tuple(item["disposable"]),
-        _steps(item["files"]),
-    )
-
-
-def _listing(item: Any) -> Listing:
-    return {path: Mark(*mark) for path, mark in item.items()}

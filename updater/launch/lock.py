@@ -14,7 +14,8 @@ from updater.errors import UpdateInProgress
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Take the lock of an open file; False if somebody else holds it."""
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # far behind the holder's name
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -25,7 +26,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Take the lock of an open file; False if somebody else holds it."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -37,16 +39,19 @@ POLL = 0.05
 """Seconds between two looks at a lock somebody else holds."""
 NAMING = 1.0
 """Seconds a new holder is given to write its name, which it can only do once it holds the lock."""
+BUSY = "another updater is at work"
+"""What is said of the holder of a lock, unless a caller knows better."""
 
 
 @contextmanager
-def locked(path: Path, what: str, timeout: float = 0.0) -> Iterator[None]:
+def locked(path: Path, what: str, timeout: float = 0.0, busy: str = BUSY) -> Iterator[None]:
     """Hold the lock file ``path``; ``what`` says of the holder what it does.
 
     Args:
         path: made if missing, never removed (removing it would let two holders in).
         what: told to whoever finds the lock taken.
         timeout: seconds to wait for another holder.
+        busy: what is said if it does not end in time.
 
     Raises:
         UpdateInProgress: another process holds it; named if it wrote its name.
@@ -54,7 +59,7 @@ def locked(path: Path, what: str, timeout: float = 0.0) -> Iterator[None]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
-        _wait(descriptor, timeout)
+        _wait(descriptor, timeout, busy)
         _name(descriptor, f"{what}, process {os.getpid()}")
         try:
             yield
@@ -64,13 +69,13 @@ def locked(path: Path, what: str, timeout: float = 0.0) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _wait(descriptor: int, timeout: float) -> None:
+def _wait(descriptor: int, timeout: float, busy: str) -> None:
     deadline = time.monotonic() + timeout
-    while not _try_lock(descriptor):
+    while not try_lock(descriptor):
         over = time.monotonic() - deadline
         if over >= 0 and ((holder := _holder(descriptor)) or over >= NAMING):
             raise UpdateInProgress(
-                f"another updater is at work ({holder or 'another updater'})",
+                f"{busy} ({holder or 'another updater'})",
                 hint="wait for it to end and try again",
             )
         time.sleep(POLL)

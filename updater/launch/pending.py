@@ -11,7 +11,6 @@ from updater.launch.journal import Journal, Phase, named, phase_of, read
 from updater.launch.recover import commit
 from updater.launch.state import State
 from updater.launch.swap import discard_stage
-from updater.launch.treeswap import Trees
 
 
 def pending_version(state: State) -> str:
@@ -28,7 +27,7 @@ def waiting(state: State) -> Journal | None:
     return None
 
 
-def commit_pending(disk: Disk, state: State, *, whole: bool = True) -> Journal | None:
+def commit_pending(disk: Disk, state: State) -> Journal | None:
     """Make the version that waits the live one; None if there is none, or none that fits.
 
     The application has run since it was staged: what it, or its user, did to managed files is
@@ -37,7 +36,6 @@ def commit_pending(disk: Disk, state: State, *, whole: bool = True) -> Journal |
     Args:
         disk: durable primitives.
         state: of the install.
-        whole: whether folders may be exchanged; not while the application runs.
 
     Raises:
         InstallError, RollbackFailed: see `commit`.
@@ -46,17 +44,10 @@ def commit_pending(disk: Disk, state: State, *, whole: bool = True) -> Journal |
     if phase_of(state) is not Phase.STAGED:
         return None
     planned = waiting(state)
-    journal = _fitting(disk, state, planned, whole=whole) if planned else None
+    journal = as_it_is(state, planned) if planned else None
     if journal is None:
         discard_stage(disk, state)
         return None
     journal.hold(disk, state)
-    return commit(disk, state, journal)
-
-
-def _fitting(disk: Disk, state: State, journal: Journal, *, whole: bool) -> Journal | None:
-    """The commit that fits what is live now: as it was planned if it can be."""
-    tree = journal.tree
-    if whole and tree is not None and Trees(disk, state, tree).fits():
-        return journal
-    return as_it_is(state, journal.as_files)
+    commit(disk, state, journal)
+    return journal

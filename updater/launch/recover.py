@@ -5,9 +5,9 @@ What `recover` finds, and does:
 ===================== ======================================== =======================
 journal               what may be on disk                      action
 ===================== ======================================== =======================
-none                  old or new, whole                        nothing (1)
-``journal.staged``    old, whole; the stage is complete        nothing (1): the next launch commits
-``journal``           each step done or not                    go forward (2); on a fault, back
+none                  old or new, whole                        nothing
+``journal.staged``    old, whole; the stage is complete        nothing: the next launch commits
+``journal``           each step done or not                    go forward; on a fault, back
 ``journal.undo``      each step done, undone or not begun      go back
 ``journal.done``      new, whole; old files aside or parked    park them, end
 ``journal.revert``    each step taken back or not              take back, end
@@ -18,27 +18,7 @@ and only what it replaced is forgotten. `updater repair` makes one release of a 
 gives the damaged journal the name ``journal.mixed``, which stands until the repair is made,
 whatever the journal of the repair itself goes through.
 
-For a tree swap the exchange of the folders is one more step, before those of the State's files,
-and is undone after them; where each folder stands is told by its inode:
-
-===================== ================== ==================== ====================
-journal               ``NAME``           ``NAME.new``         ``NAME.old``
-===================== ================== ==================== ====================
-``journal``           old                nothing, or new      before: the one kept by the
-                                                              commit before
-                      new                old                  as above
-``journal.undo``      new, then old      old, then new, then  as above
-                                         ever less of it
-``journal.done``      new                old, then nothing    then old
-``journal.revert``    new, then old      nothing              old, then new, then ever less
-===================== ================== ==================== ====================
-
-(1) After a tree swap, what somebody made in ``NAME.old`` since is carried to the live tree.
-(2) Folders that cannot be exchanged, or must not because the old one was changed since the new
-one was made of it, are left where they are: the journal becomes that of a file swap, by a rename.
-
-How a step tells from the disk whether it was done stands with the step: `FileSwap`, `TreeSwap`
-and their reversals.
+How a step tells from the disk whether it was done stands with the step: `FileSwap`, `Reversal`.
 """
 
 from __future__ import annotations
@@ -48,9 +28,8 @@ from contextlib import suppress
 from enum import Enum
 
 from updater.errors import InstallError, RollbackFailed
-from updater.launch.disk import Disk, disk_error, present, remove_tree, told
+from updater.launch.disk import Disk, disk_error, fault, present, told
 from updater.launch.document import encode
-from updater.launch.fitting import as_it_is
 from updater.launch.journal import (
     DamagedJournal,
     Journal,
@@ -60,11 +39,17 @@ from updater.launch.journal import (
     phase_of,
     read,
 )
-from updater.launch.kinds import Swap, swap_of, way_back
+from updater.launch.obstacles import refuse_names
+from updater.launch.reversal import Reversal
 from updater.launch.state import State
-from updater.launch.swap import discard_stage
-from updater.launch.treeswap import CannotExchange
+from updater.launch.swap import FileSwap, discard_stage
+from updater.launch.trash import clear, sweep
 from updater.launch.verdict import mark_bad
+
+STUCK_HINT = (
+    "free disk space, check permissions, then run updater recover; "
+    "if that does not help, updater repair makes one release of it"
+)
 
 
 class Outcome(str, Enum):
@@ -75,13 +60,12 @@ class Outcome(str, Enum):
     UNDONE = "undone"
 
 
-def commit(disk: Disk, state: State, journal: Journal) -> Journal:
+def commit(disk: Disk, state: State, journal: Journal) -> None:
     """Make the staged tree the live one. The stage is complete and durable before the call.
 
-    Returns the commit as it was made: a tree swap may have become a file swap.
-
     Raises:
-        InstallError: a fault; the old tree is back, whole, and the stage is gone.
+        InstallError: a fault, of whatever class; the old tree is back, whole, and the stage is
+            gone. An interrupt (Ctrl-C, a signal's exit) is raised on, after the same.
         RollbackFailed: a fault, and undoing it failed too: the journal stays, and `recover`
             goes on with it. The message says what lies where.
     """
@@ -90,16 +74,16 @@ def commit(disk: Disk, state: State, journal: Journal) -> Journal:
             enter(disk, state, Phase.SWAPPING)
         else:
             journal.write(disk, state)
-        journal = _make(disk, state, journal)
-    except KeyboardInterrupt as error:
+        _make(disk, state, journal)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever it is: not half of it
         _undo(disk, state, journal, error)
+        if isinstance(error, InstallError):
+            error.rolled_back = True
+        elif isinstance(error, Exception):
+            raise _told(error) from error
         raise
-    except (OSError, InstallError) as error:
-        _undo(disk, state, journal, error)
-        raise _told(error) from error
-    with suppress(OSError):  # the update is made; the next recovery removes what is left over
+    with suppress(Exception):  # the update is made; the next recovery removes what is left over
         _clean(disk, state, journal)
-    return journal
 
 
 def recover(disk: Disk, state: State) -> Outcome:
@@ -112,13 +96,12 @@ def recover(disk: Disk, state: State) -> Outcome:
     """
     phase = phase_of(state)
     if phase is None or phase is Phase.STAGED:
-        with suppress(OSError, InstallError):  # the tree is whole; the next command tries again
-            _carry(disk, state)
+        sweep(disk, state)
         return Outcome.CLEAN
     outcome = Outcome.CLEAN if phase is Phase.MIXED else _go_on(disk, state, phase)
     if phase_of(state) is Phase.MIXED:  # if something was done, it was of a repair of this
         raise DamagedJournal(
-            f"{state.install} may be mixed of two versions: the journal of an update was damaged",
+            f"{state.install} may be mixed of two versions: an update of it could not be ended",
             hint="run updater repair",
         )
     return outcome
@@ -131,22 +114,25 @@ def _go_on(disk: Disk, state: State, phase: Phase) -> Outcome:
         if phase is not Phase.COMMITTED:
             raise
         return _forget(disk, state)
+    refuse_names(step.path for step in journal.steps)
     return _ACTIONS[phase](disk, state, journal)
 
 
 def begin_mixed(disk: Disk, state: State) -> None:
-    """Say, durably, that nobody understands the journal; and forget every way back.
+    """Say, durably, that nobody can go on with the journal; and forget every way back.
 
     What was kept, and a trial, belong to versions nobody can tell any more. A repair follows.
+    What the commit has left beside the files of the install goes when the repair is made.
 
     Raises:
         OSError: the disk; call it again.
     """
+    phase = phase_of(state)
+    if phase is not None and phase is not Phase.MIXED:
+        with suppress(InstallError):  # it is damaged: what lies aside cannot be told
+            FileSwap(disk, state, read(named(state, phase))).give_up()
     enter(disk, state, Phase.MIXED)
-    if present(state.parked):
-        with suppress(InstallError):
-            way_back(disk, state, read(state.parked)).forget()
-    remove_tree(disk, state.old)
+    clear(disk, state, state.old)
     disk.unlink(state.trial)
 
 
@@ -172,15 +158,10 @@ def revert(disk: Disk, state: State) -> None:
     _take_back(disk, state, journal)
 
 
-def _carry(disk: Disk, state: State) -> None:
-    if present(state.parked):
-        way_back(disk, state, read(state.parked)).carry()
-
-
 def _finish(disk: Disk, state: State, journal: Journal) -> Outcome:
     try:
-        journal = _make(disk, state, journal)
-    except (OSError, InstallError) as error:
+        _make(disk, state, journal)
+    except Exception as error:  # noqa: BLE001 - as in `commit`
         _undo(disk, state, journal, error)
         return Outcome.UNDONE
     return _clean_up(disk, state, journal)
@@ -200,7 +181,7 @@ def _clean_up(disk: Disk, state: State, journal: Journal) -> Outcome:
 def _forget(disk: Disk, state: State) -> Outcome:
     """The new tree is in place; what it replaced cannot be told any more, and stays aside."""
     with told(f"cleaning up after an update of {state.install}"):
-        remove_tree(disk, state.old)
+        clear(disk, state, state.old)
         disk.unlink(state.trial)  # it could not be taken back
         _end(disk, state, Phase.COMMITTED)
     return Outcome.FINISHED
@@ -209,17 +190,17 @@ def _forget(disk: Disk, state: State) -> Outcome:
 def _take_back(disk: Disk, state: State, journal: Journal) -> Outcome:
     try:
         disk.sync_directory(state.folder)
-        way_back(disk, state, journal).run()
+        Reversal(disk, state, journal).run()
         disk.unlink(state.trial)
         disk.unlink(state.confirmed)
         with suppress(OSError):  # told to the application if it can be; the tree counts more
             disk.write(state.arrival, encode({"previous": journal.new}))
         _end(disk, state, Phase.REVERTING)
-    except OSError as error:
+    except Exception as error:
         raise RollbackFailed(
             f"the rollback to {journal.old} could not be finished: {error}; old files that are "
             f"not back yet lie in {state.old}",
-            hint="free disk space, check permissions, then run updater recover",
+            hint=STUCK_HINT,
         ) from error
     return Outcome.UNDONE
 
@@ -232,48 +213,32 @@ _ACTIONS: dict[Phase, Callable[[Disk, State, Journal], Outcome]] = {
 }
 
 
-def _make(disk: Disk, state: State, journal: Journal) -> Journal:
+def _make(disk: Disk, state: State, journal: Journal) -> None:
     """The new tree in place; once it is said to be, there is no way back but a rollback."""
-    try:
-        swap_of(disk, state, journal).forward()
-    except CannotExchange as reason:
-        journal = _as_files(disk, state, journal, reason)
-        swap_of(disk, state, journal).forward()
+    FileSwap(disk, state, journal).forward()
     enter(disk, state, Phase.COMMITTED)
-    return journal
-
-
-def _as_files(disk: Disk, state: State, journal: Journal, reason: CannotExchange) -> Journal:
-    """The commit goes on as a file swap, over what is live now."""
-    fitting = as_it_is(state, journal.as_files)
-    if fitting is None:
-        raise InstallError(str(reason), hint="try again", retryable=True) from reason
-    fitting.write(disk, state)
-    return fitting
 
 
 def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | None) -> None:
     try:
         if phase_of(state) not in {None, Phase.STAGED, Phase.MIXED}:  # else nothing was begun
-            if phase_of(state) is Phase.SWAPPING and journal.tree is not None:
-                journal = read(state.journal)  # it may have become a file swap
             enter(disk, state, Phase.UNDOING)
-            swap_of(disk, state, journal).backward()
+            FileSwap(disk, state, journal).backward()
             _end(disk, state, Phase.UNDOING)
     except RollbackFailed:
         raise
-    except (OSError, InstallError) as error:  # a journal that cannot be read is one as well
+    except Exception as error:
         why = f" after: {cause}" if cause else ""
         raise RollbackFailed(
             f"the update to {journal.new} could not be undone: {error}{why}; old files in "
             f"{state.install} have names ending in .old, new ones in .new",
-            hint="free disk space, check permissions, then run updater recover",
+            hint=STUCK_HINT,
         ) from error
 
 
 def _clean(disk: Disk, state: State, journal: Journal) -> None:
     """From the new tree in place to the old files parked; needs next to no disk space."""
-    swap = swap_of(disk, state, journal)
+    swap = FileSwap(disk, state, journal)
     if journal.is_update:
         _park(disk, state, journal, swap)
     else:
@@ -281,12 +246,10 @@ def _clean(disk: Disk, state: State, journal: Journal) -> None:
     _end(disk, state, Phase.COMMITTED)
 
 
-def _park(disk: Disk, state: State, journal: Journal, swap: Swap) -> None:
+def _park(disk: Disk, state: State, journal: Journal, swap: FileSwap) -> None:
     """The old files go where a rollback finds them, instead of those of the commit before."""
     if present(state.parked):
-        with suppress(DamagedJournal):  # a folder beside the install stays, with nobody's name
-            way_back(disk, state, read(state.parked)).forget()
-        remove_tree(disk, state.old)
+        clear(disk, state, state.old)
     disk.mkdir(state.old)
     swap.park()
     with suppress(OSError, InstallError):  # a full disk: the rollback tries again, if there is one
@@ -301,11 +264,13 @@ def _end(disk: Disk, state: State, phase: Phase) -> None:
     disk.sync_directory(state.folder)
     with suppress(OSError):  # nobody reads it any more, and the next update begins by this
         if not present(state.parked):
-            remove_tree(disk, state.old)
+            clear(disk, state, state.old)
         discard_stage(disk, state)
+        sweep(disk, state)
 
 
-def _told(error: OSError | InstallError) -> InstallError:
-    told = disk_error("the update was undone", error) if isinstance(error, OSError) else error
+def _told(error: Exception) -> InstallError:
+    what = "the update was undone"
+    told = disk_error(what, error) if isinstance(error, OSError) else fault(what, error)
     told.rolled_back = True
     return told

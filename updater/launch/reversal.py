@@ -6,14 +6,16 @@ repeated after an interruption. It needs no disk space, for the old files only m
 
 from __future__ import annotations
 
-import os
 from pathlib import Path, PurePosixPath
 
+from updater.errors import InstallError
 from updater.launch.content import FOLDER, NOTHING, content_of, is_bytecode
-from updater.launch.disk import Disk, move, present, sync_folders
+from updater.launch.disk import Disk, is_folder, is_link, move, present, sync_folders
 from updater.launch.journal import Action, Journal, Step
+from updater.launch.obstacles import refuse_obstacles
 from updater.launch.spare import free_name, taken_names
 from updater.launch.state import State
+from updater.launch.trash import Trash
 
 CACHE = "__pycache__"
 
@@ -25,6 +27,8 @@ class Reversal:
         self._disk = disk
         self._state = state
         self._steps = journal.steps
+        self._trash = Trash(disk, state)
+        self._links = {s.path: s.content for s in journal.steps if s.action is Action.PUT}
 
     def damaged(self) -> list[str]:
         """Paths whose old content was not kept whole: without it nothing may be begun.
@@ -38,29 +42,23 @@ class Reversal:
             if step.parks and not self._is_whole(number, step)
         ]
 
-    def blocked(self) -> str:
-        """Why nothing may be begun here; empty if it may.
+    def refuse_obstacles(self) -> None:
+        """Refuse what would stop it half-way.
 
-        A folder this user may not change would stop it half-way; behind a link that took the
-        place of a folder lies nothing of ours.
+        That an added file or folder cannot be removed does not: it is remembered.
+
+        Raises:
+            InstallError: what it is, and what to do about it.
+            OSError: the disk.
         """
-        for step in self._steps:
-            path = self._at(step.path)
-            if step.parks and not step.own and self._is_behind_link(path):
-                return f"a folder of {step.path} is a symlink"
-            if path.parent.is_dir() and not os.access(path.parent, os.W_OK | os.X_OK):
-                return f"no permission to change {path.parent}"
-        return ""
-
-    def edited(self) -> tuple[str, ...]:
-        """Nothing: what was kept lies in the State, where nobody else writes."""
-        return ()
-
-    def carry(self) -> None:
-        """Nothing to do: no process runs in what was kept."""
-
-    def forget(self) -> None:
-        """Nothing to do: all that was kept lies in the State."""
+        restored = [step for step in self._steps if step.parks and not step.own]
+        for step in restored:
+            if link := self._link_above(self._at(step.path)):
+                raise InstallError(
+                    f"{link} is a symlink, in the place of a folder that the old version has",
+                    hint=f"put the folder back at {link}, or run updater update or repair",
+                )
+        refuse_obstacles(self._state.install, (step.path for step in restored))
 
     def run(self) -> None:
         """Bring the old tree back, durably.
@@ -73,10 +71,11 @@ class Reversal:
                 self._drop(step)
         for step in reversed(self._steps):
             if step.action is Action.MKDIR and not self._is_behind_link(self._at(step.path)):
-                self._disk.rmdir(self._at(step.path))
+                self._trash.remove_folder(step.path)
         self._make_folders()
         for number, step in enumerate(self._steps):
             self._restore(number, step)
+        self._trash.save()
         self._sync()
 
     def _is_whole(self, number: int, step: Step) -> bool:
@@ -90,12 +89,19 @@ class Reversal:
     def _drop(self, step: Step) -> None:
         """Take an added file out; one the user changed since is his, and steps aside."""
         path = self._at(step.path)
-        found = content_of(path)
+        try:
+            found = content_of(path)
+        except OSError:  # perhaps the user's by now: it is looked at again
+            self._trash.remember(step.path, step.content)
+            return
         if found in {NOTHING, FOLDER} or (not step.own and self._is_behind_link(path)):
             return
         if found != step.content and not step.own:
             self._rescue(path)
-        self._disk.unlink(path)
+        if step.own:
+            self._disk.unlink(path)
+        else:
+            self._trash.remove(step.path, found)
         self._drop_bytecode(step)
 
     def _make_folders(self) -> None:
@@ -115,7 +121,7 @@ class Reversal:
         places = [path, *path.parents]
         inside = [place for place in places if self._state.install in place.parents]
         for place in reversed(inside):
-            if not _is_folder(place):
+            if not is_folder(place):
                 self._make_room(place)
                 self._disk.mkdir(place)
 
@@ -133,7 +139,11 @@ class Reversal:
             self._spare(path, step)
         if step.keep or (not step.own and content_of(source) != step.was):
             self._drop_copy(source, self._at(step.aside))
-        move(self._disk, source, path)
+        try:
+            move(self._disk, source, path)
+        except OSError:
+            if content_of(path) != content_of(source):  # else it is what it shall be already
+                raise
 
     def _drop_copy(self, source: Path, aside: Path) -> None:
         """The user's file comes back: a copy under another name is not needed."""
@@ -145,14 +155,27 @@ class Reversal:
 
     def _spare(self, path: Path, step: Step) -> None:
         """What the user did to a file since the commit stays, beside it."""
-        if _is_folder(path):
+        if is_folder(path):
             self._make_room(path)
-        elif content_of(path) not in {NOTHING, step.content}:
-            self._rescue(path)
+            return
+        try:
+            is_edited = content_of(path) not in {NOTHING, step.content}
+        except OSError:  # perhaps: it is looked at again, under another name
+            self._rescue_unread(path, step)
+        else:
+            if is_edited:
+                self._rescue(path)
+
+    def _rescue_unread(self, path: Path, step: Step) -> None:
+        place = free_name(path)
+        self._disk.keep(path, place)
+        self._trash.remember(self._name(place), step.content)
 
     def _make_room(self, path: Path) -> None:
         if present(path):
-            self._disk.replace(path, free_name(path))
+            place = free_name(path)
+            self._disk.replace(path, place)
+            self._trash.renamed(self._name(path), self._name(place))
 
     def _rescue(self, path: Path) -> None:
         """Give a user's file a second name beside the first, unless a copy has one already."""
@@ -164,23 +187,35 @@ class Reversal:
         """Compiled forms of a module that changes: two of one size and second would be mixed."""
         source = PurePosixPath(step.path)
         cache = self._at(str(source.parent / CACHE))
-        if source.suffix != ".py" or not _is_folder(cache) or self._is_behind_link(cache):
+        if source.suffix != ".py" or not is_folder(cache) or self._is_behind_link(cache):
             return
+        folder = str(source.parent / CACHE)
         for name in sorted(cache.iterdir()):
             if is_bytecode(name.name) and name.name.startswith(f"{source.stem}."):
-                self._disk.unlink(name)
-        self._disk.rmdir(cache)
+                self._trash.remove(f"{folder}/{name.name}", content_of(name))
+        self._trash.remove_folder(folder)
 
     def _is_behind_link(self, path: Path) -> bool:
         folders = (place for place in path.parents if self._state.install in place.parents)
-        return any(folder.is_symlink() for folder in folders)
+        return any(is_link(folder) for folder in folders)
+
+    def _link_above(self, path: Path) -> Path | None:
+        """A symlink that took the place of a folder above ``path``, and is not the new version's.
+
+        Behind it lies nothing of ours.
+        """
+        folders = (place for place in path.parents if self._state.install in place.parents)
+        links = (folder for folder in folders if is_link(folder))
+        return next((link for link in links if not self._is_ours(link)), None)
+
+    def _is_ours(self, link: Path) -> bool:
+        return self._links.get(self._name(link)) == content_of(link)
+
+    def _name(self, place: Path) -> str:
+        return place.relative_to(self._state.install).as_posix()
 
     def _sync(self) -> None:
         sync_folders(self._disk, (self._at(step.path).parent for step in self._steps))
 
     def _at(self, path: str) -> Path:
         return self._state.at(path)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()

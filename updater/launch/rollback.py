@@ -10,11 +10,11 @@ from updater.launch.content import content_of
 from updater.launch.disk import Disk, present
 from updater.launch.journal import Action, DamagedJournal, Journal, Phase, phase_of
 from updater.launch.journal import read as read_journal
-from updater.launch.kinds import way_back
 from updater.launch.recover import revert
 from updater.launch.report import Report
+from updater.launch.reversal import Reversal
 from updater.launch.state import State
-from updater.launch.verdict import mark_bad
+from updater.launch.verdict import has_settings, mark_bad
 
 
 def previous_version(state: State) -> str:
@@ -27,28 +27,25 @@ def previous_version(state: State) -> str:
     return journal.old if journal else ""
 
 
-def edited_files(disk: Disk, state: State) -> tuple[str, ...]:
-    """Files of the version before that its user has changed since, and keeps in a rollback.
-
-    Raises:
-        InstallError: what was kept cannot be read.
-        OSError: the disk.
-    """
-    journal = _way_here(state)
-    return way_back(disk, state, journal).edited() if journal else ()
-
-
 def can_roll_back(disk: Disk, state: State) -> bool:
-    """Whether a rollback would be begun, as far as what was kept is concerned.
+    """Whether a rollback would be begun now.
 
     Raises:
         InstallError: the disk does not tell now.
         OSError: the disk.
     """
-    with suppress(DamagedJournal):
+    try:
         journal = _way_here(state)
-        return journal is not None and not way_back(disk, state, journal).damaged()
-    return False
+    except DamagedJournal:
+        return False
+    if journal is None:
+        return False
+    way = Reversal(disk, state, journal)
+    try:
+        way.refuse_obstacles()
+    except InstallError:
+        return False
+    return has_settings(state, journal) and not way.damaged()
 
 
 def _way_here(state: State) -> Journal | None:
@@ -87,12 +84,13 @@ def roll_back(disk: Disk, state: State, why: str) -> Journal:
             f"no previous version of {state.install} is kept",
             hint="there is one after an update, until the next update or rollback",
         )
-    way = way_back(disk, state, journal)
-    if reason := way.blocked():
+    way = Reversal(disk, state, journal)
+    try:
+        way.refuse_obstacles()
+    except InstallError as error:
         raise InstallError(
-            f"{journal.new} cannot be taken back: {reason}",
-            hint="put the folder right, as the owner of the install; nothing was changed",
-        )
+            f"{journal.new} cannot be taken back: {error}", hint=error.hint
+        ) from error
     if damaged := way.damaged():
         raise InstallError(
             f"{journal.old} was not kept whole: {damaged[0]}", hint="run updater update or repair"
@@ -119,7 +117,7 @@ def _report(disk: Disk, state: State, journal: Journal, why: str) -> None:
 
 def _changed(state: State, journal: Journal) -> Iterator[str]:
     """What the update has put in place, and somebody changed since."""
-    for step in journal.as_files.steps:
+    for step in journal.steps:
         is_put = step.action is Action.PUT and not step.own
         if is_put and content_of(state.at(step.path)) != step.content:
             yield step.path

@@ -58,16 +58,6 @@ class State:
         return self.folder / "stage"
 
     @property
-    def staged_tree(self) -> Path:
-        """The whole new tree, where the folders will be exchanged."""
-        return self.stage / "tree"
-
-    @property
-    def carried(self) -> Path:
-        """One file of the user's, on its way from one tree to the other."""
-        return self.folder / "carried"
-
-    @property
     def scratch(self) -> Path:
         """Files being decoded; harmless to lose."""
         return self.folder / "scratch"
@@ -81,6 +71,11 @@ class State:
     def old(self) -> Path:
         """What the last commit replaced, kept for a rollback, and that commit's journal."""
         return self.folder / "old"
+
+    @property
+    def trash(self) -> Path:
+        """What could not be deleted yet, and the list of such things elsewhere; see trash.py."""
+        return self.folder / "trash"
 
     @property
     def parked(self) -> Path:
@@ -136,10 +131,6 @@ class State:
     def lock(self) -> Path:
         """Held while the install is changed."""
         return self.folder / "lock"
-
-    def beside(self, name: str) -> Path:
-        """A folder beside the install."""
-        return self.install.with_name(name)
 
     def at(self, path: str) -> Path:
         """Where a journal's path lies: in the install, or in the State, wherever both are now."""

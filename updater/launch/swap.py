@@ -18,13 +18,24 @@ What is the user's work stays at ``PATH.old`` for good.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from updater.errors import InstallError
 from updater.launch.content import content_of
-from updater.launch.disk import PART, WINDOWS, Disk, move, present, remove_tree, same, sync_folders
+from updater.launch.disk import (
+    PART,
+    WINDOWS,
+    Disk,
+    is_link,
+    move,
+    present,
+    same,
+    sync_folders,
+)
 from updater.launch.journal import Action, Journal, Phase, Step, named
 from updater.launch.state import State
+from updater.launch.trash import Trash, clear
 
 
 class FileSwap:
@@ -34,6 +45,7 @@ class FileSwap:
         self._disk = disk
         self._state = state
         self._steps = journal.steps
+        self._trash = Trash(disk, state)
         self._set_aside = {s.path: s.aside for s in journal.steps if s.action == Action.SET_ASIDE}
         self._made_way = {s.path: s.aside for s in journal.steps if s.action == Action.REMOVE}
         self._made_way |= self._set_aside
@@ -59,32 +71,67 @@ class FileSwap:
         """
         for step in reversed(self._steps):
             self._backward(step)
+        self._trash.save()
         self._sync()
 
     def park(self) -> None:
         """After the commit: what went aside moves to the State, but for what is the user's."""
         for number, step in enumerate(self._steps):
             if step.parks:
-                aside = self._at(self._resting(step.aside))
-                self._park(aside, number, keep=self._is_users(step))
+                self._park(number, step)
         self.discard()
 
-    def _park(self, aside: Path, number: int, *, keep: bool) -> None:
-        parked = self._state.parked_file(number)
-        if not keep:
-            move(self._disk, aside, parked)
-        elif present(aside) and not present(parked):  # the user's stays where it is, too
+    def _park(self, number: int, step: Step) -> None:
+        """What cannot be moved now is kept by a second name; `discard` sees to the first."""
+        aside, parked = self._at(self._resting(step.aside)), self._state.parked_file(number)
+        try:
+            if not self._is_users(step):
+                return move(self._disk, aside, parked)
+        except OSError:  # it cannot be looked at, or does not move: `discard` says what of it
+            with suppress(OSError):
+                return self._park_second_name(aside, parked)
+        else:
+            return self._park_second_name(aside, parked)  # the user's stays where it is, too
+
+    def _park_second_name(self, aside: Path, parked: Path) -> None:
+        if present(aside) and not present(parked):
             self._disk.keep(aside, parked)
 
     def discard(self) -> None:
         """After the commit: remove what still lies aside, but for what is the user's."""
         for step in self._steps:
-            if step.aside and step.action != Action.SET_ASIDE and not self._is_users(step):
-                self._disk.unlink(self._at(self._resting(step.aside)))
+            if step.aside and step.action != Action.SET_ASIDE:
+                self._discard(step)
         folders = [s.path for s in self._steps if s.action == Action.RMDIR]
         for path in [*folders, *self._set_aside]:
-            self._disk.rmdir(self._at(self._resting(path)))
+            self._trash.remove_folder(self._resting(path))
+        self._trash.save()
         self._sync()
+
+    def _discard(self, step: Step) -> None:
+        aside = self._resting(step.aside)
+        try:
+            is_users = self._is_users(step)
+        except OSError:  # perhaps the user's: it is looked at again
+            self._trash.remember(aside, step.was)
+        else:
+            if not is_users:
+                self._trash.remove(aside, step.was)
+
+    def give_up(self) -> None:
+        """Remember what lies beside the live files, for a repair goes on without this journal.
+
+        Raises:
+            OSError: the disk.
+        """
+        for step in self._steps:
+            if step.action is Action.PUT and not step.own:
+                self._trash.remember(step.incoming, step.content)
+                if not step.aside:  # if the release has it that is repaired to, it is spared
+                    self._trash.remember(step.path, step.content)
+            if step.parks and not (step.keep or step.own):
+                self._trash.remember(step.aside, step.was)
+        self._trash.save()
 
     def kept(self) -> tuple[str, ...]:
         """After the commit: where the user's work lies that had to make way."""
@@ -144,7 +191,7 @@ class FileSwap:
         elif self._is_undone(step):
             pass
         elif step.action == Action.MKDIR:
-            self._disk.rmdir(path)
+            self._trash.remove_folder(step.path)
         elif step.action == Action.PUT:
             self._take_out(step)
 
@@ -168,11 +215,17 @@ class FileSwap:
             else:
                 self._disk.replace(aside, path)
         elif not step.aside and arrived:
-            self._disk.unlink(path)
+            self._take_away(step)
         names = [step.incoming, step.incoming + PART]
         names += [step.aside + PART] if step.aside else []
         for name in names:
             self._disk.unlink(self._at(name))
+
+    def _take_away(self, step: Step) -> None:
+        if step.own:  # it says which version this is
+            self._disk.unlink(self._at(step.path))
+        else:
+            self._trash.remove(step.path, step.content)
 
     def _check(self, step: Step) -> None:
         if step.action == Action.PUT and content_of(self._at(step.path)) != step.content:
@@ -202,7 +255,7 @@ def discard_stage(disk: Disk, state: State) -> None:
     """
     disk.unlink(named(state, Phase.STAGED))
     parts = [*state.folder.glob(f"*{PART}")]
-    if not state.reports.is_symlink():
+    if not is_link(state.reports):
         parts += state.reports.glob(f"*{PART}")
-    for path in (state.stage, state.scratch, state.carried, *sorted(parts)):
-        remove_tree(disk, path)
+    for path in (state.stage, state.scratch, *sorted(parts)):
+        clear(disk, state, path)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 from updater.errors import InstallError
 from updater.launch.disk import Disk
 from updater.launch.document import encode, read
@@ -10,6 +13,25 @@ from updater.launch.state import State
 
 BAD_MOST = 1000
 """Versions remembered as bad: more than any app publishes while one install lives."""
+
+
+def parked_settings(state: State, journal: Journal) -> Path:
+    """Where the settings lie that come back in a rollback, if the journal has put any."""
+    own = (n for n, step in enumerate(journal.steps) if step.own)
+    at = (n for n in own if state.at(journal.steps[n].path) == state.settings)
+    return state.parked_file(next(at, -1))
+
+
+def has_settings(state: State, journal: Journal) -> bool:
+    """Whether a rollback has settings to bring back that can name the new version as bad.
+
+    Raises:
+        OSError: the disk.
+    """
+    with suppress(InstallError):
+        settings = read(parked_settings(state, journal))
+        return settings is not None and isinstance(settings.get("bad"), list)
+    return False
 
 
 def mark_bad(disk: Disk, state: State, journal: Journal) -> None:
@@ -22,11 +44,7 @@ def mark_bad(disk: Disk, state: State, journal: Journal) -> None:
         InstallError: those settings are damaged.
         OSError: the disk; they are as before.
     """
-    place = next(
-        state.parked_file(number)
-        for number, step in enumerate(journal.steps)
-        if step.own and state.at(step.path) == state.settings
-    )
+    place = parked_settings(state, journal)
     settings = read(place)
     bad = settings.get("bad") if settings else None
     if settings is None or not isinstance(bad, list):
