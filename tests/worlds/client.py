@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
-from worlds.world import Step, World
+from worlds import client_machine, client_people, client_updates
+from worlds.client_prelude import CLIENT, HELPERS
+from worlds.draft import Actions, Draft
+from worlds.releases import make_shelf
+from worlds.world import World
+
+SHELVES = 5
+"""How many lists of releases the worlds of one seed share, besides the plain one."""
+MOST_STEPS = 8
+ACTIONS: Actions = [*client_updates.ACTIONS, *client_people.ACTIONS, *client_machine.ACTIONS]
+
+
+def client_worlds(seed: int) -> SearchStrategy[World]:
+    """Those of a seed."""
+    numbers = [0, *range(seed * SHELVES + 1, (seed + 1) * SHELVES + 1)]
+    return _worlds(st.sampled_from(numbers))
 
 
 @st.composite
-def client_worlds(draw: st.DrawFn) -> World:
-    """One install, from its first release on."""
-    size = draw(st.integers(1, 3))
-    ground = f"init; mkdir r1; printf %0{size}d 1 > r1/a; add 1.0 r1; offer 1.0\n"
-    install = Step("install", "serve; inst a", "cmp -s r1/a a/a || fail '2 whole: not released'")
-    return World(ground, (install,))
+def _worlds(draw: st.DrawFn, numbers: SearchStrategy[int]) -> World:
+    shelf = make_shelf(draw(numbers))
+    draft = Draft(draw, shelf)
+    client_updates.begin(draft)
+    for _ in range(draft.number(2, MOST_STEPS)):
+        draft.weighted(ACTIONS)(draft)
+    client_updates.end(draft)
+    steps, drawn = tuple(draft.steps), tuple(draft.drawn)
+    return World(shelf.ground, steps, CLIENT, HELPERS, warm=True, drawn=drawn)

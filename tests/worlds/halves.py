@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis.strategies import SearchStrategy
 
 from worlds.client import client_worlds
 from worlds.publisher import publisher_worlds
 from worlds.world import World
 
-HALVES: dict[str, SearchStrategy[World]] = {
-    "client": client_worlds(),
-    "publisher": publisher_worlds(),
+HALVES: dict[str, Callable[[int], SearchStrategy[World]]] = {
+    "client": client_worlds,
+    "publisher": publisher_worlds,
 }

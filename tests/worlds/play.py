@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
+from worlds.fast import limits
 from worlds.prelude import FUNCTIONS
 from worlds.product import Product
 from worlds.script import HERE
@@ -20,6 +23,11 @@ from worlds.shell import Said, Shell
 from worlds.world import Broken, Step, World
 
 _FAIL = re.compile(r"^FAIL: (?:([1-6]) ([\w-]+): )?(.*)", re.MULTILINE | re.DOTALL)
+WARM = r"""
+patchtool() { printf '%s\0' "$PWD" "$@" "" > @ASK; read -r CODE < @ANSWER; cat .said
+  cat .complaint >&2; return "$CODE"; }
+"""
+"""In a ground, patchtool is asked through pipes; see `warm`."""
 GROUND_LIMIT = 120.0
 GROUNDS_KEPT = 40
 
@@ -49,6 +57,7 @@ class Stage:
     product: Product
     tally: Tally = field(default_factory=Tally)
     _grounds: dict[str, Path] = field(default_factory=dict)
+    _publisher: subprocess.Popen[bytes] | None = None
 
     def play(self, world: World) -> Broken | None:
         """Play it to its end, or to the first promise that does not hold."""
@@ -66,11 +75,38 @@ class Stage:
         finally:
             _remove(folder)
 
+    def close(self) -> None:
+        """End what it has started."""
+        if self._publisher is not None:
+            self._publisher.kill()
+            self._publisher.wait()
+
+    def _warm(self) -> str:
+        """The shell function that has a warm patchtool publish; see `warm`."""
+        ask, told = self.folder / "ask", self.folder / "answer"
+        if self._publisher is None:
+            for name in (ask, told):
+                os.mkfifo(name)
+            line = [self.product.bin / "python3", HERE / "warm.py", ask, told]
+            self._publisher = subprocess.Popen(line)
+        return WARM.replace("@ASK", str(ask)).replace("@ANSWER", str(told))
+
+    def _fast(self, folder: Path) -> str:
+        """Lines that have an `updater` on PATH which starts quickly; see `fast`."""
+        place, real = folder / ".fast", self.product.bin / "updater"
+        place.mkdir()
+        command, socket = place / "updater", place / "socket"
+        line = f'exec python3 -SEs {HERE / "fast.py"} - {socket} {real} "$@"'
+        command.write_text(f"#!/bin/sh\n{line}\n")
+        command.chmod(0o755)
+        known = json.dumps(limits())
+        start = f"{self.product.bin / 'python3'} {HERE / 'fast.py'} {socket} >/dev/null 2>&1 &\n"
+        return f"export WARM_LIMITS='{known}'\n{start}PATH={place}:$PATH\n"
+
     def _run_steps(self, world: World, folder: Path) -> Broken | None:
-        for name in world.helpers:
-            shutil.copy(HERE / name, folder / name)
         with closing(Shell(folder, self.product.environment(folder))) as shell:
-            shell.run(FUNCTIONS, GROUND_LIMIT)
+            warm = self._warm() + self._fast(folder) if world.warm else ""
+            shell.run(FUNCTIONS + warm + world.functions, GROUND_LIMIT)
             for done, step in enumerate(world.steps, 1):
                 said = shell.run(step.lines, step.limit)
                 broken = _judge(replace(world, steps=world.steps[:done]), step, said)
@@ -96,10 +132,13 @@ class Stage:
             _remove(made)
         for name in ("home", "tmp"):
             (made / name).mkdir(parents=True)
+        for name in world.helpers:
+            shutil.copy(HERE / name, made / name)
         with closing(Shell(made, self.product.environment(made))) as shell:
-            said = shell.run(FUNCTIONS + world.ground, GROUND_LIMIT)
+            lines = FUNCTIONS + self._warm() + world.functions + world.ground
+            said = shell.run(lines, GROUND_LIMIT)
         for rest in made.glob(".*"):
-            if rest.name.startswith((".step", ".told", ".done", ".driver")):
+            if rest.name.startswith((".step", ".told", ".done", ".driver", ".said", ".complaint")):
                 rest.unlink()
         self._grounds[key] = made
         broken = _judge(replace(world, steps=()), Step("ground", ""), said)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from worlds import publisher_commands, publisher_folders, publisher_hosts, publisher_mishaps
 from worlds.publisher_model import FIRST, READY, Kind, Model, when_well
 from worlds.world import Step, World
 
 HERE = Path(__file__).parent
-HELPERS = ("judge.py", "publisher.sh")
-END = "END_OF_HELPER"
+HELPERS = ("judge.py",)
 KINDS: tuple[Kind, ...] = (
     *publisher_commands.KINDS,
     *publisher_folders.KINDS,
@@ -27,9 +27,6 @@ KINDS: tuple[Kind, ...] = (
 
 def ground() -> str:
     """Two releases, offered one after the other, each with an install of it, and a third one."""
-    helpers = "".join(
-        f"cat > {name} <<'{END}'\n{(HERE / name).read_text()}{END}\n" for name in HELPERS
-    )
     releases = "".join(
         f"release {version} {base}\nadd {version} rel/{version}\noffer {version}\nshown repo\n"
         f"host\nURL=http://127.0.0.1:$(cat port)\ninst c{number}\nkill $SRV\nwait $SRV\n"
@@ -37,12 +34,13 @@ def ground() -> str:
     )
     rest = f"release {READY} {FIRST[1]}\nadd {READY} rel/{READY}\n"
     online = "mkdir cron\ncp -p keys/online.pem cron\ncp repo/metadata/1.root.json .\n"
-    return f"{helpers}. ./publisher.sh\ninit\n{releases}{rest}{online}"
+    return f"init\n{releases}{rest}{online}"
 
 
 GROUND = ground()
-BEGIN = Step("begin", ". ./publisher.sh\nhost", "judge repo")
-BY_URL = Step("begin by URL", ". ./publisher.sh\nhost\nURLS=--url", "judge repo")
+FUNCTIONS = (HERE / "publisher.sh").read_text()
+BEGIN = Step("begin", "host", "judge repo")
+BY_URL = Step("begin by URL", "host\nURLS=--url", "judge repo")
 
 
 def closing(model: Model) -> Step:
@@ -55,12 +53,16 @@ app promote --version {version}"""
     return Step("a good release", text, when_well(f"--offered {version}"))
 
 
+def publisher_worlds(_seed: int) -> SearchStrategy[World]:
+    """Those of a seed."""
+    return _worlds()
+
+
 @st.composite
-def publisher_worlds(draw: st.DrawFn) -> World:
-    """One repository, from its first two releases on."""
+def _worlds(draw: st.DrawFn) -> World:
     model = Model()
     kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5))
     steps = [draw(st.sampled_from((BEGIN, BEGIN, BY_URL))), *(kind(draw, model) for kind in kinds)]
     if model.is_untidy:
         steps.append(closing(model))
-    return World(GROUND, tuple(steps))
+    return World(GROUND, tuple(steps), FUNCTIONS, HELPERS)

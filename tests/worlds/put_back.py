@@ -12,11 +12,13 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from worlds.faults import FAULTS, Fault
+from worlds.fault import Fault
+from worlds.faults import FAULTS
 from worlds.halves import HALVES
 from worlds.play import Stage
 from worlds.product import copy_tree, make_product
@@ -65,7 +67,8 @@ def search_with(fault: Fault, folder: Path) -> Outcome:
         shrink_seconds=0,
     )
     begin = time.monotonic()
-    search.run(SEED)
+    with closing(stage):
+        search.run(SEED)
     found = search.found[0] if search.found else None
     return Outcome(fault, found, stage.tally.worlds, time.monotonic() - begin)
 

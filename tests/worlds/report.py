@@ -14,7 +14,8 @@ def summary(name: str, search: Search, seconds: float) -> str:
         f"{name}: {tally.worlds:,} worlds, {tally.steps:,} steps, about {tally.commands:,} "
         f"commands in {seconds:.0f} s; {seeds}; {len(search.found)} findings"
     )
-    again = [f"  met again: {kind}: {times}" for kind, times in search.again.items()]
+    again = [f"  met again: {kind}: {times}" for kind, times in search.again.items() if times]
+    again += [f"  not played: {why}: {times}" for why, times in search.unsound.items()]
     drawn = [f"  {times:6} {kind}" for kind, times in tally.drawn.most_common()]
     return "\n".join([head, *again, *drawn])
 

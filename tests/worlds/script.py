@@ -24,5 +24,5 @@ def script(broken: Broken) -> str:
     message = broken.message.replace("\n", "\n# ")
     head = f"\n# Promise {broken.promise} ({broken.what}): {message}\n"
     steps = "".join(f"\n# {step.kind}\n{step.lines}" for step in world.steps)
-    commented = head.replace("\n", "\n# ").rstrip("# ")
-    return HEADER + FUNCTIONS + helper_lines(world) + head + world.ground + steps + "exit 0\n"
+    begin = HEADER + FUNCTIONS + world.functions + helper_lines(world)
+    return f"{begin}{head}{world.ground}{steps}exit 0\n"

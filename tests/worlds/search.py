@@ -1,4 +1,4 @@
-"""Draws worlds for as long as it is told, and shrinks each that breaks a promise."""
+"""Draws worlds for as long as it is told, and makes those that break a promise smaller."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 from worlds.play import Stage
+from worlds.reduce import reduce
 from worlds.world import Broken, World
 
 WORLDS_A_SEED = 20
 SHRINK_SECONDS = 60.0
-
-
-class PromiseError(AssertionError):
-    """Tells Hypothesis that a world is worth shrinking."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,8 @@ class Search:
     """One search: its time, and what it has found."""
 
     stage: Stage
-    worlds: SearchStrategy[World]
+    worlds: Callable[[int], SearchStrategy[World]]
+    """Those of a seed."""
     seconds: float
     wanted: Callable[[Broken], bool] = lambda _broken: True
     """What counts as found; with `stop`, for faults that were put back."""
@@ -47,81 +45,53 @@ class Search:
     again: dict[tuple[int, str], int] = field(default_factory=dict)
     """How often each finding was met after the first time."""
     seeds: list[int] = field(default_factory=list)
-    _played: dict[str, Broken | None] = field(default_factory=dict)
+    unsound: dict[str, int] = field(default_factory=dict)
+    """Worlds that could not be played, by why."""
+    _played: set[str] = field(default_factory=set)
+    _begin: float = 0.0
 
     def run(self, first: int) -> None:
         """Search from the seed ``first`` on."""
         self._begin = time.monotonic()
         number = first
-        while self._left() > 0 and not (self.stop and self.found):
+        while not self._is_over():
             self.seeds.append(number)
             self._run_seed(number)
             number += 1
 
-    def _left(self) -> float:
-        return self._begin + self.seconds - time.monotonic()
+    def _is_over(self) -> bool:
+        spent = time.monotonic() - self._begin
+        return spent >= self.seconds or (self.stop and bool(self.found))
 
     def _run_seed(self, number: int) -> None:
-        shrinking = Shrinking()
-
         @settings(
             max_examples=WORLDS_A_SEED,
             database=None,
             deadline=None,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate,),
             suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-            print_blob=False,
             verbosity=Verbosity.quiet,
         )
         @seed(number)
-        @given(self.worlds)
-        def holds(world: World) -> None:
-            if self._breaks(world, shrinking):
-                raise PromiseError
+        @given(self.worlds(number))
+        def walk(world: World) -> None:
+            if world.text not in self._played and not self._is_over():
+                self._played.add(world.text)
+                self._play(world, number)
 
-        try:
-            holds()
-        except PromiseError:
-            assert shrinking.smallest is not None
-            spent = time.monotonic() - self._begin
-            first = shrinking.met_after
-            self.found.append(Found(shrinking.smallest, number, first[0], min(spent, first[1])))
+        walk()
 
-    def _breaks(self, world: World, shrinking: Shrinking) -> bool:
-        """Whether it breaks a new promise, or the one that is being shrunk."""
-        text = world.text
-        if text not in self._played:
-            if self._left() <= 0 and shrinking.smallest is None:
-                return False
-            if shrinking.smallest is not None and time.monotonic() > shrinking.until:
-                return False
-            self._played[text] = self.stage.play(world)
-        broken = self._played[text]
-        return broken is not None and self._counts(broken, shrinking)
-
-    def _counts(self, broken: Broken, shrinking: Shrinking) -> bool:
-        if shrinking.smallest is not None:
-            if broken.kind != shrinking.smallest.kind:
-                return False
-            if len(broken.world.text) < len(shrinking.smallest.world.text):
-                shrinking.smallest = broken
-            return True
-        if not self.wanted(broken):
-            return False
-        if broken.kind in {found.broken.kind for found in self.found}:
-            self.again[broken.kind] = self.again.get(broken.kind, 0) + 1
-            return False
-        shrinking.smallest = broken
-        shrinking.until = time.monotonic() + self.shrink_seconds
-        shrinking.met_after = (self.stage.tally.worlds, time.monotonic() - self._begin)
-        return True
-
-
-@dataclass
-class Shrinking:
-    """The finding of a seed that is being made smaller."""
-
-    smallest: Broken | None = None
-    until: float = 0.0
-    met_after: tuple[int, float] = (0, 0.0)
+    def _play(self, world: World, number: int) -> None:
+        broken = self.stage.play(world)
+        if broken is None or not self.wanted(broken):
+            return
+        if broken.promise == 0:
+            self.unsound[broken.message[:200]] = self.unsound.get(broken.message[:200], 0) + 1
+            return
+        if broken.kind in self.again:
+            self.again[broken.kind] += 1
+            return
+        self.again[broken.kind] = 0
+        worlds, seconds = self.stage.tally.worlds, time.monotonic() - self._begin
+        smallest = reduce(broken, self.stage.play, self.shrink_seconds)
+        self.found.append(Found(smallest, number, worlds, seconds))

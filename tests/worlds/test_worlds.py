@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ def test_every_promise_holds_in_every_world(half: str, tmp_path: Path) -> None:
     stage = Stage(tmp_path, make_product(tmp_path / "product"))
     search = Search(stage, HALVES[half], SECONDS)
     begin = time.monotonic()
-    search.run(SEED)
+    with closing(stage):
+        search.run(SEED)
     print(summary(half, search, time.monotonic() - begin))
     for number, found in enumerate(search.found, 1):
         text = finding(found)

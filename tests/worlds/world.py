@@ -36,10 +36,19 @@ class World:
     """Shell lines that publish releases; they start nothing and name no absolute path, so what
     they make is kept and copied for other worlds."""
     steps: tuple[Step, ...]
+    functions: str = ""
+    """Shell functions that ground and steps call."""
     helpers: tuple[str, ...] = ()
     """Files beside this module that the lines call (`look.py`); printed with the script."""
+    warm: bool = False
+    """Whether a warm patchtool may publish for its steps too: it is not what is tested."""
     drawn: tuple[str, ...] = field(default=())
     """Properties of the whole, for the distribution."""
+
+    @property
+    def ground_lines(self) -> list[str]:
+        """The lines of the ground, each of which can be left out."""
+        return self.ground.splitlines(keepends=True)
 
     @property
     def text(self) -> str:
