@@ -1,7 +1,20 @@
-"""``python -m patchserver``: the same as the ``patchserver`` command."""
+"""The ``patchserver`` command, also as ``python -m patchserver``."""
 
 import sys
 
-from patchserver.cli import main
+from updater.launch.streams import run_command
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line of this process; the exit code."""
+    return run_command(_run)
+
+
+def _run() -> int:
+    from patchserver.cli import main as run  # noqa: PLC0415 - after the streams are safe
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,11 +17,12 @@ from typing import Any
 from patchserver.accounts import Role, Scope
 from patchserver.audit import Actor
 from patchserver.checks import require_repository
+from patchserver.notary import Date
 from patchserver.rollouts import Rule
 from patchserver.services import Services, open_services
 from patchserver.settings import Settings, data_beside, settings_for, settings_from_environment
-from updater.console import NOTHING_TO_DO, add_command, tell
-from updater.errors import InstallError
+from updater.console import add_command, judge, tell
+from updater.errors import FormatError, InstallError
 from updater.format.names import check_channel
 from updater.format.rollout import parse_percent
 
@@ -81,6 +82,12 @@ def add_admin_commands(commands: Any) -> None:
     _add_token_commands(commands)
     refresh = add_command(commands, "refresh", _refresh, "sign what is due, with the online key")
     refresh.add_argument("--at-least", type=int, default=0, metavar="N", help="after a restore")
+    refresh.add_argument(
+        "--clock",
+        type=_date,
+        metavar="DATE",
+        help="today's date, such as 2027-01-31: sign though the last signature fits no such clock",
+    )
     rule = add_command(commands, "rule", _set_rule, "when a channel's rollouts halt by themselves")
     rule.add_argument("--app", required=True)
     rule.add_argument("--channel", default="stable", help="default: %(default)s")
@@ -260,14 +267,22 @@ def _set_rule(options: argparse.Namespace) -> int:
     return 0
 
 
+def _date(text: str) -> Date:
+    try:
+        return Date.parse(text)
+    except FormatError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _actor() -> Actor:
     return Actor(f"command of {getpass.getuser()}")
 
 
 def _refresh(options: argparse.Namespace) -> int:
     with _changing(options, "sign", "what is due") as services:
-        signed = [standing.role for standing in services.notary.refresh(options.at_least)]
+        done = services.notary.refresh(options.at_least, options.clock)
+    signed = [standing.role for standing in done.signed]
     tell(
         options, {"signed": signed}, f"signed: {', '.join(signed)}" if signed else "nothing is due"
     )
-    return 0 if signed else NOTHING_TO_DO
+    return judge(done.concerns(services.clock()), idle=not signed)

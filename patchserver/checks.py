@@ -6,7 +6,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,27 +14,22 @@ from patchserver.notary import Notary, keys_in
 from patchserver.repository import Repository
 from patchserver.settings import Settings
 from updater.errors import InstallError, UpdaterError
+from updater.exit_codes import Concern, Severity
 from updater.launch.disk import told
 
 _OTHERS: tuple[Literal["root", "targets", "release"], ...] = ("root", "targets", "release")
 SOON = 2 * 86400  # seconds; a timestamp that ends sooner ought to have been signed anew
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong, and what to do."""
-
-    what: str
-    hint: str
-
-
-def check(settings: Settings, clock: Callable[[], float] = time.time) -> list[Finding]:
+def check(settings: Settings, clock: Callable[[], float] = time.time) -> list[Concern]:
     """All that is wrong; empty if nothing is."""
     now = int(clock())
-    steps: list[Callable[[Settings, int], Iterator[Finding]]] = [_repository]
+    steps: list[Callable[[Settings, int], Iterator[Concern]]] = [_expiry]
     if settings.data is not None:
-        steps += [_expiry, _past, _keys, _data, _database]
-    return [finding for step in steps for finding in _found(step, settings, now)]
+        steps += [_clock, _past, _keys, _data, _database]
+    return _found(_repository, settings, now) or [
+        concern for step in steps for concern in _found(step, settings, now)
+    ]
 
 
 def require_repository(repo: Path) -> None:
@@ -54,36 +48,50 @@ def require_repository(repo: Path) -> None:
 
 
 def _found(
-    step: Callable[[Settings, int], Iterator[Finding]], settings: Settings, now: int
-) -> list[Finding]:
-    """What a step finds; an error that ends it is a finding too."""
+    step: Callable[[Settings, int], Iterator[Concern]], settings: Settings, now: int
+) -> list[Concern]:
+    """What a step finds; an error that ends it is a concern too."""
     try:
-        return list(step(settings, now))
+        with told("looking at the server"):
+            return list(step(settings, now))
     except UpdaterError as error:
-        return [Finding(str(error), error.hint)]
+        return [Concern.of(error)]
 
 
-def _repository(settings: Settings, _now: int) -> Iterator[Finding]:
+def _repository(settings: Settings, _now: int) -> Iterator[Concern]:
     require_repository(settings.repository)
     yield from ()
 
 
-def _expiry(settings: Settings, now: int) -> Iterator[Finding]:
+def _expiry(settings: Settings, now: int) -> Iterator[Concern]:
     """Roles that ended, or end before the server is likely to have signed them again."""
     for standing in _notary(settings, now).standings():
         if standing.expires < now:
-            yield Finding(
+            yield Concern(
+                Severity.NOW,
                 f"{standing.role} expired: clients refuse it, or this machine's clock is ahead",
                 "run patchtool refresh with its key, or set the clock",
             )
         elif standing.role == "timestamp" and standing.expires < now + SOON:
-            yield Finding(
+            yield Concern(
+                Severity.SOON,
                 "timestamp expires within two days: nobody signs it anew",
-                "give the server its online key with --keys",
+                "run patchtool refresh, or give the server its online key with --keys",
             )
 
 
-def _past(settings: Settings, now: int) -> Iterator[Finding]:
+def _clock(settings: Settings, now: int) -> Iterator[Concern]:
+    """Whether this machine's clock fits what was signed."""
+    doubt = _notary(settings, now).doubt()
+    if doubt:
+        yield Concern(
+            Severity.SOON,
+            doubt,
+            "set this machine's clock right; if it is: patchserver refresh --clock YYYY-MM-DD",
+        )
+
+
+def _past(settings: Settings, now: int) -> Iterator[Concern]:
     """Whether clients have seen more than there is; what expired they refuse anyway."""
     notary = _notary(settings, now)
     if all(standing.expires >= now for standing in notary.standings()):
@@ -91,28 +99,31 @@ def _past(settings: Settings, now: int) -> Iterator[Finding]:
     yield from ()
 
 
-def _keys(settings: Settings, now: int) -> Iterator[Finding]:
+def _keys(settings: Settings, now: int) -> Iterator[Concern]:
     """The online key: there, the owner's alone, and the one that clients believe."""
     notary = _notary(settings, now)
     if not notary.keys.has("online") and settings.keys is None:
-        yield Finding(
+        yield Concern(
+            Severity.SOON,
             "the server has no online key, and can neither publish nor offer anything",
             "name the folder of online.pem with --keys or UPSWAP_KEYS",
         )
     elif not notary.knows_the_key():
-        yield Finding(
+        yield Concern(
+            Severity.SOON,
             "the online key is not the one that the repository's root names",
             "copy online.pem of the keys that patchtool uses for this repository",
         )
     for role in _OTHERS:
         if notary.keys.has(role):
-            yield Finding(
+            yield Concern(
+                Severity.SOON,
                 f"the server can read a {role} key, with which software could be installed",
                 "keep every key but online.pem away from this machine",
             )
 
 
-def _data(settings: Settings, _now: int) -> Iterator[Finding]:
+def _data(settings: Settings, _now: int) -> Iterator[Concern]:
     """The folders that are written into."""
     for folder in (settings.data, settings.repository / "metadata"):
         if folder is not None:
@@ -120,12 +131,14 @@ def _data(settings: Settings, _now: int) -> Iterator[Finding]:
                 pass
     mode = settings.data.stat().st_mode if settings.data and os.name != "nt" else 0
     if mode & 0o007:
-        yield Finding(
-            f"{settings.data} is open to every user of this machine", f"chmod 750 {settings.data}"
+        yield Concern(
+            Severity.SOON,
+            f"{settings.data} is open to every user of this machine",
+            f"chmod 750 {settings.data}",
         )
 
 
-def _database(settings: Settings, _now: int) -> Iterator[Finding]:
+def _database(settings: Settings, _now: int) -> Iterator[Concern]:
     database = Database(settings.database)
     try:
         database.probe()

@@ -17,19 +17,13 @@ from patchserver.embedded import listen, serve
 from patchserver.front import Front
 from patchserver.jobs import begin
 from patchserver.logs import log_to_stderr
-from updater.console import tell_error
-from updater.errors import InstallError, UpdaterError
+from updater.console import judge, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; wrong usage exits with 2."""
-    arguments = _parser().parse_args(argv)
-    try:
-        exit_code: int = arguments.run(arguments)
-    except UpdaterError as error:
-        tell_error(error)
-        return error.exit_code
-    return exit_code
+    options = _parser().parse_args(argv)
+    return run(lambda: options.run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,11 +70,9 @@ def _serve(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     """Tell what is wrong with a server's configuration."""
     findings = check(settings_of(options))
-    for finding in findings:
-        tell_error(InstallError(finding.what, hint=finding.hint))
     if not findings:
         print("all is well")
-    return InstallError.exit_code if findings else 0
+    return judge(findings)
 
 
 def _url(listener: socket.socket) -> str:

@@ -7,12 +7,12 @@ approve every step before others see it (see `patchserver.witness`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool import refresh, rollout
+from patchtool.clock import Date, check_clock, doubt_of
 from patchtool.keys import Keys
 from patchtool.leftovers import Cleared
 from patchtool.prune import clear_unneeded
@@ -28,7 +28,7 @@ from updater.format.head import Head, Step
 from updater.launch.disk import told
 from updater.trust import entry_of
 
-__all__ = ["Announced", "Cleared", "NotNext", "Notary", "Releases", "Standing"]
+__all__ = ["Announced", "Cleared", "Date", "NotNext", "Notary", "Releases", "Standing"]
 PATIENCE = 30.0
 """Seconds to wait for another process of the server that is publishing."""
 
@@ -161,11 +161,24 @@ class Notary:
         """See `patchtool.rollout.resume`."""
         return self._edited(rollout.resume, app, channel, version)
 
-    def refresh(self, at_least: int = 0) -> tuple[Standing, ...]:
-        """Sign anew what the online key can and what is due; see `patchtool.refresh`."""
-        signed = refresh.refresh(self._repository(), at_least).signed
+    def refresh(self, at_least: int = 0, said: Date | None = None) -> refresh.Refreshed:
+        """Sign anew what the online key can and what is due; see `patchtool.refresh`.
+
+        Raises:
+            InstallError: the clock is far ahead of what was signed, and is not ``said`` to be
+                right; the online key is not at hand, or the disk.
+        """
+        done = refresh.refresh(self._repository(said=said), at_least)
         self.remember()
-        return signed
+        return done
+
+    def doubt(self) -> str:
+        """Why this machine's clock does not fit what was signed; empty if it does.
+
+        Raises:
+            InstallError: the repository cannot be read.
+        """
+        return doubt_of(self.clock(), self._look().last_signed())
 
     def clear(self) -> Cleared:
         """Delete the files nothing has referred to for a month; see `patchtool.leftovers`.
@@ -248,21 +261,19 @@ class Notary:
     def _look(self) -> Repository:
         return Repository(self.folder, self.keys, self.clock(), author=Author("server", PATIENCE))
 
-    def _signing_time(self) -> int:
-        """The time, but none before that of the last signature.
+    def _repository(
+        self, also: Collection[tuple[str, str]] = (), said: Date | None = None
+    ) -> Repository:
+        """The repository, whose next states clients approve: of its channels, and of new ones.
 
-        Clients take what is signed for proof that it is so late at least. If this machine's clock
-        was ahead once, what is signed from then on would have ended already, to who has seen it.
+        A clock that is behind what was signed keeps nothing from being done, or a rollout could
+        not be halted: what is signed holds as long as what clients have learned.
+
+        Raises:
+            InstallError: the clock is far ahead of what was signed, and nobody says the date.
         """
-        try:
-            issued = int(json.loads(self.timestamp())["signed"]["issued"])
-        except (ValueError, KeyError, TypeError):  # of which somebody else will complain
-            issued = 0
-        return max(self.clock(), issued)
-
-    def _repository(self, also: Collection[tuple[str, str]] = ()) -> Repository:
-        """The repository, whose next states clients approve: of its channels, and of new ones."""
-        now = self._signing_time()
+        now = self.clock()
+        check_clock(now, min(self._look().last_signed(), now), said)
 
         def approve(timestamp: bytes) -> None:
             self._witness.approve(timestamp, self._channels().union(also), now)

@@ -396,11 +396,13 @@ def updated(shelf: Shelf) -> Site:
 
 
 def on_trial(scenario: Scenario) -> Callable[[Shelf], Site]:
-    """The world of ``scenario``, of a 2.0 that had its one start to be confirmed in."""
+    """The world of ``scenario``, of a 2.0 that has failed in its one start."""
 
     def prepare(shelf: Shelf) -> Site:
         site = copied(scenario.world(shelf), shelf.folder / f"{scenario.name} on trial")
-        site.state.trial.write_bytes(Trial("2.0", "1.0", started=1).data)
+        site.state.trial.write_bytes(
+            Trial("2.0", "1.0", ran=True, failed=1, why="ended with exit code 3").data
+        )
         return site
 
     return prepare

@@ -139,7 +139,9 @@ def of_the_state(folder: Path) -> dict[str, Parser]:
         "document": Parser(encode({"a": [1]}), lambda d, f: read_document(_file(f, d)), local),
         "brief": Parser(brief.data, lambda d, f: read_brief(_state(f, "release", d)), local),
         "trial": Parser(
-            Trial("2.0", "1.0", 1).data, lambda d, f: read_trial(_state(f, "trial", d)), ()
+            Trial("2.0", "1.0", ran=True, failed=1, why="x").data,
+            lambda d, f: read_trial(_state(f, "trial", d)),
+            (),
         ),
         "release.toml": Parser(
             TOML, lambda d, f: read_description(_file(f, d)), (FormatError, InstallError)

@@ -308,7 +308,7 @@ def test_a_stolen_online_key_can_offer_any_release_that_is_signed_and_no_other(
     publisher.release("2.0", NEW)
     assert victim.updater.update()
     publisher.promote("1.5")
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     publisher.now += 31 * 86_400
     with pytest.raises(TrustError, match="expired"):
         victim.updater.update()
@@ -322,7 +322,7 @@ def test_a_stolen_release_key_alone_offers_nothing(
     publisher = victim.publisher
     evil_release(victim, tmp_path, right_signer(publisher, "app.notes"))
     reading.forget()
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     assert "decode_header" not in reading.calls
 
 

@@ -459,7 +459,7 @@ def test_a_head_that_offers_only_what_is_older(victim: Victim) -> None:
     publisher.release("2.0", NEW)
     assert victim.updater.update()
     publisher.promote("1.0")
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     assert read_tree(victim.folder) == NEW
     victim.recovers("2.0")
 
@@ -519,10 +519,10 @@ def test_a_recalled_release_is_left_for_an_older_one_but_never_below_its_floor(
     publisher.release("2.0", NEW)
     assert victim.updater.update()
     offer(publisher, "1.5")
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     recall(publisher, "2.0", "1.5")
     offer(publisher, "1.0")
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     assert read_tree(victim.folder) == NEW
     offer(publisher, "2.0", "1.5", "1.0")
     done = victim.updater.update()
@@ -550,6 +550,6 @@ def test_a_repository_of_the_past_and_a_wiped_memory_of_metadata(
         return False
 
     victim.misbehave = of_the_past
-    assert victim.updater.update() is None
+    assert not victim.updater.update()
     assert read_tree(victim.folder) == NEW
     victim.recovers("2.0")

@@ -108,7 +108,7 @@ def test_of_an_update_that_was_made_only_the_way_back_is_lost(case: Case) -> Non
     assert case.updater.recover() is Outcome.FINISHED
     assert case.released == NEW
     assert case.updater.verify(full=True).whole
-    assert case.updater.update() is None
+    assert not case.updater.update()
     assert case.updater.status().state == "clean"
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import patchserver.cli
 import updater.cli
+from updater.job import UpdateOutcome
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -99,3 +100,8 @@ def test_every_parser_has_its_row_in_the_threat_model() -> None:
     text = (ROOT / "docs/threat-model.md").read_text("utf-8")
     rows = "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     assert [name for name in parsers.NAMES if f"`{name}`" not in rows] == []
+
+
+@pytest.mark.parametrize("outcome", UpdateOutcome)
+def test_the_tutorial_explains_every_outcome(outcome: UpdateOutcome) -> None:
+    assert f"\n| `{outcome.value}` | " in (ROOT / "docs/tutorial.md").read_text("utf-8")

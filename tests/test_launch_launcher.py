@@ -22,7 +22,7 @@ import pytest
 from crash_disk import FaultyDisk, Killed, World, manifest_of, prepare, world_of
 from trees import Content, Exe
 
-from updater.errors import InstallError, UpdateInProgress
+from updater.errors import ApplicationRuns, InstallError, UpdateInProgress
 from updater.format.release import Confirm, Release
 from updater.launch.disk import Disk
 from updater.launch.document import encode
@@ -30,11 +30,11 @@ from updater.launch.journal import Phase, enter, named, phase_of
 from updater.launch.launcher import TRIAL_TIMEOUT, Launcher
 from updater.launch.lock import locked
 from updater.launch.recover import commit, recover
-from updater.launch.running import alone, give_up, share
+from updater.launch.running import alone, leave, share
 from updater.launch.state import State
 from updater.launch.swap import FileSwap
-from updater.launch.trial import Trial, confirm
-from updater.launch.watch import NOEXEC, Clock
+from updater.launch.trial import CUT_OFF_MOST, Trial, confirm, read_trial
+from updater.launch.watch import HEARING, NOEXEC, Clock
 from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
 from updater.stage import Stage
 from updater.store import Settings
@@ -312,28 +312,124 @@ def test_a_version_that_cannot_even_be_started_is_rolled_back(
     assert case.settings.bad == ("2.0",)
 
 
-def test_starts_that_end_well_but_unconfirmed_are_counted(case: Case) -> None:
-    case.release("2.0", "", replace(APP, starts=2))
-    assert case.start().stdout == "I am 2.0 1.0\n"
-    assert case.start().stdout == "I am 2.0 1.0\n", "told until it is confirmed"
+def test_starts_that_end_well_say_nothing_against_a_version(case: Case) -> None:
+    case.release("2.0", "", APP)
+    for _ in range(3):
+        done = case.start()
+        assert (done.stdout, done.stderr) == ("I am 2.0 1.0\n", ""), "told until it is confirmed"
+    assert case.settings.bad == ()
+
+
+def test_a_version_may_fail_as_often_as_its_publisher_says(case: Case) -> None:
+    case.release("2.0", "sys.exit(3)", replace(APP, starts=3))
     done = case.start()
-    assert done.stdout == "I am 1.0 2.0\n"
-    assert "not confirmed in 2 starts" in done.stderr
+    assert done.stdout == 3 * "I am 2.0 1.0\n" + "I am 1.0 2.0\n"
+    assert done.stderr.count("ended with exit code 3: it is started once more") == 2
     assert case.settings.bad == ("2.0",)
 
 
-def test_a_start_cut_off_with_the_plug_is_counted_too(case: Case) -> None:
+def test_a_version_that_comes_up_at_the_second_try_stays(case: Case) -> None:
+    note = case.folder / "tried"
+    then = f"p = {str(note)!r}\nif not os.path.exists(p): open(p, 'x'); sys.exit(3)\nconfirm()"
+    case.release("2.0", then, replace(APP, starts=2))
+    assert case.start().stdout == 2 * "I am 2.0 1.0\n"
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert case.settings.bad == ()
+
+
+def test_failures_are_counted_though_the_disk_is_full(case: Case) -> None:
+    """Or one and the same start would go on for ever."""
+    case.release("2.0", "sys.exit(3)", replace(APP, starts=3))
+    part = case.world.state.trial.with_name("trial.part")
+    part.mkdir()
+    (part / "in the way").write_bytes(b"")
+    assert case.start().stdout == 3 * "I am 2.0 1.0\n" + "I am 1.0 2.0\n"
+
+
+def cut_off(case: Case) -> None:
+    """A start, and the plug is pulled."""
+    with case.running():
+        pass
+
+
+def test_a_version_that_takes_the_machine_down_is_not_started_for_ever(case: Case) -> None:
     case.release("2.0", "time.sleep(100)", APP)
-    process = (
-        subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, process_group=0)
-        if (sys.version_info >= (3, 11))
-        else subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    )
+    for _ in range(CUT_OFF_MOST):
+        cut_off(case)
+        assert case.version == "2.0"
+    done = case.start()
+    assert done.stdout == "I am 1.0 2.0\n"
+    assert f"2.0 was cut off in {CUT_OFF_MOST} starts" in done.stderr
+    assert case.settings.bad == ("2.0",)
+
+
+def test_starts_that_are_cut_off_now_and_then_say_nothing(case: Case) -> None:
+    case.release("2.0", "'short' in sys.argv or time.sleep(100)", APP)
+    for _ in range(CUT_OFF_MOST + 1):
+        cut_off(case)
+        assert case.start("short").stdout == "I am 2.0 1.0 short\n"
+    assert case.settings.bad == ()
+
+
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("then", ["", "signal.signal(SIGNAL, lambda *_: os._exit(9))"])
+def test_whoever_ends_a_start_says_nothing_of_the_version(
+    then: str, kill: signal.Signals, case: Case
+) -> None:
+    """However often, and whatever it answers: a log-out, a reboot, a supervisor."""
+    then = f"import signal\n{then.replace('SIGNAL', str(int(kill)))}\n"
+    case.release("2.0", then + "print('up', flush=True)\ntime.sleep(100)", APP)
+    for _ in range(3):
+        process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        assert process.stdout.readline() == "I am 2.0 1.0\n"
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(kill)
+        process.communicate(timeout=PATIENCE)
+    trial = read_trial(case.world.state)
+    assert trial is not None
+    assert (trial.failed, trial.cut_off) == (0, 0)
+    assert case.version == "2.0"
+
+
+def test_a_stop_that_reaches_the_application_before_its_launcher_is_no_crash(case: Case) -> None:
+    """Service managers end all processes of a service, one after the other."""
+    end = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: os._exit(9))\n"
+    up = "print(os.getpid(), flush=True)\ntime.sleep(100)"
+    case.release("2.0", end + up, APP)
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
     assert process.stdout
-    assert process.stdout.readline().startswith("I am 2.0")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert case.start().stdout == "I am 1.0 2.0\n"
+    process.stdout.readline()
+    os.kill(int(process.stdout.readline()), signal.SIGTERM)
+    time.sleep(HEARING / 2)
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    assert case.version == "2.0"
+    assert case.settings.bad == ()
+
+
+def test_a_stop_that_comes_while_the_application_is_begun_reaches_it(
+    launched: Callable[[Clock], int], case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not outlive a launcher that was ended in its place."""
+    case.release("2.0", "time.sleep(100)", APP)
+    begin = subprocess.Popen
+
+    def stopped_meanwhile(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begin(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", stopped_meanwhile)
+    assert launched(Clock()) == 128 + signal.SIGTERM
+    assert case.settings.bad == ()
+
+
+def test_a_wrapper_whose_application_was_ended_has_not_crashed(case: Case) -> None:
+    """Its shell gives the signal as an exit code."""
+    then = "os.execv('/bin/sh', ['sh', '-c', 'sh -c \"kill $$\"; exit $?'])"
+    case.release("2.0", then, APP)
+    assert case.start().returncode == 128 + signal.SIGTERM
+    assert case.version == "2.0"
 
 
 def test_a_service_that_is_stopped_says_nothing_about_the_version(case: Case) -> None:
@@ -367,20 +463,49 @@ def test_a_health_command_that_fails_for_all_its_time_gives_the_version_back(cas
     assert case.settings.bad == ("2.0",)
 
 
+def test_an_application_that_ends_well_at_once_is_asked_for_its_health(case: Case) -> None:
+    case.release("2.0", "'--health' in sys.argv and time.sleep(1.5)", HEALTH)
+    assert case.start().stdout == "I am 2.0 1.0\n"
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert not case.world.state.trial.exists()
+
+
+def test_an_application_that_has_ended_well_may_be_unwell_without_it(case: Case) -> None:
+    """The health command may ask a server that runs no more."""
+    case.release("2.0", "sys.exit('--health' in sys.argv)", HEALTH)
+    for _ in range(3):
+        assert case.start(seconds=10).stdout == "I am 2.0 1.0\n"
+    assert case.settings.bad == ()
+
+
+def test_a_service_that_is_stopped_waits_for_no_answer_about_its_health(case: Case) -> None:
+    end = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
+    case.release("2.0", end + "time.sleep(100)", replace(HEALTH, seconds=60))
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.terminate()
+    process.communicate(timeout=5)
+    assert case.version == "2.0"
+    assert case.settings.bad == ()
+
+
 def test_an_application_that_was_confirmed_can_update_itself_and_restart(case: Case) -> None:
     """The watcher lets go of its lock, or the launcher that is restarted could not commit."""
+    held = case.folder / "held"
     restart = (
         "confirm()\n"
-        "time.sleep(1)\n"
+        f"while not os.path.exists({str(held)!r}): time.sleep(0.05)\n"
         "import updater\n"
         "updater.Updater(os.environ['UPSWAP_DIR']).restart(['again'])"
     )
     case.release("2.0", restart, APP)
+    process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "I am 2.0 1.0\n"
     case.stage("3.0")
-    journal = case.journal
-    journal.hold(Disk(), case.world.state)
-    done = case.start()
-    assert done.stdout == "I am 2.0 1.0\nI am 3.0 2.0 again\n"
+    case.hold()
+    held.touch()
+    assert process.communicate(timeout=PATIENCE)[0] == "I am 3.0 2.0 again\n"
     assert case.version == "3.0"
 
 
@@ -399,12 +524,28 @@ def as_a_stranger(case: Case) -> list[str]:
         if folder.stat().st_mode & 0o005 != 0o005:
             folder.chmod(folder.stat().st_mode | 0o005)
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    return [*user, str(SYSTEM_PYTHON), *case.line[1:]]
+    pyz = case.world.state.launcher / "1" / "launcher.pyz"
+    return [*user, str(SYSTEM_PYTHON), "-I", str(pyz)]
 
 
 def start_as_a_stranger(case: Case) -> subprocess.CompletedProcess[str]:
     line = as_a_stranger(case)
     return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def test_a_stranger_is_told_that_his_starts_bring_no_update(case: Case) -> None:
+    line = as_a_stranger(case)
+    case.stage("2.0")
+    case.hold()
+    for folder in case.world.state.folder, case.world.state.stage:
+        folder.chmod(0o755)
+    named(case.world.state, Phase.STAGED).chmod(0o644)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stdout == "I am 1.0 -\n"
+    assert done.stderr == (
+        f"2.0 waits: this user may not change {case.world.state.install}\n"
+        "hint: its owner brings it, by a start or by updater update\n"
+    )
 
 
 def test_a_stranger_waits_for_the_end_of_a_commit_too(case: Case) -> None:
@@ -445,9 +586,9 @@ def test_the_launcher_needs_nothing_but_the_standard_library(case: Case) -> None
     planted = case.folder / "planted"
     planted.mkdir()
     (planted / "json.py").write_text("raise SystemExit('planted')")
-    python, _, pyz = case.line
+    pyz = case.world.state.launcher / "1" / "launcher.pyz"
     done = subprocess.run(
-        [python, "-I", "-S", pyz],
+        [sys.executable, "-I", "-S", str(pyz)],
         capture_output=True,
         text=True,
         cwd=planted,
@@ -586,6 +727,69 @@ def test_another_python_serves_where_the_one_of_the_install_is_gone(case: Case) 
     assert done.stdout == "I am 1.0 -\n"
 
 
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("gone", ["/nowhere/python", "/tmp", ""])
+def test_without_any_python_the_shortcut_says_what_to_do(gone: str, shell: str, case: Case) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    note = case.world.state.launcher / "1" / "python"
+    note.write_text(f"{gone}\n")
+    shortcut = start_command(case.world.state) or ""
+    line = [shutil.which(shell) or shell, shortcut]
+    done = subprocess.run(
+        line,
+        env={"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (7, "")
+    assert done.stderr == (
+        "error: the application cannot be started: no Python was found that its launcher can use\n"
+        f"hint: install Python 3.10 or newer, or write the path of one into {note}\n"
+    )
+    note.write_text(f"{sys.executable}\n")
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert done.stdout == "I am 1.0 -\n"
+
+
+def test_a_python_that_is_too_old_is_passed_over(case: Case) -> None:
+    (case.world.state.launcher / "1" / "python").write_text("/nowhere/python\n")
+    found = case.folder / "bin"
+    found.mkdir()
+    (found / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (found / "python3.10").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    for place in found.iterdir():
+        place.chmod(0o755)
+    done = subprocess.run(
+        [start_command(case.world.state) or ""],
+        env={"PATH": str(found)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("I am 1.0 -\n", "")
+
+
+def test_the_shortcut_starts_where_no_process_more_may_be_made(case: Case) -> None:
+    """It forks none itself; neither does the launcher, which becomes the application."""
+    if os.geteuid() != 0 or not SYSTEM_PYTHON.exists():
+        pytest.skip("needs root to become a user with a limit, and a Python that one may run")
+    as_a_stranger(case)
+    (case.world.state.launcher / "1" / "python").write_text(f"{SYSTEM_PYTHON}\n")
+    limit = ["prlimit", "--nproc=1", "setpriv", "--reuid=45679", "--regid=45679", "--clear-groups"]
+    done = subprocess.run(
+        [*limit, start_command(case.world.state) or ""],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.stdout == "I am 1.0 -\n", done.stderr
+
+
 def test_an_application_that_confirms_and_updates_itself_at_once_meets_no_lock(
     case: Case,
 ) -> None:
@@ -663,10 +867,17 @@ def test_a_start_on_trial_is_watched_though_it_cannot_be_counted(case: Case) -> 
 
 @pytest.mark.parametrize(
     "damage",
-    [{"started": "x"}, {"version": 2}, {"version": "\ud800"}, {"more": 1}, {"previous": None}],
+    [
+        {"failed": "x"},
+        {"cut_off": None},
+        {"version": 2},
+        {"version": "\ud800"},
+        {"more": 1},
+        {"previous": None},
+    ],
 )
 def test_a_trial_of_another_shape_is_none(damage: dict[str, object], case: Case) -> None:
-    trial = {"version": "1.0", "previous": "0.9", "started": 0}
+    trial = {"version": "1.0", "previous": "0.9", "failed": 0}
     case.world.state.trial.write_text(json.dumps(trial | damage))
     assert case.start().stdout == "I am 1.0 -\n"
 
@@ -1023,22 +1234,36 @@ def test_a_signal_that_nohup_ignores_excuses_no_crash(case: Case) -> None:
     assert case.settings.bad == ("2.0",)
 
 
-@pytest.mark.parametrize("windows", [True, False])
-def test_who_is_about_to_become_the_launcher_runs_no_more(
-    windows: bool, case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On Windows nobody becomes another program: what is not closed is held until the end."""
-    monkeypatch.setattr("updater.launch.running.WINDOWS", windows)
+@pytest.mark.parametrize("pending", ["", "2.0"])
+def test_who_is_about_to_become_the_launcher_runs_no_more(pending: str, case: Case) -> None:
+    """The inherited lock is not handed on, or the launcher would wait for itself."""
     lock = share(case.world.state, 0)
     assert lock is not None
     environment = {"UPSWAP_RUN_LOCK": str(lock)}
-    give_up(case.world.state, environment)
+    leave(case.world.state, environment, pending)
     assert environment == {}
     with alone(case.world.state) as nobody_runs:
-        assert nobody_runs == windows
-    if not windows:
-        assert not os.get_inheritable(lock)
+        assert nobody_runs == bool(pending)
+    if not pending:
+        assert not os.get_inheritable(lock), "kept, should the process go on after all"
         os.close(lock)
+
+
+def test_who_cannot_leave_runs_on(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("updater.launch.running.LEAVING", 0.1)
+    state = case.world.state
+    mine, others = share(state, 0), share(state, 0)
+    assert mine is not None
+    assert others is not None
+    with pytest.raises(ApplicationRuns, match=r"2\.0 cannot be put in place"):
+        leave(state, {"UPSWAP_RUN_LOCK": str(mine)}, "2.0")
+    os.close(others)
+    assert os.get_inheritable(mine)
+    with alone(state) as nobody_runs:
+        assert not nobody_runs
+    os.close(mine)
+    with alone(state) as nobody_runs:
+        assert nobody_runs
 
 
 def test_a_run_lock_that_is_a_folder_is_told_and_keeps_nobody_from_starting(case: Case) -> None:
@@ -1150,6 +1375,69 @@ def test_an_application_run_through_a_link_confirms(case: Case) -> None:
     link = case.folder / "link"
     link.symlink_to(case.world.state.install)
     assert ask(case, [sys.executable, str(link / "start.py")])
+
+
+DIRECTLY = (
+    "import sys, time\n"
+    f"sys.path.insert(0, {str(ROOT)!r})\n"
+    "import updater\n"
+    "print('up', flush=True)\nsys.stdin.readline()\n"
+    "print(updater.confirm().value)\n"
+)
+"""An application that is started by its file, around the launcher, and confirms when it is told."""
+
+
+@contextmanager
+def started_directly(case: Case) -> Iterator[subprocess.Popen[str]]:
+    place = case.world.state.install / "start.py"
+    place.write_text(DIRECTLY)
+    line, pipe = [sys.executable, str(place)], subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True, cwd="/") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        yield process
+        process.kill()
+
+
+def confirms(process: subprocess.Popen[str]) -> str:
+    return process.communicate("now\n", timeout=PATIENCE)[0].strip()
+
+
+def test_a_version_started_around_the_launcher_confirms_itself(case: Case) -> None:
+    case.release("2.0", "", APP)
+    with started_directly(case) as process:
+        assert confirms(process) == "kept"
+    assert case.start().stdout == "I am 2.0 -\n"
+    assert not case.world.state.trial.exists()
+    with started_directly(case) as process:
+        assert confirms(process) == "not-on-trial"
+
+
+def test_a_version_that_was_replaced_under_it_does_not_speak_for_the_new_one(case: Case) -> None:
+    with started_directly(case) as process:
+        case.release("2.0", "", APP)
+        assert confirms(process) == "replaced"
+    assert not case.world.state.confirmed.exists()
+
+
+def test_a_commit_that_waited_replaces_the_version_when_it_is_made(case: Case) -> None:
+    """What is staged is written long before it is put in place."""
+    case.stage("2.0", "", APP)
+    case.hold()
+    with started_directly(case) as process:
+        case.start()
+        assert confirms(process) == "replaced"
+    assert not case.world.state.confirmed.exists()
+
+
+def test_a_program_of_no_install_is_told_so(case: Case) -> None:
+    case.release("2.0", "", APP)
+    place = case.folder / "other.py"
+    place.write_text(DIRECTLY)
+    done = subprocess.run(
+        [sys.executable, str(place)], input="now\n", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "up\nnot-installed\n"
 
 
 @pytest.mark.parametrize("place", ["elsewhere", "world/app2"])

@@ -13,12 +13,13 @@ from sqlalchemy.exc import OperationalError
 from trees import Tree
 
 from patchserver import Settings, create_app
-from patchserver.checks import Finding, check
+from patchserver.checks import check
 from patchserver.cli import main
 from patchserver.database import Database
 from patchserver.notary import Notary, keys_in
 from patchserver.settings import settings_for
 from updater.errors import InstallError
+from updater.exit_codes import Concern, Severity
 
 TREE: Tree = {"a": b"a"}
 
@@ -36,7 +37,7 @@ def settings(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return settings_for(publisher.folder, data, keys)
 
 
-def found(settings: Settings, now: int) -> list[Finding]:
+def found(settings: Settings, now: int) -> list[Concern]:
     findings = check(settings, lambda: now)
     assert all(finding.hint for finding in findings)
     return findings
@@ -90,6 +91,31 @@ def test_an_expired_timestamp_may_be_a_wrong_clock(
     assert "clock" in finding.what
     (finding,) = found(settings, publisher.now + 6 * 86400)
     assert finding.what.startswith("timestamp expires within two days")
+
+
+def test_files_alone_that_clients_refuse_are_not_well(publisher: Publisher) -> None:
+    (finding,) = found(Settings(publisher.folder), publisher.now + 8 * 86400)
+    assert finding.severity is Severity.NOW
+
+
+def test_a_clock_that_does_not_fit_what_was_signed(
+    settings: Settings, publisher: Publisher
+) -> None:
+    (finding,) = found(settings, publisher.now - 400 * 86400)
+    assert "400 days before the last signature" in finding.what
+    assert finding.severity is Severity.SOON
+    assert any("days after" in f.what for f in found(settings, publisher.now + 400 * 86400))
+
+
+def test_what_cannot_be_looked_at_is_a_finding(
+    settings: Settings, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("patchserver.checks.Notary.doubt", fail)
+    (finding,) = found(settings, publisher.now)
+    assert finding.severity is Severity.UNSEEN
 
 
 def test_a_key_that_is_missing(settings: Settings, publisher: Publisher) -> None:

@@ -95,9 +95,9 @@ def test_two_apps_are_released_side_by_side(
     installs: Installs, publisher: DyingPublisher, draw: Publisher
 ) -> None:
     installs.follows(publisher, "2.0", TWO)
-    assert installs["draw"].update() is None
+    assert not installs["draw"].update()
     installs.follows(draw, "2.0", TWO)
-    assert installs["notes"].update() is None
+    assert not installs["notes"].update()
     assert [path.name for path in publisher.keys.paths("release")] == [
         "release.draw.pem",
         "release.pem",
@@ -118,7 +118,7 @@ def test_a_stolen_release_key_signs_nothing_of_another_app(
     with pytest.raises(TrustError):
         installs["notes"].update()
     assert read_tree(installs.folder / "notes") == ONE
-    assert installs["draw"].update() is None
+    assert not installs["draw"].update()
 
 
 @pytest.mark.parametrize("name", ["notes/releases/2.0/bundle", "notes/channels/stable"])
@@ -127,8 +127,8 @@ def test_what_it_signs_in_its_own_role_under_the_name_of_another_counts_for_noth
 ) -> None:
     stolen = draw.repository()
     stolen.publish("app.draw", [Target.of(name, b"evil", {})])
-    assert installs["notes"].update() is None
-    assert installs["draw"].update() is None
+    assert not installs["notes"].update()
+    assert not installs["draw"].update()
     installs.follows(publisher, "2.0", TWO)
     installs.follows(draw, "2.0", TWO)
 
@@ -212,7 +212,7 @@ def test_an_app_that_comes_back_has_another_key_and_its_installs_follow(
     done = add_app(publisher.repository(), "draw")
     assert done.key not in {key.keyid for key in before}
     draw.release("1.0", ONE)
-    assert installs["draw"].update() is None
+    assert not installs["draw"].update()
     installs.follows(draw, "2.0", TWO)
 
 
@@ -279,7 +279,7 @@ def test_an_app_that_comes_or_goes_killed_anywhere_is_there_or_not(
         for lived in killed_everywhere(publisher, tmp_path, lambda: COMMANDS[name](publisher)):
             apps = publisher.repository().apps()
             seen.append(apps)
-            assert installs["notes"].update() is None
+            assert not installs["notes"].update()
             if not lived:
                 if apps == ["draw", "notes"]:
                     COMMANDS[name](publisher)

@@ -10,7 +10,7 @@ from publisher import Publisher, publish
 from trees import Exe, write_tree
 
 from updater.errors import FormatError, InstallError
-from updater.format.release import Release
+from updater.format.release import Confirm, Release
 
 
 def read(folder: Path, text: str | bytes) -> Description:
@@ -146,3 +146,11 @@ def test_an_entry_that_cannot_be_started_is_refused(
     folder = write_tree(tmp_path / "r", {"plain": b"1", "folder/f": Exe(b"2")})
     with pytest.raises(FormatError, match=f"entry '{entry}' is not an executable file"):
         publish(publisher.repository(), "1.0", folder, read(tmp_path, f"entry = '{entry}'"))
+
+
+def test_a_release_whose_trial_nobody_may_watch_is_known_as_such() -> None:
+    """Where users may have no Python, a launcher comes with the release or not at all."""
+    trial = Confirm(mode="app")
+    assert "name a launcher" in Description(Release(entry=("app",), confirm=trial)).unwatched
+    assert not Description(Release(entry=("app",), confirm=trial, launcher="go")).unwatched
+    assert not Description(Release(entry=("app",))).unwatched

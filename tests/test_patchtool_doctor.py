@@ -41,7 +41,7 @@ def test_a_new_repository_is_well_and_left_as_it_is(publisher: Publisher) -> Non
     before = files(publisher.folder)
     found = looked_at(publisher)
     found.require_health()
-    ill = (found.expired, found.unsigned, found.missing, found.unreferenced, found.due)
+    ill = (found.expired, found.unsigned, found.stock.missing, found.unreferenced, found.due)
     assert ill == ((), (), (), (), ())
     assert [s.role for s in found.standings] == [
         "root",
@@ -91,7 +91,7 @@ def test_missing_short_and_unreferenced_files_are_named(publisher: Publisher) ->
     (folder / "left.part").write_bytes(b"x")
     found = looked_at(publisher)
     names = [path.relative_to(publisher.folder).as_posix() for path in (bundle, manifest)]
-    assert found.missing == tuple(sorted(names))
+    assert found.stock.missing == tuple(sorted(names))
     assert found.unreferenced == ("targets/notes/releases/1.0/left.part",)
     with pytest.raises(TrustError, match="missing"):
         found.require_health()
@@ -101,7 +101,7 @@ def test_every_root_must_be_kept_for_who_installed_long_ago(publisher: Publisher
     publisher.now += 700 * DAY
     refresh(publisher.repository())
     (publisher.folder / "metadata/1.root.json").unlink()
-    assert looked_at(publisher).missing == ("metadata/1.root.json",)
+    assert looked_at(publisher).stock.missing == ("metadata/1.root.json",)
 
 
 def test_the_command_needs_no_key_and_says_by_exit_code_how_ill_it_is(
@@ -123,7 +123,7 @@ def test_a_file_with_another_content_is_named(publisher: Publisher) -> None:
     publisher.release("1.0", ONE)
     (bundle,) = (publisher.folder / "targets/notes/releases/1.0").glob("*.bundle")
     bundle.write_bytes(flip(bundle.read_bytes(), -1))
-    assert looked_at(publisher).damaged == (bundle.relative_to(publisher.folder).as_posix(),)
+    assert looked_at(publisher).stock.damaged == (bundle.relative_to(publisher.folder).as_posix(),)
     with pytest.raises(TrustError, match="damaged: targets/notes"):
         looked_at(publisher).require_health()
 
@@ -199,7 +199,7 @@ def test_files_that_a_host_lacks_or_cut_short_are_named(publisher: Publisher, ur
     bundle.unlink()
     manifest.write_bytes(manifest.read_bytes()[:-1])
     names = {path.relative_to(publisher.folder).as_posix() for path in (bundle, manifest)}
-    assert set(at(url, publisher).missing) == names
+    assert set(at(url, publisher).stock.missing) == names
 
 
 def test_a_host_with_the_repository_of_somebody_else_is_refused(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from updater.errors import InstallError
-from updater.launch.environment import cleaned, unfrozen
+from updater.launch.environment import for_application, handed_on, unfrozen
 from updater.restart import replace_process, start_beside
 
 ROOT = Path(__file__).parent.parent
@@ -39,21 +39,44 @@ def eventually(path: Path) -> str:
     return path.read_text()
 
 
-def test_what_the_old_version_set_for_itself_is_not_handed_on() -> None:
-    environment = {
-        "HOME": "/home/me",
-        "LD_LIBRARY_PATH": "/opt/app/_internal",
-        "LD_LIBRARY_PATH_ORIG": "/opt/mine",
-        "LD_PRELOAD": "/tmp/planted.so",
-        "PATH": "/usr/bin",
-        "PYTHONHOME": "/opt/app/python",
-        "PYTHONPATH": "/tmp/planted",
-        "_PYI_ARCHIVE_FILE": "/opt/app/app",
-    }
-    assert cleaned(environment) == {
-        "HOME": "/home/me",
-        "LD_LIBRARY_PATH": "/opt/mine",
-        "PATH": "/usr/bin",
+INSTALL = Path("/opt/app")
+GIVEN = {
+    "HOME": "/home/me",
+    "LD_LIBRARY_PATH": "/opt/mine",
+    "PATH": "/usr/bin",
+    "PYTHONPATH": "/srv/plugins/\udcff",
+}
+
+
+@pytest.mark.parametrize("given", [GIVEN, {"HOME": "/home/me"}])
+def test_each_start_finds_the_environment_the_first_one_found(given: dict[str, str]) -> None:
+    """What the application sets for itself meanwhile leads no later version astray."""
+    environment = given
+    for version in ("1.0", "2.0", "3.0"):
+        environment = for_application(environment, INSTALL, version, "", None)
+        told = {name for name in environment if name.startswith("UPSWAP_")}
+        assert {n: v for n, v in environment.items() if n not in told} == given
+        environment |= {
+            "LD_LIBRARY_PATH": f"{INSTALL}/lib",
+            "LD_PRELOAD": f"{INSTALL}/lib/hook.so",
+            "PYTHONHOME": f"{INSTALL}/python",
+            "PYTHONPATH": f"{INSTALL}/lib",
+            "_PYI_ARCHIVE_FILE": f"{INSTALL}/app",
+        }
+        environment = handed_on(environment, INSTALL)
+
+
+def test_a_start_by_another_program_has_that_ones_environment() -> None:
+    assert handed_on(GIVEN, INSTALL) == GIVEN
+    others = for_application({}, Path("/opt/other"), "1.0", "", None) | GIVEN
+    assert handed_on(others, INSTALL).items() >= GIVEN.items()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"PYTHONPATH": 1}', "\ud800"])
+def test_what_nobody_of_us_wrote_down_is_of_no_account(text: str) -> None:
+    assert handed_on({**GIVEN, "UPSWAP_DIR": str(INSTALL), "UPSWAP_FIRST": text}, INSTALL) == {
+        **GIVEN,
+        "UPSWAP_DIR": str(INSTALL),
     }
 
 

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from benchmarks.deployment import free_port
-from updater.console import NOTHING_TO_DO
+from updater.exit_codes import NOTHING_TO_DO
 from updater.launch.disk import WINDOWS
 
 ROOT = Path(__file__).parent.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from patchserver.audit import Actor
 from patchserver.ingest import Ingest
 from patchserver.jobs import Jobs
 from patchserver.messages import Checkin, FailureReport
+from patchserver.notary import Date
 from patchserver.rollouts import ORIGIN_MOST, Evidence, Rule
-from updater.errors import InstallError
+from updater.errors import InstallError, TrustError
 from updater.format.head import Head, Step
 from updater.launch.lock import locked
 
@@ -238,6 +240,31 @@ def test_a_clock_that_was_ahead_for_a_while_ends_no_job(server: Server) -> None:
     assert head(server).entries[0].paused
     server.clock.now += 60
     server.services.rollouts.resume(ANNA, "notes", "stable", "2.0")
+
+
+def test_a_clock_far_ahead_signs_nothing_until_somebody_says_the_date(server: Server) -> None:
+    notary, jobs = server.services.notary, Jobs(server.services)
+    before = notary.timestamp()
+    server.clock.now += 400 * 86_400
+    jobs.work()
+    with pytest.raises(InstallError, match="400 days after the last signature"):
+        server.services.rollouts.pause(ANNA, "notes", "stable", "2.0")
+    assert notary.timestamp() == before
+    day = time.strftime("%Y-%m-%d", time.gmtime(server.clock.now))
+    with pytest.raises(TrustError, match="expired"):  # the app's releases have: the witness says so
+        notary.refresh(said=Date.parse(day))
+    assert notary.timestamp() == before
+
+
+def test_a_clock_that_was_ahead_is_forgotten_by_the_next_signature(server: Server) -> None:
+    notary, right = server.services.notary, server.clock.now
+    server.clock.now += 20 * 86_400
+    notary.promote("notes", "stable", "2.0")
+    server.clock.now = right
+    assert "20 days before the last signature" in notary.doubt()
+    notary.promote("notes", "stable", "2.0")
+    assert notary.doubt() == ""
+    assert head(server).issued == right
 
 
 def test_a_job_that_fails_keeps_no_other_from_being_done(

@@ -23,6 +23,7 @@ from updater.files import digest_of
 from updater.format.names import Digest
 from updater.format.release import Policy, Release
 from updater.installation import install
+from updater.job import UpdateOutcome
 from updater.launch.disk import Disk
 from updater.launch.running import alone, share
 from updater.launch.state import State
@@ -93,8 +94,7 @@ def staged(case: Case, version: str) -> None:
     case.release(version)
     running = share(case.updater._state, 1)
     done = case.updater.update()
-    assert done is not None
-    assert done.state == "staged"
+    assert done.outcome is UpdateOutcome.STAGED
     assert running is not None
     os.close(running)
 

@@ -299,7 +299,7 @@ def test_an_expired_signature_is_told_as_that_and_not_as_an_attack(
         install(tmp_path / "app", url, publisher.root, "notes", session=session)
         updater = Updater(tmp_path / "app", session)
         keep_fresh(publisher, role, LIVES[role] - 1)
-        assert updater.update() is None
+        assert not updater.update()
         keep_fresh(publisher, role, 2)
         with pytest.raises(TrustError, match="expired") as caught:
             updater.update()
@@ -308,7 +308,7 @@ def test_an_expired_signature_is_told_as_that_and_not_as_an_attack(
         publisher.repository().publish("channels.notes", [])
         publisher.repository().publish("app.notes", [])
         if role != "targets":
-            assert updater.update() is None
+            assert not updater.update()
     assert updater.status().version == "1.0"
 
 
@@ -759,7 +759,7 @@ def test_a_wiped_folder_of_the_state_installs_nothing_older_than_what_runs(
             with pytest.raises(TrustError, match=words):
                 Updater(tmp_path / "app", session).update()
         old["served"] = False
-        assert Updater(tmp_path / "app", session).update() is None
+        assert not Updater(tmp_path / "app", session).update()
     assert read_tree(tmp_path / "app") == TWO
 
 

@@ -31,7 +31,7 @@ from updater.errors import (
     UpdaterError,
 )
 from updater.format.changes import Change, Kind
-from updater.format.release import Release
+from updater.format.release import Confirm, Release
 from updater.launch.lock import locked
 from updater.store import find_install
 from updater.version import __version__
@@ -204,6 +204,7 @@ def test_status_says_what_is_installed(app: Path, publisher: Publisher, run: Run
         "previous": "",
         "bad": [],
         "recalled": False,
+        "launcher": "",
     }
     said = run("status", "--dir", app)
     assert (said.code, said.err) == (0, "")
@@ -717,3 +718,34 @@ def test_an_application_updates_itself_and_becomes_its_new_version(
     pid = told.removeprefix("updated to 3.0 ")
     assert here == f"3.0 here, {pid} --after 2.0"
     assert (done.returncode, done.stderr) == (33, "")
+
+
+def test_an_install_without_a_launcher_is_told_as_that_and_updated_all_the_same(
+    publisher: Publisher, url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a frozen installer makes it on a machine without Python."""
+    monkeypatch.setattr("updater.launcher._interpreter", lambda _: "")
+    trial = Release(entry=("app",), confirm=Confirm(mode="app"))
+    app = Exe(b"#!/bin/sh\nexit 0\n")
+    publisher.release("1.1", {**OLD, "app": app}, release=trial)
+    place = tmp_path / "home/app"
+    said = run(*first(tmp_path, url), "--quiet", place)
+    assert (said.code, said.out) == (0, "installed notes 1.1\n")
+    assert said.err.startswith("hint: no launcher was made, for want of a Python outside")
+    assert run("status", "--dir", place).err.startswith("hint: no launcher was made")
+    assert run("status", "--dir", place, "--json").document["launcher"] == ""
+    for version in ("2.0", "3.0"):
+        publisher.release(version, {**NEW, "app": app, "v": version.encode()}, release=trial)
+        document = run("update", "--dir", place, "--json", "--no-restart").document
+        assert (document["state"], document["to"]) == ("updated", version)
+
+
+def test_status_tells_what_a_shortcut_shall_start(
+    publisher: Publisher, url: str, tmp_path: Path, run: Run
+) -> None:
+    publisher.release("1.1", {**OLD, "app": Exe(b"#!/bin/sh\n")}, release=Release(entry=("app",)))
+    place = tmp_path / "home/app"
+    assert run(*first(tmp_path, url), "--quiet", place).err == ""
+    said = run("status", "--dir", place)
+    assert said.err == ""
+    assert f"launcher: {tmp_path}/home/.app.upswap/launcher/start\n" in said.out

@@ -1,11 +1,15 @@
 """upswap: an updater for installed applications.
 
-An application that updates itself needs three lines::
+An application that updates itself needs these lines::
 
     import updater
 
-    if updater.Updater(folder).update():
-        updater.Updater(folder).restart()
+    app = updater.Updater(folder)
+    try:
+        if app.update():
+            app.restart()  # does not return
+    except updater.UpdaterError as error:
+        print(error, error.hint)  # goes on as the version it is
 
 It raises `UpdaterError`, in one of five branches: see `updater.errors`.
 
@@ -18,14 +22,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from updater.began import BEGAN as _BEGAN  # noqa: F401 - now, and not when somebody asks
 from updater.version import __version__
 
 if TYPE_CHECKING:
     from updater.adoption import adopt
-    from updater.application import confirm, previous_version
+    from updater.application import Confirmation, confirm, previous_version
     from updater.client import Offer, Status, Updater
     from updater.config import UpdaterConfig
     from updater.errors import (
+        ApplicationRuns,
         FormatError,
         InstallError,
         PatchError,
@@ -35,18 +41,20 @@ if TYPE_CHECKING:
     )
     from updater.inspection import Findings
     from updater.installation import install
-    from updater.job import Updated
+    from updater.job import Updated, UpdateOutcome
     from updater.mend import Repaired
     from updater.progress import Progress
     from updater.session import Session
 
 _HOMES = {
+    "ApplicationRuns": "updater.errors",
     "FormatError": "updater.errors",
     "InstallError": "updater.errors",
     "PatchError": "updater.errors",
     "TransportError": "updater.errors",
     "TrustError": "updater.errors",
     "UpdaterError": "updater.errors",
+    "Confirmation": "updater.application",
     "confirm": "updater.application",
     "previous_version": "updater.application",
     "Findings": "updater.inspection",
@@ -55,6 +63,7 @@ _HOMES = {
     "Repaired": "updater.mend",
     "Session": "updater.session",
     "Status": "updater.client",
+    "UpdateOutcome": "updater.job",
     "Updated": "updater.job",
     "Updater": "updater.client",
     "UpdaterConfig": "updater.config",
@@ -63,6 +72,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "ApplicationRuns",
+    "Confirmation",
     "Findings",
     "FormatError",
     "InstallError",
@@ -74,6 +85,7 @@ __all__ = [
     "Status",
     "TransportError",
     "TrustError",
+    "UpdateOutcome",
     "Updated",
     "Updater",
     "UpdaterConfig",

@@ -11,12 +11,13 @@ from typing import Any
 
 from updater.adoption import adopt
 from updater.client import Status, Updater
-from updater.console import NOTHING_TO_DO, Bar, add_command, run, tell
+from updater.console import Bar, add_command, run, tell
 from updater.errors import InstallError, UpdaterError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.format.paths import shown
 from updater.inspection import Finding, Findings, NotWhole
 from updater.installation import install
-from updater.job import Updated
+from updater.job import Updated, UpdateOutcome
 from updater.launch.disk import told
 from updater.launch.encoding import in_utf8
 from updater.launch.recover import Outcome
@@ -122,15 +123,18 @@ def _install(options: argparse.Namespace) -> int:
         reports=options.reports,
     )
     tell(options, _document("installed", done), f"installed {options.app} {done.new}")
+    _warn_of_no_launcher(Updater(options.folder))
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
-    status = Updater(options.folder).status()
+    updater = Updater(options.folder)
+    status = updater.status()
     lines = (f"{key}: {_plain(value)}" for key, value in asdict(status).items())
     tell(options, asdict(status), "\n".join(lines))
     if status.recalled:
         _warn_of_recall(status.version)
+    _warn_of_no_launcher(updater)
     return 0
 
 
@@ -157,17 +161,18 @@ def _check(options: argparse.Namespace) -> int:
 def _update(options: argparse.Namespace) -> int:
     updater = Updater(options.folder, _session(options))
     done = _updated(options, updater)
-    if done is None:
+    if done.outcome is UpdateOutcome.CURRENT:
         status = updater.status()
         document = {"state": "current", "from": status.version, "to": status.version}
         _warn_of_clock(updater)
+        _warn_of_trial(status)
         _tell_current(options, document, status)
         return NOTHING_TO_DO
-    if done.state == "staged":
+    if done.outcome is not UpdateOutcome.UPDATED:
         words = f"{done.new} is ready: the next start of the application brings it"
-        tell(options, _document("staged", done), words)
-        return 0
-    tell(options, _document("updated", done), f"updated {done.old} -> {done.new}")
+        tell(options, _document(done.outcome.value, done), words)
+        return 0 if done else NOTHING_TO_DO
+    tell(options, _document(done.outcome.value, done), f"updated {done.old} -> {done.new}")
     for kept in done.kept:
         print(f"your own version is kept as {kept}", file=sys.stderr)
     if not options.no_restart and updater.release.entry:
@@ -186,17 +191,31 @@ def _warn_of_recall(version: str) -> None:
     print(f"hint: {version} was recalled by its publisher: run updater update", file=sys.stderr)
 
 
-def _warn_of_clock(updater: Updater) -> None:
-    """Nothing newer was found by a clock that sees nothing expire: that is not all there is."""
-    if updater.clock_is_behind:
+def _warn_of_trial(status: Status) -> None:
+    if status.state == "unconfirmed":
+        start = f"start the application by {status.launcher}" if status.launcher else "start it"
+        print(f"hint: {status.version} is not confirmed yet: {start}", file=sys.stderr)
+
+
+def _warn_of_no_launcher(updater: Updater) -> None:
+    """What an install without one has to do without; updates come all the same."""
+    if not updater.status().launcher and updater.release.entry:
         print(
-            "hint: this machine's clock is behind: a newer release that is held back would not be "
-            "noticed; set it right",
+            "hint: no launcher was made, for want of a Python outside the install and of a launcher"
+            " in the release: after an interrupted update run updater recover; no start is watched,"
+            " and a version that does not come up does not go back by itself (updater rollback)",
             file=sys.stderr,
         )
 
 
-def _updated(options: argparse.Namespace, updater: Updater) -> Updated | None:
+def _warn_of_clock(updater: Updater) -> None:
+    """Nothing newer was found by a clock that sees nothing expire: that is not all there is."""
+    doubt = updater.clock_doubt
+    if doubt:
+        print(f"hint: a newer release may be held back: {doubt}", file=sys.stderr)
+
+
+def _updated(options: argparse.Namespace, updater: Updater) -> Updated:
     """Update; a rollback is a result too, and stands in the JSON document."""
     before = updater.status().version
     try:
@@ -310,6 +329,7 @@ def _tell_repaired(options: argparse.Namespace, state: str, done: Repaired, word
 
 def _document(state: str, done: Updated) -> dict[str, Any]:
     document = asdict(done) | {"state": state}
+    del document["outcome"]
     return {"from": document.pop("old"), "to": document.pop("new"), **document}
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from updater.catalogue import Catalogue
 from updater.errors import (
+    ApplicationRuns,
     InstallError,
     RollbackFailed,
     TransportError,
@@ -20,32 +23,36 @@ from updater.errors import (
 from updater.format.manifest import Manifest
 from updater.format.release import Release
 from updater.inspection import Findings, inspect
-from updater.job import Job, Running, Updated
-from updater.launch.disk import present, told
-from updater.launch.environment import cleaned
+from updater.job import Job, Running, Updated, UpdateOutcome
+from updater.launch.disk import WINDOWS, present, told
+from updater.launch.environment import WAIT, WATCHED, handed_on
 from updater.launch.journal import DamagedJournal, Phase, phase_of
 from updater.launch.launcher import Launcher
 from updater.launch.lock import locked
 from updater.launch.pending import pending_version
 from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
-from updater.launch.rollback import can_roll_back, previous_version, roll_back
+from updater.launch.rollback import previous_version, roll_back
+from updater.launch.running import POLL, alone, leave
 from updater.launch.running import VARIABLE as RUN_LOCK
-from updater.launch.running import alone, give_up
 from updater.launch.swap import discard_stage
 from updater.launch.trash import spare
-from updater.launch.trial import is_confirmed, read_trial, settle
+from updater.launch.trial import Trial, is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
 from updater.outbox import allow, may_tell, tell
 from updater.plan import Plan, choose, is_recalled, make_plan
 from updater.reports import reported
-from updater.restart import replace_process, start_beside
-from updater.seen import read_seen
+from updater.restart import hand_over, replace_process, start_beside
+from updater.seen import clock_doubt, read_seen
 from updater.session import Session
 from updater.stage import brief_of, renew_brief
 from updater.store import Settings, find_install, read_manifest, read_settings
+from updater.transport import server_time
 
-DAY = 86_400
+RESTART_WAIT = 30.0
+"""Seconds the launcher waits for the end of the application it follows, where it must."""
+HEARD = 2.0
+"""Seconds after which a launcher has surely heard a confirmation."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class Status:
     """Versions that failed here; not offered again."""
     recalled: bool
     """Whether the publisher withdrew the installed version, as far as this disk tells."""
+    launcher: str
+    """What shortcuts and services shall run; empty: this install has no launcher."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ class Updater:
                 settings.previous,
                 settings.bad,
                 manifest.version in self._session.recalled(self._state, settings.app),
+                subprocess.list2cmdline(launcher_command(self._state) or []),
             )
 
     def check(self) -> Offer | None:
@@ -162,13 +172,12 @@ class Updater:
         phase = phase_of(self._state)
         if phase not in {None, Phase.STAGED}:
             return "interrupted"
-        trial = read_trial(self._state)
-        if trial is not None and not is_confirmed(self._state, trial):
+        if self._unconfirmed():
             return "unconfirmed"
         return "clean" if phase is None else "staged"
 
-    def update(self, running: Running = "stage") -> Updated | None:
-        """Bring the install to the version it shall have; None if it has it.
+    def update(self, running: Running = "stage") -> Updated:
+        """Bring the install to the version it shall have; how that ended.
 
         Recovers an interrupted update first. Restarts nothing: call `restart` when ready.
 
@@ -188,21 +197,30 @@ class Updater:
         with self._telling():
             return self._update(running)
 
-    def _update(self, running: Running) -> Updated | None:
+    def _update(self, running: Running) -> Updated:
         with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
             self._recover()
-            self._refuse_on_trial()
             settings, manifest = self._read()
             received = self._session.transport.received
             with reported(self._session, self._state, settings, manifest):
                 catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 discard_stage(self._session.disk, self._state)
-                return None
+                self._session.disk.unlink(self._state.announced)
+                fetched = self._session.transport.received - received
+                version = manifest.version
+                return Updated(version, version, UpdateOutcome.CURRENT, fetched, 0, 0)
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
             waits = pending_version(self._state) == plan.version
             with reported(self._session, self._state, settings, manifest, plan.version):
-                return (job.resume() if waits else None) or job.run(plan)
+                done = job.resume() if waits else None
+                return self._before_confirmation(job.run(plan) if done is None else done)
+
+    def _before_confirmation(self, done: Updated) -> Updated:
+        """In a start that its launcher watches nothing is restarted, until it has confirmed."""
+        if done.outcome is UpdateOutcome.STAGED and WATCHED in os.environ and self._unconfirmed():
+            return replace(done, outcome=UpdateOutcome.WAITING)
+        return done
 
     def rollback(self) -> RolledBack:
         """Bring the version before the last update back; needs no network.
@@ -219,7 +237,7 @@ class Updater:
         with told(what), locked(self._state.lock, "rolling back"), alone(self._state) as is_alone:
             recover(self._session.disk, self._state)
             if not is_alone:
-                raise InstallError("the application runs", hint="end it and try again")
+                raise ApplicationRuns("the application runs", hint="end it and try again")
             self._refuse_recalled(previous_version(self._state))
             commit = roll_back(self._session.disk, self._state, "rolled back by its user")
             return RolledBack(commit.new, commit.old)
@@ -275,7 +293,6 @@ class Updater:
             except RollbackFailed:
                 self._session.refresh(self._state, read_settings(self._state), self._session.now())
                 return self._unmixed()  # not before what is needed for it can be had
-            self._refuse_on_trial()
             return repair(self._session, self._state)
 
     def _unmixed(self) -> Repaired | None:
@@ -287,17 +304,51 @@ class Updater:
         end_mixed(self._session.disk, self._state)
         return made
 
-    def restart(self, arguments: Sequence[str] = ()) -> NoReturn:
+    def restart(self, arguments: Sequence[str] = (), *, wait: float | None = None) -> NoReturn:
         """End this process and start the installed version in its place, through the launcher.
 
-        An update that waits for this application to end is committed on the way.
+        An update that waits for this application to end is committed on the way. That needs all
+        its processes to have ended: other windows, forked workers, a shell or an unpacker that
+        waits for this one.
+
+        Args:
+            arguments: for the application.
+            wait: do not become the launcher, but start it beside this process, which ends by
+                `SystemExit`: the launcher waits so many seconds for the others to end, then
+                starts what it can. For programs whose parent ends with them, as those that
+                PyInstaller packs into one file. Not under a service manager, which takes the
+                service for ended. On Windows there is no other way.
 
         Raises:
+            ApplicationRuns: an update waits, ``wait`` is not given, and other processes of the
+                application run. This one goes on as before.
             InstallError: the release names nothing to start, or it cannot be started.
         """
-        line, environment = self._command(arguments), cleaned(os.environ)
-        give_up(self._state, environment)
+        line, environment = self._command(arguments), handed_on(os.environ, self._state.install)
+        if wait is not None or WINDOWS:
+            environment.pop(RUN_LOCK, None)
+            environment[WAIT] = str(RESTART_WAIT if wait is None else wait)
+            hand_over(line, environment)
+        pending = pending_version(self._state)
+        if pending:
+            self._require_confirmed()
+        leave(self._state, environment, pending)
         replace_process(line, environment)
+
+    def _require_confirmed(self) -> None:
+        """Refuse to leave a start that its launcher watches; what was just said it soon hears."""
+        deadline = time.monotonic() + HEARD
+        while WATCHED in os.environ and (trial := self._unconfirmed()):
+            if time.monotonic() >= deadline:
+                raise ApplicationRuns(
+                    f"{trial.version} is not confirmed yet: its launcher waits for that",
+                    hint="call updater.confirm() before restart()",
+                )
+            time.sleep(POLL)
+
+    def _unconfirmed(self) -> Trial | None:
+        trial = read_trial(self._state)
+        return None if trial is None or is_confirmed(self._state, trial) else trial
 
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start the installed version by itself, beside this process, through the launcher.
@@ -305,7 +356,7 @@ class Updater:
         Raises:
             InstallError: as `restart`.
         """
-        environment = cleaned(os.environ)
+        environment = handed_on(os.environ, self._state.install)
         environment.pop(RUN_LOCK, None)
         start_beside(self._command(arguments), environment)
 
@@ -327,16 +378,18 @@ class Updater:
         return read_manifest(self._state, self._session.config.limits).release
 
     @property
-    def clock_is_behind(self) -> bool:
-        """Whether something was signed more than a day after what this machine's clock says.
+    def clock_doubt(self) -> str:
+        """Why this machine's clock does not fit what was signed; empty if it does.
 
-        Updates go on at the signed time, but what is held back from us is not seen to expire.
+        If something was signed more than a day after what the clock says, updates go on at the
+        signed time, but what is held back from us is not seen to expire.
 
         Raises:
             InstallError: the state cannot be read.
         """
         with told(f"reading {self._state.seen}"):
-            return read_seen(self._state.seen).time.value > self._session.now() + DAY
+            signed = read_seen(self._state.seen).time.value
+        return clock_doubt(self._session.now(), signed, server_time(self._session.transport))
 
     @property
     def reports(self) -> bool:
@@ -425,18 +478,6 @@ class Updater:
             if trial is None or launcher_command(state) is None:
                 renew_launcher(disk, state, manifest)
         return outcome
-
-    def _refuse_on_trial(self) -> None:
-        trial = read_trial(self._state)
-        if trial is not None and not can_roll_back(self._session.disk, self._state):
-            self._session.disk.unlink(self._state.trial)  # it stays: only an update may help
-        elif trial is not None:
-            start = start_command(self._state) or "updater launch"
-            raise InstallError(
-                f"{trial.version} is not confirmed yet",
-                hint=f"start the application by {start}, or run updater rollback",
-                retryable=True,
-            )
 
     def _refuse_recalled(self, version: str) -> None:
         """Refuse to go back to what was withdrawn; a trial that fails still may: it has to run."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
 from updater.errors import UpdaterError
+from updater.exit_codes import INTERRUPTED, Concern, exit_code, worst
 
-NOTHING_TO_DO = 10
-"""Exit code of a command that found nothing to do."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells give it."""
+tqdm.monitor_interval = 0  # else it starts a thread, which not every machine gives
 
 
 class Bar:
@@ -68,6 +66,18 @@ def tell_error(error: UpdaterError) -> None:
     print(f"error: {error}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def judge(concerns: Sequence[Concern], *, idle: bool = False) -> int:
+    """Print what is wrong to stderr; the exit code that follows from the worst of it.
+
+    Args:
+        concerns: what the command found.
+        idle: it had nothing to do.
+    """
+    for concern in concerns:
+        tell_error(concern.error)
+    return exit_code(worst(concerns), idle=idle)
 
 
 def tell(options: argparse.Namespace, document: dict[str, Any], words: str) -> None:

@@ -8,6 +8,7 @@
     ├── FormatError             stop and report             5
     ├── PatchError              fall back to the bundle     6
     └── InstallError            tell the user               7
+        ├── ApplicationRuns
         ├── NotEnoughSpace
         ├── UpdateInProgress
         └── RollbackFailed
@@ -108,6 +109,12 @@ class NotEnoughSpace(InstallError):  # noqa: N818 - reads as what the user is to
 
 class UpdateInProgress(InstallError):  # noqa: N818 - reads as what the user is told
     """Another process holds the install's lock."""
+
+    retryable = True
+
+
+class ApplicationRuns(InstallError):  # noqa: N818 - reads as what the user is told
+    """Other processes of the application run: nothing can be put in place under them."""
 
     retryable = True
 

@@ -12,6 +12,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 
 import requests
 import urllib3
@@ -37,6 +38,7 @@ class HttpTransport:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.received = 0
+        self.server_time: int | None = None
         self._config = config or UpdaterConfig()
         self._monotonic = monotonic
         self._session = requests.Session()
@@ -94,6 +96,7 @@ class HttpTransport:
                 stream=True,
                 allow_redirects=False,
             ) as response:
+                self.server_time = _server_time(response)
                 yield response
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise TransportError(f"{url}: {_reason(error)}", hint=_OFFLINE) from error
@@ -126,6 +129,18 @@ class _Pace:
                 f"{url}: under {self._config.min_bytes_per_second} bytes a second", hint=_OFFLINE
             )
         self._since, self._before = self._monotonic(), got
+
+
+def _server_time(response: requests.Response) -> int | None:
+    """When an answer was sent, in seconds since 1970; None if it does not say.
+
+    A cache keeps the ``Date`` of what it holds, and says beside it how old that is.
+    """
+    try:
+        said = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+        return int(said) + int(response.headers.get("Age", "0"))
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _retries(config: UpdaterConfig) -> urllib3.Retry:

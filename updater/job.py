@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Literal
 
@@ -16,17 +17,17 @@ from updater.errors import InstallError, PatchError, TransportError
 from updater.excerpt import take_files
 from updater.format.manifest import Manifest
 from updater.inspection import damage
-from updater.launch.disk import remove_tree
+from updater.launch.disk import present, remove_tree
 from updater.launch.document import encode
 from updater.launch.document import read as read_document
 from updater.launch.fitting import as_it_is
 from updater.launch.journal import Journal
-from updater.launch.pending import commit_pending, waiting
+from updater.launch.pending import announce, announced_version, commit_pending, waiting
 from updater.launch.recover import commit
 from updater.launch.running import alone
 from updater.launch.state import State
 from updater.launch.swap import FileSwap, discard_stage
-from updater.launch.trial import Trial
+from updater.launch.trial import NO_TRIAL, Trial, read_trial
 from updater.launcher import check_launcher
 from updater.plan import Hop, Plan, check_header, make_plan
 from updater.session import Session
@@ -34,7 +35,6 @@ from updater.sources import Sources
 from updater.stage import Stage, live_tree
 from updater.store import Settings
 
-Outcome = Literal["updated", "staged"]
 Running = Literal["stage", "wait", "force"]
 """What to do while the application runs: leave the update to its next launch, wait, or go on."""
 
@@ -42,15 +42,33 @@ GONE = {404, 410}
 """HTTP statuses of a patch that was pruned, or did not reach a mirror."""
 
 
+class UpdateOutcome(str, Enum):
+    """How an update ended."""
+
+    UPDATED = "updated"
+    """The new version is in place."""
+    STAGED = "staged"
+    """It is complete, and comes with the next start of the application. Said once a version."""
+    WAITING = "waiting"
+    """As before: it was said to be staged, and no start has brought it yet; or the version that
+    runs is on trial itself, and to restart it unconfirmed would say nothing good of it."""
+    CURRENT = "current"
+    """Nothing is offered but what is installed."""
+
+
 @dataclass(frozen=True)
 class Updated:
-    """An update that was made."""
+    """How an update ended. It is true if a restart is worth it: ``updated`` or ``staged``.
+
+    For one version that is so once. So ``if app.update(): app.restart()`` ends, though the
+    start that follows cannot bring what was staged.
+    """
 
     old: str
     """Version before; empty for a first install."""
     new: str
-    state: Outcome
-    """``updated``, or ``staged``: it is complete, and waits for the running application to end."""
+    """Version that is installed now, or comes with the next start."""
+    outcome: UpdateOutcome
     fetched_bytes: int
     """Bytes received for it, metadata included."""
     full_bytes: int
@@ -61,6 +79,9 @@ class Updated:
     """How many changes of each kind the patches made; none if the bundle was needed."""
     kept: tuple[str, ...] = ()
     """Where the user's own work lies now that had to make way."""
+
+    def __bool__(self) -> bool:
+        return self.outcome in {UpdateOutcome.UPDATED, UpdateOutcome.STAGED}
 
 
 class Job:
@@ -116,22 +137,33 @@ class Job:
             return None
         with alone(state, wait=self._running == "wait") as nobody_runs:
             if not nobody_runs and self._running == "stage":
-                return self._report(journal, "staged")
+                return self._report(journal, self._announced(journal.new))
             made = commit_pending(disk, state)
-        return None if made is None else self._report(made, "updated")
+        return None if made is None else self._report(made, UpdateOutcome.UPDATED)
 
     def _is_spoilt(self, journal: Journal) -> bool:
         """Whether a file was damaged or edited since the stage was made that it leaves alone."""
         replaced = {step.path for step in journal.steps}
         return not replaced.issuperset(damage(self._state, self._manifest))
 
-    def _conclude(self, journal: Journal) -> tuple[Journal, Outcome]:
+    def _announced(self, version: str) -> UpdateOutcome:
+        """That ``version`` is staged; if that was said before, that it waits.
+
+        It is noted first: what cannot be noted would be said for ever.
+        """
+        if announced_version(self._state) == version:
+            return UpdateOutcome.WAITING
+        announce(self._session.disk, self._state, version)
+        return UpdateOutcome.STAGED
+
+    def _conclude(self, journal: Journal) -> tuple[Journal, UpdateOutcome]:
         """Commit now, or leave it to the launcher if the application runs."""
         with alone(self._state, wait=self._running == "wait") as nobody_runs:
             if not nobody_runs and self._running == "stage":
                 check_launcher(self._state)
+                outcome = self._announced(journal.new)
                 journal.hold(self._session.disk, self._state)
-                return journal, "staged"
+                return journal, outcome
             if self._running == "wait":
                 journal = self._after_the_wait(journal)
             commit(self._session.disk, self._state, journal)
@@ -139,7 +171,8 @@ class Job:
             if self._running != "wait":  # nobody has looked at the files since, if it took long
                 self._session.disk.stamp(self._state.manifest)
             remove_tree(self._session.disk, self._state.downloads)
-        return journal, "updated"
+            self._session.disk.unlink(self._state.announced)
+        return journal, UpdateOutcome.UPDATED
 
     def _after_the_wait(self, journal: Journal) -> Journal:
         """The commit over what the application and its user have made of the tree meanwhile."""
@@ -160,10 +193,15 @@ class Job:
         notes = {self._state.arrival: encode({"previous": self._last_run(old)})}
         if new.release.confirm.mode != "none":
             notes[self._state.trial] = Trial(new.version, old).data
+        elif present(self._state.trial):
+            notes[self._state.trial] = NO_TRIAL
         return notes
 
     def _last_run(self, installed: str) -> str:
         """The version the application was last started as: nobody was told of one in between."""
+        trial = read_trial(self._state)
+        if trial is not None and trial.ran:
+            return installed
         with suppress(InstallError):
             untold = (read_document(self._state.arrival) or {}).get("previous")
             return untold if isinstance(untold, str) and untold else installed
@@ -279,7 +317,7 @@ class Job:
                 discard_stage(self._session.disk, self._state)
             raise
 
-    def _report(self, journal: Journal, outcome: Outcome) -> Updated:
+    def _report(self, journal: Journal, outcome: UpdateOutcome) -> Updated:
         bundle = self._catalogue.releases[journal.new].bundle
         return Updated(
             journal.old,

@@ -29,17 +29,26 @@ MOMENT = (1980, 1, 1, 0, 0, 0)
 _FORMAT = f"{journal.FORMAT}\n"
 START = """#!/bin/sh
 # Starts the application, after whatever an interrupted update has left is put right.
+{ true >&2; } 2>/dev/null || exec 2>/dev/null
 self=$0
 while [ -L "$self" ]; do
     link=$(readlink "$self")
     case $link in /*) self=$link ;; *) self=$(dirname "$self")/$link ;; esac
 done
-here=$(dirname "$self")
-folder=$here/$(cat "$here/current")
+case $self in */*) here=${self%/*} ;; *) here=. ;; esac
+number= python=
+read -r number <"$here/current"
+folder=$here/$number
 if [ -x "$folder/launcher" ]; then exec "$folder/launcher" "$@"; fi
-python=$(cat "$folder/python")
-[ -x "$python" ] || python=$(command -v python3)
-exec "$python" -I "$folder/launcher.pyz" "$@"
+read -r python <"$folder/python"
+if [ -f "$python" ] && [ -x "$python" ]; then exec "$python" -I "$folder/launcher.pyz" "$@"; fi
+for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
+    if "$python" -I -c 'import sys, zipfile; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+    then exec "$python" -I "$folder/launcher.pyz" "$@"; fi
+done
+echo "error: the application cannot be started: no Python was found that its launcher can use" >&2
+echo "hint: install Python 3.10 or newer, or write the path of one into $folder/python" >&2
+exit 7
 """
 
 
@@ -52,11 +61,11 @@ def launcher_command(state: State) -> list[str] | None:
     folder = _current(state)
     if folder is None:
         return None
+    if start := start_command(state):
+        return [start]
     if present(folder / PROGRAM):
         return [str(folder / PROGRAM)]
     python = (folder / "python").read_text().strip()
-    if not os.access(python, os.X_OK):  # such as a virtual environment that was removed
-        python = shutil.which("python3") or python
     return [python, "-I", str(folder / ZIPAPP)]
 
 
@@ -86,7 +95,7 @@ def check_launcher(state: State) -> None:
     if folder is not None and (folder / "format").read_text() != _FORMAT:
         raise InstallError(
             "the launcher of this install is not that of its updater",
-            hint="run updater recover, which renews it",
+            hint="run updater recover, which renews it, or end the application and update again",
         )
 
 
@@ -125,7 +134,7 @@ def _interpreter(state: State) -> str:
 def _sources() -> dict[str, bytes]:
     """The modules a launcher is made of; none in a frozen application, which has no sources."""
     package = resources.files("updater")
-    names = ["__init__.py", "errors.py", "version.py"]
+    names = ["__init__.py", "began.py", "errors.py", "exit_codes.py", "version.py"]
     launch = package / "launch"
     if not (package / names[0]).is_file():
         return {}

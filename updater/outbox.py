@@ -98,8 +98,9 @@ def tell(session: Session, state: State, settings: Settings, version: str, stand
     said = Standing(app=settings.app, channel=settings.channel, version=version, state=standing)
     outbox = _Outbox(session, state, settings, said, over)
     courier = threading.Thread(target=outbox.empty, name="upswap-outbox", daemon=True)
-    courier.start()
-    courier.join(SECONDS)
+    with suppress(RuntimeError):  # no thread is left: what waits is told another time
+        courier.start()
+        courier.join(SECONDS)
     over.set()
 
 

@@ -23,19 +23,30 @@ def in_order(
     """The results of ``work`` on each item, in order; at the end nothing runs any more.
 
     At most ``jobs`` items are begun and not yet given back; one counts as given back when the
-    next is asked for, so let go of it before. One job needs no thread.
+    next is asked for, so let go of it before. One job needs no thread; where this machine gives
+    fewer threads, fewer are used, or none.
     """
     if jobs < 1:
         raise ValueError(f"{jobs} jobs, at least 1 is needed")
-    if jobs == 1:
-        yield map(work, items)
-        return
-    pools = [ThreadPoolExecutor(1, "upswap") for _ in range(jobs)]
+    pools = _threads(jobs) if jobs > 1 else []
     try:
-        yield _ahead(pools, work, items)
+        yield _ahead(pools, work, items) if pools else map(work, items)
     finally:
         for pool in pools:
             pool.shutdown(cancel_futures=True)
+
+
+def _threads(most: int) -> list[ThreadPoolExecutor]:
+    """As many threads as this machine gives, each begun, and no more than ``most``."""
+    pools: list[ThreadPoolExecutor] = []
+    for _ in range(most):
+        pool = ThreadPoolExecutor(1, "upswap")
+        try:
+            pool.submit(int)
+        except RuntimeError:  # can't start new thread
+            break
+        pools.append(pool)
+    return pools
 
 
 def _ahead(

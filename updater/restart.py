@@ -14,19 +14,33 @@ from updater.launch.disk import told
 def replace_process(line: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Become the application: same process, same terminal, same service.
 
-    Windows has no such thing; there the application is started and this process ends.
+    Windows has no such thing: see `hand_over`.
 
     Raises:
         InstallError: it cannot be started; this process goes on.
     """
+    _flush()
+    with told(f"starting {line[0]}"):
+        os.execve(line[0], list(line), environment)  # noqa: S606 - our launcher
+
+
+def hand_over(line: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Start the application with the streams of this process, and end this one.
+
+    Raises:
+        InstallError: it cannot be started; this process goes on.
+        SystemExit: it is started.
+    """
+    _flush()
+    with told(f"starting {line[0]}"):
+        subprocess.Popen(line, env=environment)  # noqa: S603 - our launcher
+    raise SystemExit(0)
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # a Windows program without a console has none
             stream.flush()
-    with told(f"starting {line[0]}"):
-        if sys.platform == "win32":
-            subprocess.Popen(line, env=environment)  # noqa: S603 - our launcher
-            raise SystemExit(0)
-        os.execve(line[0], list(line), environment)  # noqa: S606 - as above
 
 
 def start_beside(line: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ those of the app.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from updater.format.canonical import INTEGER_MAX, Record, decode, encode, string
 from updater.format.limits import MIB
 
 FORMAT = 1
+DAY = 86_400
 KEYS_MOST = 1000
 """Keys of one role; TUF metadata as we fetch it holds fewer than ten thousand."""
 
@@ -109,6 +111,33 @@ class Seen:
                     "from a backup (patchtool refresh --at-least), or the online key stolen?",
                 )
         return replace(found, time=self.time if found.time.is_older(self.time) else found.time)
+
+
+def clock_doubt(now: int, signed: int, server: int | None) -> str:
+    """Why a clock and a signed time do not fit, and which is likelier wrong; empty if they do.
+
+    Args:
+        now: what this machine's clock says, in seconds since 1970.
+        signed: the newest time that was signed.
+        server: what time the server says it is, if it does.
+    """
+    if signed <= now + DAY:
+        return ""
+    days = (signed - now) / DAY
+    words = f"something was signed at {_day(signed)}, {days:.0f} days after this machine's clock"
+    words += f" ({_day(now)})"
+    if server is None:
+        return f"{words}: set this clock right, or tell the publisher that theirs is ahead"
+    if abs(server - now) < abs(server - signed):
+        return (
+            f"{words}; the server's clock says {_day(server)} too: tell the publisher to run "
+            "patchtool refresh, theirs was ahead"
+        )
+    return f"{words}; the server's clock says {_day(server)}: set this machine's clock right"
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
 def read_seen(path: Path) -> Seen:

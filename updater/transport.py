@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,19 @@ class Transport(Protocol):
         Raises:
             TransportError: no answer, an HTTP error, a redirect, a stalled or cut body.
         """
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A transport that tells what time the server says it is."""
+
+    server_time: int | None
+    """Of the last answer, in seconds since 1970; None: it did not say."""
+
+
+def server_time(transport: Transport) -> int | None:
+    """What time the server said it is, if this transport tells; not signed by anybody."""
+    return transport.server_time if isinstance(transport, Dated) else None
 
 
 @dataclass(frozen=True)

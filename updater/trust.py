@@ -36,8 +36,8 @@ from updater.format.head import Head
 from updater.format.limits import Limits
 from updater.launch.disk import Disk
 from updater.launch.lock import locked
-from updater.seen import Mark, Seen, read_seen
-from updater.transport import Transport
+from updater.seen import Mark, Seen, clock_doubt, read_seen
+from updater.transport import Transport, server_time
 from updater.version import BUILT
 
 T = TypeVar("T", Root, Targets)
@@ -206,6 +206,7 @@ class Trust:
             disk: durable primitives.
         """
         self._url = url.rstrip("/")
+        self._transport = transport
         self._memory = seen
         self._config = config or UpdaterConfig()
         self._disk = disk or Disk()
@@ -251,10 +252,16 @@ class Trust:
         latest = max(now, BUILT, seen.time.value)
         try:
             return self._load(app, channel, latest)
-        except ExpiredMetadataError:
+        except ExpiredMetadataError as error:
             root = Metadata[Root].from_bytes(self._tuf.read("root")).signed
             if seen.time.may_all(root.roles["timestamp"].keyids):
-                raise
+                doubt = clock_doubt(now, seen.time.value, server_time(self._transport))
+                if not doubt:
+                    raise
+                raise TrustError(
+                    f"metadata at {self._url} has expired: {error}",
+                    hint=doubt,
+                ) from error
             return self._load(app, channel, max(now, BUILT))
 
     def _load(self, app: str, channel: str, now: int) -> TargetFile | None:

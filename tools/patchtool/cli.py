@@ -13,12 +13,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
+from patchtool.clock import Date
 from patchtool.folders import apply_to_folder
 from patchtool.options import MEMORY_LEAST, Effort
 from patchtool.writer import Writer
 from updater.apply import PatchFile
-from updater.console import INTERRUPTED, add_command, run, tell
+from updater.console import add_command, run, tell
 from updater.errors import FormatError
+from updater.exit_codes import INTERRUPTED
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.head import EVERYONE, Step
 from updater.format.limits import GIB, MIB
@@ -160,7 +162,7 @@ def _add_repository_commands(commands: Any) -> None:
     for command in (init, add, withdrawn):
         command.add_argument("--app", required=True)
     for command in (init, add, withdrawn, renewed, pruned):
-        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+        _add_keys(command)
 
 
 def _add_rollout_commands(commands: Any) -> None:
@@ -199,6 +201,7 @@ def _add_rollout_commands(commands: Any) -> None:
         who = command.add_mutually_exclusive_group(required=True)
         who.add_argument("--keys", type=Path, help="folder of *.pem files, if this tool signs")
         who.add_argument("--to", metavar="URL", help="the server, if it signs")
+        _add_clock(command)
         _add_token(command)
 
 
@@ -216,6 +219,7 @@ def _add_server_commands(commands: Any) -> None:
     sent.add_argument(
         "--keys", type=Path, help="folder with release.pem, to sign again if others were faster"
     )
+    _add_clock(sent)
     _add_token(sent)
     taken = add_command(
         commands,
@@ -225,6 +229,7 @@ def _add_server_commands(commands: Any) -> None:
     )
     _add_wait(taken)
     taken.add_argument("url", metavar="URL")
+    _add_clock(taken)
     taken.add_argument("repository", metavar="REPO", type=Path)
     taken.add_argument(
         "--root", type=Path, help="root.json of your installers; default: believe that of the URL"
@@ -235,6 +240,21 @@ def _add_server_commands(commands: Any) -> None:
         default=3,
         metavar="N",
         help="releases of each app to fetch whole, to make patches from; default: %(default)s",
+    )
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    """The options of a command that signs."""
+    command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+    _add_clock(command)
+
+
+def _add_clock(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--clock",
+        type=_date,
+        metavar="DATE",
+        help="today's date, such as 2027-01-31: this clock is right, whatever speaks against it",
     )
 
 
@@ -280,7 +300,7 @@ def _add_app_commands(commands: Any) -> None:
     for command in (added, removed):
         _add_wait(command)
         command.add_argument("--app", required=True)
-        command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
+        _add_keys(command)
 
 
 def _add_key_commands(commands: Any) -> None:
@@ -320,7 +340,8 @@ def _add_key_commands(commands: Any) -> None:
         _add_ceremony(command)
     for command in (rotate, revoke, publish):
         _add_wait(command)
-    for command in (rotate, revoke, sign, publish, drill):
+        _add_keys(command)
+    for command in (sign, drill):
         command.add_argument("--keys", required=True, type=Path, help="folder of *.pem files")
     sign.add_argument("--root", type=Path, help="a root you trust; default: root.json in KEYS")
     sign.add_argument("--yes", action="store_true", help="do not ask")
@@ -436,6 +457,11 @@ def _percent(text: str) -> int:
 def _ramp(text: str) -> tuple[Step, ...]:
     with _usage():
         return parse_ramp(text, int(time.time()))
+
+
+def _date(text: str) -> Date:
+    with _usage():
+        return Date.parse(text)
 
 
 @contextmanager

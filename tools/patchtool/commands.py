@@ -8,10 +8,12 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from patchtool.clock import check_clock, day
 from patchtool.description import read_description
 from patchtool.diff import diff_folders
 from patchtool.doctor import Diagnosis, diagnose, diagnose_url
@@ -23,10 +25,12 @@ from patchtool.publish import Draft, add_release, draft_release
 from patchtool.recall import recall
 from patchtool.refresh import refresh
 from patchtool.repository import Author, Repository
+from patchtool.roots import made_at
 from patchtool.sync import sync
 from patchtool.writer import name_writer, writer_of
-from updater.console import NOTHING_TO_DO, Bar, tell
-from updater.errors import InstallError
+from updater.console import Bar, judge, tell
+from updater.errors import FormatError, InstallError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.fetch import HttpTransport
 from updater.format.names import check_app
 from updater.launch.disk import told
@@ -54,6 +58,8 @@ def init(options: argparse.Namespace) -> int:
     repository = repository_of(options)
     repository.check_new()
     prepared = first_root_of(options.keys)
+    if prepared and made_at(prepared) > time.time():
+        check_clock(int(time.time()), made_at(prepared), options.clock)
     if prepared and options.threshold:
         raise InstallError(
             f"{options.keys / ROOT} says how many must sign", hint="leave out --threshold"
@@ -171,15 +177,9 @@ def _fate(goal: str | None) -> str:
 def renew(options: argparse.Namespace) -> int:
     """``patchtool refresh``."""
     done = refresh(repository_of(options), options.at_least)
-    for standing in done.missing:
-        print(
-            f"hint: {standing.role} is due (version {standing.version}, valid until "
-            f"{_day(standing.expires)}): refresh with the {standing.key} key",
-            file=sys.stderr,
-        )
-    lines = [f"{s.role} {s.version}: valid until {_day(s.expires)}" for s in done.signed]
+    lines = [f"{s.role} {s.version}: valid until {day(s.expires)}" for s in done.signed]
     tell(options, done.document, "\n".join(lines) or "nothing was signed")
-    return 0 if done.signed else NOTHING_TO_DO
+    return judge(done.concerns(int(time.time())), idle=not done.signed)
 
 
 def shrink(options: argparse.Namespace) -> int:
@@ -228,15 +228,13 @@ def examine(options: argparse.Namespace) -> int:
     """``patchtool doctor``."""
     found = _found(options)
     lines = [
-        f"{s.role} {s.version}: valid until {_day(s.expires)}, signed with the {s.key} key"
+        f"{s.role} {s.version}: valid until {day(s.expires)}, signed with the {s.key} key"
         for s in found.standings
     ]
-    kinds = ("expired", "due", "unsigned", "missing", "damaged", "unreferenced")
-    lines += [f"{kind}: {name}" for kind in kinds for name in getattr(found, kind)]
+    lines += [f"{kind}: {name}" for kind, names in found.lists.items() for name in names]
     lines += [outlook.words for outlook in found.clients]
     tell(options, found.document, "\n".join(lines))
-    found.require_health()
-    return 0
+    return judge(found.concerns)
 
 
 def _found(options: argparse.Namespace) -> Diagnosis:
@@ -250,10 +248,6 @@ def _found(options: argparse.Namespace) -> Diagnosis:
     return diagnose(Repository(folder, Keys(folder / "metadata", {}), now), now, root)
 
 
-def _day(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
-
-
 def looked_at(options: argparse.Namespace) -> Repository:
     """The repository for a command that only looks, and needs no key."""
     nobody = Keys(options.repository / "metadata", {})
@@ -261,8 +255,17 @@ def looked_at(options: argparse.Namespace) -> Repository:
 
 
 def repository_of(options: argparse.Namespace) -> Repository:
-    """The repository for a command that signs."""
-    return _repository(options, keys_of(options))
+    """The repository for a command that signs, if this machine's clock fits what was signed.
+
+    Raises:
+        InstallError: it does not, or the keys are not to be used.
+    """
+    repository = _repository(options, keys_of(options))
+    signed = 0
+    with suppress(InstallError, FormatError):  # the command itself will say what is wrong with it
+        signed = repository.last_signed()
+    check_clock(int(time.time()), signed, options.clock)
+    return repository
 
 
 def _repository(options: argparse.Namespace, keys: Keys) -> Repository:

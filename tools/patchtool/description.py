@@ -31,6 +31,16 @@ class Description:
     exclude: tuple[str, ...] = ()
     """Patterns of what in the folder is not part of the release, as in a ``.gitignore``."""
 
+    @property
+    def unwatched(self) -> str:
+        """Which starts of such a release nobody watches, though it wants to be confirmed."""
+        if self.release.confirm.mode == "none" or self.release.launcher:
+            return ""
+        return (
+            "only starts through the launcher are watched, and the launcher needs a Python outside "
+            "the install: where users may have none, name a launcher in release.toml"
+        )
+
 
 def read_description(path: Path | None) -> Description:
     """The description at ``path``; without one, that of a release with no entry.

@@ -7,16 +7,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from patchtool import stock
+from patchtool.clock import doubt_of
 from patchtool.keys import Keys
 from patchtool.outlook import Outlook, outlooks
+from patchtool.refresh import is_ahead
 from patchtool.remote import absent, mirror
 from patchtool.repository import Repository
 from patchtool.roles import Standing
 from patchtool.staging import scratch, staging
+from patchtool.stock import Stock, look, needed, unneeded
 from updater.errors import FormatError, InstallError, TrustError, UpdaterError
+from updater.exit_codes import Concern, Severity
 from updater.launch.disk import told
 from updater.transport import Transport
+
+RESTORE = "restore it from a backup, then patchtool refresh --at-least"
+OFFER = "offer a version they can take: patchtool promote"
+PUT_RIGHT = (
+    "if this clock is right: patchtool refresh --clock YYYY-MM-DD, then patchtool promote again "
+    "what was promoted meanwhile"
+)
+CONCERNS = {
+    "expired": (Severity.NOW, "clients refuse it: run patchtool refresh with its key"),
+    "unsigned": (Severity.NOW, "clients refuse it: run patchtool refresh with its key"),
+    "missing": (Severity.NOW, RESTORE),
+    "damaged": (Severity.NOW, RESTORE),
+    "unread": (Severity.UNSEEN, "let this user read it, and look again"),
+}
+"""How bad it is, and what to do, by the lists of a `Diagnosis`."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +46,15 @@ class Diagnosis:
     """Roles whose signature holds no more."""
     unsigned: tuple[str, ...]
     """Roles that lack signatures of those who may sign them."""
-    missing: tuple[str, ...]
-    """Published files that are not there or have another length."""
-    damaged: tuple[str, ...]
-    """Published files with other content than was signed."""
+    stock: Stock
+    """Published files that are not as they were signed."""
     refused: str
     """Why clients refuse all of it; empty if they do not."""
     clients: tuple[Outlook, ...]
     """What installs of each version would do now."""
-    unreferenced: tuple[str, ...]
+    ahead: str = ""
+    """Why a signed time cannot be: it has not come yet. Clients take it for the present."""
+    unreferenced: tuple[str, ...] = ()
     """Files that nothing refers to: left by a command that was stopped, or pruned. Harmless."""
 
     @property
@@ -45,35 +63,60 @@ class Diagnosis:
         return tuple(s.role for s in self.standings if s.is_due)
 
     @property
+    def stuck(self) -> tuple[str, ...]:
+        """Installs that are left without an offer, in words."""
+        return tuple(outlook.words for outlook in self.clients if outlook.way == "stuck")
+
+    @property
     def document(self) -> dict[str, Any]:
         """The JSON object of this value."""
-        names = ("expired", "unsigned", "missing", "damaged", "unreferenced", "due")
-        roles = [standing.document for standing in self.standings]
-        clients = [vars(outlook) for outlook in self.clients]
-        lists = {name: list(getattr(self, name)) for name in names}
-        return {"roles": roles, "clients": clients, "refused": self.refused, **lists}
+        return {
+            "roles": [standing.document for standing in self.standings],
+            "clients": [vars(outlook) for outlook in self.clients],
+            "refused": self.refused,
+            "ahead": self.ahead,
+            **{name: list(names) for name, names in self.lists.items()},
+        }
+
+    @property
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """Names of roles and files, by what is to be said of them."""
+        return {
+            "expired": self.expired,
+            "due": self.due,
+            "unsigned": self.unsigned,
+            **vars(self.stock),
+            "unreferenced": self.unreferenced,
+        }
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        """What is wrong, for people and for the exit code."""
+        found = [
+            Concern(severity, f"{word}: {', '.join(self.lists[word])}", hint)
+            for word, (severity, hint) in CONCERNS.items()
+            if self.lists[word]
+        ]
+        if self.refused:
+            found.append(Concern(Severity.NOW, self.refused, "run patchtool refresh"))
+        found += [Concern(Severity.NOW, words, OFFER) for words in self.stuck]
+        if self.ahead:
+            found.append(Concern(Severity.SOON, self.ahead, PUT_RIGHT))
+        if self.due:
+            keys = sorted({s.key for s in self.standings if s.is_due})
+            hint = f"run patchtool refresh with the keys: {', '.join(keys)}"
+            found.append(Concern(Severity.SOON, f"to be signed soon: {', '.join(self.due)}", hint))
+        return tuple(found)
 
     def require_health(self) -> None:
         """Refuse a repository that clients cannot use, now or soon.
 
         Raises:
-            TrustError: something expired, is unsigned or missing: clients are affected now.
-            InstallError: a key is needed soon.
+            TrustError: clients are refused or left without an offer now.
+            InstallError: a key is needed soon, or something could not be looked at.
         """
-        ill = ("expired", "unsigned", "missing", "damaged")
-        said = [f"{word}: {', '.join(getattr(self, word))}" for word in ill if getattr(self, word)]
-        said = said or ([self.refused] if self.refused else [])
-        if said:
-            raise TrustError(
-                f"clients cannot use all of this repository; {'; '.join(said)}",
-                hint="run patchtool refresh, or restore what is missing from a backup",
-            )
-        if self.due:
-            keys = sorted({s.key for s in self.standings if s.is_due})
-            raise InstallError(
-                f"to be signed soon: {', '.join(self.due)}",
-                hint=f"run patchtool refresh with the keys: {', '.join(keys)}",
-            )
+        if self.concerns:
+            raise max(self.concerns, key=lambda concern: concern.severity).error
 
 
 def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Diagnosis:
@@ -96,9 +139,8 @@ def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Dia
         return _diagnosis(
             repository,
             now,
-            missing=stock.missing(repository),
-            damaged=stock.damaged(repository),
-            unreferenced=[n for n in stock.unneeded(repository) if n.startswith("targets/")],
+            look(repository),
+            unreferenced=[n for n in unneeded(repository) if n.startswith("targets/")],
             root=root,
         )
 
@@ -136,16 +178,16 @@ def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -
     with told(f"looking at {url}"), staging(scratch()) as work:
         copy = Repository(work, Keys(work, {}), now)
         mirror(transport, address, copy)
-        content = {name: length for name, length in stock.needed(copy).items() if length >= 0}
-        return _diagnosis(copy, now, missing=absent(transport, address, content), root=root)
+        content = {name: length for name, length in needed(copy).items() if length >= 0}
+        missing = Stock(missing=tuple(absent(transport, address, content)))
+        return _diagnosis(copy, now, missing, root=root)
 
 
 def _diagnosis(
     repository: Repository,
     now: int,
+    stock: Stock,
     *,
-    missing: Iterable[str],
-    damaged: Iterable[str] = (),
     unreferenced: Iterable[str] = (),
     root: bytes | None = None,
 ) -> Diagnosis:
@@ -155,10 +197,10 @@ def _diagnosis(
         standings,
         tuple(s.role for s in standings if s.expires <= now),
         tuple(s.role for s in standings if not repository.is_signed(s.role)),
-        tuple(missing),
-        tuple(damaged),
+        stock,
         refused,
         clients,
+        doubt_of(now, repository.last_signed()) if is_ahead(repository) else "",
         tuple(unreferenced),
     )
 

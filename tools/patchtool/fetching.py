@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from patchtool.clock import CheckTime, any_time
 from patchtool.drill import URL, FolderTransport
 from patchtool.keys import Keys
 from patchtool.pending import is_overtaken
@@ -29,6 +30,7 @@ from updater.launch.disk import PART, Disk, told
 from updater.launch.lock import locked
 from updater.session import Session
 from updater.signed import take_manifest
+from updater.transport import server_time
 from updater.trust import TufClient
 
 TIMESTAMP = "metadata/timestamp.json"
@@ -56,6 +58,7 @@ def fetch(
     *,
     root: bytes | None = None,
     bundles: int = PATCHES_FROM,
+    check_time: CheckTime = any_time,
     patience: float = 0.0,
 ) -> Fetched:
     """Make a copy of the repository at ``url``, or bring it up to date.
@@ -65,6 +68,7 @@ def fetch(
         url: of the repository.
         folder: of the copy; it is made if it is not there.
         root: a root.json to trust; None: that of the copy, or of the URL if there is none.
+        check_time: is asked before anything of the copy changes.
         bundles: so many of the last releases of each app are fetched whole.
         patience: seconds to wait for another command.
 
@@ -79,6 +83,7 @@ def fetch(
     with told(f"fetching {url}"), transferring(folder, patience):
         here = Repository(folder, nobody(folder), session.now())
         with served(session, url, folder, root) as there, _held(folder, patience):
+            check_time(server_time(session.transport))
             _refuse_overtaken(here, there)
             is_new = adopt(there, folder)
         before = session.transport.received

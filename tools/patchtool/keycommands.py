@@ -10,11 +10,13 @@ from pathlib import Path
 
 from patchtool import ceremony
 from patchtool.commands import keys_in, keys_of, looked_at, repository_of
+from patchtool.drill import Rehearsal
 from patchtool.drill import drill as rehearse
 from patchtool.kit import ROOT, new_keys
 from patchtool.roots import SHOWN, Proposal, difference
-from updater.console import NOTHING_TO_DO, tell
+from updater.console import judge, tell
 from updater.errors import FormatError, InstallError
+from updater.exit_codes import NOTHING_TO_DO, Concern, Severity
 from updater.launch.disk import Disk, told
 
 
@@ -114,13 +116,15 @@ def drill(options: argparse.Namespace) -> int:
             print(f"{'ok' if result.survived else 'FAILED'}: {result.loss}: {result.words}")
     if options.json:
         tell(options, {"rehearsals": [vars(result) for result in results]}, "")
-    failed = [result.loss for result in results if not result.survived]
-    if failed:
-        raise InstallError(
-            f"clients would not survive the loss of {'; '.join(failed)}",
-            hint="nothing is lost yet: put this right while it is a drill",
-        )
-    return 0
+    return judge([_concern(result) for result in results if not result.survived])
+
+
+def _concern(failed: Rehearsal) -> Concern:
+    return Concern(
+        Severity.SOON,
+        f"clients would not survive the loss of {failed.loss}",
+        "nothing is lost yet: put this right while it is a drill",
+    )
 
 
 def _check_ceremony(options: argparse.Namespace) -> None:

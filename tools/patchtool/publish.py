@@ -100,6 +100,8 @@ def draft_release(
             f"it holds less than half of {difference.version}: {outline.words}, and that had "
             f"{difference.before.words}"
         )
+    if unwatched := description.unwatched:
+        said.append(unwatched)
     there = is_published(releases, manifest)
     return Draft(folder, manifest, outline, difference, there, tuple(said))
 

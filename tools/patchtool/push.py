@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from patchtool.clock import CheckTime, any_time
 from patchtool.fetching import adopt, nobody, served
 from patchtool.keys import Keys
 from patchtool.merge import ours
@@ -27,6 +28,7 @@ from updater.errors import InstallError
 from updater.launch.disk import Disk, told
 from updater.progress import Progress
 from updater.session import Session
+from updater.transport import server_time
 
 ROUNDS = 5
 """How often somebody else may be faster, or a server lack files after all."""
@@ -51,6 +53,7 @@ def push(
     *,
     apps: Sequence[str] = (),
     keys: Keys | None = None,
+    check_time: CheckTime = any_time,
 ) -> Pushed | None:
     """Publish what was signed in ``repository`` on its server; None if nothing is to be.
 
@@ -60,6 +63,7 @@ def push(
         repository: its lock is taken for moments; becomes what the server shows.
         apps: those to push; default: all.
         keys: with the release key, to sign again if somebody else was faster.
+        check_time: is asked before anything is published.
 
     Raises:
         TransportError: the network; the same again goes on.
@@ -72,7 +76,7 @@ def push(
     repository.require()
     _refuse_local(repository.folder)
     with told(f"pushing {repository.folder}"), transferring(repository.folder, repository.patience):
-        return _Push(session, server, repository, apps, keys).run()
+        return _Push(session, server, repository, apps, keys).run(check_time)
 
 
 class _Push:
@@ -96,9 +100,10 @@ class _Push:
         self._rebased: list[str] = []
         self._bytes = _Counter(session.progress)
 
-    def run(self) -> Pushed | None:
+    def run(self, check_time: CheckTime) -> Pushed | None:
         for number in range(ROUNDS):
             self._catch_up()
+            check_time(server_time(self._session.transport))
             waiting = self._waiting()
             if not waiting:
                 done = Pushed(self._done, self._bytes.total, tuple(self._rebased))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from patchtool.clock import BEHIND_MOST, day
 from patchtool.repository import Repository
 from patchtool.roles import Standing
-from updater.errors import InstallError
+from patchtool.rollout import heads_ahead, target_of
+from updater.exit_codes import Concern, Severity
+from updater.format.head import Head
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,21 @@ class Refreshed:
             "missing": [standing.document for standing in self.missing],
         }
 
+    def concerns(self, now: int) -> list[Concern]:
+        """What is wrong still, ``now``."""
+        return [_concern(standing, now) for standing in self.missing]
+
+
+def _concern(standing: Standing, now: int) -> Concern:
+    """What a role is that ought to be signed, and whose key is not at hand."""
+    severity = Severity.NOW if standing.expires <= now else Severity.SOON
+    word = "has expired, and clients refuse it" if severity is Severity.NOW else "is due"
+    return Concern(
+        severity,
+        f"{standing.role} {word} (version {standing.version}, valid until {day(standing.expires)})",
+        f"refresh with the {standing.key} key",
+    )
+
 
 def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
     """Sign what is due; nothing is written if nothing is.
@@ -40,6 +58,7 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
     Raises:
         InstallError: the online key is due and not at hand, a key is not of this repository, or
             the disk. Clients see what they saw before.
+        TrustError: the online key is not at hand, and what it signs has expired.
     """
     repository.require()
     for standing in _due(repository, at_least):
@@ -49,20 +68,39 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
         missing = tuple(s for s in due if not repository.can_sign(s.role))
         for standing in missing:
             if standing.key == "online":
-                raise InstallError(
-                    f"{standing.role} is to be signed, and there is no online key",
-                    hint="put online.pem into the folder of keys",
-                )
+                concern = _concern(standing, int(repository.now.timestamp()))
+                what = f"{standing.role} is to be signed, and there is no online key"
+                hint = "put online.pem into the folder of keys"
+                raise replace(concern, what=what, hint=hint).error
         roles = [s.role for s in due if s not in missing]
         if roles:
-            repository.renew(roles, at_least)
+            repository.renew(roles, at_least, map(target_of, _ahead(repository)))
         signed = tuple(s for s in repository.standings() if s.role in _with_above(roles))
     return Refreshed(signed, missing)
 
 
+def is_ahead(repository: Repository) -> bool:
+    """Whether a clock that is ahead of ours has signed: clients take such a time for the present.
+
+    Raises:
+        InstallError: the repository cannot be read.
+    """
+    latest = repository.now.timestamp() + BEHIND_MOST
+    return repository.last_signed() > latest or bool(_ahead(repository))
+
+
+def _ahead(repository: Repository) -> list[Head]:
+    return [head for app in repository.apps() for head in heads_ahead(repository, app)]
+
+
 def _due(repository: Repository, at_least: int) -> list[Standing]:
-    """Roles that are to be signed."""
-    return [s for s in repository.standings() if s.is_due or s.is_below(at_least)]
+    """Roles that are to be signed; those of the online key say when they were."""
+    ahead = is_ahead(repository)
+    return [
+        s
+        for s in repository.standings()
+        if s.is_due or s.is_below(at_least) or (ahead and s.key == "online")
+    ]
 
 
 def _with_above(roles: list[str]) -> set[str]:

@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -318,8 +319,8 @@ class Repository(Visible):
             )
         return signed
 
-    def renew(self, roles: Sequence[str], at_least: int = 0) -> None:
-        """Sign roles anew with a new expiry; what they say stays.
+    def renew(self, roles: Sequence[str], at_least: int = 0, heads: Iterable[Target] = ()) -> None:
+        """Sign roles anew with a new expiry; what they say stays, but for ``heads``.
 
         Versions go up by one, or to ``at_least``; root's by one. Clients accept the repository
         wherever this is stopped: a new root by itself, all else with the timestamp.
@@ -337,6 +338,12 @@ class Repository(Visible):
             self._write("root", root, root.roles["root"].keyids)
         others = [role for role in roles if kind_of(role) not in {"root", "snapshot", "timestamp"}]
         changed = {role: self._current(role, Targets) for role in others}
+        heads = tuple(heads)
+        self._note(shown(self, place_of(self.folder, head.listed)) for head in heads)
+        for head in heads:
+            store(self.disk, self.folder, head)
+            app = head.name.partition("/")[0]
+            changed[f"channels.{app}"].targets[head.name] = head.listed
         self._commit(changed, at_least, snapshot="snapshot" in roles)
 
     def add_app(self, app: str, key: Key) -> None:
@@ -530,7 +537,13 @@ class Repository(Visible):
         return timestamp
 
     def _expiry(self, role: str) -> dt.datetime:
-        return (self.now + LIFETIMES[kind_of(role)]).replace(microsecond=0)
+        return (max(self.now, self._latest) + LIFETIMES[kind_of(role)]).replace(microsecond=0)
+
+    @cached_property
+    def _latest(self) -> dt.datetime:
+        """The latest time that clients may have learned here before anything is signed now."""
+        known = (self._metadata / "timestamp.json").exists()
+        return dt.datetime.fromtimestamp(self.latest_time() if known else 0, dt.timezone.utc)
 
     def _check_keys(
         self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()

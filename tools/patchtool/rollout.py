@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from patchtool.clock import BEHIND_MOST
 from patchtool.releases import Releases
 from patchtool.repository import Repository
 from patchtool.targets import Target
@@ -118,11 +120,33 @@ def _require_room(repository: Repository, app: str, *, is_new: bool) -> None:
         raise InstallError(f"{app} has {count} channels, {DEFAULT.channels} allowed")
 
 
+def heads_ahead(repository: Repository, app: str) -> list[Head]:
+    """The heads of an app that a clock ahead of ours has signed, as they ought to be.
+
+    Raises:
+        InstallError: there is no such app, or the repository cannot be read.
+    """
+    found = repository.targets(f"channels.{app}").values()
+    heads = [Head.parse(target.custom) for target in found]
+    return [put for head in heads if (put := _put_right(head, repository)) is not head]
+
+
+def target_of(head: Head) -> Target:
+    """What is published of a head."""
+    name, document = f"{head.app}/channels/{head.channel}", head.to_json()
+    return Target.of(name, encode(document), document)
+
+
 def _head(repository: Repository, app: str, channel: str) -> Head | None:
     target = repository.targets(f"channels.{app}").get(f"{app}/channels/{channel}")
-    return Head.parse(target.custom) if target else None
+    return _put_right(Head.parse(target.custom), repository) if target else None
+
+
+def _put_right(head: Head, repository: Repository) -> Head:
+    """The head, without a time that has not come: clients would take it for the present."""
+    now = int(repository.now.timestamp())
+    return replace(head, issued=now) if head.issued > now + BEHIND_MOST else head
 
 
 def _publish(repository: Repository, head: Head) -> None:
-    name, document = f"{head.app}/channels/{head.channel}", head.to_json()
-    repository.publish(f"channels.{head.app}", [Target.of(name, encode(document), document)])
+    repository.publish(f"channels.{head.app}", [target_of(head)])

@@ -9,8 +9,9 @@ from patchtool.commands import repository_of
 from patchtool.rollout import pause, promote, resume
 from patchtool.servercommands import server_of
 from patchtool.writer import writer_of
-from updater.console import NOTHING_TO_DO, tell
+from updater.console import tell
 from updater.errors import InstallError
+from updater.exit_codes import NOTHING_TO_DO
 from updater.format.head import EVERYONE, Head, Step
 from updater.format.names import check_app
 

@@ -20,6 +20,7 @@ from tuf.api.metadata import Key, Metadata, Root, VerificationResult
 from tuf.api.serialization import DeserializationError
 
 from patchtool.keys import Role, Signer
+from patchtool.roles import LIFETIMES
 from updater.errors import FormatError, InstallError, TrustError
 from updater.format.canonical import Record, decode, encode, within
 from updater.format.limits import MIB
@@ -59,6 +60,15 @@ def first_root(keys: Mapping[Role, Sequence[Key]], threshold: int, expires: dt.d
     refuse_shared(keys)
     refuse_unsound(root)
     return root
+
+
+def made_at(data: bytes) -> int:
+    """When a root was made, by the clock of who made it; in seconds since 1970.
+
+    Raises:
+        FormatError: it is no root.
+    """
+    return int((read_root(data).signed.expires - LIFETIMES["root"]).timestamp())
 
 
 def changed(

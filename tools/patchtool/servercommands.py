@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from dataclasses import asdict
 
+from patchtool.clock import CheckTime, check_server_clock
 from patchtool.commands import keys_of, looked_at
 from patchtool.fetching import fetch
 from patchtool.push import push
 from patchtool.server import Server, check_server, token_of
 from updater.claim import check_url
-from updater.console import NOTHING_TO_DO, Bar, tell
+from updater.console import Bar, tell
+from updater.exit_codes import NOTHING_TO_DO
 from updater.fetch import HttpTransport
 from updater.format.names import check_app
 from updater.launch.disk import told
@@ -27,6 +30,7 @@ def send(options: argparse.Namespace) -> int:
         looked_at(options),
         apps=[check_app(app) for app in options.app],
         keys=keys_of(options) if options.keys else None,
+        check_time=_check_time(options),
     )
     if done is None:
         tell(options, {"apps": {}, "state": "pushed before"}, "the server has all of it")
@@ -42,8 +46,15 @@ def take(options: argparse.Namespace) -> int:
     with told(f"reading {options.root}"):
         root = options.root and options.root.read_bytes()
     url = check_url(options.url)
-    wanted = {"root": root, "bundles": options.bundles, "patience": options.wait}
-    done = fetch(_session(options), url, options.repository, **wanted)
+    done = fetch(
+        _session(options),
+        url,
+        options.repository,
+        root=root,
+        bundles=options.bundles,
+        patience=options.wait,
+        check_time=_check_time(options),
+    )
     lines = [f"{app}: {', '.join(had) or 'no release'}" for app, had in done.releases.items()]
     words = f"{options.repository}: {done.metadata} files of metadata are new, {done.bytes:,} bytes"
     tell(options, asdict(done), "\n".join([words, *lines]))
@@ -54,6 +65,10 @@ def server_of(options: argparse.Namespace) -> Server:
     """The server a command is told to speak with."""
     url = check_server(options.to, insecure=options.insecure_http)
     return Server(url, token_of(os.environ, options.token_env), HttpTransport())
+
+
+def _check_time(options: argparse.Namespace) -> CheckTime:
+    return lambda server: check_server_clock(int(time.time()), server, options.clock)
 
 
 def _session(options: argparse.Namespace) -> Session:

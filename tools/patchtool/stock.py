@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.visible import Visible
@@ -11,6 +13,18 @@ from updater.launch.disk import told
 
 CONTENT = "targets/"
 """Begins the names of files that have a digest in their name."""
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Files that clients may ask for and would not get as they were signed."""
+
+    missing: tuple[str, ...] = ()
+    """Not there, or of another length."""
+    damaged: tuple[str, ...] = ()
+    """Of the right length, with other content than their name says."""
+    unread: tuple[str, ...] = ()
+    """This user may not read them, or the disk does not give them."""
 
 
 def needed(repository: Visible) -> dict[str, int]:
@@ -54,6 +68,20 @@ def unneeded(repository: Visible) -> list[str]:
     return [name for name in stray if not name.endswith(".targets.json")]
 
 
+def look(repository: Visible) -> Stock:
+    """What of the files that clients may ask for is not as it was signed.
+
+    Raises:
+        InstallError, FormatError: the metadata that names them cannot be read.
+    """
+    found: dict[str, list[str]] = {"missing": [], "damaged": [], "unread": []}
+    for name, length in sorted(needed(repository).items()):
+        fault = _fault(repository.folder / name, length)
+        if fault:
+            found[fault].append(name)
+    return Stock(**{fault: tuple(names) for fault, names in found.items()})
+
+
 def missing(repository: Visible, folder: Path | None = None) -> list[str]:
     """Files that clients may ask for and that are not there, or have another length.
 
@@ -67,31 +95,26 @@ def missing(repository: Visible, folder: Path | None = None) -> list[str]:
     wanted = sorted(needed(repository).items())
     place = folder or repository.folder
     with told(f"reading {place}"):
-        return [name for name, length in wanted if not _is_there(place, name, length)]
+        return [name for name, length in wanted if not _is_there(place / name, length)]
 
 
-def damaged(repository: Visible) -> list[str]:
-    """Published files of the right length that do not have the content their name says.
-
-    Raises:
-        InstallError: one cannot be read.
-    """
-    content = {name: length for name, length in needed(repository).items() if length >= 0}
-    with told(f"reading {repository.folder}"):
-        there = [
-            name for name, n in sorted(content.items()) if _is_there(repository.folder, name, n)
-        ]
-        return [name for name in there if not _is_named_after(repository.folder / name)]
+def _fault(path: Path, length: int) -> str:
+    """What is wrong with a file; empty if nothing is. What metadata (-1) says is seen elsewhere."""
+    try:
+        if not _is_there(path, length):
+            return "missing"
+        whole = length == -1 or path.name.startswith(f"{digest_of(path)}.")
+    except OSError:
+        return "unread"
+    return "" if whole else "damaged"
 
 
-def _is_named_after(path: Path) -> bool:
-    """Whether a file has the content its name says."""
-    return path.name.startswith(f"{digest_of(path)}.")
-
-
-def _is_there(folder: Path, name: str, length: int) -> bool:
-    path = folder / name
-    return path.is_file() and length in {-1, path.stat().st_size}
+def _is_there(path: Path, length: int) -> bool:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(found.st_mode) and length in {-1, found.st_size}
 
 
 def shown(repository: Visible, path: Path) -> str:

@@ -12,7 +12,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Key, Metadata, Root, Signed, Snapshot, Targets, Timestamp
 
 from patchtool.delegations import delegated, keyids
-from patchtool.roles import NOTICE, SIGNERS, Standing, kind_of
+from patchtool.roles import LIFETIMES, NOTICE, SIGNERS, Standing, kind_of
 from patchtool.roots import read_root
 from patchtool.targets import Listed, place_of
 from patchtool.writer import Writer, writer_of
@@ -117,6 +117,32 @@ class Visible:
         metadata = {role: Metadata[Any].from_bytes(found) for role, found in data.items()}
         return [role for role in roles if not verifies(root.signed, role, metadata[role])]
 
+    def last_signed(self) -> int:
+        """When the timestamp was signed, as the last of every change; in seconds since 1970.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        return issued_of(self._current("timestamp", Timestamp))
+
+    def latest_time(self) -> int:
+        """The latest time that clients may have learned here, in seconds since 1970.
+
+        A clock that was ahead has signed it. Clients go by it from then on, and ignore it if
+        anything they see ends before it; signatures hold as long after it as after the present.
+
+        Raises:
+            InstallError: it cannot be read.
+        """
+        timestamp = self._current("timestamp", Timestamp)
+        end = int(timestamp.expires.timestamp())
+        signed = max(issued_of(timestamp), end - int(LIFETIMES["timestamp"].total_seconds()))
+        if signed <= self.now.timestamp():
+            return 0
+        ends = {standing.role: standing.expires for standing in self.standings()}
+        own = [min(ends.pop(f"app.{app}"), ends.pop(f"channels.{app}")) for app in self.apps()]
+        return signed if signed < min([max(own, default=end), *ends.values()]) else 0
+
     def versions(self) -> dict[str, int]:
         """The version of every role that clients see, by name.
 
@@ -200,6 +226,12 @@ class Visible:
     def _newest(self, role: str) -> int:
         """The highest version of a role of which there is a file; 1 if there is none."""
         return max(versions_in(self._metadata, role), default=1)
+
+
+def issued_of(timestamp: Timestamp) -> int:
+    """When a timestamp says that it was signed; 0 if it does not say."""
+    issued = timestamp.unrecognized_fields.get("issued")
+    return issued if type(issued) is int else 0
 
 
 def versions_in(metadata: Path, role: str) -> list[int]:

@@ -26,9 +26,9 @@ class Confirm:
     mode: ConfirmMode = "none"
     health: tuple[str, ...] = ()
     starts: int = 1
-    """Starts without confirmation before the old version comes back."""
+    """Starts that must fail before the old version comes back."""
     seconds: int = 60
-    """Seconds after a start within which confirmation must come."""
+    """Seconds it may run in a start without being confirmed."""
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of this value."""

@@ -7,9 +7,15 @@ from pathlib import Path
 
 from updater.launch.encoding import in_utf8
 from updater.launch.launcher import main
+from updater.launch.streams import run_command
+
+
+def _run() -> int:
+    in_utf8()
+    return main(
+        Path(sys.executable if getattr(sys, "frozen", False) else sys.argv[0]), sys.argv[1:]
+    )
+
 
 if __name__ == "__main__":
-    in_utf8()
-    sys.exit(
-        main(Path(sys.executable if getattr(sys, "frozen", False) else sys.argv[0]), sys.argv[1:])
-    )
+    sys.exit(run_command(_run))

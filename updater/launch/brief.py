@@ -29,9 +29,9 @@ class Brief:
     health: tuple[str, ...] = ()
     """Command that finds the application healthy; its first word is a release path."""
     starts: int = 1
-    """Starts without confirmation before the old version comes back."""
+    """Starts that must fail before the old version comes back."""
     seconds: int = 60
-    """Seconds after a start within which confirmation must come."""
+    """Seconds it may run in a start without being confirmed."""
 
     @property
     def data(self) -> bytes:

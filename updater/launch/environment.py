@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from updater.launch.disk import WINDOWS
@@ -17,17 +19,29 @@ PREVIOUS = "UPSWAP_PREVIOUS_VERSION"
 """Of the application: the version before, on the first start after a change."""
 WATCHED = "UPSWAP_WATCHED"
 """Of the application: this start must be confirmed; the inherited lock by device and inode."""
+FIRST = "UPSWAP_FIRST"
+"""Of the application: `LEADING` as its launcher found it, in JSON; for the starts after this."""
+WAIT = "UPSWAP_WAIT"
+"""Of the launcher: seconds to wait for the application that was told to restart, to bring what
+it has staged."""
 UNHEARD = "-"
 """There is none."""
 
-TAINTED = {
+WAIT_MOST = 3600.0
+"""Seconds a launcher waits at most, whatever it is told."""
+
+LEADING = {
+    "DYLD_FRAMEWORK_PATH",
     "DYLD_INSERT_LIBRARIES",
+    "DYLD_LIBRARY_PATH",
+    "LD_LIBRARY_PATH",
     "LD_PRELOAD",
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
 }
-"""Variables that led the old version to its files, or another program's into it."""
+"""Variables that lead a program to its files. An application may set them for itself, and its user
+for the application: see `handed_on`."""
 FROZEN = "_PYI_"
 """PyInstaller's own variables: they would lead a frozen program to the files of another."""
 LIBRARIES = "LD_LIBRARY_PATH"
@@ -35,9 +49,31 @@ ORIGINAL = LIBRARIES + "_ORIG"
 """Where PyInstaller keeps the user's; without it he had none."""
 
 
-def cleaned(environment: Mapping[str, str]) -> dict[str, str]:
-    """For the new version: without what the old one had set for itself."""
-    return {name: value for name, value in unfrozen(environment).items() if name not in TAINTED}
+def handed_on(environment: Mapping[str, str], install: Path) -> dict[str, str]:
+    """The environment for a start of the application in ``install``, whoever starts it.
+
+    What its user or a service has set is kept, what the version that runs has set for itself is
+    not: each start finds `LEADING` as the first one did. A process of the application knows how
+    that was, because its launcher wrote it down. Any other process hands on its own environment,
+    but for what PyInstaller has put there.
+    """
+    kept = unfrozen(environment)
+    first = _first(kept, install)
+    if first is not None:
+        kept = {name: value for name, value in kept.items() if name not in LEADING} | first
+    kept.pop(FIRST, None)
+    return kept
+
+
+def _first(environment: Mapping[str, str], install: Path) -> dict[str, str] | None:
+    """`LEADING` as this application's first start found it; None if nobody wrote it down."""
+    if os.path.realpath(environment.get(FOLDER, "")) != os.path.realpath(install):
+        return None
+    with suppress(ValueError):
+        document = json.loads(environment.get(FIRST, ""))
+        if isinstance(document, dict) and all(isinstance(text, str) for text in document.values()):
+            return {name: text for name, text in document.items() if name in LEADING}
+    return None
 
 
 def unfrozen(environment: Mapping[str, str]) -> dict[str, str]:
@@ -62,12 +98,20 @@ def for_application(
         previous: the version before; empty: not told.
         lock: the open file that says that it runs.
     """
-    told = {FOLDER: str(install), VERSION: version}
+    given = handed_on(environment, install)
+    first = {name: value for name, value in given.items() if name in LEADING}
+    told = {FOLDER: str(install), VERSION: version, FIRST: json.dumps(first, sort_keys=True)}
     told |= {PREVIOUS: previous} if previous else {}
     told |= {} if lock is None else {RUN_LOCK: str(lock)}
-    stale = {PREVIOUS, RUN_LOCK, WATCHED}
-    kept = {name: value for name, value in unfrozen(environment).items() if name not in stale}
-    return kept | told
+    stale = {PREVIOUS, RUN_LOCK, WAIT, WATCHED}
+    return {name: value for name, value in given.items() if name not in stale} | told
+
+
+def seconds_to_wait(environment: Mapping[str, str]) -> float:
+    """How long a launcher shall wait for others to end, as `WAIT` says; 0 without it."""
+    with suppress(ValueError):
+        return max(0.0, min(float(environment.get(WAIT, "0")), WAIT_MOST))
+    return 0.0
 
 
 def watched(environment: Mapping[str, str], lock: int | None) -> dict[str, str]:

@@ -11,24 +11,32 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from updater.errors import InstallError, UpdateInProgress, UpdaterError
 from updater.launch.brief import Brief, is_text, read_brief
 from updater.launch.disk import WINDOWS, Disk, disk_error, told
 from updater.launch.document import read
-from updater.launch.environment import for_application
+from updater.launch.environment import for_application, seconds_to_wait
 from updater.launch.journal import Phase, phase_of
 from updater.launch.lock import locked
-from updater.launch.pending import commit_pending
+from updater.launch.pending import commit_pending, pending_version
 from updater.launch.recover import recover
 from updater.launch.rollback import roll_back
 from updater.launch.running import alone, share
 from updater.launch.state import State
-from updater.launch.trial import Trial, count_start, is_confirmed, read_trial, settle
+from updater.launch.trial import (
+    Trial,
+    begin_start,
+    end_start,
+    is_confirmed,
+    read_trial,
+    settle,
+)
 from updater.launch.watch import POLL, Clock, Ended, Start, Watch
 
 LOCK_TIMEOUT = 60.0
@@ -37,6 +45,8 @@ SHARE_TIMEOUT = 5.0
 """Seconds after which it is asked whether a commit is at work at all."""
 TRIAL_TIMEOUT = 10.0
 """Seconds to wait for the lock if a start must be counted."""
+END_TIMEOUT = 1.0
+"""Seconds to wait for it at the end of a start: somebody may have asked for that end."""
 ALONE_TIMEOUT = 2.0
 """Seconds the helper processes of a version that has failed have to end after it."""
 
@@ -60,12 +70,17 @@ class Launcher:
         """
         with told(f"starting {self.state.install}"):
             trial = self._make_ready()
-            if trial is not None:
-                start, brief = self._start(arguments)
+            start, brief = self._start(arguments)
+            for tried in count(1):
+                if trial is None:
+                    break
                 ended = self._watch(start, brief, trial)
-                if ended.why is None or not self._give_back(ended.why):
+                is_last = tried >= brief.starts
+                if ended.why is None or not self._goes_on(ended.why, trial, brief, is_last=is_last):
                     return ended.code
-            return self._become(self._start(arguments)[0])
+                trial = self._trial()
+                start, brief = self._start(arguments)
+            return self._become(start)
 
     def _make_ready(self) -> Trial | None:
         """The tree whole, and what was staged in place; the trial that is now on."""
@@ -78,12 +93,20 @@ class Launcher:
         except UpdateInProgress:
             return self._trial()
         except PermissionError:
+            self._say_what_waits()
             return None  # somebody else's install: its owner's starts decide
         except (OSError, UpdaterError) as error:
             if not self._is_whole():
                 raise
             _tell(error)  # old or new, the tree is whole: it is started, and watched
             return None if _is_read_only(error) else self._trial()
+
+    def _say_what_waits(self) -> None:
+        """This user's starts do not bring it, as an update may have promised."""
+        with suppress(OSError, InstallError):
+            if pending := pending_version(self.state):
+                _say(f"{pending} waits: this user may not change {self.state.install}")
+                _say("hint: its owner brings it, by a start or by updater update")
 
     def _trial(self) -> Trial | None:
         """The trial that is on, for a start without the lock; None if that cannot be told."""
@@ -98,18 +121,37 @@ class Launcher:
 
     def _bring_up(self) -> Trial | None:
         trial = settle(self.disk, self.state)
-        if trial is not None:
-            return self._again(trial)
-        with alone(self.state) as nobody_runs:
-            if nobody_runs:
+        with self._alone() as nobody_runs:
+            if nobody_runs and not (trial is not None and self._is_taken_back(trial)):
                 self._commit()
         trial = settle(self.disk, self.state)
-        return None if trial is None else self._count(trial)
+        return None if trial is None else self._begin(trial)
 
-    def _count(self, trial: Trial) -> Trial:
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether nothing runs; who restarts the application may have this waited for."""
+        seconds = seconds_to_wait(self.environment)
+        pending = pending_version(self.state) if seconds else ""
+        with alone(self.state) as nobody_runs:
+            pass
+        if pending and not nobody_runs:
+            _say(f"{pending} waits up to {seconds:g} seconds for the application to end")
+        with alone(self.state, patience=seconds if pending else 0.0) as nobody_runs:
+            if pending and not nobody_runs:
+                _say(f"{pending} comes with a later start: the application still runs")
+            yield nobody_runs
+
+    def _is_taken_back(self, trial: Trial) -> bool:
+        """Roll back what has failed before, when another window of it ran."""
+        why = trial.verdict(read_brief(self.state).starts)
+        if why:
+            self._roll_back(why)
+        return bool(why)
+
+    def _begin(self, trial: Trial) -> Trial:
         """One start more; if that cannot be noted, it is watched all the same."""
         try:
-            return count_start(self.disk, self.state, trial)
+            return begin_start(self.disk, self.state, trial)
         except OSError as error:
             _tell(error)
             return trial
@@ -122,30 +164,45 @@ class Launcher:
                 raise
             _tell(error)  # the old version is whole: it is started
 
-    def _again(self, trial: Trial) -> Trial | None:
-        """Another start of a version that did not confirm the one before."""
-        starts = read_brief(self.state).starts
-        if trial.started < starts:
-            return self._count(trial)
-        with alone(self.state) as nobody_runs:
-            if nobody_runs:
-                self._roll_back(f"not confirmed in {starts} starts")
-                return None
-        return trial
+    def _goes_on(self, why: str, trial: Trial, brief: Brief, *, is_last: bool) -> bool:
+        """Whether something is to be started in place of what failed: it again, or the old one.
 
-    def _give_back(self, why: str) -> bool:
-        """Roll back, unless another start has decided, or another window runs: it was counted."""
+        Not if another start has decided meanwhile. While another window runs nothing is taken
+        back: the failure is noted, and the next start does it.
+        """
         with locked(self.state.lock, "rolling back", LOCK_TIMEOUT):
             recover(self.disk, self.state)  # what is parked must be what this version replaced
-            trial = settle(self.disk, self.state)
-            if trial is None:
+            now = settle(self.disk, self.state)
+            if now is None or now.version != trial.version:
                 return False
-            with alone(self.state, patience=ALONE_TIMEOUT) as nobody_runs:
-                if nobody_runs:
-                    self._roll_back(why)
-                else:
-                    _say(f"{trial.version} {why}: not rolled back, because it still runs elsewhere")
-                return nobody_runs
+            now = self._count(now, why)
+            if now.failed < brief.starts and not is_last:
+                _say(f"{now.version} {why}: it is started once more")
+                self._begin(now)
+                return True
+            return self._gives_back(now.version, why)
+
+    def _gives_back(self, version: str, why: str) -> bool:
+        with alone(self.state, patience=ALONE_TIMEOUT) as nobody_runs:
+            if not nobody_runs:
+                _say(f"{version} {why}: not rolled back, because it still runs elsewhere")
+                return False
+            try:
+                self._roll_back(why)
+            except InstallError as error:
+                if not self._is_whole():
+                    raise
+                _tell(error)  # there is no way back: every start tries what is there
+                return False
+            return True
+
+    def _count(self, trial: Trial, why: str) -> Trial:
+        """A failed start; a disk that is full keeps nobody from going back."""
+        try:
+            return end_start(self.disk, self.state, trial, why)
+        except OSError as error:
+            _tell(error)
+            return replace(trial, failed=trial.failed + 1, why=why)
 
     def _roll_back(self, why: str) -> None:
         commit = roll_back(self.disk, self.state, why)
@@ -197,18 +254,22 @@ class Launcher:
         return Start(self.command(brief, arguments), environment, lock), brief
 
     def _watch(self, start: Start, brief: Brief, trial: Trial) -> Ended:
+        """Watch one start; one that says nothing of the version is not held against it."""
+        is_failed = False
         try:
-            return Watch(self.state, self.disk, self.clock, brief, trial).run(start)
-        except InstallError:
-            self._count_back(trial)
-            raise
+            ended = Watch(self.state, self.disk, self.clock, brief, trial).run(start)
+            is_failed = ended.why is not None
+            return ended
+        finally:
+            if not is_failed:
+                self._note_end(trial.version)
 
-    def _count_back(self, trial: Trial) -> None:
-        """A start that the machine did not allow leaves the version all the starts it had."""
-        with suppress(OSError, UpdaterError), locked(self.state.lock, "starting", TRIAL_TIMEOUT):
-            now = read_trial(self.state)
-            if now is not None and now.version == trial.version and now.started:
-                self.disk.write(self.state.trial, replace(now, started=now.started - 1).data)
+    def _note_end(self, version: str) -> None:
+        """End a trial that was confirmed; else this start was not cut off."""
+        with suppress(OSError, UpdaterError), locked(self.state.lock, "confirming", END_TIMEOUT):
+            now = settle(self.disk, self.state)
+            if now is not None and now.version == version:
+                end_start(self.disk, self.state, now)
 
     def _become(self, start: Start) -> int:
         with suppress(OSError):  # told once; twice is no harm

@@ -27,6 +27,26 @@ def waiting(state: State) -> Journal | None:
     return None
 
 
+def announced_version(state: State) -> str:
+    """The version of which was said last that it is staged; empty: of none.
+
+    Raises:
+        OSError: the disk.
+    """
+    with suppress(FileNotFoundError):
+        return state.announced.read_text(errors="replace")
+    return ""
+
+
+def announce(disk: Disk, state: State, version: str) -> None:
+    """Note that ``version`` is said to be staged.
+
+    Raises:
+        OSError: the disk.
+    """
+    disk.write(state.announced, version.encode())
+
+
 def commit_pending(disk: Disk, state: State) -> Journal | None:
     """Make the version that waits the live one; None if there is none, or none that fits.
 
@@ -50,4 +70,6 @@ def commit_pending(disk: Disk, state: State) -> Journal | None:
         return None
     journal.hold(disk, state)
     commit(disk, state, journal)
+    with suppress(OSError):  # harmless: another version is another text
+        disk.unlink(state.announced)
     return journal

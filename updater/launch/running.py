@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from updater.errors import InstallError, UpdateInProgress
-from updater.launch.disk import WINDOWS
+from updater.errors import ApplicationRuns, InstallError, UpdateInProgress
 from updater.launch.state import State
 
 POLL = 0.05
 """Seconds between two looks at a lock that is taken."""
+LEAVING = 2.0
+"""Seconds that helpers of an application, and the launcher that has watched it, have to end."""
 VARIABLE = "UPSWAP_RUN_LOCK"
 """Environment: the inherited lock, as the number of its open file."""
 
@@ -102,19 +103,50 @@ def share(state: State, timeout: float) -> int | None:
     return descriptor
 
 
-def give_up(state: State, environment: dict[str, str]) -> None:
-    """Say that this process runs no more, though it does: the launcher is about to follow it."""
-    number = environment.pop(VARIABLE, "")
-    with suppress(ValueError, OSError):
+def leave(state: State, environment: dict[str, str], pending: str) -> None:
+    """Say that this process runs no more, though it does: the launcher is about to follow it.
+
+    Args:
+        state: of the install.
+        environment: for the launcher; this process's lock is no matter of its.
+        pending: the version that waits for the end of the application; empty: none does.
+
+    Raises:
+        ApplicationRuns: something waits, and others run; this process runs as before.
+        InstallError: the lock file is a folder.
+        OSError: it cannot be opened.
+    """
+    held = _inherited(state, environment.pop(VARIABLE, ""))
+    if not pending:
+        if held is not None:
+            os.set_inheritable(held, False)  # kept, should this process go on after all
+        return
+    if held is not None:
+        os.close(held)
+    with alone(state, patience=LEAVING) as nobody_runs:
+        if nobody_runs:
+            return
+    if held is not None:
+        _hold_again(state, held)
+    raise ApplicationRuns(
+        f"{pending} cannot be put in place: other processes of the application run",
+        hint="end them all and start it again, which brings it; or give restart() a wait",
+    )
+
+
+def _inherited(state: State, number: str) -> int | None:
+    """The open lock of this process, if the environment is right about it."""
+    with suppress(ValueError, OverflowError, OSError):
         if os.path.samestat(os.fstat(int(number)), state.run_lock.stat()):
-            _give_up(int(number))
+            return int(number)
+    return None
 
 
-def _give_up(descriptor: int) -> None:
-    if WINDOWS:  # the launcher is another process, which finds this one at its end, or before it
+def _hold_again(state: State, number: int) -> None:
+    descriptor = share(state, LEAVING)
+    if descriptor is not None and descriptor != number:
+        os.dup2(descriptor, number)
         os.close(descriptor)
-    else:
-        os.set_inheritable(descriptor, False)  # kept, should this process go on after all
 
 
 def _open(state: State, how: int) -> int:

@@ -93,6 +93,11 @@ class State:
         return self.folder / "confirmed"
 
     @property
+    def announced(self) -> Path:
+        """The version of which an update said that it is staged; see pending.py."""
+        return self.folder / "announced"
+
+    @property
     def arrival(self) -> Path:
         """The version before, until the application was started and told of it."""
         return self.folder / "arrival"

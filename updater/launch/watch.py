@@ -17,14 +17,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-from updater.errors import InstallError, UpdaterError
+from updater.errors import InstallError
 from updater.launch.brief import Brief
 from updater.launch.disk import FULL, WINDOWS, Disk
 from updater.launch.environment import is_said_up, watched
-from updater.launch.lock import locked
 from updater.launch.running import VARIABLE as RUN_LOCK
 from updater.launch.state import State
-from updater.launch.trial import Trial, confirm, is_confirmed, read_trial, settle
+from updater.launch.trial import Trial, confirm, is_confirmed, read_trial
 
 POLL = 0.1
 """Seconds between two looks at a new version."""
@@ -37,6 +36,12 @@ HEALTH_PAUSE = 1.0
 """Seconds between two health commands."""
 PASSED_ON = [signal.SIGTERM, signal.SIGINT] + ([] if WINDOWS else [signal.SIGHUP])
 """Somebody ends the application: a service manager, a log-out, Ctrl-C."""
+ENDED = {-number for number in PASSED_ON} | {128 + number for number in PASSED_ON}
+"""Exit codes of what was ended so, itself or, as shells give it, what it waited for."""
+CONSOLE_CLOSED = {0xC000013A, 0x40010004}
+"""Windows: exit codes of what Ctrl-C, a closed console, a log-off or a shutdown has ended."""
+HEARING = 0.3
+"""Seconds after a crash within which whoever ends all of a session reaches this process too."""
 SCARCE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 BUSY = {errno.EINTR, errno.ETXTBSY}
 BROKEN = {errno.EIO, errno.ESTALE}
@@ -120,7 +125,9 @@ class Watch:
         self._brief = brief
         self._trial = trial
         self._lock: int | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._asked_to_end = False
+        self._too_early: list[int] = []
         self._was_heard = False
 
     def run(self, start: Start) -> Ended:
@@ -132,31 +139,38 @@ class Watch:
         """
         self._lock = start.lock
         try:
-            child = _begin(start)
-        except OSError as error:
-            return _not_begun(start, error)
-        else:
-            with self._passing_on_to(child):
-                return self._judge(child, start)
+            with self._passing_on():
+                return self._begun(start)
         finally:
             self._let_go()
+
+    def _begun(self, start: Start) -> Ended:
+        try:
+            self._child = _begin(start)
+        except OSError as error:
+            return _not_begun(start, error)
+        for number in self._too_early:
+            self._pass_on(self._child, number)
+        return self._judge(self._child, start)
 
     def _judge(self, child: subprocess.Popen[bytes], start: Start) -> Ended:
         why = self._until_settled(child, start)
         if why is not None:
             _end(child)
         code = child.wait()
-        if why is None:
-            self._settle()
+        with suppress(OSError):
+            self._note_what_was_heard()
         return Ended(_shell_code(code), why)
 
     def _until_settled(self, child: subprocess.Popen[bytes], start: Start) -> str | None:
         """Wait until the version is confirmed or has ended well (None), or has failed (why)."""
         time_left = _TimeLeft(self._clock, self._brief.seconds)
-        health = _Health(self._state, self._disk, self._clock, self._brief, start, time_left)
+        health = _Health(
+            self._state, self._disk, self._clock, self._brief, start, self._is_over(time_left)
+        )
         while not self._is_settled():
-            if child.poll() is not None:  # what it said last counts too
-                return None if self._is_settled() else self._why(child.returncode)
+            if child.poll() is not None:
+                return self._why_ended(child, health)
             if time_left.is_over():
                 return self._why_late()
             health.ask(child)
@@ -164,14 +178,29 @@ class Watch:
         self._let_go()  # an update it makes is committed by the launcher it restarts
         return None
 
-    def _why(self, code: int) -> str | None:
-        if code == 0 or self._asked_to_end or -code in PASSED_ON:
+    def _why_ended(self, child: subprocess.Popen[bytes], health: _Health) -> str | None:
+        """What it said last counts too, and one that ended well is asked for its health."""
+        code = child.returncode
+        if code != 0:
+            self._clock.sleep(HEARING)
+        elif not self._asked_to_end:
+            health.ask_at_once(child)
+        if code == 0 or self._asked_to_end or self._is_settled() or _is_ended_by_others(code):
             return None
         return f"ended with exit code {code}" if code > 0 else f"ended with signal {-code}"
 
     def _why_late(self) -> str | None:
         """It may take its time to end, if it was asked to; until then it may still be confirmed."""
         return None if self._asked_to_end else f"not confirmed in {self._brief.seconds} seconds"
+
+    def _is_over(self, time_left: _TimeLeft) -> Callable[[subprocess.Popen[bytes]], bool]:
+        """Whether nobody waits for an answer any more."""
+
+        def is_over(child: subprocess.Popen[bytes]) -> bool:
+            has_obeyed = self._asked_to_end and child.poll() is not None
+            return has_obeyed or time_left.is_over()
+
+        return is_over
 
     def _is_settled(self) -> bool:
         """Without the lock, which the application may want for an update of its own."""
@@ -186,14 +215,8 @@ class Watch:
         if self._was_heard:
             confirm(self._disk, self._state, self._brief.version)
 
-    def _settle(self) -> None:
-        with suppress(OSError):
-            self._note_what_was_heard()
-        with suppress(OSError, UpdaterError), locked(self._state.lock, "confirming"):
-            settle(self._disk, self._state)
-
     @contextmanager
-    def _passing_on_to(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
+    def _passing_on(self) -> Iterator[None]:
         """A service that is stopped, or Ctrl-C, says nothing about the version.
 
         What whoever started this process has it ignore, as nohup does, the application ignores
@@ -202,8 +225,10 @@ class Watch:
 
         def handler(number: int, _frame: FrameType | None) -> None:
             self._asked_to_end = True
-            if number != signal.SIGINT or not _has_ctrl_c(child.pid):
-                child.send_signal(number)
+            if self._child is None:
+                self._too_early.append(number)
+            else:
+                self._pass_on(self._child, number)
 
         heard = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, handler) for number in heard}
@@ -212,6 +237,10 @@ class Watch:
         finally:
             for number, formerly in before.items():
                 signal.signal(number, formerly)
+
+    def _pass_on(self, child: subprocess.Popen[bytes], number: int) -> None:
+        if number != signal.SIGINT or not _has_ctrl_c(child.pid):
+            child.send_signal(number)
 
     def _let_go(self) -> None:
         if self._lock is not None:
@@ -245,7 +274,7 @@ class _Health:
         clock: Clock,
         brief: Brief,
         start: Start,
-        time_left: _TimeLeft,
+        is_over: Callable[[subprocess.Popen[bytes]], bool],
     ) -> None:
         self._state = state
         self._disk = disk
@@ -253,11 +282,16 @@ class _Health:
         self._brief = brief
         self._environment = start.environment
         self._asked = clock.monotonic()
-        self._time_left = time_left
+        self._is_over = is_over
 
     def ask(self, child: subprocess.Popen[bytes]) -> None:
-        """Ask, if it is time, and confirm the version if it is well and ``child`` runs."""
-        if self._brief.health and self._clock.monotonic() - self._asked >= HEALTH_PAUSE:
+        """Ask, if it is time, and confirm the version if it is well."""
+        if self._clock.monotonic() - self._asked >= HEALTH_PAUSE:
+            self.ask_at_once(child)
+
+    def ask_at_once(self, child: subprocess.Popen[bytes]) -> None:
+        """Ask, and confirm the version if it is well and ``child`` did not crash."""
+        if self._brief.health:
             with suppress(OSError):
                 if self._is_well(child):
                     confirm(self._disk, self._state, self._brief.version)
@@ -265,7 +299,7 @@ class _Health:
 
     def _is_well(self, child: subprocess.Popen[bytes]) -> bool:
         command = self._begin()
-        while command.poll() is None and child.poll() is None and not self._time_left.is_over():
+        while command.poll() is None and child.poll() in {None, 0} and not self._is_over(child):
             self._clock.sleep(POLL)
         is_well = command.poll() == 0 and child.poll() in {None, 0}
         _kill_all(command)
@@ -324,6 +358,10 @@ def _kill_all(command: subprocess.Popen[bytes]) -> None:
         with suppress(OSError):  # it has ended, and all of its own
             os.killpg(command.pid, signal.SIGKILL)
     command.wait()
+
+
+def _is_ended_by_others(code: int) -> bool:
+    return code in (CONSOLE_CLOSED if WINDOWS else ENDED)
 
 
 def _shell_code(code: int) -> int:

@@ -52,8 +52,11 @@ def update(then: Sequence[str]) -> int:
     """Become the newest version, started with the arguments ``then``; or the exit code."""
     app = updater.Updater(HOME, updater.Session(progress=Meter()))
     done = app.update()
-    if done is None:
+    if done.outcome is updater.UpdateOutcome.CURRENT:
         return _current()
+    if not done:
+        print(f"{done.new} is there already, and comes with the next start")
+        return NOTHING_TO_DO
     print(_told(done))
     app.restart(then)
 
