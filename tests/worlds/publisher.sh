@@ -20,6 +20,7 @@ timed() {
 # pub COMMAND [OPTION...]: the publisher's command; it leaves nothing that it does not need
 pub() {
   timed patchtool "$1" $REPO "${@:2}" --keys $KEYS --quiet ${SAID:+--clock "$SAID"}
+  ! grep -q "unrecognized arguments" err || fail "0 usage: $(tail -n 1 err)"
   tidy "$1"
 }
 # later DAYS: so many days later; who signs then says the date
@@ -116,7 +117,7 @@ copied() {
 shown() { ln -sfn "$1" site; }
 # while_building VERSION COMMAND...: an urgent command while a build stands still, which ends then
 while_building() {
-  build "$1" 700000
+  build "$1" 200000
   if building; then kill -STOP $BUILD; fi
   urgent "${@:2}"; kill -CONT $BUILD 2>/dev/null
   finished
