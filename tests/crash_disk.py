@@ -45,15 +45,27 @@ class CountingDisk(Disk):
         """How many changes were begun."""
         return len(self.log)
 
-    def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+    def create(
+        self, path: Path, data: bytes, *, executable: bool = False, private: bool = False
+    ) -> None:
         self._torn = data
         self._begin("create", path)
-        super().create(path, data, executable=executable)
+        super().create(path, data, executable=executable, private=private)
 
-    def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
+    def copy(
+        self, source: Path, path: Path, *, executable: bool = False, alike: bool = False
+    ) -> None:
         self._torn = source.read_bytes()
         self._begin("copy", path.with_name(path.name + PART))
-        super().copy(source, path, executable=executable)
+        super().copy(source, path, executable=executable, alike=alike)
+
+    def imitate(self, path: Path, model: Path, *, executable: bool | None = None) -> None:
+        self._begin("imitate", path)
+        super().imitate(path, model, executable=executable)
+
+    def fit(self, path: Path, *, executable: bool) -> None:
+        self._begin("fit", path)
+        super().fit(path, executable=executable)
 
     def replace(self, source: Path, path: Path) -> None:
         self._begin("replace", path)
@@ -67,9 +79,9 @@ class CountingDisk(Disk):
         self._begin("symlink", path)
         super().symlink(target, path)
 
-    def mkdir(self, path: Path) -> None:
+    def mkdir(self, path: Path, *, private: bool = False, own: bool = False) -> None:
         self._begin("mkdir", path)
-        super().mkdir(path)
+        super().mkdir(path, private=private, own=own)
 
     def unlink(self, path: Path) -> None:
         self._begin("unlink", path)
@@ -205,7 +217,7 @@ def manifest_of(
 
 def settings(previous: str) -> bytes:
     """``install.json``."""
-    made = Settings(app="notes", channel="stable", url="http://h", install_id="0" * 32)
+    made = Settings(app="notes", channel="stable", url="http://h")
     return replace(made, previous=previous).data
 
 

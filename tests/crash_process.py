@@ -83,7 +83,10 @@ _LAST = re.compile(r'^unlink.*/journal\.(done|undo|revert)"')
 _KEPT = re.compile(r"^your own version is kept as (.*)$", re.MULTILINE)
 STATE = {
     "arrival",
+    "folders.json",
+    "identity.json",
     "install.json",
+    "known",
     "launcher",
     "lock",
     "manifest",

@@ -127,9 +127,7 @@ def _through(way: Callable[[BinaryIO, bytes, BinaryIO], None], data: bytes) -> b
 def of_the_state(folder: Path) -> dict[str, Parser]:
     """What the disk, another program or the user may have changed; and ``release.toml``."""
     local = (InstallError,)
-    settings = Settings(
-        app="notes", channel="stable", url="http://x", install_id="1", previous="1.0", bad=("2",)
-    )
+    settings = Settings(app="notes", channel="stable", url="http://x", previous="1.0", bad=("2",))
     seen = Seen(root=Mark(1), targets=Mark.of(2, ["a"]), app=Mark.of(3, ["b"]), time=Mark(4))
     brief = Brief("1.0", ("app", "-x"), "health", ("app", "--check"), 3, 9)
     return {

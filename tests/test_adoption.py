@@ -195,8 +195,11 @@ def test_a_place_that_is_no_folder_is_refused(adopter: Adopter, tmp_path: Path, 
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
-def test_an_application_of_another_user_is_refused(adopter: Adopter, live: Path) -> None:
+def test_an_application_of_another_user_is_refused(
+    adopter: Adopter, live: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.chown(live, 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
     adopter.refused(live, InstallError, "belongs to another user")
 
 
@@ -212,11 +215,13 @@ def test_a_server_that_is_not_there_is_told_and_nothing_is_left(
         (TrustError, lambda data: data[:-2] + b"#\n"),
         (TrustError, lambda data: data + b"more"),
         (TransportError, lambda data: data[:-1]),
-        (TrustError, lambda data: b"<html>" + data[6:]),
+        (TransportError, lambda data: b"<html>" + data[6:]),
     ],
     ids=["changed", "longer", "cut", "login page"],
 )
-def test_a_manifest_that_is_not_as_signed_is_refused(
+@pytest.mark.parametrize("bundle", ["", "missing"])
+def test_a_manifest_that_is_not_as_signed_is_never_used(
+    bundle: str,
     adopter: Adopter,
     live: Path,
     publisher: Publisher,
@@ -224,13 +229,19 @@ def test_a_manifest_that_is_not_as_signed_is_refused(
     answer: Callable[[bytes], bytes],
 ) -> None:
     def lie(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if path.name.endswith(".bundle") and bundle:
+            send(handler, 404, b"")
+            return True
         if not path.name.endswith(".manifest"):
             return False
         send(handler, 200, answer(path.read_bytes()))
         return True
 
     with misserved(publisher.folder, lie) as url:
-        adopter.refused(live, kind, url=url)
+        if bundle:
+            adopter.refused(live, kind, url=url)
+        else:
+            assert adopter(live, url=url).version == "1.0", "the bundle gives it too"
 
 
 def test_a_manifest_that_was_cut_once_is_fetched_again(
@@ -284,7 +295,7 @@ def test_a_state_inside_the_folder_is_no_part_of_the_application(
         assert (live / ".upswap/manifest").exists()
         session = quick_session(lambda: publisher.now)
         assert Updater(live, session).verify(full=True).extra == ()
-        assert Updater(live, session).update() is not None
+        assert Updater(live, session).update()
         shutil.rmtree(live / ".upswap")
         assert read_tree(live) == NEXT
 

@@ -396,6 +396,7 @@ def test_one_role_as_it_was_last_week(role: str, victim: Victim) -> None:
     path = newest(publisher, role)
     today = path.read_bytes()
     path.write_bytes(past)
+    publisher.now += 2 * 86_400  # no cache is behind for so long
     for _ in range(2):
         victim.refuses(TrustError, 4)
     path.write_bytes(today)
@@ -420,10 +421,7 @@ def test_a_release_with_the_file_of_another(kind: str, victim: Victim) -> None:
         assert read_tree(victim.folder) == NEW
         victim.updater.repair()
         (victim.folder.parent / ".app.upswap/manifest").write_bytes(b"spoilt")
-        with pytest.raises(TrustError):
-            victim.updater.repair()
-        new.write_bytes(honest)
-        assert victim.updater.repair() is not None
+        assert victim.updater.repair() is not None, "the bundle gives the manifest too"
         assert read_tree(victim.folder) == NEW
 
 
@@ -497,6 +495,7 @@ def test_a_version_from_the_end_of_time_is_forgotten_with_the_key_that_signed_it
     honest = fast_forward(publisher, "timestamp", HIGHEST)
     assert victim.updater.check() is None
     (publisher.folder / "metadata/timestamp.json").write_bytes(honest)
+    publisher.now += 2 * 86_400  # no cache is behind for so long
     publisher.release("2.0", NEW)
     victim.refuses(TrustError, 4)
     rotate(publisher.repository(), "online", at_once=True)

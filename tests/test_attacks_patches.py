@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 from hostile import block_of, custom_of, evil_patch, publish
-from trees import noise
+from trees import noise, read_tree
 from victim import NEW, OLD, Victim
 
 from updater.delta.bsdiff import Triples
@@ -165,12 +165,19 @@ def test_a_chain_with_a_missing_link_gives_way_to_the_bundle(victim: Victim) -> 
     assert victim.takes() == {}
 
 
-def test_a_chain_with_a_missing_link_and_no_bundle(victim: Victim) -> None:
+def test_a_chain_with_a_missing_link_and_no_bundle_goes_over_another(victim: Victim) -> None:
     chain(victim, "1.1", "1.2", "2.0")
     files_of(victim, "patches/*.1.1_1.2")
     files_of(victim, "releases/2.0/*.bundle")
-    victim.refuses(TransportError, 3, "404")
-    victim.recovers()
+    assert victim.updater.update()
+    assert read_tree(victim.folder) == NEW
+
+
+def test_a_chain_with_a_missing_link_and_no_bundle_behind_it(victim: Victim) -> None:
+    chain(victim, "1.1", "1.2", "2.0")
+    files_of(victim, "patches/*.1.1_1.2")
+    files_of(victim, "releases/*/*.bundle")
+    victim.refuses(TransportError, 3, "404", "1.1_1.2", "bundle")
 
 
 def test_a_circle_of_patches_that_leads_nowhere(victim: Victim) -> None:

@@ -350,8 +350,9 @@ def test_a_refusal_is_told_at_once(status: int, tmp_path: Path) -> None:
 
 def test_a_login_page_of_the_right_length_is_refused(tmp_path: Path) -> None:
     page = b"<html>" + b" " * (len(PATCH.data) - 6)
-    with running(tmp_path, says(message(200, page))) as (run, _):
-        run.fails(TrustError)
+    with running(tmp_path, says(message(200, page))) as (run, server):
+        assert "page" in str(run.fails(TransportError))
+        assert len(server.requests) == 1
 
 
 def test_a_signed_header_that_does_not_fit_its_blocks_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from trees import Content, Exe, Link
 from updater.errors import PatchError
 from updater.format.release import Policy
 from updater.inspection import Findings, NotWhole, inspect
+from updater.known import note_folders
 from updater.launch.disk import Disk
 from updater.launch.recover import commit
 from updater.progress import Silent
@@ -35,7 +36,16 @@ POLICY: tuple[tuple[str, Policy], ...] = (
     ("own.*", "keep"),
     ("conf/dist.cfg", "keep-if-changed"),
 )
-LISTS = {"missing", "changed", "mode_changed", "wrong_kind", "unreadable", "kept", "extra"}
+LISTS = {
+    "missing",
+    "changed",
+    "earlier",
+    "mode_changed",
+    "wrong_kind",
+    "unreadable",
+    "kept",
+    "extra",
+}
 
 
 @pytest.fixture
@@ -45,6 +55,7 @@ def world(tmp_path: Path) -> World:
     world = world_of(tmp_path / "world", empty, {})
     manifest = manifest_of(tmp_path, "1.0", TREE, policy=POLICY)
     commit(CountingDisk(), world.state, prepare(CountingDisk(), world, manifest, TREE))
+    note_folders(CountingDisk(), world.state, manifest)
     for path in [*world.state.install.rglob("*"), world.state.install]:
         if not path.is_dir() and not path.is_symlink():
             os.utime(path, (1, 1))

@@ -197,8 +197,8 @@ def test_an_undone_update_leaves_the_very_same_files(tmp_path: Path, world: Worl
 
 def test_a_file_of_the_user_in_a_new_folder_outlives_the_undo(tmp_path: Path, world: World) -> None:
     class Meanwhile(Disk):
-        def mkdir(self, path: Path) -> None:
-            super().mkdir(path)
+        def mkdir(self, path: Path, **how: bool) -> None:
+            super().mkdir(path, **how)
             (path / "mine").write_bytes(b"mine")
 
         def replace(self, source: Path, path: Path) -> None:

@@ -186,7 +186,10 @@ def test_a_link_in_the_place_of_a_folder_makes_way_and_what_is_behind_it_stays(
 
 
 OWN = {
+    "folders.json",
+    "identity.json",
     "install.json",
+    "known",
     "lock",
     "manifest",
     "release.json",

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -157,6 +157,50 @@ def test_two_releases_that_are_added_at_once_are_both_there(tmp_path: Path) -> N
     assert litter(publisher.folder) == []
 
 
+@pytest.mark.slow
+def test_urgent_commands_are_done_while_a_build_runs_and_the_build_ends_well(
+    tmp_path: Path,
+) -> None:
+    publisher = Publisher(tmp_path / "publisher", now=int(time.time()))
+    for n, version in enumerate(["1.0", "1.1"]):
+        publisher.release(version, {"f": b"%d" % n})
+    folder = write_tree(tmp_path / "release", {"f": noise(12_000_000)})
+    build = command(publisher, tmp_path, f"add-release {folder} --version 1.2 --quiet --jobs 1")
+    while not list(publisher.folder.glob(f"{PREFIX}*")) and build.poll() is None:
+        time.sleep(0.05)
+    for line in ("pause --version 1.1 --wait 0", "recall --version 1.1 --wait 0"):
+        urgent = command(publisher, tmp_path, line)
+        assert (urgent.communicate(timeout=250)[1], urgent.returncode) == (b"", 0)
+        assert build.poll() is None, "the build is over already"
+    assert (build.communicate(timeout=290)[1], build.returncode) == (b"", 0)
+    assert "notes/releases/1.2/bundle" in publisher.repository().targets("app.notes")
+    assert litter(publisher.folder) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2.6 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2600k", "tmpfs", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_a_release_has_filled_has_room_again(small_disk: Path, tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path / "publisher")
+    shutil.move(publisher.folder, small_disk / "repository")
+    publisher.folder = small_disk / "repository"
+    publisher.add("1.0", {"x": noise(1_500_000, 1)})
+    with pytest.raises(NotEnoughSpace):
+        publisher.add("1.1", {"x": noise(1_500_000, 2)})
+    assert litter(publisher.folder) == []
+    publisher.promote("1.0")
+
+
 # Staging
 
 
@@ -217,8 +261,8 @@ def test_a_note_never_removes_what_clients_see(publisher: Publisher) -> None:
 
 def test_half_a_copy_on_a_full_disk_goes_away(tmp_path: Path, publisher: Publisher) -> None:
     class Full(Disk):
-        def settle(self, path: Path, *, executable: bool = False) -> None:
-            super().settle(path, executable=executable)
+        def settle(self, path: Path, **how: bool) -> None:
+            super().settle(path, **how)
             raise full()
 
     publisher.release("1.0", OLD)

@@ -269,10 +269,10 @@ class Slow(Disk):
     def __init__(self, act: Act) -> None:
         self._acts = [act]
 
-    def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
+    def copy(self, source: Path, path: Path, **how: bool) -> None:
         if self._acts:
             self._acts.pop()()
-        super().copy(source, path, executable=executable)
+        super().copy(source, path, **how)
 
 
 def test_a_repository_is_copied_as_it_was_and_nobody_waits(

@@ -102,6 +102,15 @@ def test_what_no_update_may_jump_over_is_kept_with_its_patches() -> None:
     assert left(shelf(50, stops=[7]), 50) == (kept, kept, span(46, 50) | {7})
 
 
+@pytest.mark.parametrize("demand", [{"required": True}, {"min_updater": "0.2"}])
+def test_what_a_release_demands_of_who_jumps_over_it_is_never_pruned(
+    demand: dict[str, object],
+) -> None:
+    releases = shelf(50)
+    releases.targets["notes/releases/3.0/manifest"].unrecognized_fields["custom"] = demand
+    assert left(releases, 50) == (span(31, 50) | {3}, span(31, 50), span(46, 50))
+
+
 def test_of_recalled_releases_the_manifest_is_kept_for_ever_and_they_take_no_place() -> None:
     kept = span(29, 50)
     assert left(shelf(50, recalled=[5, 40, 50]), 49) == (kept | {5}, kept, span(45, 50))

@@ -169,6 +169,10 @@ class TestFetch:
         shutil.rmtree(server.folder)
         shutil.copytree(tmp_path / "backup", server.folder)
         for action in (runner.fetch, runner.push):
+            with pytest.raises(TransportError, match="older state"):
+                action()
+        runner.session = quick_session(lambda: NOW + 2 * 86_400)  # no cache is behind for so long
+        for action in (runner.fetch, runner.push):
             with pytest.raises(TrustError, match="rolled back"):
                 action()
         assert metadata(runner.folder) == before

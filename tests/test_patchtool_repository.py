@@ -77,13 +77,13 @@ class DyingDisk(Disk):
             half()
             raise self._fault()
 
-    def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+    def create(self, path: Path, data: bytes, **how: bool) -> None:
         self._step(lambda: path.write_bytes(data[: len(data) // 2]))
-        super().create(path, data, executable=executable)
+        super().create(path, data, **how)
 
-    def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
+    def copy(self, source: Path, path: Path, **how: bool) -> None:
         self._step(lambda: path.with_name(path.name + PART).write_bytes(b"half"))
-        super().copy(source, path, executable=executable)
+        super().copy(source, path, **how)
 
     def replace(self, source: Path, path: Path) -> None:
         self._step()
@@ -97,9 +97,9 @@ class DyingDisk(Disk):
         self._step()
         super().unlink(path)
 
-    def mkdir(self, path: Path) -> None:
+    def mkdir(self, path: Path, **how: bool) -> None:
         self._step()
-        super().mkdir(path)
+        super().mkdir(path, **how)
 
     def rmdir(self, path: Path) -> None:
         self._step()

@@ -92,8 +92,8 @@ class Watching(Disk):
         self._folder = folder
         self.names: list[str] = []
 
-    def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
-        super().copy(source, path, executable=executable)
+    def copy(self, source: Path, path: Path, **how: bool) -> None:
+        super().copy(source, path, **how)
         self.names.append(path.relative_to(self._folder).as_posix())
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from updater.catalogue import Blob, Catalogue, Published, Signed
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Head, Offer, Step
 from updater.format.names import Digest
-from updater.plan import Plan, choose, make_plan
+from updater.plan import Plan, choose, is_required, make_plan
 from updater.version import __version__
 
 NOW = 1000
@@ -30,12 +31,13 @@ def release(
     bundle: int | None = WHOLE,
     *,
     stop: bool = False,
+    required: bool = False,
     min_updater: str = "",
     floor: str | None = None,
 ) -> Published:
     signed = Signed(f"a/releases/{version}/manifest", "", 1, Digest.of(version.encode()))
     whole = None if bundle is None else blob(f"a/releases/{version}/bundle", bundle)
-    return Published(version, signed, whole, stop, min_updater=min_updater, floor=floor)
+    return Published(version, signed, whole, stop, required, min_updater, floor=floor)
 
 
 def offers(*versions: str) -> tuple[Offer, ...]:
@@ -359,6 +361,65 @@ def test_a_release_for_a_newer_updater_is_refused_with_its_reason(needed: str) -
 def test_a_release_for_this_updater_is_not_refused(needed: str) -> None:
     published = catalogue("1.0", release("2.0", min_updater=needed))
     assert make_plan(published, "1.0", "2.0").version == "2.0"
+
+
+DEMANDS: dict[str, dict[str, Any]] = {
+    "stop": {"stop": True},
+    "required": {"required": True},
+    "min_updater": {"min_updater": "99.0"},
+}
+"""What a release may demand of updates to it; each is a field of the signed metadata."""
+
+
+def test_every_demand_of_a_release_is_in_these_tables() -> None:
+    of_updates = {"version", "manifest", "bundle", "floor", "confirm"}  # the last: of its trial
+    assert {field.name for field in fields(Published)} == of_updates | set(DEMANDS)
+
+
+def told(published: Catalogue, installed: str) -> str:
+    """The demand that an update from ``installed`` meets."""
+    version = chosen(published, installed)
+    if version == "1.1":
+        return "stop"
+    try:
+        make_plan(published, installed or None, version or "")
+    except InstallError:
+        return "min_updater"
+    return "required" if is_required(published, installed, version or "") else ""
+
+
+@pytest.mark.parametrize("demand", DEMANDS)
+@pytest.mark.parametrize(
+    ("installed", "floor", "holds"),
+    [
+        ("1.0", None, True),  # jumped over
+        ("1.1", None, False),  # installed: it was met
+        ("", None, False),  # a new install jumps over nothing
+        ("1.0", "1.0", False),  # recalled, with all it said
+    ],
+)
+def test_what_a_release_demands_holds_when_it_is_jumped_over(
+    demand: str, installed: str, floor: str | None, holds: bool
+) -> None:
+    between = release("1.1", floor=floor, **DEMANDS[demand])
+    published = catalogue("1.0", between, "1.2", "1.3")
+    assert told(published, installed) == (demand if holds else "")
+
+
+@pytest.mark.parametrize("demand", ["required", "min_updater"])
+def test_what_is_demanded_beyond_a_stop_counts_when_that_is_reached(demand: str) -> None:
+    beyond = release("1.2", **DEMANDS[demand])
+    published = catalogue("1.0", release("1.1", stop=True), beyond, "1.3")
+    assert chosen(published) == "1.1"
+    assert not is_required(published, "1.0", "1.1")
+    assert make_plan(published, "1.0", "1.1").version == "1.1"
+    assert told(published, "1.1") == demand
+
+
+def test_on_the_way_down_nothing_above_the_goal_is_demanded() -> None:
+    between = release("1.1", required=True, min_updater="99.0")
+    published = catalogue("1.0", between, release("1.2", floor="1.0"), head=offers("1.0"))
+    assert told(published, "1.2") == ""
 
 
 def test_three_hundred_releases_with_all_their_patches_are_planned_at_once() -> None:

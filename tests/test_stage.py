@@ -207,6 +207,7 @@ def test_a_state_inside_the_install_is_no_part_of_the_release(tmp_path: Path) ->
     parked = {path for path in tree if path.startswith(".upswap/old/")}
     assert tree.keys() - parked == {
         ".upswap/manifest",
+        ".upswap/known",
         ".upswap/install.json",
         ".upswap/release.json",
     }

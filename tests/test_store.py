@@ -16,7 +16,7 @@ from updater.launch.state import State
 from updater.launch.verdict import BAD_MOST
 from updater.store import Settings, find_install, read_manifest, read_settings
 
-SETTINGS = Settings(app="notes", channel="stable", url="https://example.org/u", install_id="0" * 32)
+SETTINGS = Settings(app="notes", channel="stable", url="https://example.org/u")
 FULL = replace(SETTINGS, previous="1.0", bad=("1.1", "2.0rc1"))
 MANIFEST = Manifest.of("notes", "1.0", [], Release())
 DOCUMENT = {
@@ -24,7 +24,6 @@ DOCUMENT = {
     "bad": [],
     "channel": "stable",
     "format": 1,
-    "install_id": "0" * 32,
     "previous": "",
     "url": "https://example.org/u",
 }
@@ -63,7 +62,7 @@ def test_a_field_that_is_missing_or_senseless_is_refused(key: str, value: object
     if key != "bad":  # an absent list is an empty one
         with pytest.raises(FormatError, match=key):
             Settings.parse(encode(missing))
-    if value == "../x" and key in {"url", "install_id", "previous"}:
+    if value == "../x" and key in {"url", "previous"}:
         return
     with pytest.raises(FormatError):
         Settings.parse(encode(missing | {key: value}))

@@ -208,11 +208,11 @@ def test_what_is_saved_while_an_update_is_committed_is_not_lost(case: Case) -> N
 
         saved = False
 
-        def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        def write(self, path: Path, data: bytes, **how: bool) -> None:
             if path.name == "journal" and not self.saved:
                 self.saved = True
                 (case.folder / "app" / "core").write_bytes(b"saved late")
-            super().write(path, data, executable=executable)
+            super().write(path, data, **how)
 
     case.release("2.0")
     Updater(case.folder / "app", replace(case.session, disk=Saving())).update()
@@ -231,9 +231,9 @@ class Working(Disk):
     def __init__(self, work: Callable[[], object], later: Callable[[], object] = list) -> None:
         self._todo = {"journal": work, "journal.done": later}
 
-    def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+    def write(self, path: Path, data: bytes, **how: bool) -> None:
         self._todo.pop(path.name, list)()
-        super().write(path, data, executable=executable)
+        super().write(path, data, **how)
 
     def replace(self, source: Path, path: Path) -> None:
         self._todo.pop(path.name, list)()
@@ -320,10 +320,10 @@ def test_a_repair_keeps_what_is_saved_while_it_is_committed(case: Case) -> None:
     class Saving(Disk):
         """Its user saves the file that is repaired, when the journal is written."""
 
-        def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
+        def write(self, path: Path, data: bytes, **how: bool) -> None:
             if path.name == "journal":
                 case.same.write_bytes(b"saved late")
-            super().write(path, data, executable=executable)
+            super().write(path, data, **how)
 
     case.damage()
     Updater(case.folder / "app", replace(case.session, disk=Saving())).repair()

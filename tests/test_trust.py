@@ -207,6 +207,7 @@ def test_replayed_metadata_is_refused(
         before = read_tree(tmp_path / "app")
         honest = newest(publisher, role).read_bytes()
         replay(publisher, role, past)
+        publisher.now += 2 * 86_400  # no cache is behind for so long
         with pytest.raises(TrustError):
             updater.update()
         assert read_tree(tmp_path / "app") == before
@@ -224,6 +225,7 @@ def test_a_whole_repository_put_back_to_its_past_is_refused(
         install(tmp_path / "app", url, publisher.root, "notes", session=session)
     shutil.rmtree(publisher.folder)
     shutil.copytree(past, publisher.folder)
+    publisher.now += 2 * 86_400  # no cache is behind for so long
     with served(publisher.folder) as url:
         settings = tmp_path / ".app.upswap/install.json"
         document = json.loads(settings.read_bytes())
@@ -232,6 +234,90 @@ def test_a_whole_repository_put_back_to_its_past_is_refused(
         with pytest.raises(TrustError):
             Updater(tmp_path / "app", session).update()
     assert read_tree(tmp_path / "app") == TWO
+
+
+def settle(publisher: Publisher, folder: Path, session: Session, url: str) -> Path:
+    """An install that has seen 2.0, and the metadata of before."""
+    publisher.release("1.0", ONE)
+    past = copy_of(publisher, folder / "past")
+    publisher.now += 3 * 86_400
+    publisher.release("2.0", TWO)
+    install(folder / "app", url, publisher.root, "notes", session=session)
+    return past
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["", "metadata lost"])
+@pytest.mark.parametrize("later", [0, 3600, 86_400])
+def test_a_cache_that_is_behind_is_asked_again_and_told_as_that_and_never_believed(
+    later: int, wiped: bool, tmp_path: Path, publisher: Publisher, session: Session, url: str
+) -> None:
+    past = settle(publisher, tmp_path, session, url)
+    honest = copy_of(publisher, tmp_path / "honest")
+    shutil.copytree(past, publisher.folder / "metadata", dirs_exist_ok=True)
+    publisher.now += later
+    if wiped:
+        shutil.rmtree(tmp_path / ".app.upswap/trust")
+    updater = Updater(tmp_path / "app", session)
+    for _ in range(2):
+        with pytest.raises(TransportError, match="older state") as caught:
+            updater.update()
+        assert caught.value.retryable
+        assert caught.value.exit_code == 3
+        assert "try again" in caught.value.hint
+    assert read_tree(tmp_path / "app") == TWO
+    shutil.copytree(honest, publisher.folder / "metadata", dirs_exist_ok=True)
+    assert updater.check() is None
+
+
+def test_an_edge_that_catches_up_between_two_tries_is_not_noticed(
+    tmp_path: Path, publisher: Publisher, session: Session
+) -> None:
+    with served(publisher.folder) as url:
+        past = settle(publisher, tmp_path, session, url)
+    asked: list[Path] = []
+
+    def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
+        if path.name != "timestamp.json" or asked:
+            return False
+        asked.append(path)
+        send(handler, 200, (past / "timestamp.json").read_bytes())
+        return True
+
+    with misserved(publisher.folder, misbehave) as url:
+        settings = tmp_path / ".app.upswap/install.json"
+        document = json.loads(settings.read_bytes())
+        text = json.dumps({**document, "url": url}, sort_keys=True, separators=(",", ":"))
+        settings.write_text(text + "\n")
+        assert Updater(tmp_path / "app", session).check() is None
+    assert asked
+
+
+def test_after_a_day_it_is_told_as_an_attack(
+    tmp_path: Path, publisher: Publisher, session: Session, url: str
+) -> None:
+    past = settle(publisher, tmp_path, session, url)
+    shutil.copytree(past, publisher.folder / "metadata", dirs_exist_ok=True)
+    publisher.now += 86_401
+    with pytest.raises(TrustError, match="must be >="):
+        Updater(tmp_path / "app", session).update()
+
+
+@pytest.mark.parametrize("forged", ["another's key", "expired"])
+def test_only_what_is_signed_and_holds_is_called_a_cache(
+    forged: str, tmp_path: Path, publisher: Publisher, session: Session, url: str
+) -> None:
+    past = settle(publisher, tmp_path, session, url)
+    if forged == "expired":
+
+        def age(metadata: Metadata[Any]) -> None:
+            metadata.signed.expires -= dt.timedelta(days=8)
+
+        rewrite(past / "timestamp.json", age, right_signer(publisher, "timestamp"))
+    else:
+        rewrite(past / "timestamp.json", lambda _: None)
+    shutil.copyfile(past / "timestamp.json", publisher.folder / "metadata/timestamp.json")
+    with pytest.raises(TrustError):
+        Updater(tmp_path / "app", session).update()
 
 
 def test_a_snapshot_older_than_seen_is_refused_though_the_online_key_signed_it(
@@ -755,6 +841,7 @@ def test_a_wiped_folder_of_the_state_installs_nothing_older_than_what_runs(
         install(tmp_path / "app", url, publisher.root, "notes", session=session)
         shutil.rmtree(tmp_path / ".app.upswap" / wiped, ignore_errors=wiped != "trust")
         old["served"] = True
+        publisher.now += 2 * 86_400  # no cache is behind for so long
         for _ in range(2):
             with pytest.raises(TrustError, match=words):
                 Updater(tmp_path / "app", session).update()

@@ -133,7 +133,7 @@ def test_a_patch_the_server_has_no_more_gives_way_to_the_bundle(
         publisher.release("2.0", NEW)
         (patch,) = publisher.folder.glob("targets/notes/patches/*.1.0_2.0")
         patch.unlink()
-        assert Updater(tmp_path / "app", session).update() is not None
+        assert Updater(tmp_path / "app", session).update()
     assert read_tree(tmp_path / "app") == NEW
 
 
@@ -146,7 +146,7 @@ def test_a_file_somebody_removed_is_there_after_the_update_though_no_release_cha
         install(tmp_path / "app", url, publisher.root, "notes", session=session)
         publisher.release("2.0", {"f": noise(3000)[:-1], "same": same})
         (tmp_path / "app/same").unlink()
-        assert Updater(tmp_path / "app", session).update() is not None
+        assert Updater(tmp_path / "app", session).update()
     assert read_tree(tmp_path / "app") == {"f": noise(3000)[:-1], "same": same}
 
 
@@ -177,7 +177,7 @@ def test_an_update_in_the_middle_of_verify_is_told_and_no_damage(
 ) -> None:
     class Meanwhile(Silent):
         def start(self, task: str, total: int) -> None:  # noqa: ARG002
-            assert Updater(tmp_path / "app", session).update() is not None
+            assert Updater(tmp_path / "app", session).update()
 
     with served(publisher.folder) as url:
         publisher.release("1.0", OLD)
@@ -213,7 +213,7 @@ def test_a_rollback_leaves_edited_files_to_their_user_and_takes_ours_away(
         for path in ("keep", "dist"):
             (tmp_path / "app" / path).write_bytes(b"user")
         updater = Updater(tmp_path / "app", session)
-        assert updater.update() is not None
+        assert updater.update()
         users = {"keep": b"user", "dist": b"user"}
         assert read_tree(tmp_path / "app") == {"f": b"22", "dist.dist": b"22", **users}
         updater.rollback()
@@ -230,6 +230,6 @@ def test_a_version_on_trial_is_verified_and_repaired_as_any(
         install(tmp_path / "app", url, publisher.root, "notes", session=session)
         publisher.release("2.0", NEW, release=rules)
         updater = Updater(tmp_path / "app", session)
-        assert updater.update() is not None
+        assert updater.update()
         assert updater.verify(full=True).whole
         assert updater.repair() is None, "nothing is wrong with it"

@@ -286,8 +286,9 @@ def break_signature(publisher: Publisher) -> None:
 
 
 def break_bytes(publisher: Publisher) -> None:
-    path = next(publisher.folder.glob("targets/notes/patches/*.1.0_2.0"))
-    path.write_bytes(flip(path.read_bytes(), -1))
+    for path in publisher.folder.glob("targets/notes/*/**/*.*"):
+        if path.is_file():
+            path.write_bytes(flip(path.read_bytes(), -1))
 
 
 def break_format(publisher: Publisher) -> None:
@@ -478,6 +479,7 @@ def test_repair_tells_programs_what_it_did(app: Path, run: Run) -> None:
         "repaired": ["version"],
         "written_bytes": 1,
         "kept": ["version.old"],
+        "failed": [],
     }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from updater.claim import check_owned, check_url, claim, empty, real, withdraw
+from updater.address import Address
+from updater.claim import Origin, check_owned, claim, empty, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
+from updater.follow import find_manifest
 from updater.format.names import check_app, check_channel, check_version
 from updater.inspection import inspect
 from updater.launch.disk import present, told
@@ -20,7 +21,6 @@ from updater.mend import Mend, Repaired
 from updater.outbox import allow
 from updater.plan import check_updater
 from updater.session import Session
-from updater.signed import take_manifest
 from updater.store import Settings
 
 
@@ -61,11 +61,11 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             State.
     """
     session = session or Session()
+    origin = Origin(Address.parse(url), root)
     settings = Settings(
         app=check_app(app),
         channel=check_channel(channel),
-        url=check_url(url),
-        install_id=uuid.uuid4().hex,
+        url=origin.address.url,
     )
     check_version(version)
     place = real(Path(folder))
@@ -76,7 +76,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
                 _start_over(session, state)
                 if reports:
                     allow(session.disk, state, on=True)
-                return _undisturbed(session, state, settings, root, version, mend=mend)
+                return _undisturbed(session, state, settings, origin, version, mend=mend)
         except UpdateInProgress:
             raise
         except BaseException:
@@ -102,11 +102,11 @@ def _start_over(session: Session, state: State) -> None:
 
 
 def _undisturbed(
-    session: Session, state: State, settings: Settings, root: bytes, version: str, *, mend: bool
+    session: Session, state: State, settings: Settings, origin: Origin, version: str, *, mend: bool
 ) -> Repaired:
     """The adoption itself, by the holder of the lock."""
     try:
-        session.disk.write(state.root, root)
+        origin.keep(session, state)
         return _adopt(session, state, settings, version, mend=mend)
     except BaseException:
         if phase_of(state) is None and not present(state.manifest):
@@ -125,7 +125,7 @@ def _adopt(
             f"{settings.app} {version} is not published", hint="which version is installed?"
         )
     check_updater(release)
-    manifest = take_manifest(session, settings.app, release)
+    manifest = find_manifest(session, state, catalogue, settings.app, version)
     findings = inspect(state, manifest, session.progress, full=True)
     if not mend:
         findings.require_whole(hint="--repair puts back what is damaged, and keeps what is there")

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from updater.address import Address
 from updater.errors import InstallError
-from updater.launch.disk import WINDOWS, remove_tree
+from updater.launch.access import ROOT, WINDOWS, permit
+from updater.launch.disk import remove_tree
 from updater.launch.state import State, choose, find
 from updater.session import Session
 
 
 def claim(session: Session, place: Path, check: Callable[[State], None]) -> State:
-    """The State of the folder ``place``, made if it is not there and ``check`` allows it."""
+    """The State of the folder ``place``, made if it is not there and ``check`` allows it.
+
+    Whoever may not enter the install may not enter its State, and its owner owns it.
+
+    Raises:
+        InstallError: what every later command demands of it does not hold here.
+    """
     state = find(place)
     if state is None:
         state = choose(place)
         check(state)
-        session.disk.mkdir(state.folder)
+        _make(session, state)
     return state
+
+
+def _make(session: Session, state: State) -> None:
+    session.disk.mkdir(state.folder, private=True, own=True)
+    try:
+        session.disk.imitate(state.folder, state.install)
+        permit(state.folder, state.folder.stat().st_mode & 0o755)
+        find(state.install)
+    except BaseException:
+        session.disk.rmdir(state.folder)
+        raise
 
 
 def check_empty(state: State) -> None:
@@ -36,15 +55,34 @@ def check_empty(state: State) -> None:
 
 
 def check_owned(state: State) -> None:
-    """Refuse an install folder that is somebody else's: their State could not be ours.
+    """Refuse an install folder that is somebody else's; root acts for its owner.
 
     Raises:
         InstallError: it is.
     """
-    if not WINDOWS and state.install.stat().st_uid != os.geteuid():
+    if not WINDOWS and os.geteuid() not in {ROOT, state.install.stat().st_uid}:
         raise InstallError(
             f"{state.install} belongs to another user", hint="run as the owner of the folder"
         )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an install comes from."""
+
+    address: Address
+    root: bytes
+
+    def keep(self, session: Session, state: State) -> None:
+        """Write what a State begins with; secrets of the URL where its owner alone reads them.
+
+        Raises:
+            InstallError, OSError: the disk.
+        """
+        if self.address.is_secret:
+            session.disk.write(state.access, self.address.data, private=True)
+        session.identities(state).draw()
+        session.disk.write(state.root, self.root)
 
 
 def empty(session: Session, state: State) -> None:
@@ -69,19 +107,3 @@ def withdraw(session: Session, place: Path, *, is_new: bool) -> None:
 def real(place: Path) -> Path:
     """``place`` without symlinks; one that leads to itself stays as it is, and is found later."""
     return Path(os.path.realpath(place))
-
-
-def check_url(url: str) -> str:
-    """``url`` if it can be that of a repository, without a slash at its end.
-
-    Raises:
-        InstallError: it cannot.
-    """
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and not parts.query
-    except ValueError:  # such as a bracket that is not closed
-        usable = False
-    if not usable:
-        raise InstallError(f"{url!a} is not the URL of a repository", hint="http:// or https://")
-    return url.rstrip("/")

@@ -18,6 +18,7 @@ from updater.format.paths import shown
 from updater.inspection import Finding, Findings, NotWhole
 from updater.installation import install
 from updater.job import Updated, UpdateOutcome
+from updater.launch.access import ROOT, WINDOWS
 from updater.launch.disk import told
 from updater.launch.encoding import in_utf8
 from updater.launch.recover import Outcome
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         ("launch", _launch, "start the application, as its launcher does"),
         ("verify", _verify, "are all files as released? exit code 0 yes, 6 no; asks nobody"),
         ("repair", _repair, "put back what is missing, damaged or edited"),
+        ("identity", _identity, "what it calls itself where it reports; new: draw another"),
         ("reports", _reports, "does it tell its publisher which version works, or what failed?"),
     ):
         command = add_command(commands, name, action, text)
@@ -70,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("arguments", nargs="*", metavar="ARG", help="for the application")
         if action is _verify:
             command.add_argument("--full", action="store_true", help="hash every file")
+        if action is _identity:
+            command.add_argument("to", nargs="?", choices=("new",), help="for a copy")
         if action is _reports:
             command.add_argument("to", nargs="?", choices=("on", "off"), help="from now on")
     return parser
@@ -123,6 +127,7 @@ def _install(options: argparse.Namespace) -> int:
         reports=options.reports,
     )
     tell(options, _document("installed", done), f"installed {options.app} {done.new}")
+    _warn_of_failed(done.failed)
     _warn_of_no_launcher(Updater(options.folder))
     return 0
 
@@ -132,6 +137,7 @@ def _status(options: argparse.Namespace) -> int:
     status = updater.status()
     lines = (f"{key}: {_plain(value)}" for key, value in asdict(status).items())
     tell(options, asdict(status), "\n".join(lines))
+    _warn_of_exchange(status)
     if status.recalled:
         _warn_of_recall(status.version)
     _warn_of_no_launcher(updater)
@@ -171,8 +177,11 @@ def _update(options: argparse.Namespace) -> int:
     if done.outcome is not UpdateOutcome.UPDATED:
         words = f"{done.new} is ready: the next start of the application brings it"
         tell(options, _document(done.outcome.value, done), words)
+        _tell_who_brings_it(options.folder)
+        _warn_of_failed(done.failed)
         return 0 if done else NOTHING_TO_DO
     tell(options, _document(done.outcome.value, done), f"updated {done.old} -> {done.new}")
+    _warn_of_failed(done.failed)
     for kept in done.kept:
         print(f"your own version is kept as {kept}", file=sys.stderr)
     if not options.no_restart and updater.release.entry:
@@ -185,6 +194,31 @@ def _tell_current(options: argparse.Namespace, document: dict[str, Any], status:
     recalled = "was recalled by its publisher, and nothing is offered in its place yet"
     words = recalled if status.recalled else "is up to date"
     tell(options, document, f"{status.version} {words}")
+
+
+def _warn_of_failed(failed: Sequence[str]) -> None:
+    """All went well, by another way than the cheapest."""
+    for reason in failed:
+        print(f"hint: another way was taken, tell the publisher: {reason}", file=sys.stderr)
+
+
+def _warn_of_exchange(status: Status) -> None:
+    if status.state == "damaged":
+        print(
+            f"hint: the folder does not hold {status.version}: was it restored or copied? run "
+            "updater repair, or update",
+            file=sys.stderr,
+        )
+
+
+def _tell_who_brings_it(folder: Path) -> None:
+    """An install of root's is mostly started by others, who may not change it."""
+    if not WINDOWS and folder.stat().st_uid == ROOT:
+        print(
+            "hint: a start by root, that is; other users go on with the version before. With "
+            "--wait it comes when the application ends",
+            file=sys.stderr,
+        )
 
 
 def _warn_of_recall(version: str) -> None:
@@ -217,7 +251,9 @@ def _warn_of_clock(updater: Updater) -> None:
 
 def _updated(options: argparse.Namespace, updater: Updater) -> Updated:
     """Update; a rollback is a result too, and stands in the JSON document."""
-    before = updater.status().version
+    status = updater.status()
+    before = status.version
+    _warn_of_exchange(status)
     try:
         return updater.update(options.running)
     except UpdaterError as error:
@@ -294,7 +330,16 @@ def _reports(options: argparse.Namespace) -> int:
         updater.reports = options.to == "on"
     on = updater.reports
     words = "tells its publisher which version works, and what failed" if on else "tells nobody"
-    tell(options, {"reports": on}, f"{options.folder} {words}")
+    tell(options, {"reports": on}, f"this install {words}")
+    return 0
+
+
+def _identity(options: argparse.Namespace) -> int:
+    updater = Updater(options.folder)
+    if options.to:
+        updater.draw_identity()
+    name = updater.identity
+    tell(options, {"identity": name}, f"{options.folder} calls itself {name}")
     return 0
 
 
@@ -323,6 +368,7 @@ def _adopt(options: argparse.Namespace) -> int:
 def _tell_repaired(options: argparse.Namespace, state: str, done: Repaired, words: str) -> None:
     lines = [*(f"put back: {shown(path)}" for path in done.repaired), words]
     tell(options, {"state": state, **asdict(done)}, "\n".join(lines))
+    _warn_of_failed(done.failed)
     for kept in done.kept:
         print(f"what was there is kept as {kept}", file=sys.stderr)
 

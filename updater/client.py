@@ -22,7 +22,7 @@ from updater.errors import (
 )
 from updater.format.manifest import Manifest
 from updater.format.release import Release
-from updater.inspection import Findings, inspect
+from updater.inspection import Findings, inspect, is_exchanged
 from updater.job import Job, Running, Updated, UpdateOutcome
 from updater.launch.disk import WINDOWS, present, told
 from updater.launch.environment import WAIT, WATCHED, handed_on
@@ -39,8 +39,8 @@ from updater.launch.trash import spare
 from updater.launch.trial import Trial, is_confirmed, read_trial, settle
 from updater.launcher import launcher_command, renew_launcher, start_command
 from updater.mend import Repaired, repair
-from updater.outbox import allow, may_tell, tell
-from updater.plan import Plan, choose, is_recalled, make_plan
+from updater.outbox import allow, may_tell, public_name, tell
+from updater.plan import Plan, choose, is_recalled, is_required, make_plan
 from updater.reports import reported
 from updater.restart import hand_over, replace_process, start_beside
 from updater.seen import clock_doubt, read_seen
@@ -64,7 +64,8 @@ class Status:
     channel: str
     state: str
     """``clean``; ``staged``: an update waits for the next launch; ``unconfirmed``: on trial;
-    ``interrupted``: run recover."""
+    ``interrupted``: run recover; ``damaged``: the folder holds files of another release, or
+    hardly any of this: run repair."""
     pending: str
     """The version that waits for the next launch."""
     previous: str
@@ -92,7 +93,7 @@ class Offer:
     disk_bytes: int
     """Free disk the update needs at its peak."""
     required: bool
-    """The publisher asks not to put this update off."""
+    """The publisher asks not to put this update off, or one that it jumps over."""
     restart: bool
     """Whether there is something to restart afterwards."""
     recalled: bool
@@ -129,11 +130,14 @@ class Updater:
         """
         with told(f"looking at {self._state.install}"):
             settings, manifest = self._read()
+            condition = self._condition()
+            if condition == "clean" and is_exchanged(self._state, manifest):
+                condition = "damaged"
             return Status(
                 settings.app,
                 manifest.version,
                 settings.channel,
-                self._condition(),
+                condition,
                 pending_version(self._state),
                 settings.previous,
                 settings.bad,
@@ -163,7 +167,7 @@ class Updater:
             published.bundle.length if published.bundle else 0,
             plan.write_bytes,
             plan.disk_bytes,
-            published.required,
+            is_required(catalogue, manifest.version, plan.version),
             bool(manifest.release.entry),
             is_recalled(catalogue, manifest.version),
         )
@@ -201,8 +205,10 @@ class Updater:
         with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
             self._recover()
             settings, manifest = self._read()
+            with suppress(InstallError):  # it is found again the next time
+                self._session.identities(self._state).keep()
             received = self._session.transport.received
-            with reported(self._session, self._state, settings, manifest):
+            with reported(self._session, self._state, manifest):
                 catalogue, plan = self._plan(settings, manifest.version)
             if plan is None:
                 discard_stage(self._session.disk, self._state)
@@ -212,9 +218,9 @@ class Updater:
                 return Updated(version, version, UpdateOutcome.CURRENT, fetched, 0, 0)
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
             waits = pending_version(self._state) == plan.version
-            with reported(self._session, self._state, settings, manifest, plan.version):
+            with reported(self._session, self._state, manifest, plan.version):
                 done = job.resume() if waits else None
-                return self._before_confirmation(job.run(plan) if done is None else done)
+                return self._before_confirmation(job.run(plan.version) if done is None else done)
 
     def _before_confirmation(self, done: Updated) -> Updated:
         """In a start that its launcher watches nothing is restarted, until it has confirmed."""
@@ -407,6 +413,27 @@ class Updater:
     def reports(self, on: bool) -> None:
         allow(self._session.disk, self._state, on=on)
 
+    @property
+    def identity(self) -> str:
+        """The name under which this install tells its publisher anything.
+
+        It follows from a random one, which decides where the install stands in rollouts.
+
+        Raises:
+            InstallError: the State cannot be read.
+        """
+        return public_name(self._session.identities(self._state).read().name)
+
+    def draw_identity(self) -> None:
+        """Draw a new identity: for a copy that cannot be told from what it was copied of.
+
+        Raises:
+            InstallError: the State cannot be written.
+            UpdateInProgress: an update is under way just now.
+        """
+        with locked(self._state.lock, "drawing a new identity"):
+            self._session.identities(self._state).draw()
+
     @contextmanager
     def _telling(self) -> Iterator[None]:
         """Tell the publisher at the end, also of a failure; not where there is no network."""
@@ -421,7 +448,8 @@ class Updater:
 
     def _tell(self) -> None:
         with suppress(Exception):  # what a command did counts, and not what is said of it
-            if may_tell(self._state):
+            # Who may only read could not note that it was told, and would tell it again.
+            if may_tell(self._state) and os.access(self._state.folder, os.W_OK):
                 settings, manifest = self._read()
                 tell(self._session, self._state, settings, manifest.version, self._condition())
 
@@ -457,7 +485,7 @@ class Updater:
         catalogue = self._session.refresh(self._state, settings, self._session.now())
         version = choose(
             catalogue,
-            settings.install_id,
+            self._session.identities(self._state).read().name,
             catalogue.now,
             installed=installed,
             bad=frozenset(settings.bad),

@@ -32,3 +32,7 @@ class UpdaterConfig:
     """Seconds to wait for another process that refreshes the same metadata."""
     disk_reserve: int = 4 << 20
     """Bytes left free on the disk beyond what an update needs: journals, logs, other writers."""
+
+    def wait(self, failed: int) -> float:
+        """Seconds to wait after so many tries that failed."""
+        return min(self.backoff * 2 ** (failed - 1), self.backoff_limit) if failed else 0.0

@@ -25,7 +25,7 @@ from updater.format.header import decode_header
 from updater.format.names import Digest
 from updater.format.patch import Header, Select
 from updater.progress import Progress, Silent
-from updater.transport import Answer, Transport
+from updater.transport import Answer, Transport, refuse_page
 
 READ = 1 << 20
 RANGE_REFUSED = {206, 416}
@@ -118,8 +118,7 @@ class Download:
 
     def _wait(self, attempt: int) -> None:
         if attempt > 1:
-            seconds = self._config.backoff * 2 ** (attempt - 2)
-            self._sleep(min(seconds, self._config.backoff_limit))
+            self._sleep(self._config.wait(attempt - 1))
 
     def _attempt(self, file: BinaryIO, at: _Spot, attempt: int) -> None:
         begun, last = False, attempt >= self._config.attempts
@@ -130,7 +129,8 @@ class Download:
                 self._receive(file, at, stop, answer)
         except TransportError as error:
             refused = self._is_part(at, stop) and error.status in RANGE_REFUSED
-            if last or not (begun or refused):  # until an answer begins, the transport tries
+            # Until an answer begins, the transport tries.
+            if last or not (refused or (begun and error.retryable)):
                 raise
             if refused:
                 self._ranges = False
@@ -206,8 +206,10 @@ class Download:
         while place < piece.end:
             if not (data := arriving.data()):
                 raise TransportError(
-                    f"{self._blob.url}: cut off", hint="what came is kept; try again"
+                    f"{self._blob.url}: cut off", hint="what came is kept; try again", status=200
                 )
+            if place == 0:
+                refuse_page(self._blob.url, data)
             written = file.write(data[: piece.end - place])
             arriving.drop(written)
             place += written

@@ -13,6 +13,7 @@ from updater.catalogue import Blob, Published
 from updater.download import Download
 from updater.errors import PatchError
 from updater.format.patch import Header
+from updater.launch.disk import written_to
 from updater.launch.state import State
 from updater.plan import Hop, check_header
 from updater.session import Session
@@ -49,7 +50,7 @@ def take_files(
         NotEnoughSpace: found when the bundle's header tells how much is to be fetched.
         TransportError, TrustError, FormatError, OSError: see `Download.run`.
     """
-    bundle = _bundle(app, release)
+    bundle = bundle_of(app, release)
     wanted = frozenset(paths)
 
     def select(header: Header) -> frozenset[int]:
@@ -62,17 +63,24 @@ def take_files(
         session.require_space(state, length + reserve)
         return blocks
 
-    state.downloads.mkdir(exist_ok=True)
+    session.disk.mkdir(state.downloads)
     path = state.downloads / f"{bundle.digest}.excerpt"
     config, progress = session.config, session.progress
-    Download(
+    download = Download(
         session.transport, bundle, path, select=checked, config=config, progress=progress
-    ).run()
+    )
+    with written_to(session.disk, path):
+        download.run()
     excerpt = PatchFile(path, config.limits, select)
     return extract(excerpt, wanted, out, progress=progress, jobs=config.jobs)
 
 
-def _bundle(app: str, release: Published) -> Blob:
+def bundle_of(app: str, release: Published) -> Blob:
+    """The bundle of a release of ``app``.
+
+    Raises:
+        PatchError: it has none.
+    """
     if release.bundle is None:
         raise PatchError(
             f"{app} {release.version} has no bundle to take single files from",

@@ -9,23 +9,34 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin
 
 import requests
 import urllib3
 
+from updater.address import Address, without_secrets
 from updater.config import UpdaterConfig
 from updater.errors import TransportError, causes
 from updater.transport import Answer, Reply
 from updater.version import __version__
 
 CHUNK = 64 * 1024
+URL_MOST = 300
+"""Characters of a URL of somebody else that are repeated to people."""
 REPLY_MOST = 4 << 20
 """Bytes of a reply to what was sent: a list of some ten thousand files."""
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_PROXIES = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say which proxy is used"
+_HINTS = {
+    401: "the host wants a user name and a password: https://USER:PASSWORD@HOST/... at install",
+    407: f"the proxy wants a user name and a password: http://USER:PASSWORD@HOST:PORT; {_PROXIES}",
+}
+"""What to do about some HTTP statuses."""
 _OFFLINE = "check the network connection and try again"
 
 
@@ -38,6 +49,7 @@ class HttpTransport:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.received = 0
+        self._addresses: list[Address] = []
         self.server_time: int | None = None
         self._config = config or UpdaterConfig()
         self._monotonic = monotonic
@@ -76,6 +88,12 @@ class HttpTransport:
                     raise TransportError(f"{url}: more than {REPLY_MOST:,} bytes of an answer")
             return Reply(response.status_code, response.headers, data)
 
+    def admit(self, address: Address) -> None:
+        """Send what is secret of ``address`` with each request that it covers, and nowhere else."""
+        if address.is_secret and address not in self._addresses:
+            self._addresses.insert(0, address)
+            _keep_from_logs()
+
     def close(self) -> None:
         """Close idle connections."""
         self._session.close()
@@ -86,10 +104,12 @@ class HttpTransport:
     ) -> Iterator[requests.Response]:
         """The answer to one request, its body still to be read."""
         timeouts = (self._config.connect_timeout, self._config.read_timeout)
+        address = next((a for a in self._addresses if a.covers(url)), Address(url))
         try:
             with self._session.request(
                 method,
-                url,
+                f"{url}?{address.query}" if address.query else url,
+                auth=address.login,
                 headers=headers,
                 data=body,
                 timeout=timeouts,
@@ -99,7 +119,7 @@ class HttpTransport:
                 self.server_time = _server_time(response)
                 yield response
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise TransportError(f"{url}: {_reason(error)}", hint=_OFFLINE) from error
+            raise _error(url, error) from None
 
     def _chunks(self, url: str, response: requests.Response) -> Iterator[bytes]:
         pace = _Pace(self._config, self._monotonic)
@@ -171,7 +191,9 @@ def _check(url: str, response: requests.Response, start: int | None) -> int:
         f"{url}: HTTP {status}",
         status=status,
         retryable=status in RETRY_STATUS,
-        hint="the server has trouble; try later" if status in RETRY_STATUS else "is the URL right?",
+        hint="the server has trouble; try later"
+        if status in RETRY_STATUS
+        else _HINTS.get(status, "is the URL right?"),
     )
 
 
@@ -181,8 +203,12 @@ def _refuse_strange(url: str, response: requests.Response) -> None:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise TransportError(f"{url}: compressed answer refused", status=status)
     if response.is_redirect or 300 <= status < 400:
+        place = urljoin(url, response.headers.get("Location", ""))
         raise TransportError(
-            f"{url}: redirect refused", status=status, hint="is a login page in the way?"
+            f"{url}: redirect refused; it leads to {without_secrets(place)[:URL_MOST]!a}",
+            status=status,
+            retryable=False,
+            hint="if the repository is there now, use that URL; or is a login page in the way?",
         )
 
 
@@ -191,6 +217,48 @@ def _range_start(url: str, response: requests.Response, start: int | None) -> in
     if start is not None and field.startswith(f"bytes {start}-"):
         return start
     raise TransportError(f"{url}: another range than asked for", status=206)
+
+
+def _error(url: str, error: Exception) -> TransportError:
+    """What went wrong on the way to ``url``; a proxy on it is named, nothing secret is."""
+    said = without_secrets(_reason(error))
+    proxy = _proxy_for(url)
+    if isinstance(error, requests.exceptions.InvalidSchema) and proxy.startswith("socks"):
+        return TransportError(
+            f"{url}: the proxy {proxy} speaks SOCKS, and what that needs is not installed",
+            hint=f"install PySocks beside upswap; {_PROXIES}",
+            retryable=False,
+        )
+    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.InvalidProxyURL):
+        if "407" in said:
+            return TransportError(
+                f"{url}: the proxy {proxy} lets nobody through: {said}",
+                hint=_HINTS[407],
+                status=407,
+            )
+        return TransportError(f"{url}: no way through the proxy {proxy}: {said}", hint=_PROXIES)
+    through = f" (through the proxy {proxy})" if proxy else ""
+    return TransportError(f"{url}: {said}{through}", hint=_OFFLINE)
+
+
+def _proxy_for(url: str) -> str:
+    """The proxy that the environment names for ``url``, without its password; or nothing."""
+    try:
+        named = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    except ValueError:  # the URL is none, such as one with a bracket that is not closed
+        return ""
+    return without_secrets(named or "")
+
+
+def _keep_from_logs() -> None:
+    """Keep what is secret out of what urllib3 logs: it names the URL of every request."""
+    for name in ("connectionpool", "connection", "poolmanager", "response", "util.retry"):
+        logging.getLogger(f"urllib3.{name}").addFilter(_tame)
+
+
+def _tame(record: logging.LogRecord) -> bool:
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -13,6 +13,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import cached_property
@@ -20,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from updater.errors import PatchError
-from updater.files import commit_time, differs, digest_of, has_mode, untouched_since
+from updater.files import differs, digest_of, has_mode, untouched_since
 from updater.format.globs import Globs
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import parents, shown
 from updater.format.policies import Policies
+from updater.known import Known, sure_until
+from updater.launch.content import content_of
 from updater.launch.disk import present
 from updater.launch.state import State
 from updater.progress import Progress, Silent
@@ -45,7 +48,15 @@ class Finding(str, Enum):
     EXTRA = "extra"
 
 
-DAMAGE = (Finding.MISSING, Finding.CHANGED, Finding.KIND, Finding.MODE, Finding.UNREADABLE)
+DAMAGE = (
+    Finding.MISSING,
+    Finding.CHANGED,
+    Finding.KIND,
+    Finding.MODE,
+    Finding.UNREADABLE,
+)
+HASHED_MOST = 32 << 20
+"""Bytes that are hashed to see whether a folder is another one; more would take a while."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +69,8 @@ class Findings:
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     """Files with other bytes, symlinks with another target."""
+    earlier: tuple[str, ...] = ()
+    """Those of them that are as another release had them here: the folder was exchanged."""
     mode_changed: tuple[str, ...] = ()
     """Files with the released bytes that should be executable and are not, or the reverse."""
     wrong_kind: tuple[str, ...] = ()
@@ -103,6 +116,8 @@ class NotWhole(PatchError):  # noqa: N818 - reads as what the user is told
         paths = findings.damaged
         more = ", ..." if len(paths) > TOLD_MOST else ""
         names = ", ".join(shown(path) for path in paths[:TOLD_MOST])
+        if findings.earlier:
+            hint = f"files are of another release: was the folder restored or copied? {hint}"
         super().__init__(
             f"not {findings.version} as released: {', '.join(told)} ({names}{more})", hint=hint
         )
@@ -137,7 +152,11 @@ class Inspection:
             kind.value: tuple(sorted(path for path, what in found.items() if what is kind))
             for kind in Finding
         }
-        return Findings(version=self._manifest.version, full=self._full, **lists)
+        changed = lists[Finding.CHANGED.value]
+        known = (path for path in changed if self._known.is_of_a_release(self._state, path))
+        return Findings(
+            version=self._manifest.version, full=self._full, earlier=tuple(known), **lists
+        )
 
     def damage(self) -> tuple[str, ...]:
         """The paths of the release that are not as they must be; nothing else is looked at."""
@@ -171,8 +190,12 @@ class Inspection:
         return frozenset(f for f in self._no_folders if (self._install / f).is_symlink())
 
     @cached_property
-    def _committed(self) -> int:
-        return commit_time(self._state.manifest)
+    def _sure_until(self) -> int:
+        return sure_until(self._state, self._manifest)
+
+    @cached_property
+    def _known(self) -> Known:
+        return Known.read(self._state)
 
     def _look(self, entry: Entry) -> Finding | None:
         try:
@@ -202,13 +225,40 @@ class Inspection:
         if info.st_size != file.size:
             return Finding.CHANGED
         is_ours = self._policies.of(file.path) == "replace"
-        if not self._full and is_ours and untouched_since(self._committed, info):
+        if not self._full and is_ours and untouched_since(self._sure_until, info):
             return None
         try:
             same = digest_of(self._install / file.path) == file.digest
         except OSError:
             return Finding.UNREADABLE
         return None if same else Finding.CHANGED
+
+    def is_of_another(self) -> bool:
+        """Whether this is the folder of another release, restored or copied: see `is_exchanged`."""
+        left, odd, count = HASHED_MOST, 0, 0
+        for file in self._manifest.files():
+            if self._policies.of(file.path) != "replace":
+                continue
+            count += 1
+            size = self._to_hash(file)
+            left -= max(size, 0)
+            if size < 0 or left < 0:
+                continue
+            with suppress(OSError):
+                found = content_of(self._install / file.path)
+                if self._known.has(file.path, found) and found != str(file.digest):
+                    return True
+                odd += found != str(file.digest)
+        return odd * 2 > count
+
+    def _to_hash(self, file: File) -> int:
+        """Bytes to look at of a file that may have changed; negative if it cannot have."""
+        try:
+            info = (self._install / file.path).lstat()
+        except OSError:
+            return 0
+        sure = stat.S_ISREG(info.st_mode) and untouched_since(self._sure_until, info)
+        return -1 if sure and info.st_size == file.size else info.st_size
 
     def _extra(self) -> Iterator[str]:
         disposable = Globs(self._manifest.release.disposable)
@@ -237,6 +287,17 @@ class Inspection:
 def damage(state: State, manifest: Manifest) -> tuple[str, ...]:
     """The paths of a release that are not as they must be, as far as times tell."""
     return Inspection(state, manifest, Silent(), full=False).damage()
+
+
+def is_exchanged(state: State, manifest: Manifest) -> bool:
+    """Whether the folder holds another release than the State says, as far as a short look tells.
+
+    One file as another release had it here is enough, or most files missing or changed.
+
+    Raises:
+        OSError: the disk.
+    """
+    return Inspection(state, manifest, Silent(), full=False).is_of_another()
 
 
 def inspect(state: State, manifest: Manifest, progress: Progress, *, full: bool) -> Findings:

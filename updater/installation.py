@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from updater.claim import check_empty, check_url, claim, empty, real, withdraw
+from updater.address import Address
+from updater.claim import Origin, check_empty, claim, empty, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
@@ -18,7 +18,7 @@ from updater.launch.recover import recover
 from updater.launch.state import State
 from updater.launcher import renew_launcher
 from updater.outbox import allow
-from updater.plan import choose, make_plan
+from updater.plan import choose
 from updater.session import Session
 from updater.store import Settings, read_manifest
 
@@ -44,11 +44,11 @@ def install(
             `Updater.update`. After any error nothing is left in ``folder`` or beside it.
     """
     session = session or Session()
+    origin = Origin(Address.parse(url), root)
     settings = Settings(
         app=check_app(app),
         channel=check_channel(channel),
-        url=check_url(url),
-        install_id=uuid.uuid4().hex,
+        url=origin.address.url,
     )
     place = Path(folder)
     is_new = not present(place)
@@ -57,7 +57,7 @@ def install(
             state = _claim(session, place)
             with locked(state.lock, "installing"):
                 _start_over(session, state)
-                return _undisturbed(session, state, settings, root, reports=reports)
+                return _undisturbed(session, state, settings, origin, reports=reports)
         except UpdateInProgress:
             raise
         except BaseException:
@@ -67,11 +67,11 @@ def install(
 
 
 def _undisturbed(
-    session: Session, state: State, settings: Settings, root: bytes, *, reports: bool
+    session: Session, state: State, settings: Settings, origin: Origin, *, reports: bool
 ) -> Updated:
     """The installation itself, by the holder of the lock."""
     try:
-        session.disk.write(state.root, root)
+        origin.keep(session, state)
         if reports:
             allow(session.disk, state, on=True)
         return _first_install(session, state, settings)
@@ -85,15 +85,20 @@ def _undisturbed(
 def _first_install(session: Session, state: State, settings: Settings) -> Updated:
     received = session.transport.received
     catalogue = session.refresh(state, settings, session.now())
-    version = choose(catalogue, settings.install_id, catalogue.now, installed="", bad=frozenset())
+    version = choose(
+        catalogue,
+        session.identities(state).read().name,
+        catalogue.now,
+        installed="",
+        bad=frozenset(),
+    )
     if version is None:
         raise InstallError(
             f"channel {settings.channel} of {settings.app} offers nothing",
             hint="was a release promoted? was it recalled?",
         )
     nothing = Manifest.empty(settings.app)
-    plan = make_plan(catalogue, None, version)
-    done = Job(session, state, catalogue, settings, nothing, received).run(plan)
+    done = Job(session, state, catalogue, settings, nothing, received).run(version)
     with suppress(InstallError, OSError):  # the next command makes it
         renew_launcher(session.disk, state, read_manifest(state, session.config.limits))
     return done
@@ -103,7 +108,7 @@ def _claim(session: Session, place: Path) -> State:
     """The install folder and its State, made if they are not there."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if not present(place):
-        session.disk.mkdir(place)
+        session.disk.mkdir(place, own=True)
     return claim(session, real(place), check_empty)
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Literal
 
-from updater.apply import PatchFile, Tree, WrongTree, apply_patch, nothing, unusable
 from updater.catalogue import Catalogue
-from updater.download import Download
-from updater.errors import InstallError, PatchError, TransportError
-from updater.excerpt import take_files
+from updater.errors import InstallError, PatchError
+from updater.follow import Follower
 from updater.format.manifest import Manifest
 from updater.inspection import damage
+from updater.known import note_folders
 from updater.launch.disk import present, remove_tree
 from updater.launch.document import encode
 from updater.launch.document import read as read_document
@@ -29,17 +27,15 @@ from updater.launch.state import State
 from updater.launch.swap import FileSwap, discard_stage
 from updater.launch.trial import NO_TRIAL, Trial, read_trial
 from updater.launcher import check_launcher
-from updater.plan import Hop, Plan, check_header, make_plan
+from updater.plan import Plan
+from updater.reports import report_passed
 from updater.session import Session
-from updater.sources import Sources
-from updater.stage import Stage, live_tree
-from updater.store import Settings
+from updater.stage import Stage
+from updater.store import Settings, read_manifest
+from updater.ways import Unusable, Ways, blaming
 
 Running = Literal["stage", "wait", "force"]
 """What to do while the application runs: leave the update to its next launch, wait, or go on."""
-
-GONE = {404, 410}
-"""HTTP statuses of a patch that was pruned, or did not reach a mirror."""
 
 
 class UpdateOutcome(str, Enum):
@@ -79,6 +75,9 @@ class Updated:
     """How many changes of each kind the patches made; none if the bundle was needed."""
     kept: tuple[str, ...] = ()
     """Where the user's own work lies now that had to make way."""
+    failed: tuple[str, ...] = ()
+    """Why cheaper ways failed that were tried first: nothing is lost, but its publisher should
+    know."""
 
     def __bool__(self) -> bool:
         return self.outcome in {UpdateOutcome.UPDATED, UpdateOutcome.STAGED}
@@ -105,25 +104,21 @@ class Job:
         self._manifest = manifest
         self._received = received
         self._running = running
-        self._sources = Sources(session, state, catalogue, manifest)
-        self._changes: Counter[str] = Counter()
+        self._follower = Follower(session, state, catalogue, manifest)
+        self._mend = False
 
-    def run(self, plan: Plan) -> Updated:
-        """Follow ``plan``; if its patches do not fit what is installed, mend that first.
+    def run(self, version: str) -> Updated:
+        """Bring the install to ``version``, by the cheapest way that works.
 
-        The last resort is the whole bundle.
+        What has failed is left out of the next try; the release's own bundle is among the ways.
 
         Raises:
-            PatchError: the bundle does not give the release either.
-            UpdaterError: see `Updater.update`.
+            UpdaterError: see `Updater.update`; no way is left, with the reason of each.
         """
-        try:
-            journal = self._prepare(plan, mend=plan.starts_afresh)
-        except (PatchError, TransportError) as error:
-            if plan.starts_afresh or not _is_of_the_patch(error):
-                raise
-            journal = self._otherwise(plan, error)
-        return self._report(*self._conclude(journal))
+        ways = Ways(self._catalogue, self._manifest.version or None, version)
+        journal, outcome = self._conclude(ways.follow(self._attempt))
+        report_passed(self._session, self._state, self._manifest, version, ways.failed)
+        return self._report(journal, outcome, ways.reasons)
 
     def resume(self) -> Updated | None:
         """Go on with the update that waits for the application to end; None if it fits no more.
@@ -170,6 +165,9 @@ class Job:
         with suppress(OSError):  # harmless; the update is made
             if self._running != "wait":  # nobody has looked at the files since, if it took long
                 self._session.disk.stamp(self._state.manifest)
+            with suppress(InstallError):
+                made = read_manifest(self._state, self._session.config.limits)
+                note_folders(self._session.disk, self._state, made)
             remove_tree(self._session.disk, self._state.downloads)
             self._session.disk.unlink(self._state.announced)
         return journal, UpdateOutcome.UPDATED
@@ -207,105 +205,32 @@ class Job:
             return untold if isinstance(untold, str) and untold else installed
         return installed
 
-    def _otherwise(self, plan: Plan, error: PatchError | TransportError) -> Journal:
-        """The same patches with what they lack from the installed release's bundle, else ours."""
-        if isinstance(error, PatchError):
-            try:
-                return self._prepare(plan, mend=True)
-            except (PatchError, TransportError) as again:
-                if not _is_of_the_patch(again):
-                    raise
-        return self._prepare(self._bundle(plan, error), mend=True)
-
-    def _bundle(self, plan: Plan, error: PatchError | TransportError) -> Plan:
-        """The way that needs nothing of what is installed; ``error`` if there is none."""
+    def _attempt(self, plan: Plan) -> Journal:
+        """Follow ``plan``; if what is installed is not as its patches need it, mend that first."""
+        if self._mend or plan.starts_afresh:
+            return self._prepare(plan, mend=True)
         try:
-            return make_plan(self._catalogue, None, plan.version)
-        except InstallError:
-            raise error from None
+            return self._prepare(plan, mend=False)
+        except Unusable as error:
+            if not isinstance(error.reason, PatchError):
+                raise
+            first = error.reason
+        self._mend = True
+        try:
+            return self._prepare(plan, mend=True)
+        except Unusable as error:
+            raise error.after(first) from first
 
     def _prepare(self, plan: Plan, *, mend: bool) -> Journal:
         """Everything before the live tree is touched; on a fault only downloads are left."""
-        self._session.require_space(self._state, plan.disk_bytes)
-        self._changes.clear()
         with self._cleared():
             stage = Stage(self._session.disk, self._state)
             stage.clear()
-            patches = [self._fetch(hop) for hop in plan.hops]
-            given = [self._take(plan, n, patch, stage) for n, patch in enumerate(patches)]
-            tree = live_tree(self._state, self._manifest)
-            if mend and not plan.starts_afresh:
-                tree = self._mended(plan, patches, tree, stage)
-            for number, patch in enumerate(patches):
-                tree = self._apply(plan, patch, tree, stage, given[number])
+            tree = self._follower.tree(plan, stage, mend=mend)
             settings = replace(self._settings, previous=self._manifest.version)
             notes = self._notes(tree.manifest)
-            return stage.fill(self._manifest, tree, settings.data, mend=mend, notes=notes)
-
-    def _fetch(self, hop: Hop) -> PatchFile:
-        downloads = self._state.downloads
-        downloads.mkdir(exist_ok=True)
-        path = downloads / str(hop.blob.digest)
-        Download(
-            self._session.transport,
-            hop.blob,
-            path,
-            config=self._session.config,
-            progress=self._session.progress,
-        ).run()
-        patch = PatchFile(path, self._session.config.limits)
-        release = self._catalogue.releases[hop.new]
-        check_header(patch.header, self._settings.app, hop, release)
-        return patch
-
-    def _take(self, plan: Plan, number: int, patch: PatchFile, stage: Stage) -> Mapping[str, Path]:
-        """New files of hop ``number`` that this machine cannot make of ``patch``."""
-        paths = unusable(patch.header)
-        if not paths:
-            return {}
-        return take_files(
-            self._session,
-            self._state,
-            self._settings.app,
-            self._catalogue.releases[plan.hops[number].new],
-            paths,
-            stage.scratch(len(plan.hops) + number),
-            reserve=plan.work_bytes,
-        )
-
-    def _mended(self, plan: Plan, patches: list[PatchFile], tree: Tree, stage: Stage) -> Tree:
-        """``tree`` with the files that the patches lack from the installed release's bundle."""
-        places = self._sources.bases(
-            patches[0].header, stage.scratch("bases"), plan.work_bytes, last=len(patches) == 1
-        )
-        return replace(tree, places={**tree.places, **places})
-
-    def _apply(
-        self, plan: Plan, patch: PatchFile, tree: Tree, stage: Stage, given: Mapping[str, Path]
-    ) -> Tree:
-        """The tree ``patch`` gives; files that it makes wrong come from the bundle."""
-        header = patch.header
-        if header.old is not None or not self._manifest.entries:
-            self._changes.update(change.kind.name.lower() for change in header.changes)
-        old = tree if header.old is not None else nothing(header.app)
-        out = stage.scratch(f"to-{header.new.version}")
-        try:
-            return self._decode(patch, old, out, given)
-        except WrongTree as error:
-            if header.old is None:
-                raise
-            again = stage.scratch(f"again-{header.new.version}")
-            right = self._sources.right(header, error, again, plan.work_bytes)
-            remove_tree(self._session.disk, out)
-            return self._decode(
-                patch, old, stage.scratch(f"to-{header.new.version}"), {**given, **right}
-            )
-
-    def _decode(self, patch: PatchFile, old: Tree, out: Path, given: Mapping[str, Path]) -> Tree:
-        session = self._session
-        return apply_patch(
-            patch, old, out, progress=session.progress, jobs=session.config.jobs, given=given
-        )
+            with blaming(plan.hops[0].blob.name):  # what it carries over may be damaged
+                return stage.fill(self._manifest, tree, settings.data, mend=mend, notes=notes)
 
     @contextmanager
     def _cleared(self) -> Iterator[None]:
@@ -317,7 +242,9 @@ class Job:
                 discard_stage(self._session.disk, self._state)
             raise
 
-    def _report(self, journal: Journal, outcome: UpdateOutcome) -> Updated:
+    def _report(
+        self, journal: Journal, outcome: UpdateOutcome, failed: tuple[str, ...] = ()
+    ) -> Updated:
         bundle = self._catalogue.releases[journal.new].bundle
         return Updated(
             journal.old,
@@ -326,8 +253,9 @@ class Job:
             self._session.transport.received - self._received,
             bundle.length if bundle else 0,
             sum(max(step.size, 0) for step in journal.steps if not step.own),
-            dict(self._changes),
+            dict(self._follower.changes),
             self._kept(journal),
+            failed,
         )
 
     def _kept(self, journal: Journal) -> tuple[str, ...]:
@@ -335,8 +263,3 @@ class Job:
         with suppress(OSError):
             return FileSwap(self._session.disk, self._state, journal).kept()
         return ()
-
-
-def _is_of_the_patch(error: PatchError | TransportError) -> bool:
-    """Whether the bundle may help: the patch does not fit, or the server has it no more."""
-    return isinstance(error, PatchError) or error.status in GONE

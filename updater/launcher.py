@@ -65,7 +65,7 @@ def launcher_command(state: State) -> list[str] | None:
         return [start]
     if present(folder / PROGRAM):
         return [str(folder / PROGRAM)]
-    python = (folder / "python").read_text().strip()
+    python = os.fsdecode((folder / "python").read_bytes()).strip()
     return [python, "-I", str(folder / ZIPAPP)]
 
 
@@ -121,7 +121,7 @@ def _files(state: State, manifest: Manifest) -> dict[str, bytes]:
     sources = _sources()
     if not python or not sources:
         return {}
-    return known | {ZIPAPP: _zipapp(sources), "python": f"{python}\n".encode()}
+    return known | {ZIPAPP: _zipapp(sources), "python": os.fsencode(python) + b"\n"}
 
 
 def _interpreter(state: State) -> str:

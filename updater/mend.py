@@ -14,24 +14,35 @@ from pathlib import Path
 
 from updater.apply import Tree
 from updater.catalogue import Catalogue, Published
-from updater.errors import InstallError, PatchError
-from updater.excerpt import take_files
+from updater.errors import (
+    FormatError,
+    InstallError,
+    PatchError,
+    TransportError,
+    TrustError,
+    UpdaterError,
+)
+from updater.excerpt import bundle_of, take_files
 from updater.files import check_file
+from updater.follow import find_manifest, rebuilt
 from updater.format.manifest import File, Manifest
 from updater.format.names import order
 from updater.format.paths import parents
 from updater.format.policies import Policies
 from updater.inspection import Findings, inspect
+from updater.known import note_folders
 from updater.launch.disk import remove_tree
 from updater.launch.journal import Journal
 from updater.launch.obstacles import CannotSpell
 from updater.launch.recover import commit
 from updater.launch.state import State
 from updater.launch.swap import FileSwap, discard_stage
+from updater.reports import report_passed
 from updater.session import Session
 from updater.signed import take_manifest
 from updater.stage import Stage, live_tree
 from updater.store import Settings, read_manifest, read_settings
+from updater.ways import Unusable, blaming
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,8 @@ class Repaired:
     """Bytes of the files that were put in place."""
     kept: tuple[str, ...] = ()
     """Where the content lies now that had to make way."""
+    failed: tuple[str, ...] = ()
+    """Why what was asked first did not help: nothing is lost, but its publisher should know."""
 
 
 class Mend:
@@ -61,6 +74,7 @@ class Mend:
         self._settings = settings
         self._catalogue = catalogue
         self._received = session.transport.received
+        self._failed: list[UpdaterError] = []
 
     def run(self, manifest: Manifest, findings: Findings) -> Repaired:
         """Put back what ``findings`` say is damaged, and say in the State what is installed.
@@ -78,7 +92,9 @@ class Mend:
         commit(self._session.disk, self._state, journal)
         with suppress(OSError):  # harmless; the install is whole
             self._session.disk.stamp(self._state.manifest)
+            note_folders(self._session.disk, self._state, manifest)
             remove_tree(self._session.disk, self._state.downloads)
+        report_passed(self._session, self._state, manifest, manifest.version, self._failed)
         return self._report(findings, journal)
 
     def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:
@@ -94,17 +110,37 @@ class Mend:
     def _take(
         self, manifest: Manifest, findings: Findings, out: Path, reserve: int
     ) -> Mapping[str, Path]:
-        """The files whose content is damaged, from the release's bundle."""
+        """The files whose content is damaged: from the release's bundle, else made anew."""
         files = _lacking(manifest, findings)
         if not files:
             return {}
         release = self._published(manifest)
-        paths = [file.path for file in files]
-        places = take_files(
-            self._session, self._state, manifest.app, release, paths, out, reserve=reserve
+        try:
+            return self._excerpt(manifest, release, files, out, reserve)
+        except (Unusable, PatchError) as error:
+            failed = error if isinstance(error, Unusable) else Unusable(frozenset(), error)
+        tree, ways = rebuilt(
+            self._session,
+            self._state,
+            self._catalogue(),
+            manifest.app,
+            manifest.version,
+            failed,
         )
-        for file in files:
-            check_file(file, places[file.path])
+        self._failed = ways.failed
+        return {file.path: tree.places[file.path] for file in files}
+
+    def _excerpt(
+        self, manifest: Manifest, release: Published, files: list[File], out: Path, reserve: int
+    ) -> Mapping[str, Path]:
+        """Files from the bundle of the release; how much of it that needs is fetched."""
+        paths = [file.path for file in files]
+        with blaming(bundle_of(manifest.app, release).name):
+            places = take_files(
+                self._session, self._state, manifest.app, release, paths, out, reserve=reserve
+            )
+            for file in files:
+                check_file(file, places[file.path])
         return places
 
     def _published(self, manifest: Manifest) -> Published:
@@ -123,6 +159,7 @@ class Mend:
             self._session.transport.received - self._received,
             sum(max(step.size, 0) for step in journal.steps if not step.own),
             FileSwap(self._session.disk, self._state, journal).kept(),
+            tuple(dict.fromkeys(map(str, self._failed))),
         )
 
 
@@ -149,7 +186,9 @@ def repair(session: Session, state: State) -> Repaired | None:
     if findings.whole:
         _tidy(session, state)
         return None
-    signed = _signed(session, manifest, catalogue) if _lacking(manifest, findings) else manifest
+    signed = (
+        _signed(session, state, manifest, catalogue) if _lacking(manifest, findings) else manifest
+    )
     if signed != manifest:
         findings = inspect(state, signed, session.progress, full=True)
     return mend.run(signed, findings)
@@ -170,12 +209,14 @@ def _lacking(manifest: Manifest, findings: Findings) -> list[File]:
     return [f for f in files if f.path in paths or not behind.isdisjoint(parents(f.path))]
 
 
-def _signed(session: Session, manifest: Manifest, catalogue: Callable[[], Catalogue]) -> Manifest:
+def _signed(
+    session: Session, state: State, manifest: Manifest, catalogue: Callable[[], Catalogue]
+) -> Manifest:
     """The manifest as it was signed, if the one of the State is not that."""
     release = catalogue().releases.get(manifest.version)
     if release is None or release.manifest.digest == manifest.digest:
         return manifest
-    return take_manifest(session, manifest.app, release)
+    return find_manifest(session, state, catalogue(), manifest.app, manifest.version)
 
 
 def identify(
@@ -189,16 +230,34 @@ def identify(
     Raises:
         InstallError: no release is there whole; ``error`` is why that matters.
     """
-    for version in sorted(catalogue.releases, key=order, reverse=True):
-        manifest = take_manifest(session, app, catalogue.releases[version])
-        if _has_sizes(state, manifest) and (
-            inspect(state, manifest, session.progress, full=True).whole
-        ):
+    newest = sorted(catalogue.releases, key=order, reverse=True)
+    missing = []
+    for version in newest:
+        release = catalogue.releases[version]
+        try:
+            with blaming(release.manifest.name):
+                manifest = take_manifest(session, app, release)
+        except Unusable:
+            missing.append(version)
+            continue
+        if _is_installed(session, state, manifest):
             return manifest
+    for version in missing:  # much more to fetch
+        with suppress(TransportError, TrustError, FormatError, PatchError):
+            manifest = find_manifest(session, state, catalogue, app, version)
+            if _is_installed(session, state, manifest):
+                return manifest
     raise InstallError(
         f"{error}; and what is in {state.install} is no published release of {app}",
         hint=f"move {state.folder} away, then run updater adopt --version V --repair",
     ) from error
+
+
+def _is_installed(session: Session, state: State, manifest: Manifest) -> bool:
+    """Whether this release is there whole."""
+    return _has_sizes(state, manifest) and (
+        inspect(state, manifest, session.progress, full=True).whole
+    )
 
 
 def _has_sizes(state: State, manifest: Manifest) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from updater.address import Address
 from updater.errors import FormatError
 from updater.fetch import HttpTransport
 from updater.format.canonical import INTEGER_MAX, Record, decode, encode, string
@@ -27,7 +28,7 @@ from updater.launch.disk import Disk, present, told
 from updater.launch.report import PATHS_MOST, queued
 from updater.launch.state import State
 from updater.session import Session
-from updater.store import Settings
+from updater.store import Settings, read_address
 from updater.transport import Reply, Sender
 from updater.version import __version__
 
@@ -163,8 +164,9 @@ class _Outbox:
         self._standing = standing
         self._over = over
         self._now = session.now()
+        self._name = session.identities(state).read().name
         self._url = f"{settings.url.rstrip('/')}/api/v1"
-        self._sender: Sender = session.sender or _sender(session)
+        self._sender: Sender = session.sender or _sender(session, read_address(state, settings))
 
     def empty(self) -> None:
         """Send all of it; what was not taken stays."""
@@ -201,15 +203,13 @@ class _Outbox:
         if self._standing.state not in STATES or not before.is_due(said, self._now):
             return before
         # The same until it was taken, so that a lost answer makes no second one of it.
-        identity = _digest(
-            "check-in", self._settings.install_id, before.identity, said, str(self._now // DAY)
-        )
+        identity = _digest("check-in", self._name, before.identity, said, str(self._now // DAY))
         self._is_settled("checkins", {"id": identity, **facts, **self._who()})
         return _Told(identity=identity, said=said, at=self._now)
 
     def _who(self) -> dict[str, Any]:
         return {
-            "install": _digest("reports", self._settings.install_id),
+            "install": public_name(self._name),
             "app": self._settings.app,
             "channel": self._settings.channel,
             "platform": platform_name(),
@@ -232,16 +232,21 @@ class _Outbox:
         return True
 
 
+def public_name(name: str) -> str:
+    """What an install of this identity is called where it tells anything."""
+    return _digest("reports", name)
+
+
 def platform_name() -> str:
     """The kind of machine, such as ``linux-x86_64``."""
     name = f"{sys.platform}-{platform.machine()}".lower()
     return re.sub("[^a-z0-9_.-]", "_", name)[:40]
 
 
-def _sender(session: Session) -> Sender:
+def _sender(session: Session, address: Address) -> Sender:
     """One that gives up early: a command waits for it."""
     config, most = session.config, SECONDS / 2
-    return HttpTransport(
+    sender = HttpTransport(
         replace(
             config,
             connect_timeout=min(config.connect_timeout, most),
@@ -249,6 +254,8 @@ def _sender(session: Session) -> Sender:
             attempts=1,
         )
     )
+    sender.admit(address)
+    return sender
 
 
 def _patience(reply: Reply) -> int:

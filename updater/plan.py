@@ -98,18 +98,26 @@ def is_recalled(catalogue: Catalogue, version: str) -> bool:
     return published is not None and published.floor is not None
 
 
-def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan:
+def make_plan(
+    catalogue: Catalogue,
+    installed: str | None,
+    version: str,
+    without: frozenset[str] = frozenset(),
+) -> Plan:
     """The cheapest way to ``version``, by bytes to fetch, then by bytes to write.
 
     Args:
         catalogue: what is published.
         installed: where to start; None to use bundles alone, whatever is installed.
         version: where to go.
+        without: names of targets that have failed, and are no part of any way.
 
     Raises:
-        InstallError: this updater is too old for the release, or no way leads there.
+        InstallError: this updater is too old for the release or one that is jumped over, or no
+            way leads there.
     """
-    check_updater(catalogue.releases[version])
+    for release in _passed(catalogue, installed or "", version):
+        check_updater(release)
     best: dict[str, tuple[int, int]] = {}
     queue: list[tuple[int, int, str, tuple[Hop, ...]]] = [(0, 0, installed or "", ())]
     while queue:
@@ -117,6 +125,8 @@ def make_plan(catalogue: Catalogue, installed: str | None, version: str) -> Plan
         if at == version:
             return Plan(version, hops)
         for hop in _hops(catalogue, at, start=not hops):
+            if hop.blob.name in without:
+                continue
             cost = (fetch + hop.blob.length, write + hop.blob.write_bytes)
             if hop.new not in best or cost < best[hop.new]:
                 best[hop.new] = cost
@@ -147,13 +157,31 @@ def check_header(header: Header, app: str, hop: Hop, release: Published) -> None
         raise FormatError(f"{hop.blob.name} leads to another tree than {signed.name}")
 
 
+def is_required(catalogue: Catalogue, installed: str, version: str) -> bool:
+    """Whether the way from what is installed to ``version`` shall not be put off.
+
+    What a release in between demanded is not lost because a later one is there, which need not
+    say it again.
+    """
+    return any(release.required for release in _passed(catalogue, installed, version))
+
+
 def _stops(catalogue: Catalogue, installed: str, wanted: str) -> list[str]:
-    """Releases between the two that no update may jump over."""
-    if not installed:
-        return []
-    between = (v for v in catalogue.releases if order(installed) < order(v) < order(wanted))
-    releases = (catalogue.releases[version] for version in between)
-    return [release.version for release in releases if release.stop and release.floor is None]
+    """Releases on the way that no update may jump over."""
+    return [r.version for r in _passed(catalogue, installed, wanted) if r.stop]
+
+
+def _passed(catalogue: Catalogue, installed: str, wanted: str) -> list[Published]:
+    """``wanted``, and what an update of an install jumps over; what was recalled demands nothing.
+
+    Nobody who installs afresh jumps over anything.
+    """
+    between = (
+        release
+        for version, release in catalogue.releases.items()
+        if installed and order(installed) < order(version) < order(wanted)
+    )
+    return [catalogue.releases[wanted], *(r for r in between if r.floor is None)]
 
 
 def _hops(catalogue: Catalogue, at: str, *, start: bool) -> Iterator[Hop]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from updater.errors import InstallError, RollbackFailed, TransportError, UpdaterError, causes
 from updater.format.manifest import Manifest
@@ -14,21 +15,17 @@ from updater.inspection import damage
 from updater.launch.report import Report
 from updater.launch.state import State
 from updater.session import Session
-from updater.store import Settings
 
 _LOGIN = re.compile(r"//[^/@\s]*@")
 
 
 @contextmanager
-def reported(
-    session: Session, state: State, settings: Settings, manifest: Manifest, new: str = ""
-) -> Iterator[None]:
+def reported(session: Session, state: State, manifest: Manifest, new: str = "") -> Iterator[None]:
     """Queue a report if the body fails, unless trying again may help.
 
     Args:
         session: its disk is used.
         state: of the install.
-        settings: of the install.
         manifest: what is installed.
         new: the version that is wanted; empty while it is looked for.
     """
@@ -37,15 +34,33 @@ def reported(
     except (UpdaterError, OSError) as error:
         if isinstance(error, OSError) or not error.retryable:
             with suppress(Exception):  # whatever is wrong with a report, the error counts
-                _report(state, settings, manifest, new, error).write(session.disk, state)
+                _report(session, state, manifest, new, error).write(session.disk, state)
         raise
 
 
+def report_passed(
+    session: Session,
+    state: State,
+    manifest: Manifest,
+    new: str,
+    errors: Sequence[UpdaterError],
+) -> None:
+    """Queue a report of each way that failed, though another led there; arguments as `reported`.
+
+    It says nothing against the version: whoever serves the files can mend it.
+    """
+    with suppress(Exception):  # what was done counts, whatever is wrong with a report
+        for error in errors:
+            told = _report(session, state, manifest, new, error)
+            replace(told, step="fetch").write(session.disk, state)
+
+
 def _report(
-    state: State, settings: Settings, manifest: Manifest, new: str, error: UpdaterError | OSError
+    session: Session, state: State, manifest: Manifest, new: str, error: UpdaterError | OSError
 ) -> Report:
     step, kind = _step(error, new), type(error).__name__
-    what = f"{settings.install_id} {step} {kind} {manifest.version} {new}"
+    name = session.identities(state).read().name
+    what = f"{name} {step} {kind} {manifest.version} {new}"
     return Report(
         identity=hashlib.sha256(what.encode()).hexdigest()[:32],
         step=step,

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from updater.address import Address
 from updater.catalogue import Catalogue
 from updater.config import UpdaterConfig
 from updater.errors import NotEnoughSpace
 from updater.fetch import HttpTransport
+from updater.identity import Identities, machine_id
 from updater.launch.disk import Disk, told
 from updater.launch.state import State
 from updater.progress import Progress, Silent
-from updater.store import Settings
+from updater.store import Settings, read_address
 from updater.transport import Sender, Transport
 from updater.trust import Trust, recalled
 
@@ -35,6 +42,8 @@ class Session:
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""
     disk: Disk = field(default_factory=Disk)
+    machine: Callable[[], str] = machine_id
+    """What names this machine, or nothing; it is kept as a digest, and told to nobody."""
 
     def __post_init__(self) -> None:
         if self.transport is _HTTP:
@@ -47,22 +56,37 @@ class Session:
     def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
         """What the repository of an install offers at ``now``, verified.
 
+        Whoever may not write the State sees the same; what is learned then is not kept.
+
         Raises:
             TransportError, TrustError, FormatError: see `Trust.refresh`.
             InstallError: the metadata folder cannot be used.
         """
-        with told(f"using {state.trust}"):
+        self.admit(read_address(state, settings))
+        with told(f"using {state.trust}"), _memory(state) as memory:
             root = state.root.read_bytes()
             trust = Trust(
-                state.trust,
+                memory.trust,
                 settings.url,
                 root,
                 self.transport,
-                seen=state.seen,
+                seen=memory.seen,
                 config=self.config,
                 disk=self.disk,
             )
             return trust.refresh(settings.app, settings.channel, now)
+
+    def identities(self, state: State) -> Identities:
+        """The identity of an install."""
+        return Identities(self.disk, state, self.machine)
+
+    def admit(self, address: Address) -> None:
+        """Let the transport use what is secret of a repository's URL.
+
+        A transport that an application brings is given no secret: it knows its own.
+        """
+        if isinstance(self.transport, HttpTransport):
+            self.transport.admit(address)
 
     def recalled(self, state: State, app: str) -> frozenset[str]:
         """Versions that the publisher of an install recalled, as far as this disk tells.
@@ -86,3 +110,19 @@ class Session:
                 f"{free:,} are free",
                 hint="free some disk space and try again; nothing was changed",
             )
+
+
+@contextmanager
+def _memory(state: State) -> Iterator[State]:
+    """The State to keep in mind what is seen: a copy for this run, if it may not be written."""
+    if os.access(state.folder, os.W_OK):
+        yield state
+        return
+    with TemporaryDirectory(prefix="upswap-") as folder:
+        copy = State(state.install, Path(folder))
+        with suppress(FileNotFoundError):
+            shutil.copyfile(state.seen, copy.seen)
+        # What only its owner may read is fetched again.
+        with suppress(FileNotFoundError, PermissionError, shutil.Error):
+            shutil.copytree(state.trust, copy.trust, copy_function=shutil.copyfile)
+        yield copy

@@ -7,6 +7,7 @@ from updater.errors import FormatError, TransportError, TrustError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
 from updater.session import Session
+from updater.transport import refuse_page
 
 
 def take_manifest(session: Session, app: str, release: Published) -> Manifest:
@@ -38,8 +39,9 @@ def _fetch(session: Session, signed: Signed) -> bytes:
         before = session.transport.received
         try:
             return _try(session, signed)
-        except TransportError:
-            if session.transport.received == before:  # until bytes come, the transport tries
+        except TransportError as error:
+            # Until bytes come, the transport tries; and a page stays one.
+            if session.transport.received == before or not error.retryable:
                 raise
     return _try(session, signed)
 
@@ -48,9 +50,11 @@ def _try(session: Session, signed: Signed) -> bytes:
     data = bytearray()
     with session.transport.get(signed.url) as answer:
         for chunk in answer.chunks:
+            if not data:
+                refuse_page(signed.url, chunk)
             data += chunk[: signed.length + 1 - len(data)]
             if len(data) > signed.length:
                 break
     if len(data) < signed.length:
-        raise TransportError(f"{signed.url}: cut off", hint="try again")
+        raise TransportError(f"{signed.url}: cut off", hint="try again", status=200)
     return bytes(data)

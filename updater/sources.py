@@ -9,7 +9,7 @@ from updater.apply import WrongTree
 from updater.catalogue import Catalogue
 from updater.edits import Edits
 from updater.errors import PatchError
-from updater.excerpt import take_files
+from updater.excerpt import bundle_of, take_files
 from updater.files import check_file, differs
 from updater.format.changes import Layout
 from updater.format.manifest import File, Manifest
@@ -18,6 +18,7 @@ from updater.format.paths import shown
 from updater.launch.state import State
 from updater.session import Session
 from updater.signed import take_manifest
+from updater.ways import Unusable, blaming
 
 
 class Sources:
@@ -44,6 +45,7 @@ class Sources:
 
         Raises:
             PatchError: the installed release or its bundle is published no more.
+            Unusable: its bundle does not help.
             UpdaterError: as `take_files`.
         """
         if header.old is None or header.old.digest != self._installed.digest:
@@ -69,6 +71,7 @@ class Sources:
 
         Raises:
             PatchError: what is wrong cannot be had from the bundle; its cause is ``error``.
+            Unusable: the bundle does not help.
             UpdaterError: as `take_manifest` and `take_files`.
         """
         release = self._catalogue.releases[header.new.version]
@@ -83,6 +86,8 @@ class Sources:
             return self._take(header.new.version, files, out, reserve)
         except PatchError as again:
             raise PatchError(f"{error}: {names}; {again}", hint=again.hint) from error
+        except Unusable as again:
+            raise again.after(PatchError(f"{error}: {names}")) from error
 
     def _needed(self, header: Header, *, last: bool) -> frozenset[str]:
         """Old files that blocks read, or that are carried over whole."""
@@ -112,11 +117,12 @@ class Sources:
             raise PatchError(f"{app} {version} is not published any more")
         paths = [file.path for file in files]
         size = sum(file.size for file in files)
-        places = take_files(
-            self._session, self._state, app, release, paths, out, reserve=reserve + size
-        )
-        for file in files:
-            check_file(file, places[file.path])
+        with blaming(bundle_of(app, release).name):
+            places = take_files(
+                self._session, self._state, app, release, paths, out, reserve=reserve + size
+            )
+            for file in files:
+                check_file(file, places[file.path])
         return places
 
 

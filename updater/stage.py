@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from updater.apply import Tree, check_file, tree_at
 from updater.edits import Edits
 from updater.errors import PatchError
-from updater.files import commit_time, differs, has_mode, is_edited, untouched_since
+from updater.files import differs, has_mode, is_edited, untouched_since
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import parents, shown
+from updater.known import Known, remember, sure_until
+from updater.launch.access import let_owner_read
 from updater.launch.brief import Brief
 from updater.launch.content import content_of
 from updater.launch.disk import Disk, is_link, present
@@ -36,13 +37,14 @@ class Stage:
     def __init__(self, disk: Disk, state: State) -> None:
         self._disk = disk
         self._state = state
+        self._sure_until = 0
         self._links: frozenset[str] = frozenset()
 
     def clear(self) -> None:
         """Begin empty: what an earlier attempt left is of no use."""
         discard_stage(self._disk, self._state)
-        self._disk.mkdir(self._state.stage)
-        self._disk.mkdir(self._state.scratch)
+        self._disk.mkdir(self._state.stage, private=True)
+        self._disk.mkdir(self._state.scratch, private=True)
 
     def scratch(self, name: int | str) -> Path:
         """A new empty folder, for the files of one hop or for others."""
@@ -80,6 +82,8 @@ class Stage:
         install, folders = self._state.install, new.manifest.directories
         self._links = frozenset(path for path in folders if is_link(install / path))
         users = Counter(new.places.values())
+        self._sure_until = sure_until(self._state, old)
+        remember(self._disk, self._state, new.manifest, old)
         staged: dict[str, int] = {}
         offered: dict[str, int] = {}
         edits = Edits(self._state.install, old, new.manifest)
@@ -92,8 +96,16 @@ class Stage:
                 self._put(entry, new, number, users)
         changed = self._changed(old, new.manifest, staged)
         kept = edits.kept(offered)
+        ours = self._released({*changed, *(staged.keys() - old.by_path.keys())})
         plan = StepPlan(
-            self._state.install, old, new.manifest, staged, changed, kept, over_links=over_links
+            self._state.install,
+            old,
+            new.manifest,
+            staged,
+            changed,
+            kept,
+            ours=ours,
+            over_links=over_links,
         )
         steps = plan.steps()
         changing = (step.path for step in steps if step.action is not Action.RMDIR)
@@ -180,20 +192,20 @@ class Stage:
             return False
         if not isinstance(entry, File) or not stat.S_ISREG(info.st_mode):
             return False
-        return info.st_size == entry.size and untouched_since(self._committed, info)
-
-    @cached_property
-    def _committed(self) -> int:
-        return commit_time(self._state.manifest)
+        return info.st_size == entry.size and untouched_since(self._sure_until, info)
 
     def _changed(self, old: Manifest, new: Manifest, staged: dict[str, int]) -> frozenset[str]:
         """Old paths about to be replaced or removed whose content is not the released one."""
         doomed = (e for e in old.entries if e.path in staged or e.path not in new.by_path)
-        return frozenset(
-            e.path
-            for e in doomed
-            if present(self._state.install / e.path) and is_edited(e, self._state.install / e.path)
-        )
+        live = [e for e in doomed if present(self._state.install / e.path)]
+        for entry in live:
+            let_owner_read(self._state.install / entry.path)
+        return frozenset(e.path for e in live if is_edited(e, self._state.install / e.path))
+
+    def _released(self, paths: Iterable[str]) -> frozenset[str]:
+        """Those at which lies what a release had there: no work of the user's is lost by them."""
+        known = Known.read(self._state)
+        return frozenset(path for path in paths if known.is_of_a_release(self._state, path))
 
 
 def brief_of(manifest: Manifest) -> Brief:

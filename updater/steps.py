@@ -28,7 +28,7 @@ class StepPlan:
     So a program that is started in the middle of it is the old one, until all else is in place.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that is known of the live tree
         self,
         install: Path,
         old: Manifest,
@@ -37,6 +37,7 @@ class StepPlan:
         changed: frozenset[str],
         kept: Kept | None = None,
         *,
+        ours: frozenset[str] = frozenset(),
         over_links: bool = False,
     ) -> None:
         """Plan the commit.
@@ -48,6 +49,7 @@ class StepPlan:
             staged: number of the staged file or symlink, by path.
             changed: old paths whose live content is not the released one: the user's work.
             kept: what policies leave to the user, nothing unless given.
+            ours: paths at which lies what some release had there.
             over_links: whether a symlink in the place of a folder makes way; else it is refused.
         """
         self._kept = kept or Kept()
@@ -56,6 +58,7 @@ class StepPlan:
         self._new = new
         self._staged = staged
         self._changed = changed
+        self._ours = ours
         self._taken = {folded(p) for p in (*new.by_path, *new.directories)}
         self._over_links = over_links
         folders = old.directories | new.directories
@@ -152,7 +155,7 @@ class StepPlan:
 
     def _is_users(self, path: str) -> bool:
         known = path in self._old.by_path or path.endswith(".pyc")
-        return path in self._changed or not known
+        return path not in self._ours and (path in self._changed or not known)
 
     def _gone(self) -> list[str]:
         """Live files of the old release that the new one has not, and stale bytecode."""

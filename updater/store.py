@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from updater.address import Address
 from updater.errors import FormatError, InstallError
 from updater.format.canonical import Record, decode, encode, string
 from updater.format.limits import DEFAULT, MIB, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
-from updater.launch.disk import told
+from updater.launch.disk import present, told
 from updater.launch.obstacles import refuse_names
 from updater.launch.state import State, find
 from updater.launch.verdict import BAD_MOST
@@ -30,8 +31,6 @@ class Settings:
     app: str
     channel: str
     url: str
-    install_id: str
-    """Random; decides where in a rollout this install stands, names nobody."""
     previous: str = ""
     """The version before the last update."""
     bad: tuple[str, ...] = ()
@@ -56,7 +55,6 @@ class Settings:
             app=check_app(record.text("app")),
             channel=check_channel(record.text("channel")),
             url=record.text("url"),
-            install_id=record.text("install_id"),
             previous=record.text("previous"),
             bad=record.items("bad", string, BAD_MOST),
         )
@@ -93,6 +91,18 @@ def read_settings(state: State) -> Settings:
         Settings.parse,
         f"move {state.folder} away, then run updater adopt --repair",
     )
+
+
+def read_address(state: State, settings: Settings) -> Address:
+    """Where the repository of an install is, with what is needed to be let in.
+
+    Raises:
+        InstallError: it is not this user's to read, or damaged.
+    """
+    address = Address(settings.url)
+    if not present(state.access):
+        return address
+    return _read(state, state.access, address.with_secrets, "install the application again")
 
 
 def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:

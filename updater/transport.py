@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from updater.errors import TransportError
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -31,6 +33,29 @@ class Transport(Protocol):
         Raises:
             TransportError: no answer, an HTTP error, a redirect, a stalled or cut body.
         """
+
+
+def refuse_page(url: str, first: bytes) -> None:
+    """Refuse the answer to ``url`` that begins with ``first`` if it is a page for people.
+
+    Raises:
+        TransportError: it is one.
+    """
+    if first.lstrip()[:1] == b"<":
+        raise page_for(url)
+
+
+def page_for(url: str) -> TransportError:
+    """The error of a host that answers 200 with a page for what it does not have.
+
+    Some hosts do that for every path, and so does a captive portal.
+    """
+    return TransportError(
+        f"{url}: the host answers a page, and not the file",
+        hint="a host has to answer 404 for what it does not have; or is a login page in the way?",
+        retryable=False,
+        status=200,
+    )
 
 
 @runtime_checkable

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from tuf.api.exceptions import (
+    BadVersionNumberError,
     DownloadError,
     DownloadHTTPError,
     ExpiredMetadataError,
@@ -41,6 +45,11 @@ from updater.transport import Transport, server_time
 from updater.version import BUILT
 
 T = TypeVar("T", Root, Targets)
+ROOT_MOST = 512_000
+"""Bytes of a root; python-tuf takes no more either."""
+_NEXT_ROOT = re.compile(r"/[0-9]+\.root\.json$")
+BEHIND_MOST = 86_400
+"""Seconds for which a cache on the way may not have what was seen elsewhere already."""
 LAST = 253_402_300_799
 """The last second of the year 9999, in seconds since 1970: signatures end before it."""
 
@@ -61,6 +70,7 @@ class TufClient:
         *,
         config: UpdaterConfig | None = None,
         disk: Disk | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Nothing is read or fetched yet.
 
@@ -69,15 +79,17 @@ class TufClient:
             url: of the metadata, with a slash at its end.
             root: the root metadata to begin with, at every start.
             transport: how bytes come.
-            config: lock timeout.
+            config: lock timeout, and how often a cache that is behind is asked.
             disk: durable primitives.
+            sleep: between these.
         """
         self._folder = folder
         self._url = url
         self._root = root
-        self._transport = transport
         self._config = config or UpdaterConfig()
         self._disk = disk or Disk()
+        self._fetcher = _Fetcher(transport, url)
+        self._sleep = sleep
 
     @contextmanager
     def alone(self, now: int) -> Iterator[None]:
@@ -95,7 +107,10 @@ class TufClient:
         timeout = self._config.trust_lock_timeout
         with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url, now):
             self._sweep()
-            yield
+            try:
+                yield
+            finally:
+                self._hand_over()
 
     def verify(self, names: Iterable[str], now: int) -> None:
         """Fetch and verify the top-level roles, and whatever may vouch for targets of these names.
@@ -120,16 +135,44 @@ class TufClient:
             now: the time that decides what has expired.
 
         Raises:
+            TransportError: a cache on the way is behind, at every try.
             TrustError: the root to begin with is none, or a role counts a key twice.
         """
-        updater = self.updater(now)
-        updater.refresh()
+        updater = self._refreshed(now)
         root = Metadata[Root].from_bytes(self.read("root")).signed
         _refuse_twins(root.keys, root.roles.values())
         delegations = Metadata[Targets].from_bytes(self.read("targets")).signed.delegations
         if delegations is not None:
             _refuse_twins(delegations.keys, (delegations.roles or {}).values())
         return updater
+
+    def _refreshed(self, now: int) -> Updater:
+        """What has fetched and verified the top-level roles, asked again if a cache is behind."""
+        failed = 0
+        while True:
+            self._sleep(self._config.wait(failed))
+            updater = self.updater(now)
+            try:
+                updater.refresh()
+            except BadVersionNumberError as error:
+                failed += 1
+                if not self._is_behind(now):
+                    raise
+                if failed >= self._config.attempts:
+                    raise behind_error(self._url) from error
+            else:
+                return updater
+
+    def _is_behind(self, now: int) -> bool:
+        """Whether what was just refused is honest and merely older: it is not accepted either."""
+        with suppress(RepositoryError, OSError):
+            served, kept = self._fetcher.timestamp, self.read("timestamp")
+            root = Metadata[Root].from_bytes(self.read("root")).signed
+            for data in (served, kept):
+                signed = Metadata[Timestamp].from_bytes(data)
+                root.verify_delegate("timestamp", signed.signed_bytes, signed.signatures)
+            return is_behind(served, kept, now)
+        return False
 
     def updater(self, now: int) -> Updater:
         """What fetches and verifies, for one refresh at one time; to be used `alone`.
@@ -144,7 +187,7 @@ class TufClient:
             updater = Updater(
                 metadata_dir=str(self._folder),
                 metadata_base_url=self._url,
-                fetcher=_Fetcher(self._transport, self._url),
+                fetcher=self._fetcher,
                 bootstrap=self._root,
             )
         except RepositoryError as error:  # before anything is fetched: not the server's fault
@@ -161,7 +204,7 @@ class TufClient:
         for folder in (self._folder / "root_history", self._folder):
             for path in sorted(folder.iterdir()):
                 if path.suffix == ".json" and not path.is_symlink():
-                    self._disk.sync_file(path)
+                    self._disk.settle(path)
             self._disk.sync_directory(folder)
 
     def read(self, role: str) -> bytes:
@@ -172,6 +215,13 @@ class TufClient:
         """Drop what python-tuf has kept of some roles."""
         for role in roles:
             self._disk.unlink(self._folder / f"{role}.json")
+
+    def _hand_over(self) -> None:
+        """python-tuf keeps its files for this user alone; they belong to whoever has the folder."""
+        for folder in (self._folder, self._folder / "root_history"):
+            with suppress(OSError):
+                for path in folder.iterdir():
+                    self._disk.hand_over(path)
 
     def _sweep(self) -> None:
         """Remove what python-tuf was writing when it was killed; the lock is held."""
@@ -239,9 +289,9 @@ class Trust:
                 raise self._absent(app, channel, seen)
             listed = [entry_of(entry) for entry in self._targets(f"app.{app}").targets.values()]
             head = head_of(entry_of(target), app, channel)
-            time = self._remember(app, seen, self._found(app, head)).time.value
+            newest = self._remember(app, seen, self._found(app, head), now).time.value
         releases, patches = Listing(self._url, app, self._config.limits).read(listed)
-        return Catalogue(head, releases, patches, max(now, BUILT, time))
+        return Catalogue(head, releases, patches, max(now, BUILT, newest))
 
     def _verified(self, app: str, channel: str, now: int, seen: Seen) -> TargetFile | None:
         """Verify at the newest time known; the head's target.
@@ -288,13 +338,15 @@ class Trust:
             time=Mark.of(time, root.roles["timestamp"].keyids),
         )
 
-    def _remember(self, app: str, seen: Seen, found: Seen) -> Seen:
+    def _remember(self, app: str, seen: Seen, found: Seen, now: int) -> Seen:
         """Keep what was found, durably and before it is used; drop it if it is older than seen."""
         try:
             after = seen.follow(found)
-        except TrustError:
+        except TrustError as error:
             # python-tuf has kept it: an honest repository would look older, and be refused.
             self._tuf.forget("timestamp", "snapshot", "targets", f"app.{app}", f"channels.{app}")
+            if found.time.value < seen.time.value and abs(now - seen.time.value) <= BEHIND_MOST:
+                raise behind_error(self._url) from error
             raise
         if after != seen:
             self._disk.write(self._memory, after.data)
@@ -369,21 +421,88 @@ class _Fetcher(FetcherInterface):
 
     def __init__(self, transport: Transport, metadata: str) -> None:
         """``metadata``: the URL below which a file is JSON."""
+        self.timestamp = b""
+        """The last timestamp that came, whatever it is worth."""
         self._transport = transport
         self._metadata = metadata
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
             with self._transport.get(url) as answer:
+                if _NEXT_ROOT.search(url):
+                    yield _root_or_none(url, answer.chunks)
+                    return
                 first = next(answer.chunks, b"")
                 if url.startswith(self._metadata):
                     _refuse_page(url, first)
-                yield first
-                yield from answer.chunks
+                if url == f"{self._metadata}timestamp.json":
+                    self.timestamp = b""
+                for chunk in chain([first], answer.chunks):
+                    if url == f"{self._metadata}timestamp.json":
+                        self.timestamp += chunk
+                    yield chunk
         except TransportError as error:
             if error.status is not None and error.status >= 400:
                 raise DownloadHTTPError(str(error), error.status) from error
             raise DownloadError(str(error)) from error
+
+
+def is_behind(served: bytes, kept: bytes, now: int) -> bool:
+    """Whether a timestamp is what a cache may show that has not heard yet of the one kept here.
+
+    It is older, has not expired, and the other one was signed less than a day ago.
+
+    Args:
+        served: the timestamp that is served; whether it is signed is not looked at.
+        kept: the one that was seen.
+        now: seconds since 1970.
+
+    Raises:
+        RepositoryError: one of them is none.
+    """
+    older, newer = (Metadata[Timestamp].from_bytes(data).signed for data in (served, kept))
+    issued = _issued(newer)
+    return (
+        older.version < newer.version
+        and not older.is_expired(_moment(now))
+        and bool(issued)
+        and abs(now - issued) <= BEHIND_MOST
+    )
+
+
+def behind_error(url: str) -> TransportError:
+    """The error of a repository at ``url`` that is honest and shows an older state than seen."""
+    return TransportError(
+        f"{url}: the host shows an older state than was seen here",
+        hint="a cache on the way is behind: try again in some minutes; after a day it is told as "
+        "an attack",
+    )
+
+
+def is_metadata(data: bytes) -> bool:
+    """Whether ``data`` may be TUF metadata; nothing is said of its content."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and "signed" in document
+
+
+def _root_or_none(url: str, chunks: Iterator[bytes]) -> bytes:
+    """A root, whose name is guessed: what a host answers instead of 404 says that there is none.
+
+    Who could answer so could answer 404 as well.
+    """
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > ROOT_MOST:
+            return data
+    if not is_metadata(data):
+        raise TransportError(
+            f"{url}: the host answers a page for what it does not have", status=404
+        )
+    return data
 
 
 def _refuse_page(url: str, first: bytes) -> None:
@@ -478,7 +597,12 @@ def _signed_time(head: Head, timestamp: Timestamp, others: Sequence[Role]) -> in
     A time is ignored at which anything of the same repository had expired: it was not signed then.
     So no key can set the clock further than the others' signatures hold.
     """
-    said = Record(timestamp.unrecognized_fields)
-    issued = said.integer("issued", INTEGER_MAX) if said.has("issued") else 0
+    issued = _issued(timestamp)
     end = min(int(role.expires.timestamp()) for role in (timestamp, *others))
     return max((time for time in (head.issued, issued) if time < end), default=0)
+
+
+def _issued(timestamp: Timestamp) -> int:
+    """When a timestamp was signed, as it says; 0 if it does not."""
+    said = Record(timestamp.unrecognized_fields)
+    return said.integer("issued", INTEGER_MAX) if said.has("issued") else 0

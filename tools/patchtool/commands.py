@@ -28,6 +28,7 @@ from patchtool.repository import Author, Repository
 from patchtool.roots import made_at
 from patchtool.sync import sync
 from patchtool.writer import name_writer, writer_of
+from updater.address import Address
 from updater.console import Bar, judge, tell
 from updater.errors import FormatError, InstallError
 from updater.exit_codes import NOTHING_TO_DO
@@ -243,7 +244,9 @@ def _found(options: argparse.Namespace) -> Diagnosis:
         root = options.root and options.root.read_bytes()
     where: str = options.repository
     if where.startswith(("http://", "https://")):
-        return diagnose_url(where, root, HttpTransport(), now)
+        address, transport = Address.parse(where), HttpTransport()
+        transport.admit(address)
+        return diagnose_url(address.url, root, transport, now)
     folder = Path(where)
     return diagnose(Repository(folder, Keys(folder / "metadata", {}), now), now, root)
 

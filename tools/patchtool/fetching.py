@@ -31,7 +31,7 @@ from updater.launch.lock import locked
 from updater.session import Session
 from updater.signed import take_manifest
 from updater.transport import server_time
-from updater.trust import TufClient
+from updater.trust import TufClient, behind_error, is_behind
 
 TIMESTAMP = "metadata/timestamp.json"
 FIRST = "metadata/1.root.json"
@@ -125,6 +125,7 @@ def adopt(there: Repository, folder: Path) -> int:
     The timestamp is written last: stopped anywhere, ``folder`` shows the old state or the new.
 
     Raises:
+        TransportError: ``folder`` has something newer, of which a cache may not have heard yet.
         TrustError: ``folder`` has something newer, or another history.
         OSError: the disk.
     """
@@ -173,6 +174,9 @@ def _refuse_overtaken(here: Repository, there: Repository) -> None:
 def _refuse_older(here: Repository, there: Repository) -> None:
     ours, theirs = here.versions(), there.versions()
     lower = [role for role, version in ours.items() if theirs.get(role, 0) < version]
+    served, kept = ((r.folder / TIMESTAMP).read_bytes() for r in (there, here))
+    if lower and is_behind(served, kept, int(there.now.timestamp())):
+        raise behind_error("what is served")
     if lower:
         raise TrustError(
             f"what is served was rolled back: {lower[0]} {theirs.get(lower[0], 0)} is served, "

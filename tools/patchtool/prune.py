@@ -52,7 +52,8 @@ def prune(repository: Repository) -> Pruned:
     """Remove what nobody needs any more.
 
     Kept are the last 20 releases, the patches into the last 5, and whatever a channel names or no
-    update may jump over; of recalled releases, the manifest for ever. They take no place among
+    update may jump over; of recalled releases and of those that demand something of updates which
+    jump over them, the manifest for ever. They take no place among
     the 20 and the 5.
 
     In a copy of what a server writes, clients see it when it was pushed. Until then no file of the
@@ -134,7 +135,7 @@ def outdated(releases: Releases, offered: set[str]) -> list[str]:
     """Names of the targets nobody needs any more, as long as channels name ``offered``."""
     pinned = offered | releases.stops
     whole = _last(releases, KEPT) | pinned
-    known = whole | releases.recalled
+    known = whole | releases.recalled | releases.demanding
     patched = (_last(releases, PATCHED) | pinned) & known
     return [name for name in sorted(releases.targets) if not _is_kept(name, whole, known, patched)]
 

@@ -52,6 +52,13 @@ class Releases:
         """Versions that no update may jump over."""
         return {version for version in self.versions if self.said(version).get("stop")}
 
+    @property
+    def demanding(self) -> set[str]:
+        """Versions that demand something of updates which jump over them."""
+        demands = ("required", "min_updater")
+        said = {version: self.said(version) for version in self.versions}
+        return {version for version in said if any(said[version].get(key) for key in demands)}
+
     def below(self, version: str) -> list[str]:
         """Versions below one, newest first."""
         lower = (v for v in self.versions if order(v) < order(version))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from patchtool.repository import Repository
 from patchtool.roots import ROOTS_MOST
 from updater.errors import FormatError, TransportError
 from updater.format.limits import MIB
-from updater.transport import Transport
+from updater.transport import Transport, page_for, refuse_page
+from updater.trust import is_metadata
 
 METADATA_MOST = 5 * MIB
 """Bytes of one metadata file; python-tuf takes no more either."""
@@ -26,7 +28,8 @@ def mirror(transport: Transport, url: str, copy: Repository) -> None:
     """Fetch all metadata that clients see into ``copy``. That it is signed is not said yet.
 
     Raises:
-        TransportError: the network, or a file is missing.
+        TransportError: the network, or a file is missing; or the host answers something else for
+            what it does not have, so that nobody can know how many roots there are.
         FormatError: it is no metadata of ours.
         OSError: the disk.
     """
@@ -37,12 +40,23 @@ def mirror(transport: Transport, url: str, copy: Repository) -> None:
     for number in count(2):
         if number > ROOTS_MOST or not source.has(f"{number}.root.json"):
             break
-    source.take("timestamp.json")
-    source.take(f"{copy.listed_snapshot()}.snapshot.json")
-    for name, version in copy.listed().items():
-        if not ROLES.fullmatch(name):
-            raise FormatError(f"a snapshot does not list {name[:60]!a}")
-        source.take(f"{version}.{name}")
+    with _named(copy.folder, url):
+        source.take("timestamp.json")
+        source.take(f"{copy.listed_snapshot()}.snapshot.json")
+        for name, version in copy.listed().items():
+            if not ROLES.fullmatch(name):
+                raise FormatError(f"a snapshot does not list {name[:60]!a}")
+            source.take(f"{version}.{name}")
+
+
+@contextmanager
+def _named(folder: Path, url: str) -> Iterator[None]:
+    """Name the URL in an error, and not the folder that its files lie in for a moment."""
+    try:
+        yield
+    except FormatError as error:
+        said = str(error).replace(str(folder), url)
+        raise FormatError(said, hint="look at what the host serves there") from error
 
 
 def absent(transport: Transport, url: str, files: Mapping[str, int]) -> list[str]:
@@ -84,8 +98,12 @@ class _Source:
         return True
 
     def take(self, name: str) -> None:
-        with self._transport.get(f"{self._url}/{name}") as answer:
+        url = f"{self._url}/{name}"
+        with self._transport.get(url) as answer:
             data = _bounded(name, answer.chunks, min(METADATA_MOST, self._left))
+        refuse_page(url, data)
+        if name.endswith(".root.json") and not is_metadata(data):
+            raise page_for(url)
         self._left -= len(data)
         (self._folder / name).write_bytes(data)
 

@@ -12,7 +12,7 @@ from patchtool.commands import keys_of, looked_at
 from patchtool.fetching import fetch
 from patchtool.push import push
 from patchtool.server import Server, check_server, token_of
-from updater.claim import check_url
+from updater.address import Address
 from updater.console import Bar, tell
 from updater.exit_codes import NOTHING_TO_DO
 from updater.fetch import HttpTransport
@@ -45,10 +45,11 @@ def take(options: argparse.Namespace) -> int:
     """``patchtool fetch``."""
     with told(f"reading {options.root}"):
         root = options.root and options.root.read_bytes()
-    url = check_url(options.url)
+    address, session = Address.parse(options.url), _session(options)
+    session.admit(address)
     done = fetch(
-        _session(options),
-        url,
+        session,
+        address.url,
         options.repository,
         root=root,
         bundles=options.bundles,

@@ -19,6 +19,8 @@ CHUNK = 1 << 20
 NOTHING = ""
 FOLDER = "/"
 OTHER = "?"
+CACHE = "__pycache__"
+"""Name of a folder with compiled Python in it."""
 
 
 def content_of(path: Path) -> str:

@@ -10,35 +10,42 @@ import errno
 import os
 import shutil
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from updater.errors import InstallError, NotEnoughSpace
+from updater.launch import access
 
-WINDOWS = sys.platform == "win32"
 PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 """What `link` answers where there are no hard links (exFAT, some network disks)."""
+WINDOWS = access.WINDOWS
 NAMES_HINT = "use a UTF-8 locale, or start it with PYTHONUTF8=1"
 NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 """What a look answers where nothing is: every other answer says that it cannot be told now."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 SHARING_TRIES = 10
 """Windows: a virus scanner or an indexer may hold a new file for a moment; 10 tries = 0.55 s."""
 
 
 class Disk:
-    """The real disk. Every method raises `OSError` and leaves its target whole, old or new."""
+    """The real disk. Every method raises `OSError` and leaves its target whole, old or new.
 
-    def write(self, path: Path, data: bytes, *, executable: bool = False) -> None:
-        """Put a file with ``data`` at ``path``, durably, in one step."""
+    What root makes in a folder of somebody else belongs to them, as if they had made it.
+    """
+
+    def write(
+        self, path: Path, data: bytes, *, executable: bool = False, private: bool = False
+    ) -> None:
+        """Put a file with ``data`` at ``path``, durably, in one step; see `create`."""
         part = path.with_name(path.name + PART)
         try:
-            self.create(part, data, executable=executable)
+            self.create(part, data, executable=executable, private=private)
             self.replace(part, path)
         except OSError:
             with suppress(OSError):  # the cause is what counts
@@ -46,29 +53,55 @@ class Disk:
             raise
         self.sync_directory(path.parent)
 
-    def create(self, path: Path, data: bytes, *, executable: bool = False) -> None:
-        """Write a file that nobody else knows yet; its content is durable, its name not."""
-        path.write_bytes(data)
-        self.settle(path, executable=executable)
+    def create(
+        self, path: Path, data: bytes, *, executable: bool = False, private: bool = False
+    ) -> None:
+        """Write a file that nobody else knows yet; its content is durable, its name not.
 
-    def copy(self, source: Path, path: Path, *, executable: bool = False) -> None:
-        """Copy a file to ``path`` in one step; content durable, present time, no links."""
+        Only its owner may read a ``private`` one.
+        """
+        with _new_file(path) as writer:
+            writer.write(data)
+        self.settle(path, executable=executable, private=private)
+
+    def copy(
+        self, source: Path, path: Path, *, executable: bool = False, alike: bool = False
+    ) -> None:
+        """Copy a file to ``path`` in one step; content durable, present time, no links.
+
+        The copy has the mode of a released file or, if ``alike``, whatever says who may use
+        ``source``.
+        """
         part = path.with_name(path.name + PART)
         try:
-            with source.open("rb") as reader, part.open("wb") as writer:
+            with source.open("rb") as reader, _new_file(part) as writer:
                 shutil.copyfileobj(reader, writer, 1 << 20)
-            self.settle(part, executable=executable)
+            self.settle(part, executable=executable, private=alike)
+            if alike:
+                access.imitate(part, source)
             self.replace(part, path)
         except BaseException:  # half a copy on a full disk keeps it full
             with suppress(OSError):
                 self.unlink(part)
             raise
 
-    def settle(self, path: Path, *, executable: bool = False) -> None:
+    def settle(self, path: Path, *, executable: bool = False, private: bool = False) -> None:
         """Make a finished file durable, with the mode of a released one."""
-        if not WINDOWS:
-            path.chmod(mode_of(executable))
+        access.permit(path, mode_of(executable) & (0o700 if private else 0o755))
+        access.hand_over(path)
         self.sync_file(path)
+
+    def imitate(self, path: Path, model: Path, *, executable: bool | None = None) -> None:
+        """Let those use a new file or folder who may use ``model``: see `access.imitate`."""
+        access.imitate(path, model, executable=executable)
+
+    def fit(self, path: Path, *, executable: bool) -> None:
+        """Let a new file or folder be no wider than the folder it lies in: see `access.fit`."""
+        access.fit(path, executable=executable)
+
+    def hand_over(self, path: Path) -> None:
+        """Give what root made by other means to the owner of the folder it lies in."""
+        access.hand_over(path)
 
     def stamp(self, path: Path) -> None:
         """Give a file the present time: what is older was looked at before."""
@@ -88,17 +121,24 @@ class Disk:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            self.copy(path, aside, executable=is_executable(path))
+            self.copy(path, aside, alike=True)
 
     def symlink(self, target: str, path: Path) -> None:
         """Make a symlink."""
         os.symlink(target, path)
+        access.hand_over(path)
 
-    def mkdir(self, path: Path) -> None:
-        """Make a folder, 0755 whatever the umask; one that is there gets that mode."""
+    def mkdir(self, path: Path, *, private: bool = False, own: bool = False) -> None:
+        """Make a folder, 0755 whatever the umask; one that is there gets that mode.
+
+        Only its owner may enter a ``private`` one. With ``own`` it stays this user's, whoever
+        owns the folder around it.
+        """
         if not path.is_dir():
-            os.mkdir(path)
-        os.chmod(path, mode_of(executable=True))
+            os.mkdir(path, 0o700)
+            if not own:
+                access.hand_over(path)
+        access.permit(path, 0o700 if private else 0o755)
 
     def unlink(self, path: Path) -> None:
         """Remove a file or symlink, if it is there."""
@@ -132,6 +172,12 @@ class Disk:
         """Make the names in a folder durable (NTFS journals them by itself)."""
         if not WINDOWS:
             self.sync_file(path)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """An empty file to write; nobody else reads it before it is settled. No link is followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    return open(path, "wb", opener=lambda name, _: os.open(name, flags | _BINARY, 0o600))
 
 
 def _patiently(rename: Callable[[], None]) -> None:
@@ -229,9 +275,23 @@ def remove_tree(disk: Disk, path: Path) -> None:
     if not is_folder(path):
         disk.unlink(path)
         return
-    for child in sorted(path.iterdir()):
+    children: list[Path] = []
+    with suppress(PermissionError):  # of one that is kept for its permissions, and empty
+        children = sorted(path.iterdir())
+    for child in children:
         remove_tree(disk, child)
     disk.rmdir(path)
+
+
+@contextmanager
+def written_to(disk: Disk, path: Path) -> Iterator[None]:
+    """While the body writes ``path`` by other means: it goes on, or begins anew if it may not."""
+    if present(path) and not os.access(path, os.W_OK):
+        disk.unlink(path)
+    try:
+        yield
+    finally:
+        disk.hand_over(path)
 
 
 @contextmanager

@@ -125,7 +125,7 @@ class Journal:
 
     def _write(self, disk: Disk, state: State, phase: Phase) -> None:
         document = asdict(self) | {"journal": FORMAT}
-        disk.write(named(state, phase), json.dumps(document).encode())
+        disk.write(named(state, phase), json.dumps(document).encode(), private=True)
 
 
 def phase_of(state: State) -> Phase | None:

@@ -104,7 +104,8 @@ class Launcher:
     def _say_what_waits(self) -> None:
         """This user's starts do not bring it, as an update may have promised."""
         with suppress(OSError, InstallError):
-            if pending := pending_version(self.state):
+            if phase_of(self.state) is Phase.STAGED:  # its journal is for the owner to read
+                pending = pending_version(self.state) or "an update"
                 _say(f"{pending} waits: this user may not change {self.state.install}")
                 _say("hint: its owner brings it, by a start or by updater update")
 

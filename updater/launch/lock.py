@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from updater.errors import UpdateInProgress
+from updater.launch.access import hand_over
 
 if sys.platform == "win32":
     import msvcrt
@@ -58,6 +59,7 @@ def locked(path: Path, what: str, timeout: float = 0.0, busy: str = BUSY) -> Ite
         OSError: the lock file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    hand_over(path)
     try:
         _wait(descriptor, timeout, busy)
         _name(descriptor, f"{what}, process {os.getpid()}")

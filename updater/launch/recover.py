@@ -250,7 +250,7 @@ def _park(disk: Disk, state: State, journal: Journal, swap: FileSwap) -> None:
     """The old files go where a rollback finds them, instead of those of the commit before."""
     if present(state.parked):
         clear(disk, state, state.old)
-    disk.mkdir(state.old)
+    disk.mkdir(state.old, private=True)
     swap.park()
     with suppress(OSError, InstallError):  # a full disk: the rollback tries again, if there is one
         mark_bad(disk, state, journal)

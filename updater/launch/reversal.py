@@ -6,10 +6,11 @@ repeated after an interruption. It needs no disk space, for the old files only m
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path, PurePosixPath
 
 from updater.errors import InstallError
-from updater.launch.content import FOLDER, NOTHING, content_of, is_bytecode
+from updater.launch.content import CACHE, FOLDER, NOTHING, content_of, is_bytecode
 from updater.launch.disk import Disk, is_folder, is_link, move, present, sync_folders
 from updater.launch.journal import Action, Journal, Step
 from updater.launch.obstacles import refuse_obstacles
@@ -17,7 +18,8 @@ from updater.launch.spare import free_name, taken_names
 from updater.launch.state import State
 from updater.launch.trash import Trash
 
-CACHE = "__pycache__"
+NOT_BY_RENAME = {errno.EXDEV, errno.EACCES, errno.EPERM}
+"""What says that a folder must be made anew: another disk, or one that nobody may write."""
 
 
 class Reversal:
@@ -29,6 +31,11 @@ class Reversal:
         self._steps = journal.steps
         self._trash = Trash(disk, state)
         self._links = {s.path: s.content for s in journal.steps if s.action is Action.PUT}
+        self._folders = {
+            self._at(step.path): state.parked_file(number)
+            for number, step in enumerate(journal.steps)
+            if step.action in {Action.RMDIR, Action.SET_ASIDE}
+        }
 
     def damaged(self) -> list[str]:
         """Paths whose old content was not kept whole: without it nothing may be begun.
@@ -123,7 +130,22 @@ class Reversal:
         for place in reversed(inside):
             if not is_folder(place):
                 self._make_room(place)
-                self._disk.mkdir(place)
+                self._make_again(place)
+
+    def _make_again(self, place: Path) -> None:
+        """As it was when it was removed, so that it is open to nobody else."""
+        kept = self._folders.get(place)
+        if kept is None or not is_folder(kept):
+            self._disk.mkdir(place)
+            self._disk.fit(place, executable=True)
+            return
+        try:
+            self._disk.replace(kept, place)
+        except OSError as error:
+            if error.errno not in NOT_BY_RENAME:
+                raise
+            self._disk.mkdir(place, private=True)
+            self._disk.imitate(place, kept)
 
     def _restore(self, number: int, step: Step) -> None:
         """Put back what a step put aside; what the user made there meanwhile steps aside."""

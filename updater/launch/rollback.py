@@ -8,13 +8,13 @@ from contextlib import suppress
 from updater.errors import InstallError
 from updater.launch.content import content_of
 from updater.launch.disk import Disk, present
-from updater.launch.journal import Action, DamagedJournal, Journal, Phase, phase_of
+from updater.launch.journal import Action, Journal, Phase, phase_of
 from updater.launch.journal import read as read_journal
 from updater.launch.recover import revert
 from updater.launch.report import Report
 from updater.launch.reversal import Reversal
 from updater.launch.state import State
-from updater.launch.verdict import has_settings, mark_bad
+from updater.launch.verdict import mark_bad
 
 
 def previous_version(state: State) -> str:
@@ -25,27 +25,6 @@ def previous_version(state: State) -> str:
     """
     journal = _way_here(state)
     return journal.old if journal else ""
-
-
-def can_roll_back(disk: Disk, state: State) -> bool:
-    """Whether a rollback would be begun now.
-
-    Raises:
-        InstallError: the disk does not tell now.
-        OSError: the disk.
-    """
-    try:
-        journal = _way_here(state)
-    except DamagedJournal:
-        return False
-    if journal is None:
-        return False
-    way = Reversal(disk, state, journal)
-    try:
-        way.refuse_obstacles()
-    except InstallError:
-        return False
-    return has_settings(state, journal) and not way.damaged()
 
 
 def _way_here(state: State) -> Journal | None:

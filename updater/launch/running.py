@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from updater.errors import ApplicationRuns, InstallError, UpdateInProgress
+from updater.launch.access import hand_over
 from updater.launch.state import State
 
 POLL = 0.05
@@ -156,4 +157,7 @@ def _open(state: State, how: int) -> int:
             hint=f"remove it: {state.run_lock}",
         )
     flags = os.O_CREAT if not state.run_lock.exists() else 0
-    return os.open(state.run_lock, how | flags | getattr(os, "O_CLOEXEC", 0), 0o644)
+    descriptor = os.open(state.run_lock, how | flags | getattr(os, "O_CLOEXEC", 0), 0o644)
+    if flags:
+        hand_over(state.run_lock)
+    return descriptor

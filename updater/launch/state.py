@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from updater.errors import InstallError
-from updater.launch.disk import WINDOWS
+from updater.launch.access import ROOT, WINDOWS
 
 SUFFIX = ".upswap"
 
@@ -24,8 +24,18 @@ class State:
 
     @property
     def settings(self) -> Path:
-        """``install.json``: app, channel, URL, install id, previous version, bad versions."""
+        """``install.json``: app, channel, URL, previous version, bad versions."""
         return self.folder / "install.json"
+
+    @property
+    def identity(self) -> Path:
+        """The random name of this install; no setting, for a rollback brings those back."""
+        return self.folder / "identity.json"
+
+    @property
+    def access(self) -> Path:
+        """What of the repository's URL must not be told; for the owner's eyes only."""
+        return self.folder / "access.json"
 
     @property
     def root(self) -> Path:
@@ -46,6 +56,16 @@ class State:
     def seen(self) -> Path:
         """The newest versions and signed time that were seen; see updater/seen.py."""
         return self.folder / "seen.json"
+
+    @property
+    def known(self) -> Path:
+        """Which files releases had here, by their digests; see updater/known.py."""
+        return self.folder / "known"
+
+    @property
+    def folders(self) -> Path:
+        """Which folders the install had when all was known to be as released; see known.py."""
+        return self.folder / "folders.json"
 
     @property
     def downloads(self) -> Path:
@@ -156,7 +176,9 @@ def find(install: Path) -> State | None:
     """The State of ``install``, or None if upswap does not know this folder.
 
     A folder that somebody else planted is not believed: it could name another server and other
-    keys, and whoever may write the State may make the owner's updater do anything.
+    keys, and whoever may write the State may make the owner's updater do anything. So it must
+    belong to the owner of the install, to root or to this user, and nobody may write it who may
+    not write the install itself: on a disk where everybody may write everything, all may.
 
     Raises:
         InstallError: there are two, or the only one is not the owner's alone.
@@ -166,7 +188,7 @@ def find(install: Path) -> State | None:
     if there and not found:
         raise InstallError(
             f"{there[0]} is not a folder that only the owner of {install} may write",
-            hint=f"if it is yours: chown and chmod go-w {there[0]}; else remove it",
+            hint=f"if it is yours: {_remedy(there[0], install)}; else remove it",
         )
     if len(found) > 1:
         raise InstallError(
@@ -191,12 +213,30 @@ def _candidates(install: Path) -> tuple[Path, Path]:
 
 
 def _is_owners(folder: Path, install: Path) -> bool:
-    info = folder.lstat()
+    """Whether nobody can have planted ``folder`` who could not have changed the install itself."""
+    info, ours = folder.lstat(), install.stat()
     if not stat.S_ISDIR(info.st_mode):
         return False
     return WINDOWS or (
-        info.st_uid == install.stat().st_uid and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        info.st_uid in {ours.st_uid, ROOT, os.geteuid()} and not _is_wider(info, ours)
     )
+
+
+def _is_wider(info: os.stat_result, ours: os.stat_result) -> bool:
+    """Whether a folder may be written by a group, or by everybody, who may not write the other."""
+    more = info.st_mode & ~ours.st_mode
+    other_group = info.st_gid != ours.st_gid and not ours.st_mode & stat.S_IWOTH
+    is_for_group = bool(info.st_mode & stat.S_IWGRP)
+    return bool(more & (stat.S_IWGRP | stat.S_IWOTH)) or (is_for_group and other_group)
+
+
+def _remedy(folder: Path, install: Path) -> str:
+    """What makes a State of ours one that is believed again."""
+    if folder.is_symlink():
+        return "put the folder itself in the place of the link"
+    if _is_wider(folder.stat(), install.stat()):
+        return f"chmod go-w {folder}"
+    return f"chown -R --reference={install} {folder}"
 
 
 def _is_ours(install: Path) -> bool:

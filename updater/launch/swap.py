@@ -13,7 +13,8 @@ after it                       at ``PATH.old``, in the install
 after the commit (`park`)      in the State, as ``old/NUMBER``
 ============================== ==============================
 
-What is the user's work stays at ``PATH.old`` for good.
+What is the user's work stays at ``PATH.old`` for good. Of a folder that is removed an empty one
+is kept in the State, for the same owner with the same permissions.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from updater.errors import InstallError
-from updater.launch.content import content_of
+from updater.launch.content import CACHE, content_of
 from updater.launch.disk import (
     PART,
     WINDOWS,
     Disk,
+    is_executable,
+    is_folder,
     is_link,
     move,
     present,
@@ -79,6 +82,9 @@ class FileSwap:
         for number, step in enumerate(self._steps):
             if step.parks:
                 self._park(number, step)
+            elif step.action in {Action.RMDIR, Action.SET_ASIDE}:
+                with suppress(OSError):  # worth less than the clean-up: a rollback makes a new one
+                    self._park_folder(self._at(self._resting(step.path)), number)
         self.discard()
 
     def _park(self, number: int, step: Step) -> None:
@@ -96,6 +102,15 @@ class FileSwap:
     def _park_second_name(self, aside: Path, parked: Path) -> None:
         if present(aside) and not present(parked):
             self._disk.keep(aside, parked)
+
+    def _park_folder(self, folder: Path, number: int) -> None:
+        """An empty one in its stead, for the same people: it may come back."""
+        if not is_folder(folder) or folder.name == CACHE:
+            return
+        parked = self._state.parked_file(number)
+        self._disk.rmdir(parked)  # of a clean-up that was stopped: nobody may open it now
+        self._disk.mkdir(parked, private=True)
+        self._disk.imitate(parked, folder)
 
     def discard(self) -> None:
         """After the commit: remove what still lies aside, but for what is the user's."""
@@ -153,6 +168,7 @@ class FileSwap:
         path, aside = self._at(step.path), self._at(step.aside)
         if step.action == Action.MKDIR:
             self._disk.mkdir(path)
+            self._disk.fit(path, executable=True)
         elif step.action == Action.PUT:
             self._put(step)
         elif not present(aside) and not self._is_carried(step):
@@ -181,7 +197,22 @@ class FileSwap:
                 )
             if step.aside and present(path) and not present(aside):
                 self._disk.replace(path, aside) if WINDOWS else self._disk.keep(path, aside)
+            if not is_link(incoming):
+                self._admit(step, incoming)
             self._disk.replace(incoming, path)
+
+    def _admit(self, step: Step, incoming: Path) -> None:
+        """Let those use a new file who may use what it replaces, or else who may enter its folder.
+
+        Only whether it is executable is for the release to say.
+        """
+        path, is_executable_now = self._at(step.path), is_executable(incoming)
+        if step.aside and path.is_file() and not is_link(path):
+            self._disk.imitate(incoming, path, executable=is_executable_now)
+        elif not step.own:
+            self._disk.fit(incoming, executable=is_executable_now)
+        if step.own:
+            self._disk.hand_over(incoming)
 
     def _backward(self, step: Step) -> None:
         path, aside = self._at(step.path), self._at(step.aside)

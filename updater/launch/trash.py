@@ -90,8 +90,9 @@ def clear(disk: Disk, state: State, folder: Path) -> None:
     try:
         remove_tree(disk, folder)
     except OSError:
-        disk.mkdir(state.trash)
-        disk.replace(folder, next(_free(state)))
+        if present(folder):
+            disk.mkdir(state.trash, private=True)
+            disk.replace(folder, next(_free(state)))
 
 
 def sweep(disk: Disk, state: State) -> None:
@@ -178,7 +179,7 @@ def _write(disk: Disk, state: State, files: dict[str, str], folders: Iterable[st
     place = state.trash / LEFT
     left = Left(files, _innermost_first(folders))
     if left:
-        disk.mkdir(state.trash)
+        disk.mkdir(state.trash, private=True)
         disk.write(place, json.dumps(asdict(left)).encode())
     else:
         disk.unlink(place)

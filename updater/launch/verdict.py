@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from updater.errors import InstallError
@@ -20,18 +19,6 @@ def parked_settings(state: State, journal: Journal) -> Path:
     own = (n for n, step in enumerate(journal.steps) if step.own)
     at = (n for n in own if state.at(journal.steps[n].path) == state.settings)
     return state.parked_file(next(at, -1))
-
-
-def has_settings(state: State, journal: Journal) -> bool:
-    """Whether a rollback has settings to bring back that can name the new version as bad.
-
-    Raises:
-        OSError: the disk.
-    """
-    with suppress(InstallError):
-        settings = read(parked_settings(state, journal))
-        return settings is not None and isinstance(settings.get("bad"), list)
-    return False
 
 
 def mark_bad(disk: Disk, state: State, journal: Journal) -> None:
