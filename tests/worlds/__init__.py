@@ -1,9 +1,10 @@
 """Worlds: random releases, starts, hosts and users around the real commands, on real disks.
 
-A *world* is data: a ground (what is published before it begins) and a list of steps, drawn by
-Hypothesis. Each step is shell text in the form of the case scripts of this project, and bash runs
-exactly this text in a folder of the world's own. So a world that breaks a promise prints as a
-script by construction: prelude, ground, steps, and the check that failed.
+A *world* is data: a ground (what is published before it begins) and a list of steps, drawn from a
+seed. Each step is shell text in the form of the case scripts of this project, and bash runs exactly
+this text in a folder of the world's own. So a world that breaks a promise prints as a script by
+construction: prelude, ground, steps, and the check that failed; it is made smaller first, by
+leaving out steps and lines of the ground as long as the same promise breaks.
 
 The promises, by the number that every ``fail`` begins with:
 
@@ -19,13 +20,14 @@ The promises, by the number that every ``fail`` begins with:
 | module | does |
 |---|---|
 | `world` | steps, worlds, what broke: data |
-| `prelude` | shell functions every script begins with |
-| `shell` | one bash for a world, with a limit for each step |
-| `product` | the commands under test: this tree, or a copy with a fault put back |
-| `play` | runs a world step by step on a copy of its ground |
-| `search` | draws worlds for as long as told; shrinks those that break a promise |
-| `script` | prints one as a script |
-| `put_back` | puts faults back that were mended, and searches until they are found |
+| `prelude`, `shell` | shell functions every script begins with; one bash for a world, with limits |
+| `product`, `fast`, `warm` | the commands under test, quickly started; a patchtool for grounds |
+| `play`, `search`, `reduce` | plays a world; draws worlds for as long as told; makes one smaller |
+| `script`, `report` | prints one as a script, and what was drawn |
+| `releases`, `draft` | releases by number; a world that is being written |
+| `client` | worlds of an install: `client_updates`, `_people`, `_machine`, `_prelude` |
+| `look`, `host`, `program`, `spoil` | programs that worlds run: the oracle, a bad host, an application |
+| `fault`, `faults`, `put_back` | puts mended faults back, and searches until they are found |
 
 `make test-worlds WORLDS_SECONDS=600 WORLDS_SEED=1` runs it.
 """

@@ -43,7 +43,7 @@ def relink(draft: Draft) -> None:
 def mode(draft: Draft) -> None:
     """An administrator narrows what may be read."""
     path = draft.path()
-    narrow = draft.pick(["600", "640", "700", "750"])
+    narrow = draft.pick(["go-rwx", "o-rwx", "g-w,o-rwx"])
     draft.step("administrator: mode", f'there {path} && chmod {narrow} "$A"/{path}; note')
 
 
@@ -114,7 +114,7 @@ def move(draft: Draft) -> None:
     if draft.mounted:
         return
     name = f"moved{draft.count()}"
-    make = f'D=$(dirname "$A"); mkdir {name}; chown --reference="$D" {name}'
+    make = f': "${{A:?}}"; D=$(dirname "$A"); mkdir {name}; chown --reference="$D" {name}'
     if draft.chance(2):
         text = f'{make}; mv "$D"/a "$D"/.a.upswap {name} 2>/dev/null; A=$W/{name}/a; note fresh'
         draft.step("folder: moved", text)

@@ -28,6 +28,8 @@ the mounted file"; }
 there() { [ -f "$A/$1" ] && [ ! -L "$A/$1" ]; }
 installed() { state; sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' "$S/release.json" 2>/dev/null; }
 up() { clear; note; run $AS updater update --dir "$A" --quiet --no-restart "$@"; }
+begins() { clear; run updater install --url "$URL" --root repo/metadata/1.root.json --app app \
+--quiet "$A"; [ $R = 0 ] || fail "3 refused: install: exit code $R: $(tail -n 2 err)"; }
 # calm: nothing stands in its way, so it is done
 calm() { [ $R = 0 ] || [ $R = 10 ] || fail "3 refused: exit code $R: $(tail -n 2 err)"; }
 # spoke: whoever fails says why
@@ -70,7 +72,7 @@ came_up() { V=$(grep -xE '[0-9]+\.0' out | tail -n 1)
 heard() { V=$(installed); [ $R = 0 ] && grep -qx "$V" confirming 2>/dev/null || return 0
   ! $AS updater status --dir "$A" | grep -q unconfirmed || fail "2 deaf: $V has confirmed itself, \
 and is unconfirmed"; }
-# background PREFIX...: the application runs in a session of its own, until stop or cut
+# background PREFIX...: the application runs in a session of its own, until stop or power_cut
 background() { state; clear; note
   MODE=serve STARTS=$W/starts setsid $* "$S/launcher/start" >bg 2>&1 </dev/null & L=$!
   sleep 0.7; }
@@ -78,7 +80,7 @@ stop() { kill -TERM -- -$L 2>/dev/null; for i in $(seq 150); do
     kill -0 -- -$L 2>/dev/null || break; sleep 0.1; done
   kill -KILL -- -$L 2>/dev/null && fail "1 endless: a start does not end when it is stopped"
   wait $L 2>/dev/null; }
-cut() { kill -KILL -- -$L; wait $L 2>/dev/null; }
+power_cut() { kill -KILL -- -$L; wait $L 2>/dev/null; }
 # foreign: somebody who may not change the install starts it, and an update waits
 foreign() { grep -q "next start" out || return 0
   AS=$USER_; starts quick; starts quick; AS=
@@ -101,7 +103,7 @@ in the place of $V, and status says clean"
   after strict; }
 # newest: from here 9.0 can be installed with ordinary commands
 newest() { T=
-  for c in update update recover update repair update launch update; do
+  for c in update update update recover update repair update update launch update; do
     clear; note
     if [ $c = launch ]; then MODE=quick starts quick; else
       run $AS updater $c --dir "$A" --quiet $([ $c != update ] || echo --no-restart); fi

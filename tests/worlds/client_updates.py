@@ -24,7 +24,7 @@ def begin(draft: Draft) -> None:
         draft.drawn.append("host: welcome")
         lines.append("echo 'welcome everybody' > host")
     draft.drawn.append(f"install: {place}")
-    draft.step("install", "\n".join([*lines, 'inst "$A"', "narrow"]), after="after strict")
+    draft.step("install", "\n".join([*lines, "begins", "narrow"]), after="after strict")
 
 
 def end(draft: Draft) -> None:
@@ -96,7 +96,7 @@ def stranger(draft: Draft) -> None:
 
 def supervisor(draft: Draft) -> None:
     """A service manager stops what it has started, or the power goes, and then it starts again."""
-    pause, ends = draft.pick(["0.4", "1", "1.8"]), draft.pick(["stop", "stop", "cut"])
+    pause, ends = draft.pick(["0.4", "1", "1.8"]), draft.pick(["stop", "stop", "power_cut"])
     draft.disturb(calm=draft.is_good)
     draft.step("supervisor", f"{draft.offer()}up; background $AS; sleep {pause}; {ends}")
     draft.step("start quick", "starts quick", "came_up")

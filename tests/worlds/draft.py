@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-from hypothesis import strategies as st
+from random import Random
+from typing import TypeVar, cast
 
 from worlds.releases import Folder, Release, Shelf
 from worlds.world import Step
@@ -21,8 +20,8 @@ T = TypeVar("T")
 class Draft:
     """Steps so far."""
 
-    def __init__(self, draw: st.DrawFn, shelf: Shelf) -> None:
-        self._draw = draw
+    def __init__(self, chance: Random, shelf: Shelf) -> None:
+        self._chance = chance
         self.shelf = shelf
         self.steps: list[Step] = []
         self.drawn: list[str] = []
@@ -37,15 +36,16 @@ class Draft:
 
     def pick(self, choices: Sequence[T]) -> T:
         """One of them."""
-        return self._draw(st.sampled_from(choices))
+        return self._chance.choice(choices)
 
     def weighted(self, choices: Sequence[tuple[int, T]]) -> T:
         """One of them, the more likely the greater its number."""
-        return self.pick([choice for weight, choice in choices for _ in range(weight)])
+        weights, things = zip(*choices, strict=True)
+        return cast("T", self._chance.choices(things, weights)[0])
 
     def number(self, low: int, high: int) -> int:
         """From low to high, both included."""
-        return self._draw(st.integers(low, high))
+        return self._chance.randint(low, high)
 
     def chance(self, of: int) -> bool:
         """One in ``of``."""
@@ -88,8 +88,9 @@ class Draft:
         return self.shelf.releases[: self.offered + 1]
 
     def path(self) -> str:
-        """A file some release has, quoted."""
-        paths = sorted({path for one in self.shelf.releases for path in one.paths()})
+        """A file some release has, quoted; mostly one that a later release changes."""
+        changed, every = self.shelf.changed_paths, self.shelf.every_path
+        paths = changed if changed and not self.chance(4) else every
         return shlex.quote(self.pick(paths)) if paths else "mine"
 
     def folder(self) -> str:

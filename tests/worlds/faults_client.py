@@ -48,23 +48,6 @@ CLIENT_FAULTS = (
     Fault(
         "B",
         "b-swap-2",
-        "A refused way back is the end of the road",
-        (
-            Edit(
-                "updater/launch/rollback.py",
-                """\
-    try:
-        way.refuse_obstacles()
-    except InstallError:
-        return False
-    return has_settings(state, journal) and not way.damaged()""",
-                "    return not way.damaged()",
-            ),
-        ),
-    ),
-    Fault(
-        "B",
-        "b-swap-3",
         "A commit that can be ended neither way",
         (
             Edit(
@@ -81,7 +64,7 @@ CLIENT_FAULTS = (
     ),
     Fault(
         "B",
-        "b-swap-4",
+        "b-swap-3",
         "A symlink in the place of a folder",
         (
             Edit(
@@ -611,10 +594,12 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
                 "updater/launch/trash.py",
                 """\
     except OSError:
-        disk.mkdir(state.trash)""",
+        if present(folder):
+            disk.mkdir(state.trash)""",
                 """\
     except ZeroDivisionError:
-        disk.mkdir(state.trash)""",
+        if present(folder):
+            disk.mkdir(state.trash)""",
             ),
         ),
     ),

@@ -207,8 +207,8 @@ PUBLISHER_FAULTS = (
         (
             Edit(
                 "tools/patchtool/refresh.py",
-                "    return standing.is_due or standing.is_below(at_least) or dated",
-                "    return standing.is_due or standing.is_below(at_least)",
+                's.is_below(at_least) or (ahead and s.key == "online")',
+                "s.is_below(at_least) or (ahead and False)",
             ),
         ),
         half="publisher",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from hypothesis.strategies import SearchStrategy
+from collections.abc import Callable, Iterator
 
 from worlds.client import client_worlds
 from worlds.publisher import publisher_worlds
 from worlds.world import World
 
-HALVES: dict[str, Callable[[int], SearchStrategy[World]]] = {
+HALVES: dict[str, Callable[[int], Iterator[World]]] = {
     "client": client_worlds,
     "publisher": publisher_worlds,
 }

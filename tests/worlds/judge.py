@@ -218,8 +218,10 @@ def _compare(fates: Sequence[Fate], doctor: Command) -> None:
 def _hold(options: argparse.Namespace, fates: Sequence[Fate], doctor: Command) -> None:
     """What a command has said, it has done; or doctor says that it did not come about."""
     for fate in fates:
-        if fate.goal is not None and fate.goal == options.withheld:
-            fail("6 said", f"{options.withheld} is withheld, and {fate.who} is offered it")
+        # who installs anew takes the last version that is left, paused or not
+        kept = (options.withheld, options.paused if fate.version else None)
+        if fate.goal is not None and fate.goal in kept:
+            fail("6 said", f"{fate.goal} is withheld, and {fate.who} is offered it")
         if options.offered is None or not _is_below(fate.version, options.offered):
             continue
         if fate.goal != options.offered and doctor.code == 0:
@@ -274,6 +276,7 @@ def main() -> None:
     parser.add_argument("--url", action="store_true", help="doctor looks at the host")
     parser.add_argument("--offered", help="what all below it must be offered")
     parser.add_argument("--withheld", help="what nobody may be offered")
+    parser.add_argument("--paused", help="what no install may be offered")
     parser.add_argument("--well", help="the command that says that all is well")
     options = parser.parse_args()
     if options.task == "serve":

@@ -215,6 +215,21 @@ def check_kept(before: dict[str, Meta], after: dict[str, Meta], *, owners: bool)
             fail(f"4 attributes: {name} has lost {sorted(lost)}")
 
 
+def check_new(before: dict[str, Meta], after: dict[str, Meta], version: str) -> None:
+    """What came with a release is no more open than the folder it lies in."""
+    released = walk(WORLD / f"r{version.split('.', maxsplit=1)[0]}")
+    for path, now in after.items():
+        if path not in released:
+            continue
+        above = before.get(str(Path(path).parent))
+        if path in before or above is None or now["kind"] == stat.S_IFLNK:
+            continue
+        allowed = above["mode"] | (above["mode"] & 0o011) << 2
+        if above["kind"] == stat.S_IFDIR and now["mode"] & 0o044 & ~allowed:
+            name, mode = name_of(path), now["mode"]
+            fail(f"4 widened: {name} is new, has mode {mode:o}, in a folder of {above['mode']:o}")
+
+
 def is_given_away(was: Meta, now: Meta) -> bool:
     """Whether a user could not keep the group, and so gave the new one no more than everybody."""
     group, everybody = (now["mode"] & 0o070) >> 3, now["mode"] & 0o007
@@ -343,12 +358,24 @@ def note(install: Path, *, fresh: bool = False) -> None:
     book.save()
 
 
+def real(install: Path, path: str) -> str:
+    """Where a path leads, links followed, as seen from the install."""
+    place = install / path
+    return os.path.relpath(place.parent.resolve() / place.name, install.resolve())
+
+
+def forget_at(book: Book, where: str) -> None:
+    """What the user had there, the user has changed."""
+    book.mine = {key: was for key, was in book.mine.items() if was["real"] != where}
+
+
 def mine(install: Path, paths: list[str]) -> None:
     """These are the user's."""
     book = Book()
     for path in paths:
         place = install / path
-        info = {"path": path, "open": openness(place), "mode": place.stat().st_mode}
+        forget_at(book, real(install, path))
+        info = {"path": path, "open": openness(place), "real": real(install, path)}
         book.mine[digest(place)] = info
         if path in book.gone:
             book.gone.remove(path)
@@ -359,6 +386,8 @@ def mine(install: Path, paths: list[str]) -> None:
 def gone(install: Path, paths: list[str]) -> None:
     """These were removed by the user."""
     book = Book()
+    for path in paths:
+        forget_at(book, real(install, path))
     book.gone += paths
     book.before = everything(install)
     book.save()
@@ -394,6 +423,7 @@ def after(install: Path, *, strict: bool, asked: bool) -> None:
     now = everything(install)
     check_kept(book.before, now, owners=True)
     version = found["version"]
+    check_new(book.before, now, version)
     if version != book.version:
         lately = book.versions.get(version, {})
         check_kept({p: m for p, m in lately.items() if p not in book.before}, now, owners=False)

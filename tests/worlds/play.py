@@ -121,7 +121,10 @@ class Stage:
             broken = self._make_ground(world, key)
             if broken:
                 return broken
-        subprocess.run(["cp", "-a", f"{self._grounds[key]}/.", folder], check=True)
+        line = ["cp", "-a", f"{self._grounds[key]}/.", str(folder)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return Broken(replace(world, steps=()), 0, "ground", f"copied: {done.stderr}")
         return None
 
     def _make_ground(self, world: World, key: str) -> Broken | None:

@@ -7,7 +7,7 @@ HEADER = """\
 # Needs patchtool, patchserver and updater on PATH. Exit 0: the right behaviour holds.
 set -u
 if [ "$(id -u)" = 0 ] && [ -z "${IN_NS:-}" ]; then IN_NS=1 exec unshare -m bash "$0"; fi
-W=$(mktemp -d); chmod 755 "$W"; cd "$W"; SRV=; PIDS=
+W=$(mktemp -d); chmod 755 "$W"; cd "$W"; SRV=; PIDS=; A=$W/p/a
 trap 'for p in $SRV $PIDS; do kill $p 2>/dev/null; done; wait 2>/dev/null; clean 2>/dev/null; \
 chattr -R -i "$W" 2>/dev/null; chmod -R u+rwx "$W" 2>/dev/null; rm -rf "$W"' EXIT
 clean() { :; }

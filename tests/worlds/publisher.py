@@ -6,16 +6,16 @@ functions are in `publisher.sh`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
+from random import Random
 
 from worlds import publisher_commands, publisher_folders, publisher_hosts, publisher_mishaps
-from worlds.publisher_model import FIRST, READY, Kind, Model, when_well
+from worlds.publisher_model import FIRST, READY, Draw, Kind, Model, when_well
 from worlds.world import Step, World
 
 HERE = Path(__file__).parent
+MOST_STEPS = 4
 HELPERS = ("judge.py",)
 KINDS: tuple[Kind, ...] = (
     *publisher_commands.KINDS,
@@ -53,16 +53,17 @@ app promote --version {version}"""
     return Step("a good release", text, when_well(f"--offered {version}"))
 
 
-def publisher_worlds(_seed: int) -> SearchStrategy[World]:
-    """Those of a seed."""
-    return _worlds()
+def publisher_worlds(seed: int) -> Iterator[World]:
+    """Those of a seed, without end."""
+    draw = Draw(Random(f"publisher {seed}"))
+    while True:
+        yield _world(draw)
 
 
-@st.composite
-def _worlds(draw: st.DrawFn) -> World:
+def _world(draw: Draw) -> World:
     model = Model()
-    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5))
-    steps = [draw(st.sampled_from((BEGIN, BEGIN, BY_URL))), *(kind(draw, model) for kind in kinds)]
+    steps = [draw.pick((BEGIN, BEGIN, BY_URL))]
+    steps += [draw.pick(KINDS)(draw, model) for _ in range(draw.number(1, MOST_STEPS))]
     if model.is_untidy:
         steps.append(closing(model))
     return World(GROUND, tuple(steps), FUNCTIONS, HELPERS)

@@ -78,6 +78,15 @@ building() {
   done
   return 1
 }
+# stop_build: in the middle of its work, not in the moment in which it holds the repository
+stop_build() {
+  for i in $(seq 20); do
+    kill -STOP $BUILD 2>/dev/null || return 1
+    ! flock -n repo/.lock true || return 0
+    kill -CONT $BUILD; sleep 0.05
+  done
+  kill -STOP $BUILD
+}
 # urgent COMMAND...: works at once, whatever else is going on
 urgent() {
   in_days $NOW timeout -k 5 20 patchtool "$1" $REPO "${@:2}" --keys $KEYS --quiet --wait 5 \
@@ -118,7 +127,7 @@ shown() { ln -sfn "$1" site; }
 # while_building VERSION COMMAND...: an urgent command while a build stands still, which ends then
 while_building() {
   build "$1" 200000
-  if building; then kill -STOP $BUILD; fi
+  if building; then stop_build; fi
   urgent "${@:2}"; kill -CONT $BUILD 2>/dev/null
   finished
 }
@@ -126,7 +135,7 @@ while_building() {
 while_copying() {
   rm -rf host
   (clock $NOW; exec patchtool sync repo host --quiet) >ci 2>&1 </dev/null & BUILD=$!
-  if copying; then kill -STOP $BUILD; fi
+  if copying; then stop_build; fi
   urgent "$@"; kill -CONT $BUILD 2>/dev/null
   finished
 }

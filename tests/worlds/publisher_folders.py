@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-from hypothesis import strategies as st
-
 from worlds.publisher_model import Draw, Kind, Model, when_well
 from worlds.world import Step
 
@@ -78,7 +76,7 @@ CONFIGS = (
 
 def wrong_folder(draw: Draw, model: Model) -> Step:
     """A folder that must never be published: it holds keys, or the repository."""
-    what, how = draw(st.sampled_from(FORBIDDEN))
+    what, how = draw.pick(FORBIDDEN)
     version = model.fresh()
     text = f"""release {version} 1.1; d=rel/{version}
 {how}
@@ -89,7 +87,7 @@ app add-release --version {version} $d
 
 def unmeant_folder(draw: Draw, model: Model) -> Step:
     """A folder that is hardly what was meant: something is said."""
-    what, how, told = draw(st.sampled_from(UNMEANT))
+    what, how, told = draw.pick(UNMEANT)
     version = model.fresh()
     text = f"""release {version} 1.1; d=rel/{version}
 {how}
@@ -101,7 +99,7 @@ app add-release --version {version} $d
 def odd_folder(draw: Draw, model: Model) -> Step:
     """A folder with something unusual in it: carried exactly, or refused."""
     version = model.fresh()
-    how = draw(st.sampled_from(ODD)).replace("{v}", version)
+    how = draw.pick(ODD).replace("{v}", version)
     text = f"""release {version} 1.1; d=rel/{version}
 {how}
 app add-release --version {version} $d
@@ -113,7 +111,7 @@ app add-release --version {version} $d
 def odd_version(draw: Draw, model: Model) -> Step:
     """A version in another spelling: it is this very version from then on, or refused."""
     number = model.fresh()
-    word = shlex.quote(draw(st.sampled_from(SPELLINGS)).format(n=number, m=model.number))
+    word = shlex.quote(draw.pick(SPELLINGS).format(n=number, m=model.number))
     text = f"""release {number} 1.1; mv rel/{number} rel/{word} 2>/dev/null
 echo {word} > rel/{word}/version
 app add-release --version {word} rel/{word}
@@ -125,7 +123,7 @@ fi"""
 
 def odd_config(draw: Draw, model: Model) -> Step:
     """A `release.toml` in another encoding, or with a slip in it."""
-    version, how = model.fresh(), draw(st.sampled_from(CONFIGS))
+    version, how = model.fresh(), draw.pick(CONFIGS)
     text = f"""release {version} 1.1
 {how} > config
 app add-release --version {version} rel/{version} --config config

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-
 from worlds.publisher_model import READY, Draw, Kind, Model
 from worlds.world import Step
 
 
 def host_copy(draw: Draw, _model: Model) -> Step:
     """A host filled by any tool that copies, and stopped on the way."""
-    percent, order = draw(st.sampled_from((100, 100, 90, 60, 30))), draw(st.integers(0, 99))
+    percent, order = draw.pick((100, 100, 90, 60, 30)), draw.number(0, 99)
     text = f"copied half {percent} {order}\nshown half"
     return Step("copied host", text, "judge half --url\nshown repo")
 
 
 def host_sync(draw: Draw, _model: Model) -> Step:
     """A host filled by `sync`, which may be killed: clients see one state or another."""
-    kill = draw(st.sampled_from(("0.3", "0.4", "0.5", "0.7", "")))
+    kill = draw.pick(("0.3", "0.4", "0.5", "0.7", ""))
     text = "patchtool sync repo host --quiet >out 2>err"
     if kill:
         text = f"{text} &\nBUILD=$!\nsleep {kill}\nkill_build"
@@ -32,17 +30,15 @@ def host_pages(_draw: Draw, _model: Model) -> Step:
 
 def host_loses(draw: Draw, _model: Model) -> Step:
     """A file that clients may need is gone from the host, or it is another one."""
-    number = draw(st.integers(0, 99))
-    how, url = draw(
-        st.sampled_from(
-            (
-                ('rm "$FILE"', ""),
-                ('rm "$FILE"', "--url"),
-                (': > "$FILE"', ""),
-                (': > "$FILE"', "--url"),
-                # of a host doctor asks for the length alone
-                ('head -c 500 /dev/urandom > "$FILE"', ""),
-            )
+    number = draw.number(0, 99)
+    how, url = draw.pick(
+        (
+            ('rm "$FILE"', ""),
+            ('rm "$FILE"', "--url"),
+            (': > "$FILE"', ""),
+            (': > "$FILE"', "--url"),
+            # of a host doctor asks for the length alone
+            ('head -c 500 /dev/urandom > "$FILE"', ""),
         )
     )
     text = f"copied half 100 0\nany_file {number} half\n{how}\nshown half"
@@ -51,13 +47,9 @@ def host_loses(draw: Draw, _model: Model) -> Step:
 
 def second_machine(draw: Draw, _model: Model) -> Step:
     """Another machine fetches a copy, works on it, and both fill one host with `sync`."""
-    here = draw(
-        st.sampled_from((f"app promote --version {READY}", "app recall --version 1.1", ":"))
-    )
-    there = draw(
-        st.sampled_from(("app pause --version 1.1", f"app promote --version {READY}", ":"))
-    )
-    first, second = draw(st.sampled_from((("repo", "copy"), ("copy", "repo"))))
+    here = draw.pick((f"app promote --version {READY}", "app recall --version 1.1", ":"))
+    there = draw.pick(("app pause --version 1.1", f"app promote --version {READY}", ":"))
+    first, second = draw.pick((("repo", "copy"), ("copy", "repo")))
     text = f"""rm -rf copy
 timed patchtool fetch "http://127.0.0.1:$(cat port)" copy --root 1.root.json --quiet
 if [ $R = 0 ]; then

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-
 from worlds.publisher_model import DAYS, READY, URGENT, Draw, Kind, Model, when_well
 from worlds.world import Step
 
@@ -19,11 +17,11 @@ STREAMS = (
 def wrong_clock(draw: Draw, model: Model) -> Step:
     """A command with a clock that is days ahead or behind; the next ones are right again."""
     model.is_calm = False
-    how = draw(st.sampled_from(("at", "at", "sure")))
-    days = draw(st.sampled_from(DAYS)) * draw(st.sampled_from((1, -1)))
-    version = draw(st.sampled_from((*model.versions, READY, READY, READY)))
+    how = draw.pick(("at", "at", "sure"))
+    days = draw.pick(DAYS) * draw.pick((1, -1))
+    version = draw.pick((*model.versions, READY, READY, READY))
     others = ("pub refresh", "app pause --version 1.1", "app recall --version 1.1")
-    command = draw(st.sampled_from((*(f"app promote --version {version}",) * 5, *others)))
+    command = draw.pick((*(f"app promote --version {version}",) * 5, *others))
     check = when_well(f"--offered {version}") if "promote" in command else "judge repo"
     return Step("wrong clock", f"{how} {days} {command}", check)
 
@@ -31,7 +29,7 @@ def wrong_clock(draw: Draw, model: Model) -> Step:
 def put_right(draw: Draw, model: Model) -> Step:
     """Somebody insisted on a wrong clock; later it is right, and all is signed and said again."""
     model.is_calm = False
-    days = draw(st.sampled_from(DAYS)) * draw(st.sampled_from((1, 1, -1)))
+    days = draw.pick(DAYS) * draw.pick((1, 1, -1))
     text = f"""sure {days} app promote --version {READY}
 judge repo
 pub refresh
@@ -43,15 +41,15 @@ app promote --version {READY}"""
 def killed_build(draw: Draw, model: Model) -> Step:
     """A build is killed at some moment."""
     model.is_untidy = True
-    version, size = model.fresh(), draw(st.sampled_from((20_000, 300_000)))
+    version, size = model.fresh(), draw.pick((20_000, 300_000))
     waits = ("building", "sleep 0.3", "sleep 0.6", "sleep 0.9", "building; sleep 0.2")
-    text = f"build {version} {size}\n{draw(st.sampled_from(waits))}\nkill_build"
+    text = f"build {version} {size}\n{draw.pick(waits)}\nkill_build"
     return Step("killed build", text, "judge repo")
 
 
 def urgent(draw: Draw, model: Model) -> Step:
     """An urgent command while a build runs, which ends well all the same."""
-    version, command = model.fresh(), draw(st.sampled_from(URGENT))
+    version, command = model.fresh(), draw.pick(URGENT)
     text = f"while_building {version} {command}"
     if model.is_calm:
         text += '\n[ $R = 0 ] || fail "6 lost: a build while others worked: $(tail -n 2 ci)"'
@@ -60,7 +58,7 @@ def urgent(draw: Draw, model: Model) -> Step:
 
 def urgent_sync(draw: Draw, _model: Model) -> Step:
     """An urgent command while a host is filled."""
-    command = draw(st.sampled_from(URGENT))
+    command = draw.pick(URGENT)
     return Step("urgent sync", f"while_copying {command}\ntidy sync", "judge repo")
 
 
@@ -68,7 +66,7 @@ def full_disk(draw: Draw, model: Model) -> Step:
     """The disk is too small for a release, and has room for what keeps users alive."""
     model.is_calm = False
     commands = ("pub refresh", f"app promote --version {READY}", "app recall --version 1.1")
-    room, command = draw(st.sampled_from((150, 400, 1000))), draw(st.sampled_from(commands))
+    room, command = draw.pick((150, 400, 1000)), draw.pick(commands)
     text = f"""small {room}
 too_large {model.fresh()}
 {command}
@@ -79,10 +77,8 @@ mount -o remount,size=200m repo"""
 
 def streams(draw: Draw, _model: Model) -> Step:
     """Output that goes nowhere, or cannot be shown, ends no command in the middle."""
-    command = draw(
-        st.sampled_from(("inspect many", "inspect many", "doctor repo", "apps list repo"))
-    )
-    run = draw(st.sampled_from(STREAMS)).format(c=command)
+    command = draw.pick(("inspect many", "inspect many", "doctor repo", "apps list repo"))
+    run = draw.pick(STREAMS).format(c=command)
     text = f"""mkdir few lots; touch few/a lots/$'\\xd1\\x84'; (cd lots && seq 3000 | xargs touch)
 run patchtool diff few lots -o many --quiet
 : >out; : >err
@@ -94,7 +90,7 @@ rm -rf few lots many"""
 
 def unreadable(draw: Draw, _model: Model) -> Step:
     """`doctor` may not read a file, and another one may be gone."""
-    one, other = draw(st.integers(0, 99)), draw(st.integers(0, 99))
+    one, other = draw.number(0, 99), draw.number(0, 99)
     text = f"""rm -rf half; cp -a repo half
 any_file {one} half/metadata half/targets; chmod 000 "$FILE"
 any_file {other} half/targets; rm "$FILE"

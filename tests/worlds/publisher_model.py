@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-from hypothesis import strategies as st
+from random import Random
+from typing import TypeVar
 
 from worlds.world import Step
 
+T = TypeVar("T")
 FIRST = ("1.0", "1.1")
 """What is published before a world begins; clients c0 and c1 have them."""
 READY = "1.2"
@@ -37,7 +38,21 @@ class Model:
         return f"1.{self.number - 1}"
 
 
-Draw = st.DrawFn
+class Draw:
+    """What is drawn, by a seed."""
+
+    def __init__(self, chance: Random) -> None:
+        self._chance = chance
+
+    def pick(self, choices: Sequence[T]) -> T:
+        """One of them."""
+        return self._chance.choice(choices)
+
+    def number(self, low: int, high: int) -> int:
+        """From low to high, both included."""
+        return self._chance.randint(low, high)
+
+
 Kind = Callable[[Draw, Model], Step]
 
 

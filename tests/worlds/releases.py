@@ -9,6 +9,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
 from random import Random
 
 PLAIN = ("lib", "data", "conf", "t", "res", "doc")
@@ -94,6 +96,14 @@ class Release:
         made += [f"echo {self.version} >> confirming"] if confirms else []
         return "\n".join(made) + "\n"
 
+    def at(self, path: str) -> Thing | None:
+        """What lies there."""
+        name, _, inside = path.partition("/")
+        thing = self.tree.get(name)
+        if not inside:
+            return thing
+        return thing.things.get(inside) if isinstance(thing, Folder) else None
+
     def paths(self) -> list[str]:
         """Every file, but for those of its program."""
         found = []
@@ -125,6 +135,19 @@ class Shelf:
         """Lines that publish all, and offer the first."""
         published = "".join(release.lines for release in self.releases)
         return f"init\n{published}offer {self.releases[0].version}\n"
+
+    @cached_property
+    def every_path(self) -> list[str]:
+        """All files of all releases."""
+        return sorted({path for one in self.releases for path in one.paths()})
+
+    @cached_property
+    def changed_paths(self) -> list[str]:
+        """Those that the next release has not, or not so."""
+        found = set()
+        for one, other in pairwise(self.releases):
+            found |= {path for path in one.paths() if one.at(path) != other.at(path)}
+        return sorted(found)
 
     def has(self, habit: str) -> bool:
         """Whether all their programs have it."""
@@ -203,7 +226,7 @@ class _Maker:
             )
         elif confirm == "app":
             lines.append(f'confirm = {{mode = "app", starts = {starts}, seconds = {seconds}}}')
-        if chance.random() < 0.15:
+        if character == "good" and chance.random() < 0.15:
             lines.append("stop = true")
         policy = chance.choice(["", "", "", "keep", "keep-if-changed"])
         return (*lines, "[policy]", f'"*" = "{policy}"') if policy else tuple(lines)

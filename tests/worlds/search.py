@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-
-from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
-from hypothesis.strategies import SearchStrategy
+from itertools import islice
 
 from worlds.play import Stage
 from worlds.reduce import reduce
 from worlds.world import Broken, World
 
-WORLDS_A_SEED = 20
+WORLDS_A_SEED = 30
 SHRINK_SECONDS = 60.0
 
 
@@ -33,7 +31,7 @@ class Search:
     """One search: its time, and what it has found."""
 
     stage: Stage
-    worlds: Callable[[int], SearchStrategy[World]]
+    worlds: Callable[[int], Iterable[World]]
     """Those of a seed."""
     seconds: float
     wanted: Callable[[Broken], bool] = lambda _broken: True
@@ -42,7 +40,7 @@ class Search:
     """Whether to end at the first finding."""
     shrink_seconds: float = SHRINK_SECONDS
     found: list[Found] = field(default_factory=list)
-    again: dict[tuple[int, str], int] = field(default_factory=dict)
+    again: dict[tuple[int, str, str], int] = field(default_factory=dict)
     """How often each finding was met after the first time."""
     seeds: list[int] = field(default_factory=list)
     unsound: dict[str, int] = field(default_factory=dict)
@@ -64,22 +62,12 @@ class Search:
         return spent >= self.seconds or (self.stop and bool(self.found))
 
     def _run_seed(self, number: int) -> None:
-        @settings(
-            max_examples=WORLDS_A_SEED,
-            database=None,
-            deadline=None,
-            phases=(Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-            verbosity=Verbosity.quiet,
-        )
-        @seed(number)
-        @given(self.worlds(number))
-        def walk(world: World) -> None:
-            if world.text not in self._played and not self._is_over():
+        for world in islice(self.worlds(number), WORLDS_A_SEED):
+            if self._is_over():
+                return
+            if world.text not in self._played:
                 self._played.add(world.text)
                 self._play(world, number)
-
-        walk()
 
     def _play(self, world: World, number: int) -> None:
         broken = self.stage.play(world)

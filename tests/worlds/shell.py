@@ -1,6 +1,7 @@
 """One bash for a whole world; each step is sourced by it, so that variables and jobs live on.
 
-As root it has its own mounts and its own process numbers: whatever a world leaves ends with it.
+As root it has its own mounts and its own process numbers: whatever a world leaves ends with it,
+and it can write in its own folder alone. A shrunk world may name an install that it never made.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 
 DRIVER = """\
 set -u
-W=$PWD; SRV=; PIDS=
+W=$PWD; SRV=; PIDS=; A=$W/p/a
+[ -z "$OWN_MOUNTS" ] || { mount --bind "$W" "$W" && cd "$W" && mount -o remount,bind,ro /; } || exit
 exec 3<.told
 while read -r step <&3; do
     . "./$step" </dev/null >"$step.out" 2>"$step.err" 3<&-
@@ -61,7 +63,7 @@ class Shell:
         self._bash = subprocess.Popen(
             [*apart(), "bash", ".driver"],
             cwd=folder,
-            env=dict(environment),
+            env={**environment, "OWN_MOUNTS": "yes" if apart() else ""},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

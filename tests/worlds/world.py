@@ -9,6 +9,9 @@ STEP_LIMIT = 150.0
 """Seconds a step may take, all its commands together."""
 _COMMAND = re.compile(r"\b(?:updater|patchtool|patchserver|starts|directly|run|inst|add|offer)\b")
 
+_VARIES = re.compile(r"\d+|\S*/\S*|'[^']*'")
+"""Of a message: what is another in each world."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -73,6 +76,7 @@ class Broken:
     message: str
 
     @property
-    def kind(self) -> tuple[int, str]:
+    def kind(self) -> tuple[int, str, str]:
         """Equal for two findings of one fault, as far as one can tell."""
-        return self.promise, self.what
+        says = _VARIES.sub("", self.message) if self.what in {"refused", "stuck", "start"} else ""
+        return self.promise, self.what, says[:90]
