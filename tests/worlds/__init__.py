@@ -26,7 +26,9 @@ The promises, by the number that every ``fail`` begins with:
 | `script`, `report` | prints one as a script, and what was drawn |
 | `releases`, `draft` | releases by number; a world that is being written |
 | `client` | worlds of an install: `client_updates`, `_people`, `_machine`, `_prelude` |
-| `look`, `host`, `program`, `spoil` | programs that worlds run: the oracle, a bad host, an application |
+| `look`, `host`, `program`, `spoil` | programs they run: the oracle, a bad host, an application |
+| `publisher` | worlds of a publisher: `publisher_commands`, `_folders`, `_hosts`, `_mishaps` |
+| `judge` | a program that worlds of a publisher run: the host, its clients, and doctor |
 | `fault`, `faults`, `put_back` | puts mended faults back, and searches until they are found |
 
 `make test-worlds WORLDS_SECONDS=600 WORLDS_SEED=1` runs it.
