@@ -15,14 +15,14 @@ from worlds.publisher_model import FIRST, READY, Draw, Kind, Model, when_well
 from worlds.world import Step, World
 
 HERE = Path(__file__).parent
-MOST_STEPS = 4
+MOST_STEPS = 6
 HELPERS = ("judge.py",)
-KINDS: tuple[Kind, ...] = (
-    *publisher_commands.KINDS,
-    *publisher_folders.KINDS,
-    *publisher_hosts.KINDS,
-    *publisher_mishaps.KINDS,
-)
+PARTS = (publisher_commands, publisher_folders, publisher_hosts, publisher_mishaps)
+THEMES: dict[str, tuple[Kind, ...]] = {
+    "all": tuple(kind for part in PARTS for kind in part.KINDS),
+    **{part.__name__.rpartition("_")[2]: part.KINDS for part in PARTS},
+}
+"""A world that mixes everything seldom has two of a kind; most worlds keep to one."""
 
 
 def ground() -> str:
@@ -62,8 +62,9 @@ def publisher_worlds(seed: int) -> Iterator[World]:
 
 def _world(draw: Draw) -> World:
     model = Model()
+    theme = draw.pick(sorted(THEMES))
     steps = [draw.pick((BEGIN, BEGIN, BY_URL))]
-    steps += [draw.pick(KINDS)(draw, model) for _ in range(draw.number(1, MOST_STEPS))]
+    steps += [draw.pick(THEMES[theme])(draw, model) for _ in range(draw.number(2, MOST_STEPS))]
     if model.is_untidy:
         steps.append(closing(model))
-    return World(GROUND, tuple(steps), FUNCTIONS, HELPERS)
+    return World(GROUND, tuple(steps), FUNCTIONS, HELPERS, drawn=(f"theme: {theme}",))

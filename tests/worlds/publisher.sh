@@ -72,20 +72,12 @@ slowly() {
 building() {
   for i in $(seq 800); do
     kill -0 $BUILD 2>/dev/null || return 1
-    ! compgen -G "repo/.upswap-*/*" >/dev/null || return 0
-    ! compgen -G "tmp/*upswap-*/*" >/dev/null || return 0
+    for at in repo/.upswap-* tmp/*upswap-*; do
+      [ ! -d "$at" ] || [ -z "$(ls -A "$at")" ] || return 0
+    done
     sleep 0.01
   done
   return 1
-}
-# stop_build: in the middle of its work, not in the moment in which it holds the repository
-stop_build() {
-  for i in $(seq 20); do
-    kill -STOP $BUILD 2>/dev/null || return 1
-    ! flock -n repo/.lock true || return 0
-    kill -CONT $BUILD; sleep 0.05
-  done
-  kill -STOP $BUILD
 }
 # urgent COMMAND...: works at once, whatever else is going on
 urgent() {
@@ -127,7 +119,7 @@ shown() { ln -sfn "$1" site; }
 # while_building VERSION COMMAND...: an urgent command while a build stands still, which ends then
 while_building() {
   build "$1" 200000
-  if building; then stop_build; fi
+  if building; then kill -STOP $BUILD; fi
   urgent "${@:2}"; kill -CONT $BUILD 2>/dev/null
   finished
 }
@@ -135,7 +127,7 @@ while_building() {
 while_copying() {
   rm -rf host
   (clock $NOW; exec patchtool sync repo host --quiet) >ci 2>&1 </dev/null & BUILD=$!
-  if copying; then stop_build; fi
+  if copying; then kill -STOP $BUILD; fi
   urgent "$@"; kill -CONT $BUILD 2>/dev/null
   finished
 }
