@@ -224,8 +224,8 @@ def _hold(options: argparse.Namespace, fates: Sequence[Fate], doctor: Command) -
             fail("6 said", f"{fate.goal} is withheld, and {fate.who} is offered it")
         if options.offered is None or not _is_below(fate.version, options.offered):
             continue
-        if fate.goal != options.offered and doctor.code == 0:
-            message = f"promote says {options.offered}, doctor 0, and {fate.who} is offered"
+        if fate.goal != options.offered and (options.strict or doctor.code == 0):
+            message = f"promote says {options.offered}, {fate.who} is offered"
             fail("6 said", f"{message} {fate.goal}: {fate.words}")
     for fate in fates:
         if options.well and not fate.is_well:
@@ -275,6 +275,7 @@ def main() -> None:
     parser.add_argument("repository", nargs="?", default="repo")
     parser.add_argument("--url", action="store_true", help="doctor looks at the host")
     parser.add_argument("--offered", help="what all below it must be offered")
+    parser.add_argument("--strict", action="store_true", help="whatever doctor says of it")
     parser.add_argument("--withheld", help="what nobody may be offered")
     parser.add_argument("--paused", help="what no install may be offered")
     parser.add_argument("--well", help="the command that says that all is well")
