@@ -189,7 +189,7 @@ def look(options: argparse.Namespace) -> None:
     Path("requests").write_text("")
     where = url if options.url else options.repository
     doctor = Command.start(patchtool, "doctor", "--json", "--root", root, where)
-    _compare(fates, doctor)
+    _compare(options, fates, doctor)
     asked = len(Path("requests").read_text().splitlines())
     if asked > REQUESTS_MOST:
         fail("6 requests", f"doctor sends {asked} requests")
@@ -200,15 +200,14 @@ def look(options: argparse.Namespace) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _compare(fates: Sequence[Fate], doctor: Command) -> None:
+def _compare(options: argparse.Namespace, fates: Sequence[Fate], doctor: Command) -> None:
     """Whoever gets nothing is known to doctor, and each gets what doctor says."""
     told = f"doctor ends with {doctor.code}"
     for fate in fates:
         if not fate.is_well and doctor.code == 0:
             fail("6 hidden", f"{told}, and {fate.who} at {fate.version} gets: {fate.words}")
     forecast = doctor.said.get("clients", [])
-    # what clients remember of a clock that was ahead, nobody else can know
-    if doctor.said.get("refused") or doctor.said.get("ahead") or not forecast:
+    if doctor.said.get("refused") or options.remembered or not forecast:
         return
     for fate in fates:
         mine = [c for c in forecast if c["version"] == fate.version and c["channel"] == "stable"]
@@ -277,6 +276,11 @@ def main() -> None:
     parser.add_argument("--url", action="store_true", help="doctor looks at the host")
     parser.add_argument("--offered", help="what all below it must be offered")
     parser.add_argument("--strict", action="store_true", help="whatever doctor says of it")
+    parser.add_argument(
+        "--remembered",
+        action="store_true",
+        help="clients remember a time that was ahead: nobody else can know what they do",
+    )
     parser.add_argument("--withheld", help="what nobody may be offered")
     parser.add_argument("--paused", help="what no install may be offered")
     parser.add_argument("--well", help="the command that says that all is well")

@@ -4,6 +4,7 @@ WRONG=0    # days by which the publisher's clock is wrong
 REPO=repo  # the repository commands work on
 KEYS=keys
 URLS=      # --url: doctor looks at the host
+AHEAD=     # --remembered: clients have seen a time that was ahead
 KILLED=    # a command was killed, and none has ended well since then
 
 FAKE=$(faketime -f +0d printenv LD_PRELOAD)
@@ -40,11 +41,11 @@ tidy() {
 at() { WRONG=$1; "${@:2}"; WRONG=0; }
 # sure DAYS COMMAND...: the same, and who signs says that the clock is right; later it is put right
 sure() {
-  SAID=$(date -u -d "$((NOW + $1)) days" +%F); at "$@"; said
+  SAID=$(date -u -d "$((NOW + $1)) days" +%F); at "$@"; said; AHEAD=--remembered
 }
 judge() {
   case $1 in repo) set -- "$@" $URLS ;; esac
-  in_days $NOW python3 judge.py look "$@" || exit 1
+  in_days $NOW python3 judge.py look "$@" $AHEAD || exit 1
 }
 host() {
   rm -f serving; python3 judge.py serve & SRV=$!
