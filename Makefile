@@ -5,17 +5,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-crash test-network test-slow check format bench fuzz clean
+.PHONY: demo test test-worlds test-crash test-network test-slow check format bench fuzz clean
 
 demo: $(READY)
 	$(BIN)/python sample_releases/demo.py
 
 test: check
-	$(BIN)/pytest -n 2 -m "not network and not crash and not slow"
+	$(BIN)/pytest -n 2 -m "not network and not crash and not slow and not worlds"
 
 # Every system call and every power cut; UPSWAP_CRASH_EVERY=80 disturbs every eightieth.
 test-crash: $(READY)
 	$(BIN)/pytest -n 2 -m crash -raP --show-capture=stdout
+
+# Random worlds, for WORLDS_SECONDS from WORLDS_SEED on; PUT_BACK=B puts mended faults back, one at a
+# time, and searches until each is found (`all`: every one).
+WORLDS_SECONDS ?= 180
+WORLDS_SEED ?= 1
+PUT_BACK ?=
+test-worlds: export WORLDS_SECONDS := $(WORLDS_SECONDS)
+test-worlds: export WORLDS_SEED := $(WORLDS_SEED)
+test-worlds: $(READY)
+ifeq ($(PUT_BACK),)
+	$(BIN)/pytest tests/worlds -n 2 -m worlds -raP --show-capture=stdout
+else
+	PYTHONPATH=tests $(BIN)/python -m worlds.put_back $(PUT_BACK)
+endif
 
 # Recipes, attacks and trees of all shapes, each with a whole install.
 test-slow: $(READY)
