@@ -54,10 +54,12 @@ def failing_anywhere(draft: Draft) -> None:
 
 def _traced(draft: Draft, kind: str, name: str, fault: str, offer: str, aimed: str = "") -> None:
     options = " --quiet --no-restart" if name == "update" else ""
+    quick = f"-e trace={fault.split(':', maxsplit=1)[0]} "
+    quick += "" if "KILL" in fault else "--seccomp-bpf "
     text = (
         f"{offer}{BLAMES.get(name, '')}clear; note; MODE=quick timeout -k 5 60 $AS strace -f -qq "
-        f'-o /dev/null {aimed} -e inject={fault} updater {name} --dir "$A"{options} >out 2>err\n'
-        f"R=$?; [ $R = 137 ] || ended {name}"
+        f'-o /dev/null {quick}{aimed} -e inject={fault} updater {name} --dir "$A"{options} '
+        f">out 2>err\nR=$?; [ $R = 137 ] || ended {name}"
     )
     draft.step(f"{kind} {name}", text)
 
@@ -127,9 +129,8 @@ def spoiler(draft: Draft) -> None:
     """Another program writes into a new file in the middle of a commit."""
     path, offer = draft.path(), draft.offer()
     draft.disturb()
-    text = (
-        f'{offer}there {path} && {{ python3 spoil.py "$A"/{path} & P=$!; sleep 0.2; up; quit $P; }}'
-    )
+    spoil = f'python3 -SEs spoil.py "$A"/{path} & P=$!; sleep 0.2'
+    text = f"{offer}there {path} && {{ {spoil}; up; quit $P; }}"
     draft.step("spoiler", text)
 
 

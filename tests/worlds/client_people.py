@@ -114,7 +114,7 @@ def move(draft: Draft) -> None:
     if draft.mounted:
         return
     name = f"moved{draft.count()}"
-    make = f': "${{A:?}}"; D=$(dirname "$A"); mkdir {name}; chown --reference="$D" {name}'
+    make = f'beside; mkdir {name}; chown --reference="$D" {name}'
     if draft.chance(2):
         text = f'{make}; mv "$D"/a "$D"/.a.upswap {name} 2>/dev/null; A=$W/{name}/a; note fresh'
         draft.step("folder: moved", text)
@@ -129,15 +129,16 @@ def restore(draft: Draft) -> None:
         return
     what = draft.pick(["now", "now with State", "earlier"])
     if what == "now":
-        text = 'cp -a "$A" backup; rm -rf "$A"; mv backup "$A"; note fresh'
+        text = 'beside; cp -a "$A" backup; rm -rf "${A:?}"; mv backup "$A"; note fresh'
     elif what == "now with State":
         text = (
-            'D=$(dirname "$A"); cp -a "$D/." back; rm -rf "$D"/* "$D"/.a.upswap; '
+            'beside; cp -a "$D/." back; rm -rf "${D:?}"/* "${D:?}"/.a.upswap; '
             'cp -a back/. "$D"; rm -rf back; note fresh'
         )
     else:
         draft.disturb()
-        text = f'cp -a "$A" backup; {draft.offer()}up; rm -rf "$A"; mv backup "$A"; older'
+        back = 'rm -rf "${A:?}"; mv backup "$A"; older'
+        text = f'beside; cp -a "$A" backup; {draft.offer()}up; {back}'
     draft.step(f"folder: restored, {what}", text, after=":" if what == "earlier" else "after")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 HELPERS = ("look.py", "host.py", "program.py", "spoil.py")
 
 CLIENT = r"""
-fill() { python3 -c 'import random, sys
+fill() { python3 -SEs -c 'import random, sys
 sys.stdout.buffer.write(random.Random(sys.argv[1]).randbytes(int(sys.argv[2])))' "$1" "$2"; }
 # Files that the commands open are made here, so that whoever runs them may write them.
 clear() { : > out; : > err; : > starts; chmod 666 out err starts; }
-host() { python3 host.py repo > port & SRV=$!
+host() { python3 -SEs host.py repo > port & SRV=$!
   for i in $(seq 100); do [ -s port ] && break; sleep 0.05; done
   URL=http://127.0.0.1:$(cat port); }
 state() { S=$(dirname "$A")/.$(basename "$A").upswap; [ -d "$S" ] || S=$A/.upswap; }
@@ -18,10 +18,12 @@ locale_() { [ -d lp ] || { mkdir lp
 USER_="setpriv --reuid 45678 --regid 45678 --clear-groups --inh-caps +dac_read_search \
 --ambient-caps +dac_read_search"
 MOUNTED=
-note() { python3 look.py note "$A" "$@" || exit 1; }
-mine() { python3 look.py mine "$A" "$@" || exit 1; }
-gone() { python3 look.py gone "$A" "$@" || exit 1; }
-after() { python3 look.py after "$A" "$@" || exit 1
+# beside: $D is the folder around the install, and in this world
+beside() { D=$(dirname "${A:?}"); case $D in "${W:?}"/?*) ;; *) fail "$A is not in $W"; esac; }
+note() { python3 -SEs look.py note "$A" "$@" || exit 1; }
+mine() { python3 -SEs look.py mine "$A" "$@" || exit 1; }
+gone() { python3 -SEs look.py gone "$A" "$@" || exit 1; }
+after() { python3 -SEs look.py after "$A" "$@" || exit 1
   [ -z "$MOUNTED" ] || [ "$A/$MOUNTED" -ef mounted ] || fail "4 mount: $MOUNTED is no longer \
 the mounted file"; }
 # there PATH: whether the install has it as a plain file now
@@ -47,8 +49,9 @@ edit() { there "$1" && echo "$2" 2>/dev/null > "$A/$1" && mine "$1"; }
 drop() { there "$1" && rm -f "$A/$1" 2>/dev/null && gone "$1"; }
 relink() { [ -d "$A/$1" ] && [ ! -L "$A/$1" ] && [ ! -e "$2" ] && mv "$A/$1" "$2" &&
   ln -s "$2" "$A/$1" && chown -h --reference="$A" "$A/$1" &&
-  python3 look.py linked "$A" "$1" "$2"; }
-mounts() { cp -p "$A/$1" mounted && mount --bind mounted "$A/$1" && MOUNTED=$1; }
+  python3 -SEs look.py linked "$A" "$1" "$2"; }
+mounts() { cp -p "$A/$1" mounted && mount --bind mounted "$A/$1" &&
+  MOUNTED=$(realpath --relative-to="$(realpath "$A")" "$A/$1"); }
 identity() { $AS updater identity --dir "$1" 2>&1; }
 twins() { [ "$(identity "$1")" != "$(identity "$2")" ] \
 || fail "3 twins: a copy has the identity of its original"; }
@@ -86,13 +89,14 @@ foreign() { grep -q "next start" out || return 0
   AS=$USER_; starts quick; starts quick; AS=
   grep -q "$(sed 's/ .*//' out)" out || [ -s err ] || fail "3 silent: what waits never comes, \
 and no start says so"; }
-at_peace() { chattr -R -i p q moved* 2>/dev/null; pkill -f "$W/.*(app.py|/run)"; rm -f host
+at_peace() { chattr -R -i p q moved* 2>/dev/null; pkill -f "$W/.*(app.py|/run)"
+  pkill -xf 'sleep 4.0625'; rm -f host
   [ -z "$MOUNTED" ] || umount -l "$A/$MOUNTED"; MOUNTED=; }
 # narrow: State is no wider than a private install
 narrow() { state; [ $(( 0$(stat -c %a "$S") & ~0$(stat -c %a "$A") & 077 )) = 0 ] \
 || fail "4 widened: $S has mode $(stat -c %a "$S")"; }
 # older: an older folder lies beside a newer State
-older() { python3 look.py forget "$A"; V=$(installed)
+older() { python3 -SEs look.py forget "$A"; V=$(installed)
   clear; run $AS updater verify --dir "$A"
   if [ "$(cat "$A/ver")" != "$V" ]; then
     [ $R = 6 ] || fail "2 clean: $(cat "$A/ver") lies in the place of $V, and verify ends with $R"

@@ -29,10 +29,9 @@ def begin(draft: Draft) -> None:
 
 def end(draft: Draft) -> None:
     """A good release comes, is installed and started."""
-    pause = "; sleep 4" if draft.shelf.has("child") else ""
-    lines = [f"at_peace{pause}", "offer 9.0"]
+    lines = ["at_peace", "offer 9.0"]
     lines.append("up; calm; [ $(installed) = 9.0 ] || newest" if draft.calm else "newest")
-    lines.append('python3 look.py is "$A" 9.0 || exit 1')
+    lines.append('python3 -SEs look.py is "$A" 9.0 || exit 1')
     draft.step("end", "\n".join(lines), after="after strict asked")
     draft.step("last start", "starts quick; came_up; settled", after="after strict")
 
@@ -46,7 +45,7 @@ def update(draft: Draft) -> None:
 def check(draft: Draft) -> None:
     """Ask what is offered."""
     line = f'{draft.offer()}clear; note; run $AS updater check --dir "$A" --json'
-    draft.step("check", line, 'python3 look.py offer "$A" || exit 1')
+    draft.step("check", line, 'python3 -SEs look.py offer "$A" || exit 1')
 
 
 def command(draft: Draft) -> None:

@@ -187,13 +187,15 @@ CLIENT_FAULTS = (
             Edit(
                 "updater/client.py",
                 """\
-            settings, manifest = self._read()
-            received = self._session.transport.received""",
+            received = self._session.transport.received
+            with reported(self._session, self._state, manifest):
+                catalogue, plan""",
                 """\
-            settings, manifest = self._read()
+            received = self._session.transport.received
             if self._unconfirmed():
                 raise InstallError(f"{manifest.version} is not confirmed yet")
-            received = self._session.transport.received""",
+            with reported(self._session, self._state, manifest):
+                catalogue, plan""",
             ),
         ),
     ),
@@ -595,11 +597,11 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
                 """\
     except OSError:
         if present(folder):
-            disk.mkdir(state.trash)""",
+            disk.mkdir(state.trash, private=True)""",
                 """\
     except ZeroDivisionError:
         if present(folder):
-            disk.mkdir(state.trash)""",
+            disk.mkdir(state.trash, private=True)""",
             ),
         ),
     ),

@@ -6,10 +6,15 @@ HEADER = """\
 #!/usr/bin/env bash
 # Needs patchtool, patchserver and updater on PATH. Exit 0: the right behaviour holds.
 set -u
-if [ "$(id -u)" = 0 ] && [ -z "${IN_NS:-}" ]; then IN_NS=1 exec unshare -m bash "$0"; fi
-W=$(mktemp -d); chmod 755 "$W"; cd "$W"; SRV=; PIDS=; A=$W/p/a
+if [ "$(id -u)" = 0 ] && [ -z "${OWN:-}" ]; then
+  OWN=$(mktemp -d); export OWN; unshare -m bash "$0"; R=$?; rm -rf "${OWN:?}"; exit $R
+fi
+W=${OWN:-$(mktemp -d)}; chmod 755 "$W"; cd "$W" || exit; SRV=; PIDS=; A=$W/p/a
+# as root, what is outside $W is read-only
+[ -z "${OWN:-}" ] || { mount --bind "$W" "$W" && cd "$W" && mount -o remount,bind,ro /; } || exit
 trap 'for p in $SRV $PIDS; do kill $p 2>/dev/null; done; wait 2>/dev/null; clean 2>/dev/null; \
-chattr -R -i "$W" 2>/dev/null; chmod -R u+rwx "$W" 2>/dev/null; rm -rf "$W"' EXIT
+chattr -R -i "$W" 2>/dev/null; chmod -R u+rwx "$W" 2>/dev/null; \\
+rm -rf "${W:?}"/* "${W:?}"/.[!.]*' EXIT
 clean() { :; }
 """
 """Of a printed script only: where it runs, and how it cleans up."""

@@ -57,7 +57,7 @@ if "needs" in habits:
 import updater
 if "child" in habits:
     quiet = subprocess.DEVNULL
-    subprocess.Popen(["sleep", "4"], close_fds=False, stdin=quiet, stdout=quiet, stderr=quiet)
+    subprocess.Popen(["sleep", "4.0625"], close_fds=False, stdin=quiet, stdout=quiet, stderr=quiet)
 if "updates" in habits:
     app = updater.Updater(here)
     try:

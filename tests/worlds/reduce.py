@@ -32,8 +32,11 @@ class Reducer:
         return True
 
     def drop_steps(self) -> None:
-        """Try without each step, the last ones first; the very last is where it broke."""
-        for place in reversed(range(len(self.best.world.steps) - 1)):
+        """Try without each step but the first, the last ones first.
+
+        The first makes the install that all others name; the very last is where it broke.
+        """
+        for place in reversed(range(1, len(self.best.world.steps) - 1)):
             world = self.best.world
             self.holds_on(replace(world, steps=world.steps[:place] + world.steps[place + 1 :]))
 

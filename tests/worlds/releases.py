@@ -86,7 +86,7 @@ class Release:
         for name, thing in self.tree.items():
             made += _render(f"{folder}/{name}", thing)
         program = (folder, self.version, self.form, self.character, *self.habits)
-        made.append(f"python3 program.py {' '.join(program)}")
+        made.append(f"python3 -SEs program.py {' '.join(program)}")
         toml = [*(["required = true"] if self.required else []), *self.toml]
         made.append(f"printf '%s\\n' {' '.join(map(shlex.quote, toml))} > {folder}.toml")
         made.append(f"add {self.version} {folder} --config {folder}.toml")

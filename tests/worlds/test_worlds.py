@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from worlds.grounds import Grounds
 from worlds.halves import HALVES
 from worlds.play import Stage
 from worlds.product import make_product
@@ -26,10 +27,12 @@ pytestmark = [pytest.mark.worlds, pytest.mark.timeout(SECONDS * 2 + 900)]
 @pytest.mark.parametrize("half", HALVES)
 def test_every_promise_holds_in_every_world(half: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    stage = Stage(tmp_path, make_product(tmp_path / "product"))
+    product = make_product(tmp_path / "product")
+    grounds = Grounds(tmp_path, product)
+    stage = Stage(tmp_path, product, grounds)
     search = Search(stage, HALVES[half], SECONDS)
     begin = time.monotonic()
-    with closing(stage):
+    with closing(grounds):
         search.run(SEED)
     print(summary(half, search, time.monotonic() - begin))
     for number, found in enumerate(search.found, 1):
