@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from patchserver.accounts import Role, Scope
 from patchserver.audit import Actor
 from patchserver.checks import require_repository
-from patchserver.notary import Date
+from patchserver.notary import ELSEWHERE, Date
 from patchserver.rollouts import Rule
 from patchserver.services import Services, open_services
 from patchserver.settings import Settings, data_beside, settings_for, settings_from_environment
@@ -285,4 +286,5 @@ def _refresh(options: argparse.Namespace) -> int:
     tell(
         options, {"signed": signed}, f"signed: {', '.join(signed)}" if signed else "nothing is due"
     )
-    return judge(done.concerns(services.clock()), idle=not signed)
+    concerns = [replace(concern, hint=ELSEWHERE) for concern in done.concerns(services.clock())]
+    return judge(concerns, idle=not signed)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from patchserver.database import Database
-from patchserver.notary import CLOCK_HINT, Notary, keys_in
+from patchserver.notary import CLOCK_HINT, ELSEWHERE, Notary, Standing, keys_in
 from patchserver.repository import Repository
 from patchserver.settings import Settings
 from updater.errors import InstallError, UpdaterError
@@ -70,7 +70,7 @@ def _expiry(settings: Settings, now: int) -> Iterator[Concern]:
             yield Concern(
                 Severity.NOW,
                 f"{standing.role} expired: clients refuse it, or this machine's clock is ahead",
-                "run patchtool refresh with its key, or set the clock",
+                _renewal(standing, settings),
             )
         elif standing.role == "timestamp" and standing.expires < now + SOON:
             yield Concern(
@@ -78,6 +78,13 @@ def _expiry(settings: Settings, now: int) -> Iterator[Concern]:
                 "timestamp expires within two days: nobody signs it anew",
                 "run patchtool refresh, or give the server its online key with --keys",
             )
+
+
+def _renewal(standing: Standing, settings: Settings) -> str:
+    """How what expired is signed anew: a server has the online key, and no other."""
+    if settings.data is None:
+        return "run patchtool refresh with its key, or set the clock"
+    return "run patchserver refresh, or set the clock" if standing.key == "online" else ELSEWHERE
 
 
 def _clock(settings: Settings, now: int) -> Iterator[Concern]:

@@ -33,6 +33,10 @@ CLOCK_HINT = (
     "set this machine's clock right; if it is right, say today's date: "
     "patchserver refresh --clock YYYY-MM-DD"
 )
+ELSEWHERE = (
+    "its key lies elsewhere: push a release of that app, or sign it anew as docs/server.md says "
+    "(What other keys sign)"
+)
 PATIENCE = 30.0
 """Seconds to wait for another process of the server that is publishing."""
 

@@ -193,3 +193,12 @@ def test_a_server_that_has_lost_its_database_is_not_ready(
     monkeypatch.setattr(Database, "probe", lost)
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
+
+
+def test_what_only_a_key_elsewhere_can_sign_is_told_with_the_way_to_it(
+    settings: Settings, publisher: Publisher
+) -> None:
+    notary_of(settings, publisher.now).remember()
+    hints = {f.what.split()[0]: f.hint for f in found(settings, publisher.now + 370 * 86_400)}
+    assert "push a release" in hints["app.notes"]
+    assert "patchserver refresh" in hints["timestamp"]

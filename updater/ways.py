@@ -118,9 +118,8 @@ class Ways:
             key=lambda e: (not e.retryable, [isinstance(e, kind) for kind in order].index(True)),
         )
         kind = next(kind for kind in order if isinstance(reason, kind))
-        told = kind(
-            f"every way to {self._version} failed: {'; '.join(self.reasons)}", hint=reason.hint
-        )
+        hint = reason.hint or "tell the publisher of this release"
+        told = kind(f"every way to {self._version} failed: {'; '.join(self.reasons)}", hint=hint)
         told.retryable = reason.retryable
         return told
 

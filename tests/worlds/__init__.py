@@ -22,11 +22,15 @@ The promises, by the number that every ``fail`` begins with:
 | `world` | steps, worlds, what broke: data |
 | `prelude`, `shell` | shell functions every script begins with; one bash for a world, with limits |
 | `product`, `fast`, `warm` | the commands under test, quickly started; a patchtool for grounds |
-| `play`, `search`, `reduce` | plays a world; draws worlds for as long as told; makes one smaller |
+| `grounds` | releases, a repository and what a world begins with, made once for many |
+| `play`, `verdict` | plays a world; what the shell said of a step, as a broken promise |
+| `search`, `reduce` | draws worlds for as long as told; makes one smaller |
 | `script`, `report` | prints one as a script, and what was drawn |
 | `releases`, `draft` | releases by number; a world that is being written |
 | `client` | worlds of an install: `client_updates`, `_people`, `_machine`, `_prelude` |
 | `look`, `host`, `program`, `spoil` | run by worlds: the oracle, a bad host, an application |
+| `publisher` | worlds of a publisher: `publisher_commands`, `_folders`, `_hosts`, `_mishaps` |
+| `judge` | a program that worlds of a publisher run: the host, its clients, and doctor |
 | `fault`, `faults`, `put_back` | puts mended faults back, and searches until they are found |
 
 `make test-worlds WORLDS_SECONDS=600 WORLDS_SEED=1` runs it.

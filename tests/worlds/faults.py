@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from worlds.fault import Fault
 from worlds.faults_client import CLIENT_FAULTS
+from worlds.faults_publisher import PUBLISHER_FAULTS
 
-FAULTS: tuple[Fault, ...] = CLIENT_FAULTS
+FAULTS: tuple[Fault, ...] = (*CLIENT_FAULTS, *PUBLISHER_FAULTS)

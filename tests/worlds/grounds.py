@@ -10,11 +10,11 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from worlds.judge import judge, remove
 from worlds.prelude import FUNCTIONS
 from worlds.product import Product
 from worlds.script import HERE
 from worlds.shell import Shell
+from worlds.verdict import judge, remove
 from worlds.world import Broken, Step, World
 
 WARM = r"""

@@ -12,11 +12,11 @@ from tempfile import mkdtemp
 
 from worlds.fast import limits
 from worlds.grounds import Grounds
-from worlds.judge import judge, remove
 from worlds.prelude import FUNCTIONS
 from worlds.product import Product
 from worlds.script import HERE
 from worlds.shell import Shell
+from worlds.verdict import judge, remove
 from worlds.world import Broken, World
 
 BEGIN_LIMIT = 60.0

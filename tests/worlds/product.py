@@ -17,9 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PARTS = ("updater", "patchserver", "tools")
 COMMANDS = {
-    "updater": "updater.cli",
-    "patchtool": "patchtool.cli",
-    "patchserver": "patchserver.cli",
+    "updater": "updater.__main__",
+    "patchtool": "patchtool.__main__",
+    "patchserver": "patchserver.__main__",
 }
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

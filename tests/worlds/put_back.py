@@ -21,10 +21,10 @@ from worlds.fault import Fault
 from worlds.faults import FAULTS
 from worlds.grounds import Grounds
 from worlds.halves import HALVES
-from worlds.judge import remove
 from worlds.play import Stage
 from worlds.product import copy_tree, make_product
 from worlds.search import Found, Search
+from worlds.verdict import remove
 
 SECONDS = float(os.environ.get("WORLDS_SECONDS", "180"))
 """For each fault, at most."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -150,10 +150,13 @@ def add_release(
 def _difference(
     repository: Repository, releases: Releases, manifest: Manifest
 ) -> Difference | None:
-    """How a release differs from the one before; a copy of a repository may not have that."""
+    """How a release differs from the one before; a copy of a repository may not have that.
+
+    A manifest that is damaged keeps no release from coming: `doctor` tells of it.
+    """
     for before in releases.below(manifest.version)[:1]:
         place = repository.path_of(releases.manifest(before))
-        with told(f"reading {place}"):
+        with told(f"reading {place}"), suppress(FormatError):
             if place.exists():
                 return Difference.of(Manifest.parse(place.read_bytes()), manifest)
     return None

@@ -553,7 +553,8 @@ class Repository(Visible):
         if not any(signer.public_key.keyid in known for signer in self.keyring.signers(role)):
             raise InstallError(
                 f"the {SIGNERS[kind_of(role)]} key is not the one {self.folder} was made with",
-                hint="name the folder of this repository's own keys",
+                hint="name the folder of this repository's own keys; if the key was replaced "
+                "meanwhile, try again",
             )
 
     def _write(self, role: str, signed: T, known: Sequence[str] | None = None) -> None:
