@@ -57,6 +57,8 @@ class Book:
         self.gone: list[str] = known.get("gone", [])
         self.linked: list[str] = known.get("linked", [])
         """Folders of a release in whose place the user has put a symlink."""
+        self.older: bool = known.get("older", False)
+        """Whether an older folder was put in its place."""
         self.before: dict[str, Meta] = known.get("before", {})
         self.versions: dict[str, dict[str, Meta]] = known.get("versions", {})
         """What was there when another version was, by version."""
@@ -248,9 +250,14 @@ def check_whole(book: Book, install: Path, version: str, *, strict: bool) -> Non
             fail(f"2 mixed: {version} has {name_of(path)}, and it is missing")
         check_same(book, place, now, version, path)
     if strict:
-        extra = [path for path in there if path not in wanted]
+        extra = [path for path in there if path not in wanted and not is_older(book, path)]
         for path in sorted(extra):
             check_extra(book, install, there[path], path)
+
+
+def is_older(book: Book, path: str) -> bool:
+    """Whether an older folder that came back may have brought it: some release has it."""
+    return book.older and any(os.path.lexists(one / path) for one in WORLD.glob("r[0-9]"))
 
 
 def is_linked(book: Book, path: str) -> bool:
@@ -411,6 +418,7 @@ def forget(install: Path) -> None:
     there = {digest(place) for place in walk(install).values() if place.is_file()}
     book.mine = {key: was for key, was in book.mine.items() if key in there}
     book.versions = {}
+    book.older = True
     book.before = everything(install)
     book.save()
 
