@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -51,11 +52,11 @@ class Case:
     def __init__(self, folder: Path, url: str, publisher: Publisher, session: Session) -> None:
         self.session = session
         self.publisher = publisher
+        self.live = folder / "app"
+        self._url = url
         publisher.release("1.0", OLD, release=PLAIN)
         folder.mkdir()
-        install(folder / "app", url, publisher.root, "notes", session=session)
-        self.live = folder / "app"
-        (self.live / "mine.txt").write_bytes(b"mine")
+        self.install()
 
     @property
     def state(self) -> State:
@@ -64,6 +65,11 @@ class Case:
     @property
     def updater(self) -> Updater:
         return Updater(self.live, self.session)
+
+    def install(self) -> None:
+        """Install what is offered, and work with it."""
+        install(self.live, self._url, self.publisher.root, "notes", session=self.session)
+        (self.live / "mine.txt").write_bytes(b"mine")
 
     def fails(self, shape: dict[str, Content]) -> None:
         """Update to a version of that shape, which does not come up."""
@@ -310,3 +316,29 @@ def test_an_application_that_cannot_spell_a_name_is_told_before_anything_changes
     assert "rolled" not in said.stderr
     assert read_tree(case.live) == before
     case.leads_on()
+
+
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_an_install_whose_folder_was_removed_is_installed_again(case: Case, is_mixed: bool) -> None:
+    case.fails({})
+    shutil.rmtree(case.live)
+    if is_mixed:
+        named(case.state, Phase.SWAPPING).write_bytes(b"")
+    with pytest.raises(InstallError, match="is not there") as caught:
+        Updater(case.live)
+    assert "updater install" in caught.value.hint
+    for _ in range(2):
+        assert case.launch() == InstallError.exit_code
+    case.publisher.release("3.0", GOOD, release=PLAIN)
+    case.install()
+    case.check(GOOD, "3.0")
+    case.leads_on()
+
+
+def test_a_version_is_not_blamed_for_a_folder_that_is_not_there(case: Case) -> None:
+    case.fails({})
+    case.live.rename(case.live.with_name("elsewhere"))
+    assert case.launch() == InstallError.exit_code
+    case.live.with_name("elsewhere").rename(case.live)
+    assert case.updater.status().bad == ()
+    assert case.updater.status().version == "2.0"

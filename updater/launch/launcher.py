@@ -19,7 +19,7 @@ from pathlib import Path
 
 from updater.errors import InstallError, UpdateInProgress, UpdaterError
 from updater.launch.brief import Brief, is_text, read_brief
-from updater.launch.disk import WINDOWS, Disk, disk_error, told
+from updater.launch.disk import WINDOWS, Disk, disk_error, present, told
 from updater.launch.document import read
 from updater.launch.environment import for_application, seconds_to_wait
 from updater.launch.journal import Phase, phase_of
@@ -28,7 +28,7 @@ from updater.launch.pending import commit_pending, pending_version
 from updater.launch.recover import recover
 from updater.launch.rollback import roll_back
 from updater.launch.running import alone, share
-from updater.launch.state import State
+from updater.launch.state import GONE_HINT, State
 from updater.launch.trial import (
     Trial,
     begin_start,
@@ -69,6 +69,7 @@ class Launcher:
             InstallError: the tree is not whole and cannot be made so, or nothing can be started.
         """
         with told(f"starting {self.state.install}"):
+            self._require_folder()
             trial = self._make_ready()
             start, brief = self._start(arguments)
             for tried in count(1):
@@ -81,6 +82,11 @@ class Launcher:
                 trial = self._trial()
                 start, brief = self._start(arguments)
             return self._become(start)
+
+    def _require_folder(self) -> None:
+        """Without it nothing can be told, nor held against a version on trial."""
+        if not present(self.state.install):
+            raise InstallError(f"{self.state.install} is not there", hint=GONE_HINT)
 
     def _make_ready(self) -> Trial | None:
         """The tree whole, and what was staged in place; the trial that is now on."""
