@@ -21,7 +21,9 @@ from updater.client import Updater
 from updater.errors import InstallError, RollbackFailed
 from updater.format.release import Confirm, Release
 from updater.installation import install
+from updater.job import UpdateOutcome
 from updater.launch.journal import Phase, named, phase_of
+from updater.launch.running import share
 from updater.launch.state import State
 from updater.session import Session
 
@@ -42,6 +44,7 @@ SHAPES: dict[str, dict[str, Content]] = {
     "a file becomes a folder": {"d/f": b"1", "was-file/deep/f": b"2"},
     "a file becomes a symlink": {"d/f": b"1", "was-file": Link("d/f")},
     "a symlink becomes a folder": {"d/f": b"1", "l/deep/f": b"2"},
+    "a symlink becomes a folder with a file it led to": {"d/f": b"1", "l/f": b"1"},
     "a folder becomes a symlink to itself, moved": {"d": Link("e/d"), "e/d/f": b"1"},
 }
 
@@ -128,6 +131,31 @@ def test_a_version_of_any_shape_is_taken_back(case: Case, shape: str, how: str) 
     case.check(OLD, "1.0")
     assert read_tree(case.live) == {**OLD, "mine.txt": b"mine"}
     case.leads_on()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_version_of_any_shape_comes_with_the_next_start(case: Case, shape: str) -> None:
+    new: Tree = {"app": program("2.0"), "x": b"2", **SHAPES[shape]}
+    case.publisher.release("2.0", new, release=PLAIN)
+    lock = share(case.state, 1)
+    assert lock is not None
+    assert case.updater.update().outcome is UpdateOutcome.STAGED
+    os.close(lock)
+    assert case.launch() == 0
+    case.check(new, "2.0")
+    case.leads_on()
+
+
+def test_an_update_that_waits_is_not_made_through_a_link_of_the_users(case: Case) -> None:
+    case.publisher.release("2.0", {**OLD, "d/f": b"2"}, release=PLAIN)
+    lock = share(case.state, 1)
+    assert lock is not None
+    assert case.updater.update().outcome is UpdateOutcome.STAGED
+    os.close(lock)
+    link_in_the_way(case)
+    assert case.launch() == 0
+    assert case.updater.status().version == "1.0"
+    assert (case.live.parent / "elsewhere/f").read_bytes() == b"1"
 
 
 def link_in_the_way(case: Case) -> None:

@@ -164,8 +164,10 @@ class Launcher:
             return trial
 
     def _commit(self) -> None:
+        pending = pending_version(self.state)
         try:
-            commit_pending(self.disk, self.state)
+            if commit_pending(self.disk, self.state) is None and pending:
+                _say(f"{pending} does not fit what was changed here meanwhile: updater update does")
         except InstallError as error:
             if phase_of(self.state) is not None:
                 raise
