@@ -370,3 +370,35 @@ def test_a_version_is_not_blamed_for_a_folder_that_is_not_there(case: Case) -> N
     case.live.with_name("elsewhere").rename(case.live)
     assert case.updater.status().bad == ()
     assert case.updater.status().version == "2.0"
+
+
+def test_a_state_that_was_renamed_or_linked_to_is_no_version_s_fault(case: Case) -> None:
+    case.fails({})
+    state, elsewhere = case.state.folder, case.live.parent / "elsewhere"
+    before = read_tree(state)
+    state.rename(elsewhere)
+    start = [elsewhere / "launcher/start"]
+    done = subprocess.run(start, check=False, timeout=60, capture_output=True, text=True)
+    assert done.returncode == InstallError.exit_code
+    assert "is not the State of an install" in done.stderr
+    assert read_tree(elsewhere) == before
+    state.symlink_to(elsewhere)
+    assert case.launch() == 0
+    assert sorted(path.name for path in elsewhere.iterdir() if path.name in OLD) == []
+    state.unlink()
+    elsewhere.rename(state)
+    case.check(OLD, "1.0")
+
+
+def test_the_application_starts_in_a_working_folder_that_is_gone(
+    case: Case, tmp_path: Path
+) -> None:
+    case.publisher.release("2.0", {**OLD, "app": program("2.0")}, release=TRIED)
+    assert case.updater.update()
+    gone = tmp_path / "gone"
+    for _ in range(2):
+        gone.mkdir()
+        line = f"cd {gone} && rmdir {gone} && exec {case.state.launcher}/start"
+        done = subprocess.run(["sh", "-c", line], check=False, timeout=60, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == b"2.0\n"

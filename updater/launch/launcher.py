@@ -28,7 +28,7 @@ from updater.launch.pending import commit_pending, pending_version
 from updater.launch.recover import recover
 from updater.launch.rollback import roll_back
 from updater.launch.running import alone, share
-from updater.launch.state import GONE_HINT, State
+from updater.launch.state import GONE_HINT, SUFFIX, State
 from updater.launch.trial import (
     Trial,
     begin_start,
@@ -332,11 +332,22 @@ def state_around(launcher: Path) -> State:
     """The install a launcher belongs to, from where the launcher lies: the folder may be moved.
 
     Args:
-        launcher: ``STATE/launcher/N/FILE``.
+        launcher: ``STATE/launcher/N/FILE``; if a link leads to the State, its own name counts, or
+            else that of the link.
+
+    Raises:
+        InstallError: neither is the name of a State.
     """
-    folder = launcher.resolve().parents[2]
-    name = folder.name.removesuffix(".upswap").removeprefix(".")
-    return State(folder.parent / name if name else folder.parent, folder)
+    for place in (launcher.resolve(), launcher.absolute()):
+        folder = place.parents[2]
+        if folder.name == SUFFIX:
+            return State(folder.parent, folder)
+        if folder.name.startswith(".") and folder.name.endswith(SUFFIX):
+            return State(folder.parent / folder.name[1 : -len(SUFFIX)], folder)
+    raise InstallError(
+        f"{launcher.parents[2]} is not the State of an install",
+        hint=f"put it beside the install, with the name .NAME{SUFFIX}, NAME being the install's",
+    )
 
 
 def main(launcher: Path, arguments: Sequence[str]) -> int:
