@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from patchserver.database import Database
-from patchserver.notary import Notary, keys_in
+from patchserver.notary import CLOCK_HINT, Notary, keys_in
 from patchserver.repository import Repository
 from patchserver.settings import Settings
 from updater.errors import InstallError, UpdaterError
@@ -84,11 +84,7 @@ def _clock(settings: Settings, now: int) -> Iterator[Concern]:
     """Whether this machine's clock fits what was signed."""
     doubt = _notary(settings, now).doubt()
     if doubt:
-        yield Concern(
-            Severity.SOON,
-            doubt,
-            "set this machine's clock right; if it is: patchserver refresh --clock YYYY-MM-DD",
-        )
+        yield Concern(Severity.SOON, doubt, CLOCK_HINT)
 
 
 def _past(settings: Settings, now: int) -> Iterator[Concern]:

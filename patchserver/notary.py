@@ -22,13 +22,17 @@ from patchtool.roles import Standing
 from patchtool.targets import Listed
 
 from patchserver.succession import check_succession
-from patchserver.witness import Witness
+from patchserver.witness import Looks, Witness
 from updater.catalogue import Entry
 from updater.format.head import Head, Step
 from updater.launch.disk import told
 from updater.trust import entry_of
 
 __all__ = ["Announced", "Cleared", "Date", "NotNext", "Notary", "Releases", "Standing"]
+CLOCK_HINT = (
+    "set this machine's clock right; if it is right, say today's date: "
+    "patchserver refresh --clock YYYY-MM-DD"
+)
 PATIENCE = 30.0
 """Seconds to wait for another process of the server that is publishing."""
 
@@ -234,7 +238,7 @@ class Notary:
             TrustError: the repository was restored from a backup, or clients refuse it.
         """
         with self._look().held():  # another process may be asking the same witness
-            self._witness.remember(self._channels(), self.clock())
+            self._witness.remember(self._looks())
 
     def compare(self) -> None:
         """Let the witness compare what clients see with what it remembers, which stays.
@@ -242,7 +246,7 @@ class Notary:
         Raises:
             TrustError: as `remember`.
         """
-        self._witness.approve(self.timestamp(), self._channels(), self.clock())
+        self._witness.approve(self.timestamp(), self._looks())
 
     def _announced(self, repository: Repository, app: str, document: bytes) -> Announced:
         signed = repository.next_of(f"app.{app}", document)
@@ -255,8 +259,20 @@ class Notary:
     def _witness(self) -> Witness:
         return Witness(self.folder, self.memory)
 
-    def _channels(self) -> set[tuple[str, str]]:
-        return {(app, channel) for app in self.apps() for channel in self.heads(app)}
+    def _looks(self, also: Collection[tuple[str, str]] = ()) -> Looks:
+        """Which clients look at what is signed, and when.
+
+        What has expired and only a key elsewhere can sign is no reason to sign nothing: it was
+        refused before, and other apps must not wait for it. So clients look just before its end.
+        """
+        now = self.clock()
+        ends = {s.role: s.expires for s in self.standings() if s.key != "online"}
+        common = min(ends[role] for role in ("root", "targets"))
+        channels = {(app, channel) for app in self.apps() for channel in self.heads(app)}
+        return {
+            (app, channel): min(now, common - 1, ends[f"app.{app}"] - 1)
+            for app, channel in channels.union(also)
+        }
 
     def _look(self) -> Repository:
         return Repository(self.folder, self.keys, self.clock(), author=Author("server", PATIENCE))
@@ -273,10 +289,10 @@ class Notary:
             InstallError: the clock is far ahead of what was signed, and nobody says the date.
         """
         now = self.clock()
-        check_clock(now, min(self._look().last_signed(), now), said)
+        check_clock(now, min(self._look().last_signed(), now), said, CLOCK_HINT)
 
         def approve(timestamp: bytes) -> None:
-            self._witness.approve(timestamp, self._channels().union(also), now)
+            self._witness.approve(timestamp, self._looks(also))
 
         return Repository(self.folder, self.keys, now, author=Author("server", PATIENCE, approve))
 

@@ -7,7 +7,7 @@ who notices that a repository went back to a backup.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,18 @@ from pathlib import Path
 from patchtool.drill import URL, FolderTransport
 from patchtool.staging import scratch, staging
 
-from updater.errors import TrustError
+from updater.config import UpdaterConfig
+from updater.errors import TransportError, TrustError
 from updater.launch.disk import Disk, told
 from updater.transport import Answer
 from updater.trust import Trust
 
 TIMESTAMP = f"{URL}/metadata/timestamp.json"
-Channels = Iterable[tuple[str, str]]
-"""Pairs of an app and a channel; an app without a channel has no clients yet."""
+ONCE = UpdaterConfig(attempts=1)
+"""Nothing here is another at the next try."""
+Looks = Mapping[tuple[str, str], int]
+"""By app and channel, what time it is for the clients that look, in seconds since 1970; an app
+without a channel has no clients yet."""
 
 
 class _Next(FolderTransport):
@@ -54,10 +58,13 @@ class _Fleeting(Disk):
 
 @contextmanager
 def _compared() -> Iterator[None]:
-    """Around the look of one who has seen more, perhaps: clients have too."""
+    """Around the look of one who has seen more, perhaps: clients have too.
+
+    They would blame a cache on the way for what is older; there is none between this one and us.
+    """
     try:
         yield
-    except TrustError as error:
+    except (TrustError, TransportError) as error:
         raise TrustError(
             f"clients that know this server refuse it: {error}",
             hint="was the repository restored from a backup (docs/server.md), or a clock wrong?",
@@ -72,7 +79,7 @@ class Witness:
     memory: Path
     """The folder of the one that remembers."""
 
-    def approve(self, timestamp: bytes, channels: Channels, now: int) -> None:
+    def approve(self, timestamp: bytes, looks: Looks) -> None:
         """Refuse a timestamp that clients would refuse. What is remembered stays.
 
         Raises:
@@ -80,7 +87,7 @@ class Witness:
             InstallError: the disk.
         """
         transport = _Next(self.repository, timestamp)
-        for app, channel in channels:
+        for (app, channel), now in looks.items():
             with told("asking the witness"), staging(scratch()) as work:
                 fresh, old = work / "fresh", work / "old"
                 self._look(transport, fresh, app, channel, now, _Fleeting())
@@ -89,7 +96,7 @@ class Witness:
                     with _compared():
                         self._look(transport, old, app, channel, now, _Fleeting())
 
-    def remember(self, channels: Channels, now: int) -> None:
+    def remember(self, looks: Looks) -> None:
         """Look at what clients see now, and remember it.
 
         Raises:
@@ -98,7 +105,7 @@ class Witness:
             InstallError: the disk.
         """
         transport = FolderTransport(self.repository)
-        for app, channel in channels:
+        for (app, channel), now in looks.items():
             with told("asking the witness"), _compared():
                 place = self._place(app, channel)
                 place.mkdir(parents=True, exist_ok=True)
@@ -116,7 +123,7 @@ class Witness:
         root = (self.repository / "metadata" / "1.root.json").read_bytes()
         place.mkdir(exist_ok=True)
         seen = place / "seen.json"
-        trust = Trust(place / "trust", URL, root, transport, seen=seen, disk=disk)
+        trust = Trust(place / "trust", URL, root, transport, seen=seen, config=ONCE, disk=disk)
         trust.refresh(app, channel, now)
 
     def _place(self, app: str, channel: str) -> Path:

@@ -221,3 +221,24 @@ def test_files_that_cannot_be_read_do_not_hide_what_is_worse(
     assert found.stock.unread == (bundle.relative_to(today.folder).as_posix(),)
     assert len(found.stock.missing) == 1
     assert doctor(today) == 4
+
+
+@pytest.mark.parametrize("command", ["pause", "refresh", "sync"])
+@pytest.mark.parametrize("name", ["keys", "repository"])
+def test_what_a_command_may_not_use_is_told(
+    name: str, command: str, today: Publisher, nobody: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = {
+        "pause": f"pause REPO --app notes --version 1.0 --keys {today.keys.folder}",
+        "refresh": f"refresh REPO --at-least 50 --keys {today.keys.folder}",
+        "sync": f"sync REPO {today.folder.parent / 'copy'}",
+    }
+    place = today.keys.folder if name == "keys" else today.folder
+    place.chmod(0o500 if name == "repository" else 0)
+    try:
+        code = main(lines[command].replace("REPO", str(today.folder)).split())
+    finally:
+        place.chmod(0o700)
+    assert code == (0 if (name, command) == ("keys", "sync") else 7)
+    said = capsys.readouterr().err
+    assert ("error:" in said, "hint:" in said) == (bool(code), bool(code))

@@ -597,8 +597,8 @@ class TestAFolderWhoseNameIsNoUtf8:
         python = odd / "python"
         python.symlink_to(sys.executable)
         monkeypatch.setattr(sys, "executable", str(python))
-        tree = {**OLD, "app": Exe(b"#!/bin/sh\n")}
-        publisher.release("1.1", tree, release=Release(entry=("app",)))
+        runs = {**OLD, "app": Exe(b"#!/bin/sh\nexit 0\n")}
+        publisher.release("1.1", runs, release=Release(entry=("app",)))
         install(home / "app", url, publisher.root, "notes")
         noted = home / ".app.upswap/launcher/1/python"
         assert noted.read_bytes() == os.fsencode(python) + b"\n"

@@ -58,7 +58,8 @@ def test_a_repository_that_went_back_to_a_backup(
     shutil.rmtree(publisher.folder)
     shutil.copytree(backup, publisher.folder)
     (finding,) = found(settings, publisher.now)
-    assert "must be >=" in finding.what
+    assert "older state" in finding.what
+    assert finding.severity is Severity.NOW
     assert "backup" in finding.hint
 
 

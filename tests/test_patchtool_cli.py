@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -286,7 +287,7 @@ def test_inspect_speaks_to_people(patch: Path, capsys: pytest.CaptureFixture[str
         ("apply patch missing out", 7, "missing is not a folder"),
         ("apply patch old new", 7, "new exists"),
         ("apply patch old new/app", 7, "new/app exists"),
-        ("apply patch old new/app/out", 7, "applying patch: not a directory"),
+        ("apply patch old new/app/out", 7, "applying patch: file exists"),
         ("apply patch new out", 6, "new is not the folder this patch was made from"),
         ("apply old/app old out", 5, "not an upswap patch"),
         ("inspect missing", 7, "reading missing: no such file"),
@@ -749,3 +750,90 @@ def test_a_bundle_is_applied_to_an_empty_folder_only(
     (here / "nothing").mkdir()
     assert run(f"apply {bundle} nothing out") == 0
     assert read_tree(here / "out") == OLD
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "words"),
+    [
+        (7, "add-release repo loop --version 2.0 --app notes --keys keys", "loop is not a folder"),
+        (7, "add-release loop old --version 2.0 --app notes --keys keys", "not a repository"),
+        (7, "pause loop --version 1.0 --app notes --keys keys", "not a repository"),
+        (7, "pause repo --version 1.0 --app notes --keys loop", "no online key in loop"),
+        (7, "sync loop copy", "not a repository"),
+        (7, "sync repo loop", "copying"),
+        (7, "doctor loop", "not a repository"),
+        (7, "apply patch loop out", "loop is not a folder"),
+    ],
+)
+def test_a_symlink_to_itself_is_told(
+    code: int, line: str, words: str, repository: Path, here: Path, capsys: Any
+) -> None:
+    (here / "loop").symlink_to("loop")
+    (here / "patch").write_bytes(next(repository.rglob("*.bundle")).read_bytes())
+    error, hint = refused(code, line, capsys)
+    assert words in error
+    assert hint
+
+
+@pytest.mark.parametrize("line", ["pause", "recall", "resume"])
+def test_an_urgent_command_needs_no_room_for_temporary_files(
+    line: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> NoReturn:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    assert run(f"{PROMOTE} 1.0") == 0
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    code = 10 if line == "resume" else 0
+    assert run(f"{line} repo --app notes --version 1.0 --keys keys") == code
+
+
+def test_a_doctor_without_room_does_not_say_that_clients_are_refused(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> NoReturn:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    assert run(f"{PROMOTE} 1.0") == 0
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    error, hint = refused(7, "doctor repo", capsys)
+    assert "no folder for temporary files" in error
+    assert "TMPDIR" in hint
+
+
+def test_a_version_that_was_mistyped_is_not_signed_for_good(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "refresh repo --keys keys --at-least"
+    error, hint = refused(7, f"{line} 99999999999999999999", capsys)
+    assert "no client has seen a version such as 99999999999999999999" in error
+    assert "--at-least" in hint
+    assert run(f"{line} 1000") == 0
+
+
+def test_a_recall_is_told_before_its_patches_are_built(
+    repository: Path, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    assert add("2.0 new") == 0
+    assert run(f"{PROMOTE} 1.0") == 0
+    monkeypatch.setattr("patchtool.publish.build_patch", interrupted)
+    capsys.readouterr()
+    assert run("recall repo --version 2.0 --app notes --keys keys --patch") == 130
+    told, ended = capsys.readouterr().err.splitlines()
+    assert told == "notes 2.0 is recalled; patches for its installs follow"
+    assert ended == "error: interrupted"
+
+
+def test_a_killed_apply_leaves_no_folder_that_looks_whole(patch: Path, here: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from patchtool import folders\n"
+        "folders._put = lambda *_: os._exit(9)\n"
+        "folders.apply_to_folder(Path('patch'), Path('old'), Path('out'))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert not (here / "out").exists()
+    assert run("apply patch old out") == 0
+    assert read_tree(here / "out") == NEW
+    assert leftovers(here) == ["out"]

@@ -216,7 +216,7 @@ def test_what_is_published_bears_the_time_of_its_publishing(
 def go_back(publisher: Publisher, act: Act) -> Recalled | None:
     options = Options(effort="fast", jobs=1, progress=Meanwhile(act))
     repository = publisher.repository()
-    return recall(repository, "notes", "1.1", now=publisher.now, patch=True, options=options)
+    return recall(repository, "notes", "1.1", now=publisher.now, patches=options)
 
 
 def test_a_recall_is_seen_before_its_patches_are_built(publisher: Publisher) -> None:

@@ -36,10 +36,12 @@ def publisher(tmp_path: Path) -> DyingPublisher:
     return publisher
 
 
-def recalled(publisher: Publisher, version: str, **more: Any) -> Recalled | None:
-    options = Options(effort="fast", jobs=1)
+def recalled(
+    publisher: Publisher, version: str, *, patch: bool = False, **more: Any
+) -> Recalled | None:
+    options = Options(effort="fast", jobs=1) if patch else None
     repository = publisher.repository()
-    return recall(repository, "notes", version, now=publisher.now, options=options, **more)
+    return recall(repository, "notes", version, now=publisher.now, patches=options, **more)
 
 
 def floors(publisher: Publisher, memory: Path) -> dict[str, str | None]:

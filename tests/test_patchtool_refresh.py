@@ -24,7 +24,7 @@ from test_patchtool_repository import (
 )
 from trees import Tree
 
-from updater.errors import InstallError, TrustError
+from updater.errors import InstallError, TransportError, TrustError
 
 DAY = 86_400
 ONE: Tree = {"f": b"1"}
@@ -152,7 +152,7 @@ def test_a_repository_restored_from_a_backup_is_accepted_again(
     look(publisher.folder, tmp_path / "m", publisher.root)
     shutil.rmtree(publisher.folder)
     shutil.copytree(backup, publisher.folder)
-    with pytest.raises(TrustError):
+    with pytest.raises(TransportError, match="older state"):
         look(publisher.folder, tmp_path / "m", publisher.root)
     done = refresh(publisher.repository(), at_least=100)
     assert {(s.role, s.version) for s in done.signed} == {

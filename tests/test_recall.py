@@ -69,8 +69,7 @@ class World:
             version,
             now=self.publisher.now,
             floor=floor,
-            patch=patch,
-            options=Options(effort="fast", jobs=1),
+            patches=Options(effort="fast", jobs=1) if patch else None,
         )
 
     def offer(self, *versions: str) -> None:
@@ -84,7 +83,7 @@ class World:
         """The next update leads there, whole; None: it changes nothing."""
         before = self.updater.status().version
         done = self.updater.update()
-        assert (done and done.new) == version
+        assert (done.new if done else None) == version
         assert self.updater.status().version == (version or before)
         assert read_tree(self.folder) == tree(version or before)
         assert self.updater.verify(full=True).whole

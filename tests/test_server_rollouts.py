@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -251,9 +252,38 @@ def test_a_clock_far_ahead_signs_nothing_until_somebody_says_the_date(server: Se
         server.services.rollouts.pause(ANNA, "notes", "stable", "2.0")
     assert notary.timestamp() == before
     day = time.strftime("%Y-%m-%d", time.gmtime(server.clock.now))
-    with pytest.raises(TrustError, match="expired"):  # the app's releases have: the witness says so
-        notary.refresh(said=Date.parse(day))
-    assert notary.timestamp() == before
+    (missing,) = notary.refresh(said=Date.parse(day)).missing
+    assert missing.role == "app.notes"
+    assert notary.timestamp() != before
+
+
+@pytest.mark.parametrize("days", [366, 800])
+def test_an_app_whose_releases_have_expired_keeps_nothing_from_being_signed(
+    days: int, server: Server
+) -> None:
+    """Another app must not wait for its release key; nor for those of the root and the targets."""
+    notary, rollouts = server.services.notary, server.services.rollouts
+    server.clock.now += days * 86_400
+    day = time.strftime("%Y-%m-%d", time.gmtime(server.clock.now))
+    notary.refresh(said=Date.parse(day))
+    rollouts.pause(ANNA, "notes", "stable", "2.0")
+    assert head(server).entries[0].paused
+    rollouts.resume(ANNA, "notes", "stable", "2.0")
+    Jobs(server.services).work()
+    assert notary.due() == []
+
+
+def test_a_repository_of_before_is_noticed_though_an_app_has_expired(
+    server: Server, tmp_path: Path
+) -> None:
+    notary = server.services.notary
+    shutil.copytree(notary.folder, tmp_path / "backup")
+    notary.refresh(at_least=9)
+    server.clock.now += 370 * 86_400
+    shutil.rmtree(notary.folder)
+    shutil.copytree(tmp_path / "backup", notary.folder)
+    with pytest.raises(TrustError, match="clients that know this server refuse it"):
+        notary.remember()
 
 
 def test_a_clock_that_was_ahead_is_forgotten_by_the_next_signature(server: Server) -> None:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from updater.errors import UpdaterError
 from updater.exit_codes import INTERRUPTED, Concern, exit_code, worst
+from updater.launch.disk import told
 
 tqdm.monitor_interval = 0  # else it starts a thread, which not every machine gives
 
@@ -41,7 +42,8 @@ class Bar:
 def run(action: Callable[[], int]) -> int:
     """``action``'s exit code; errors of ours are told as such, with their hint."""
     try:
-        return action()
+        with told("the command failed"):
+            return action()
     except UpdaterError as error:
         tell_error(error)
         return error.exit_code

@@ -21,6 +21,7 @@ BEHIND_MOST = DAY
 AHEAD_MOST = 30 * DAY
 """Seconds between two signatures after which a clock that is ahead is likelier than a rest: a
 timestamp holds a week, and a snapshot this long."""
+SAY_DATE = "set this machine's clock right; if it is right, say today's date: --clock YYYY-MM-DD"
 DATE_SLACK = DAY
 """Seconds by which the date somebody says may differ: it is another day elsewhere."""
 
@@ -59,13 +60,14 @@ class Date:
         return self.begin - DATE_SLACK <= now < self.begin + DAY + DATE_SLACK
 
 
-def check_clock(now: int, signed: int, said: Date | None = None) -> None:
+def check_clock(now: int, signed: int, said: Date | None = None, hint: str = SAY_DATE) -> None:
     """Refuse to sign with a clock that does not fit the last signature.
 
     Args:
         now: what this machine's clock says, in seconds since 1970.
         signed: when the repository was signed last; 0: not known.
         said: the date that somebody says it is, whatever was signed.
+        hint: how to say it.
 
     Raises:
         InstallError: it does not fit, and nobody says the date; or they say another one.
@@ -79,11 +81,7 @@ def check_clock(now: int, signed: int, said: Date | None = None) -> None:
         return
     doubt = doubt_of(now, signed)
     if doubt:
-        raise InstallError(
-            doubt,
-            hint="set this machine's clock right; if it is right, say today's date: "
-            "--clock YYYY-MM-DD",
-        )
+        raise InstallError(doubt, hint=hint)
 
 
 def doubt_of(now: int, signed: int) -> str:

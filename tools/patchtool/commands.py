@@ -20,6 +20,7 @@ from patchtool.doctor import Diagnosis, diagnose, diagnose_url
 from patchtool.keys import Keys, refuse_published
 from patchtool.kit import ROOT, first_root_of
 from patchtool.options import Options
+from patchtool.places import lies_in
 from patchtool.prune import prune
 from patchtool.publish import Draft, add_release, draft_release
 from patchtool.recall import recall
@@ -150,8 +151,11 @@ def withdraw(options: argparse.Namespace) -> int:
         options.version,
         now=int(time.time()),
         floor=options.floor,
-        patch=options.patch,
-        options=_build_options(options),
+        patches=_build_options(options) if options.patch else None,
+        tell=lambda marked: print(
+            f"{options.app} {marked.version} is recalled; patches for its installs follow",
+            file=sys.stderr,
+        ),
     )
     if done is None:
         document = {"version": options.version, "state": "recalled before"}
@@ -281,7 +285,7 @@ def _repository(options: argparse.Namespace, keys: Keys) -> Repository:
 def keys_of(options: argparse.Namespace) -> Keys:
     """The keys a command is told to use; not those that would be served with its repository."""
     refuse_published(options.keys)
-    if options.keys.resolve().is_relative_to(options.repository.resolve()):
+    if lies_in(options.keys, options.repository):
         raise InstallError(
             f"{options.keys} lies inside the repository",
             hint="who serves the repository would serve the keys: name a folder elsewhere",

@@ -16,7 +16,7 @@ from patchtool.repository import Repository
 from patchtool.roles import Standing
 from patchtool.staging import scratch, staging
 from patchtool.stock import Stock, look, needed, unneeded
-from updater.errors import FormatError, InstallError, TrustError, UpdaterError
+from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError, UpdaterError
 from updater.exit_codes import Concern, Severity
 from updater.launch.disk import told
 from updater.transport import Transport
@@ -213,4 +213,6 @@ def _clients(
         first = root or (repository.folder / "metadata" / "1.root.json").read_bytes()
         return "", tuple(outlooks(repository, first, now))
     except (UpdaterError, OSError) as error:
+        if isinstance(error, NotEnoughSpace) or isinstance(error.__cause__, PermissionError):
+            raise  # of this machine, not of the repository
         return f"clients refuse it: {error}", ()

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from patchtool.scan import scan
+from patchtool.staging import staging
 from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.manifest import File, Manifest, Symlink
@@ -20,7 +21,7 @@ def apply_to_folder(patch: Path, old: Path, out: Path, jobs: int = 2) -> Manifes
 
     Raises:
         PatchError: ``old`` is not the tree the patch is for, or the result is not the one it
-            promises. ``out`` is not there then.
+            promises. ``out`` is not there after any error, or a kill.
         FormatError: the patch is not one.
         InstallError: ``out`` exists, or the disk.
     """
@@ -29,12 +30,11 @@ def apply_to_folder(patch: Path, old: Path, out: Path, jobs: int = 2) -> Manifes
             raise InstallError(f"{out} exists", hint="name a folder that does not")
         file = PatchFile(patch)
         base = _base(file, old)
-        out.mkdir(parents=True)
-        try:
-            return _rebuild(file, base, out, jobs)
-        except BaseException:
-            shutil.rmtree(out)
-            raise
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with staging(out.parent) as work:
+            manifest = _rebuild(file, base, work / "tree", jobs)
+            (work / "tree").replace(out)
+    return manifest
 
 
 def _base(patch: PatchFile, folder: Path) -> Tree:
@@ -59,7 +59,7 @@ def _base(patch: PatchFile, folder: Path) -> Tree:
 
 def _rebuild(patch: PatchFile, base: Tree, out: Path, jobs: int) -> Manifest:
     scratch = out / ".upswap"  # a name no release may hold
-    scratch.mkdir()
+    scratch.mkdir(parents=True)
     tree = apply_patch(patch, base, scratch, jobs=jobs)
     for folder in sorted(tree.manifest.directories):
         Disk().mkdir(out / folder)

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from patchtool.handed import PEM_MOST
+from patchtool.places import lies_in, real, repository_around
 from updater.apply import digest_of
 from updater.errors import FormatError, InstallError
 from updater.format.manifest import File, Manifest
@@ -59,17 +60,16 @@ def refuse_place(folder: Path, repository: Path) -> None:
     """Refuse a release folder that is the repository, lies in one, or holds this one.
 
     Raises:
-        InstallError: it does.
+        InstallError: it does, or this user may not look.
     """
-    place, other = folder.resolve(), repository.resolve()
-    holds = other.is_relative_to(place)
-    for parent in (place, *place.parents):
-        if holds or (parent / "metadata" / "timestamp.json").exists():
-            what = "holds" if holds and place != other else "is or lies in"
-            raise InstallError(
-                f"{folder} {what} the repository {other if holds else parent}",
-                hint="name the folder of the build, and keep the repository elsewhere",
-            )
+    around = repository_around(folder)
+    if around is None and not lies_in(repository, folder):
+        return
+    what = "is or lies in" if around else "holds"
+    raise InstallError(
+        f"{folder} {what} the repository {around or real(repository)}",
+        hint="name the folder of the build, and keep the repository elsewhere",
+    )
 
 
 def refuse_secrets(folder: Path, manifest: Manifest, keys: Path) -> None:

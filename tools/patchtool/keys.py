@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
 from patchtool.handed import PEM_MOST, Failed, output
+from patchtool.places import repository_around
 from patchtool.staging import staging
 from updater.errors import InstallError
 from updater.launch.disk import WINDOWS, Disk, told
@@ -220,12 +221,12 @@ def refuse_published(folder: Path) -> None:
     Raises:
         InstallError: who serves the repository would serve them.
     """
-    for parent in (folder.resolve(), *folder.resolve().parents):
-        if (parent / "metadata" / "timestamp.json").exists():
-            raise InstallError(
-                f"{folder} lies inside the repository {parent}",
-                hint="who serves the repository would serve the keys: name a folder elsewhere",
-            )
+    repository = repository_around(folder)
+    if repository is not None:
+        raise InstallError(
+            f"{folder} lies inside the repository {repository}",
+            hint="who serves the repository would serve the keys: name a folder elsewhere",
+        )
 
 
 def write_secret(path: Path, data: bytes) -> None:

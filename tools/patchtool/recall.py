@@ -6,7 +6,7 @@ its installs know that they may go down. So there is no way to take a recall bac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from patchtool.options import Options
@@ -36,6 +36,10 @@ class Recalled:
     """Recalled versions whose installs may go down to this one, and so no further."""
 
 
+def _say_nothing(_marked: Recalled) -> None:
+    """Leave it to the end of the command."""
+
+
 def recall(
     repository: Repository,
     app: str,
@@ -43,8 +47,8 @@ def recall(
     *,
     now: int,
     floor: str | None = None,
-    patch: bool = False,
-    options: Options | None = None,
+    patches: Options | None = None,
+    tell: Callable[[Recalled], None] = _say_nothing,
 ) -> Recalled | None:
     """Recall ``version``; None if all of this was done before.
 
@@ -57,8 +61,8 @@ def recall(
         now: seconds since 1970.
         floor: the lowest version its installs may go to; default: the one it has, else the next
             lower release that is not recalled, else ``version`` itself: they only go up.
-        patch: make patches to what the channels have for its installs.
-        options: effort, jobs, progress of these patches.
+        patches: how to build patches to what the channels have for its installs; None: no patches.
+        tell: is given what was recalled before patches are built, which may take long.
 
     Raises:
         InstallError: ``version`` or ``floor`` is not published, ``floor`` is above it, a key is
@@ -69,10 +73,11 @@ def recall(
     check_version(version)
     repository.open_keys(f"app.{app}", *([] if repository.hands_over else ["timestamp"]))
     marked, is_new = _mark(repository, app, version, floor, now)
-    if not patch:
+    if patches is None:
         return marked if is_new else None
+    tell(marked)
     try:
-        done = _with_patches(repository, app, marked, now, options)
+        done = _with_patches(repository, app, marked, now, patches)
     except UpdaterError as error:
         error.hint = f"{version} is recalled all the same; {error.hint}"
         raise
@@ -98,7 +103,7 @@ def _mark(
 
 
 def _with_patches(
-    repository: Repository, app: str, marked: Recalled, now: int, options: Options | None
+    repository: Repository, app: str, marked: Recalled, now: int, options: Options
 ) -> Recalled:
     """Build patches to what the channels have, while nobody waits for them, and publish them."""
     built: dict[str, Target | None] = {}
@@ -182,7 +187,7 @@ def _patches(
     version: str,
     bundles: Mapping[str, Listed],
     shop: Workshop,
-    options: Options | None,
+    options: Options,
 ) -> dict[str, Target | None]:
     """A patch from ``version`` to each of others; None: its bundle is as small."""
     found: dict[str, Target | None] = {}

@@ -9,8 +9,12 @@ from patchtool.clock import BEHIND_MOST, day
 from patchtool.repository import Repository
 from patchtool.roles import Standing
 from patchtool.rollout import heads_ahead, target_of
+from updater.errors import InstallError
 from updater.exit_codes import Concern, Severity
 from updater.format.head import Head
+
+AT_LEAST_MOST = 1_000_000_000
+"""No repository has signed so often, and a number that was mistyped cannot be lowered again."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,16 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
             thing, clients follow its versions one by one.
 
     Raises:
-        InstallError: the online key is due and not at hand, a key is not of this repository, or
-            the disk. Clients see what they saw before.
+        InstallError: the online key is due and not at hand, a key is not of this repository,
+            ``at_least`` is out of all reason, or the disk. Clients see what they saw before.
         TrustError: the online key is not at hand, and what it signs has expired.
     """
     repository.require()
+    if at_least > AT_LEAST_MOST:
+        raise InstallError(
+            f"no client has seen a version such as {at_least}",
+            hint="--at-least stays for good: name a number a little above what clients have seen",
+        )
     for standing in _due(repository, at_least):
         repository.can_sign(standing.role)  # opens keys: nobody is to wait for a password
     with repository.writing():

@@ -32,7 +32,7 @@ from patchtool.keyring import KeyRing
 from patchtool.keys import Keys, Role
 from patchtool.roles import LIFETIMES, SIGNERS, kind_of
 from patchtool.roots import Proposal, first_root, read_root
-from patchtool.staging import clear_dead, scratch, staging
+from patchtool.staging import clear_dead, clear_scratch, staging
 from patchtool.stock import needed, shown
 from patchtool.targets import Target, place_of, store
 from patchtool.unfinished import forget, note, take_back
@@ -132,8 +132,8 @@ class Repository(Visible):
             with locked(self.folder / ".lock", author.task, author.patience, busy):
                 if author.clock is not None:
                     self.now = dt.datetime.fromtimestamp(author.clock(), dt.timezone.utc)
-                for place in (self.folder, scratch()):
-                    clear_dead(place)
+                clear_dead(self.folder)
+                clear_scratch()
                 self._take_back()
                 try:
                     yield

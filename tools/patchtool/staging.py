@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from updater.errors import NotEnoughSpace
 from updater.launch.lock import try_lock
 
 PREFIX = ".upswap-"
@@ -40,8 +41,24 @@ def staging(parent: Path) -> Iterator[Path]:
 
 
 def scratch() -> Path:
-    """The folder in which to make one whose place does not matter."""
-    return Path(tempfile.gettempdir())
+    """The folder in which to make one whose place does not matter.
+
+    Raises:
+        NotEnoughSpace: no disk has room for it.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        raise NotEnoughSpace(
+            "no folder for temporary files can be written",
+            hint="free some disk space, or name a folder with room in TMPDIR",
+        ) from None
+
+
+def clear_scratch() -> None:
+    """Remove what killed commands have left in the folder for scratch, if there is one."""
+    with suppress(NotEnoughSpace):
+        clear_dead(scratch())
 
 
 def clear_dead(parent: Path) -> None:
@@ -52,14 +69,23 @@ def clear_dead(parent: Path) -> None:
 
 
 def _clear(mark: Path) -> None:
-    folder = mark.with_name(mark.name.removesuffix(LOCK))
     with suppress(OSError):  # somebody else's; or gone meanwhile
         with _opened(mark) as descriptor:
             if not _is_own(descriptor) or not try_lock(descriptor):
                 return
-            shutil.rmtree(folder, ignore_errors=True)
-        if not os.path.lexists(folder):
+            shutil.rmtree(_folder_of(mark), ignore_errors=True)
+        _remove(mark)
+
+
+def _remove(mark: Path) -> None:
+    """Remove a mark that stands for nothing any more; its file is closed, as Windows wants it."""
+    with suppress(OSError):
+        if not os.path.lexists(_folder_of(mark)):
             mark.unlink()
+
+
+def _folder_of(mark: Path) -> Path:
+    return mark.with_name(mark.name.removesuffix(LOCK))
 
 
 @contextmanager
@@ -75,7 +101,7 @@ def _claimed(parent: Path) -> Iterator[Path]:
                 yield folder
                 return
         finally:
-            _clear(mark)  # closed, as Windows wants it
+            _remove(mark)
     raise FileExistsError(f"no name is free in {parent}")
 
 

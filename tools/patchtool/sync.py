@@ -14,6 +14,7 @@ from pathlib import Path
 
 from patchtool.keys import Keys
 from patchtool.leftovers import clear
+from patchtool.places import lies_in
 from patchtool.repository import Repository
 from patchtool.stock import CONTENT, held, missing, needed
 from patchtool.transfer import transferring
@@ -55,7 +56,8 @@ def sync(repository: Repository, copy: Repository) -> Synced:
     """
     _refuse_nested(repository.folder, copy.folder)
     repository.require()
-    with transferring(repository.folder, repository.patience), repository.staging() as work:
+    waiting = transferring(repository.folder, repository.patience)
+    with told(f"copying {repository.folder}"), waiting, repository.staging() as work:
         source = _Source.of(repository, work)
         _refuse_parts(source)
         is_new = not (copy.folder / TIMESTAMP).exists()
@@ -145,8 +147,7 @@ def _make_folder(copy: Repository, folder: Path) -> None:
 
 
 def _refuse_nested(folder: Path, copy: Path) -> None:
-    one, other = folder.resolve(), copy.resolve()
-    if one.is_relative_to(other) or other.is_relative_to(one):
+    if lies_in(folder, copy) or lies_in(copy, folder):
         raise InstallError(
             f"{copy} and {folder} lie in one another", hint="name a folder elsewhere"
         )
