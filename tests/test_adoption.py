@@ -33,8 +33,10 @@ from updater.errors import (
 from updater.format.release import Release
 from updater.inspection import NotWhole
 from updater.launch.disk import Disk
+from updater.launch.journal import Phase, named
 from updater.launch.lock import locked
 from updater.launch.recover import recover
+from updater.launch.state import State
 from updater.mend import Repaired
 from updater.session import Session
 
@@ -173,6 +175,93 @@ def test_an_install_is_not_adopted(adopter: Adopter, live: Path) -> None:
     with pytest.raises(InstallError, match="an install already"):
         adopter(live)
     assert read_tree(live.parent) == before
+
+
+def garbage(state: State) -> None:
+    state.settings.write_bytes(b"garbage")
+
+
+def nothing_at_all(state: State) -> None:
+    for path in state.folder.iterdir():
+        if path.is_file():
+            path.write_bytes(b"")
+
+
+def no_root(state: State) -> None:
+    state.root.write_bytes(b"<html>")
+
+
+def no_root_file(state: State) -> None:
+    state.root.unlink()
+
+
+def no_address(state: State) -> None:
+    state.access.write_bytes(b"")
+
+
+DAMAGES = [garbage, nothing_at_all, no_root, no_root_file, no_address]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_install_whose_state_is_useless_is_taken_over_by_one_command(
+    adopter: Adopter, live: Path, session: Session, damage: Callable[[State], None]
+) -> None:
+    adopter(live)
+    state = World(live.parent).state
+    damage(state)
+    with pytest.raises(UpdaterError) as caught:
+        Updater(live, session).update()
+    assert "adopt --repair" in caught.value.hint
+    with pytest.raises(InstallError, match=r"damaged|root") as refused:
+        adopter(live)
+    assert "adopt --repair" in refused.value.hint
+    assert adopter(live, mend=True).version == "1.0"
+    assert Updater(live, session).update()
+    assert read_tree(live) == NEXT | USERS
+
+
+def test_what_starts_the_application_stays_until_it_is_taken_over(
+    adopter: Adopter, live: Path
+) -> None:
+    adopter(live)
+    state = World(live.parent).state
+    garbage(state)
+    before = read_tree(state.launcher), state.release.read_bytes()
+    for _ in range(2):
+        with pytest.raises(TransportError):
+            adopter(live, mend=True, url="http://127.0.0.1:9")
+        assert (read_tree(state.launcher), state.release.read_bytes()) == before
+    adopter(live, mend=True)
+
+
+def test_a_useless_state_of_a_tree_between_two_versions_is_led_out_of_too(
+    adopter: Adopter, live: Path, session: Session
+) -> None:
+    adopter(live)
+    state = World(live.parent).state
+    garbage(state)
+    (live / "lib/core.py").write_bytes(b"of which version?")
+    named(state, Phase.SWAPPING).write_bytes(b"")
+    with pytest.raises(InstallError, match="journal"):
+        adopter(live)
+    assert adopter(live, mend=True).repaired == ("lib/core.py",)
+    assert Updater(live, session).status().state == "clean"
+    assert Updater(live, session).update()
+
+
+def test_a_disk_that_fails_for_a_moment_makes_no_state_useless(
+    adopter: Adopter, live: Path
+) -> None:
+    adopter(live)
+    state = World(live.parent).state
+    before, settings = read_tree(state.folder), state.settings.read_bytes()
+    state.settings.unlink()
+    state.settings.symlink_to(state.settings.name)  # ELOOP
+    with pytest.raises(InstallError):
+        adopter(live, mend=True)
+    state.settings.unlink()
+    state.settings.write_bytes(settings)
+    assert read_tree(state.folder) == before
 
 
 def test_while_another_process_installs_there_it_is_left_alone(

@@ -242,6 +242,51 @@ def test_a_server_under_the_minimum_rate_is_given_up() -> None:
     assert time.monotonic() - before < 2
 
 
+SLOW_STARTS = [
+    b"",
+    b"HTTP/1.1 200 OK\r\nX: ",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+]
+
+
+@pytest.mark.parametrize("start", SLOW_STARTS, ids=["status", "header", "chunk", "trailer"])
+def test_a_server_that_takes_its_time_over_anything_is_given_up(start: bytes) -> None:
+    def answer(connection: socket.socket, request: Request) -> None:
+        connection.sendall(start)
+        with suppress(OSError):
+            while True:
+                connection.sendall(b"0")
+                time.sleep(0.01)
+
+    config = UpdaterConfig(read_timeout=5, min_bytes_per_second=1000, rate_window=0.3)
+    before = time.monotonic()
+    assert "1000 bytes a second" in str(refusal(answer, config=config))
+    assert time.monotonic() - before < 2
+
+
+def test_a_server_that_says_for_ever_that_it_goes_on_is_given_up() -> None:
+    def answer(connection: socket.socket, request: Request) -> None:
+        with suppress(OSError):
+            while True:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                time.sleep(0.05)
+
+    config = UpdaterConfig(read_timeout=5, min_bytes_per_second=1000, rate_window=0.3)
+    assert "1000 bytes a second" in str(refusal(answer, config=config))
+
+
+def test_the_time_that_its_reader_takes_is_not_the_servers() -> None:
+    config = UpdaterConfig(read_timeout=5, min_bytes_per_second=100_000, rate_window=0.1)
+    with raw_served(says(message(200, b"x" * 1_000_000))) as server:
+        transport = HttpTransport(config)
+        with transport.get(server.url) as answer:
+            first = next(answer.chunks)
+            time.sleep(0.3)
+            assert len(first) + sum(map(len, answer.chunks)) == 1_000_000
+        transport.close()
+
+
 def test_a_slow_line_above_the_minimum_rate_is_not_given_up() -> None:
     config = UpdaterConfig(read_timeout=5, min_bytes_per_second=10, rate_window=0.1, attempts=1)
     with raw_served(drip(0.01)) as server:

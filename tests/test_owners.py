@@ -127,10 +127,11 @@ class TestReaders:
     """Who may only read an install can look at it, ask for updates, and changes nothing."""
 
     @two_users
+    @pytest.mark.slow
     def test_they_see_what_its_owner_sees(self, publisher: Publisher, folder: Path) -> None:
         publisher.release("2.0", NEW)
         before = looks(folder.parent)
-        for words in (["status"], ["check"], ["verify"], ["reports"]):
+        for words in (["status"], ["verify"], ["reports"]):
             run(AS_SOMEBODY, *words, "--dir", str(folder))
         offer = json.loads(run(AS_SOMEBODY, "check", "--json", "--dir", str(folder)).stdout)
         assert offer["available"] == "2.0"
@@ -413,6 +414,7 @@ class TestPermissions:
 
 
 @two_users
+@pytest.mark.slow
 def test_a_file_that_its_owner_may_not_read_is_no_dead_end(
     publisher: Publisher, folder: Path
 ) -> None:
@@ -510,6 +512,7 @@ class TestRootForAnother:
         give(SOMEBODY, folder.parent)
         return folder
 
+    @pytest.mark.slow
     def test_every_command_of_root_leaves_everything_to_them(
         self, publisher: Publisher, theirs: Path
     ) -> None:
@@ -571,6 +574,7 @@ class TestAFolderWhoseNameIsNoUtf8:
             pytest.skip("this disk has no such names")
         return place
 
+    @pytest.mark.slow
     def test_every_command_works_there(
         self, odd: Path, publisher: Publisher, url: str, tmp_path: Path
     ) -> None:
@@ -581,10 +585,9 @@ class TestAFolderWhoseNameIsNoUtf8:
         (Path(folder) / odd.name).write_bytes(b"mine")
         (Path(folder) / "conf").write_bytes(b"edited")
         publisher.release("2.0", NEW)
-        for words in ("status", "check", "update", "verify", "rollback", "recover", "reports"):
+        for words in ("check", "update", "verify", "rollback", "recover", "reports", "repair"):
             run(STRICT, words, "--dir", folder)
-            run(STRICT, "status", "--json", "--dir", folder)
-        run(STRICT, "repair", "--dir", folder)
+        run(STRICT, "status", "--json", "--dir", folder)
         assert "is not an install" in run(STRICT, "status", "--dir", str(odd), code=7).stderr
         assert (Path(folder) / odd.name).read_bytes() == b"mine"
 
@@ -605,6 +608,7 @@ class TestAFolderWhoseNameIsNoUtf8:
 
 
 @two_users
+@pytest.mark.slow
 def test_an_update_that_only_root_can_bring_is_told_of_at_the_update_and_at_every_start(
     publisher: Publisher, home: Path, url: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,9 @@ from updater.client import Updater
 from updater.errors import InstallError, RollbackFailed
 from updater.format.release import Confirm, Release
 from updater.installation import install
+from updater.job import UpdateOutcome
 from updater.launch.journal import Phase, named, phase_of
+from updater.launch.running import share
 from updater.launch.state import State
 from updater.session import Session
 
@@ -41,6 +44,7 @@ SHAPES: dict[str, dict[str, Content]] = {
     "a file becomes a folder": {"d/f": b"1", "was-file/deep/f": b"2"},
     "a file becomes a symlink": {"d/f": b"1", "was-file": Link("d/f")},
     "a symlink becomes a folder": {"d/f": b"1", "l/deep/f": b"2"},
+    "a symlink becomes a folder with a file it led to": {"d/f": b"1", "l/f": b"1"},
     "a folder becomes a symlink to itself, moved": {"d": Link("e/d"), "e/d/f": b"1"},
 }
 
@@ -51,11 +55,11 @@ class Case:
     def __init__(self, folder: Path, url: str, publisher: Publisher, session: Session) -> None:
         self.session = session
         self.publisher = publisher
+        self.live = folder / "app"
+        self._url = url
         publisher.release("1.0", OLD, release=PLAIN)
         folder.mkdir()
-        install(folder / "app", url, publisher.root, "notes", session=session)
-        self.live = folder / "app"
-        (self.live / "mine.txt").write_bytes(b"mine")
+        self.install()
 
     @property
     def state(self) -> State:
@@ -64,6 +68,11 @@ class Case:
     @property
     def updater(self) -> Updater:
         return Updater(self.live, self.session)
+
+    def install(self) -> None:
+        """Install what is offered, and work with it."""
+        install(self.live, self._url, self.publisher.root, "notes", session=self.session)
+        (self.live / "mine.txt").write_bytes(b"mine")
 
     def fails(self, shape: dict[str, Content]) -> None:
         """Update to a version of that shape, which does not come up."""
@@ -122,6 +131,31 @@ def test_a_version_of_any_shape_is_taken_back(case: Case, shape: str, how: str) 
     case.check(OLD, "1.0")
     assert read_tree(case.live) == {**OLD, "mine.txt": b"mine"}
     case.leads_on()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_version_of_any_shape_comes_with_the_next_start(case: Case, shape: str) -> None:
+    new: Tree = {"app": program("2.0"), "x": b"2", **SHAPES[shape]}
+    case.publisher.release("2.0", new, release=PLAIN)
+    lock = share(case.state, 1)
+    assert lock is not None
+    assert case.updater.update().outcome is UpdateOutcome.STAGED
+    os.close(lock)
+    assert case.launch() == 0
+    case.check(new, "2.0")
+    case.leads_on()
+
+
+def test_an_update_that_waits_is_not_made_through_a_link_of_the_users(case: Case) -> None:
+    case.publisher.release("2.0", {**OLD, "d/f": b"2"}, release=PLAIN)
+    lock = share(case.state, 1)
+    assert lock is not None
+    assert case.updater.update().outcome is UpdateOutcome.STAGED
+    os.close(lock)
+    link_in_the_way(case)
+    assert case.launch() == 0
+    assert case.updater.status().version == "1.0"
+    assert (case.live.parent / "elsewhere/f").read_bytes() == b"1"
 
 
 def link_in_the_way(case: Case) -> None:
@@ -310,3 +344,61 @@ def test_an_application_that_cannot_spell_a_name_is_told_before_anything_changes
     assert "rolled" not in said.stderr
     assert read_tree(case.live) == before
     case.leads_on()
+
+
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_an_install_whose_folder_was_removed_is_installed_again(case: Case, is_mixed: bool) -> None:
+    case.fails({})
+    shutil.rmtree(case.live)
+    if is_mixed:
+        named(case.state, Phase.SWAPPING).write_bytes(b"")
+    with pytest.raises(InstallError, match="is not there") as caught:
+        Updater(case.live)
+    assert "updater install" in caught.value.hint
+    for _ in range(2):
+        assert case.launch() == InstallError.exit_code
+    case.publisher.release("3.0", GOOD, release=PLAIN)
+    case.install()
+    case.check(GOOD, "3.0")
+    case.leads_on()
+
+
+def test_a_version_is_not_blamed_for_a_folder_that_is_not_there(case: Case) -> None:
+    case.fails({})
+    case.live.rename(case.live.with_name("elsewhere"))
+    assert case.launch() == InstallError.exit_code
+    case.live.with_name("elsewhere").rename(case.live)
+    status = case.updater.status()
+    assert (status.version, status.state, status.bad) == ("2.0", "unconfirmed", ())
+
+
+def test_a_state_that_was_renamed_or_linked_to_is_no_version_s_fault(case: Case) -> None:
+    case.fails({})
+    state, elsewhere = case.state.folder, case.live.parent / "elsewhere"
+    before = read_tree(state)
+    state.rename(elsewhere)
+    start = [elsewhere / "launcher/start"]
+    done = subprocess.run(start, check=False, timeout=60, capture_output=True, text=True)
+    assert done.returncode == InstallError.exit_code
+    assert "is not the State of an install" in done.stderr
+    assert read_tree(elsewhere) == before
+    state.symlink_to(elsewhere)
+    assert case.launch() == 0
+    assert sorted(path.name for path in elsewhere.iterdir() if path.name in OLD) == []
+    state.unlink()
+    elsewhere.rename(state)
+    case.check(OLD, "1.0")
+
+
+def test_the_application_starts_in_a_working_folder_that_is_gone(
+    case: Case, tmp_path: Path
+) -> None:
+    case.publisher.release("2.0", {**OLD, "app": program("2.0")}, release=TRIED)
+    assert case.updater.update()
+    gone = tmp_path / "gone"
+    for _ in range(2):
+        gone.mkdir()
+        line = f"cd {gone} && rmdir {gone} && exec {case.state.launcher}/start"
+        done = subprocess.run(["sh", "-c", line], check=False, timeout=60, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == b"2.0\n"

@@ -7,21 +7,29 @@ from pathlib import Path
 
 from updater.address import Address
 from updater.claim import Origin, check_owned, claim, empty, real, withdraw
-from updater.errors import InstallError, UpdateInProgress
+from updater.errors import DamagedState, InstallError, RollbackFailed, UpdateInProgress
 from updater.follow import find_manifest
 from updater.format.names import check_app, check_channel, check_version
 from updater.inspection import inspect
 from updater.launch.disk import present, told
-from updater.launch.journal import phase_of
+from updater.launch.journal import DamagedJournal, Phase, named, phase_of
 from updater.launch.lock import locked
-from updater.launch.recover import recover
+from updater.launch.recover import begin_mixed, end_mixed, recover
 from updater.launch.state import State
 from updater.launcher import renew_launcher
 from updater.mend import Mend, Repaired
 from updater.outbox import allow
 from updater.plan import check_updater
 from updater.session import Session
-from updater.store import Settings
+from updater.store import (
+    ADOPT_HINT,
+    Settings,
+    read_address,
+    read_manifest,
+    read_root,
+    read_settings,
+)
+from updater.trust import is_root
 
 
 def adopt(  # noqa: PLR0913 - what `install` takes, and two more
@@ -48,7 +56,8 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
         app: its name in the repository.
         version: what is installed.
         channel: whose updates it shall get.
-        mend: fetch what is missing or damaged; what lies there instead is kept as ``NAME.old``.
+        mend: fetch what is missing or damaged; what lies there instead is kept as ``NAME.old``. It
+            also takes an install over anew whose State is too damaged for `Updater.repair`.
         reports: tell the publisher how the install fares (see `updater.outbox`).
         session: network, progress and settings.
 
@@ -58,7 +67,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
         InstallError: there is no such folder or no such version, it is an install already, or as
             `Updater.update`.
         UpdaterError: as `Updater.update`. After any error the tree is as before, and there is no
-            State.
+            State, but for what starts the application if it was an install.
     """
     session = session or Session()
     origin = Origin(Address.parse(url), root)
@@ -73,7 +82,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
         try:
             state = claim(session, place, _check_place)
             with locked(state.lock, "adopting"):
-                _start_over(session, state)
+                _start_over(session, state, mend=mend)
                 if reports:
                     allow(session.disk, state, on=True)
                 return _undisturbed(session, state, settings, origin, version, mend=mend)
@@ -93,12 +102,47 @@ def _check_place(state: State) -> None:
     check_owned(state)
 
 
-def _start_over(session: Session, state: State) -> None:
-    """What an adoption that was killed has left is finished, or makes way for this one."""
-    recover(session.disk, state)
+def _start_over(session: Session, state: State, *, mend: bool) -> None:
+    """What an adoption that was killed has left is finished, or makes way for this one.
+
+    So does, if the tree is mended, a State that is too damaged for a repair.
+    """
+    damage = _damage(session, state)
+    try:
+        recover(session.disk, state)
+    except (DamagedJournal, RollbackFailed):
+        if damage is None or not mend:
+            raise
+        begin_mixed(session.disk, state)
     if present(state.manifest):
+        _require_damage(state, damage, mend=mend)
+    _empty(session, state)
+
+
+def _require_damage(state: State, damage: DamagedState | None, *, mend: bool) -> None:
+    """Refuse what is an install already, unless it cannot be used, and is to be mended."""
+    if damage is None:
         raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
-    empty(session, state)
+    if not mend:
+        raise damage
+
+
+def _damage(session: Session, state: State) -> DamagedState | None:
+    """What makes a State useless for every command; None: nothing."""
+    try:
+        read_address(state, read_settings(state))
+        read_manifest(state, session.config.limits)
+        if is_root(read_root(state)):
+            return None
+    except DamagedState as error:
+        return error
+    return DamagedState(f"{state.root} is no root metadata", hint=ADOPT_HINT)
+
+
+def _empty(session: Session, state: State) -> None:
+    """Leave nothing in the State but what the application, if it was an install, is started by."""
+    mixed = named(state, Phase.MIXED)
+    empty(session, state, (state.launcher, state.release, state.run_lock, mixed))
 
 
 def _undisturbed(
@@ -111,7 +155,7 @@ def _undisturbed(
     except BaseException:
         if phase_of(state) is None and not present(state.manifest):
             with suppress(OSError):  # the cause is what counts
-                empty(session, state)
+                _empty(session, state)
         raise
 
 
@@ -130,6 +174,8 @@ def _adopt(
     if not mend:
         findings.require_whole(hint="--repair puts back what is damaged, and keeps what is there")
     done = Mend(session, state, settings, lambda: catalogue).run(manifest, findings)
+    if phase_of(state) is Phase.MIXED:
+        end_mixed(session.disk, state)
     with suppress(OSError):  # the next command makes it
         renew_launcher(session.disk, state, manifest)
     return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from updater.errors import InstallError
 from updater.launch.access import ROOT, WINDOWS, permit
 from updater.launch.disk import remove_tree
 from updater.launch.state import State, choose, find
+from updater.launch.trash import clear
 from updater.session import Session
 
 
@@ -42,13 +43,18 @@ def _make(session: Session, state: State) -> None:
         raise
 
 
+def is_empty(state: State) -> bool:
+    """Whether there is nothing in the install folder."""
+    return all(child == state.folder for child in state.install.iterdir())
+
+
 def check_empty(state: State) -> None:
     """Refuse an install folder that has something in it.
 
     Raises:
         InstallError: it has.
     """
-    if any(child != state.folder for child in state.install.iterdir()):
+    if not is_empty(state):
         raise InstallError(
             f"{state.install} is not empty", hint="name a new folder; other files are not touched"
         )
@@ -85,11 +91,20 @@ class Origin:
         session.disk.write(state.root, self.root)
 
 
-def empty(session: Session, state: State) -> None:
-    """Leave nothing in the State but the lock this process holds."""
+def empty(session: Session, state: State, keep: Collection[Path] = ()) -> None:
+    """Leave nothing in the State but the lock this process holds, and what cannot be deleted yet.
+
+    Args:
+        session: its disk is used.
+        state: of the install that is to be made.
+        keep: what stays all the same.
+
+    Raises:
+        OSError: the disk.
+    """
     for child in sorted(state.folder.iterdir()):
-        if child != state.lock:
-            remove_tree(session.disk, child)
+        if child not in {state.lock, state.trash, *keep}:
+            clear(session.disk, state, child)
 
 
 def withdraw(session: Session, place: Path, *, is_new: bool) -> None:

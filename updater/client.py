@@ -461,8 +461,8 @@ class Updater:
                 f"the installation into {self._state.install} was interrupted",
                 hint="run updater recover",
             )
-        manifest = read_manifest(self._state, self._session.config.limits)
-        return read_settings(self._state), manifest
+        settings = read_settings(self._state)  # if both are damaged, its hint leads out
+        return settings, read_manifest(self._state, self._session.config.limits)
 
     def _is_changing(self) -> bool:
         """Whether a commit is under way; one that waits for the next launch changes nothing."""

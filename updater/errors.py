@@ -107,6 +107,10 @@ class NotEnoughSpace(InstallError):  # noqa: N818 - reads as what the user is to
     """The disk cannot hold the update; found before anything live was touched if possible."""
 
 
+class DamagedState(InstallError):  # noqa: N818 - reads as what the user is told
+    """What the State says of the install cannot be used; trying again does not help."""
+
+
 class UpdateInProgress(InstallError):  # noqa: N818 - reads as what the user is told
     """Another process holds the install's lock."""
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import http.client
 import io
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
 from urllib.parse import urljoin
 
 import requests
@@ -22,6 +23,7 @@ import urllib3
 from updater.address import Address, without_secrets
 from updater.config import UpdaterConfig
 from updater.errors import TransportError, causes
+from updater.pace import PacedAnswer, TooSlow
 from updater.transport import Answer, Reply
 from updater.version import __version__
 
@@ -43,22 +45,17 @@ _OFFLINE = "check the network connection and try again"
 class HttpTransport:
     """A `Transport` and a `Sender` over HTTP and HTTPS."""
 
-    def __init__(
-        self,
-        config: UpdaterConfig | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, config: UpdaterConfig | None = None) -> None:
         self.received = 0
         self._addresses: list[Address] = []
         self.server_time: int | None = None
         self._config = config or UpdaterConfig()
-        self._monotonic = monotonic
         self._session = requests.Session()
         self._session.auth = lambda request: request  # keeps requests from reading .netrc
         self._session.headers.update(
             {"Accept-Encoding": "identity", "User-Agent": f"upswap/{__version__}"}
         )
-        adapter = requests.adapters.HTTPAdapter(max_retries=_retries(self._config))
+        adapter = _Adapter(self._config)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -70,7 +67,7 @@ class HttpTransport:
         headers = {"Range": f"bytes={start}-{last}"} if is_part else {}
         with self._asked("GET", url, headers) as response:
             begin = _check(url, response, start if is_part else None)
-            yield Answer(begin, self._chunks(url, response))
+            yield Answer(begin, self._chunks(response))
 
     def send(
         self, method: str, url: str, body: bytes, headers: Mapping[str, str] | None = None
@@ -82,7 +79,7 @@ class HttpTransport:
         with self._asked(method, url, headers or {}, stream) as response:
             _refuse_strange(url, response)
             data = b""
-            for chunk in self._chunks(url, response):
+            for chunk in self._chunks(response):
                 data += chunk
                 if len(data) > REPLY_MOST:
                     raise TransportError(f"{url}: more than {REPLY_MOST:,} bytes of an answer")
@@ -118,37 +115,32 @@ class HttpTransport:
             ) as response:
                 self.server_time = _server_time(response)
                 yield response
+        except TooSlow:
+            least = f"{self._config.min_bytes_per_second} bytes a second"
+            raise TransportError(f"{url}: under {least}", hint=_OFFLINE) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _error(url, error) from None
 
-    def _chunks(self, url: str, response: requests.Response) -> Iterator[bytes]:
-        pace = _Pace(self._config, self._monotonic)
-        got = 0
+    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
         while chunk := response.raw.read1(CHUNK, decode_content=False):
-            got += len(chunk)
             self.received += len(chunk)
-            pace.check(url, got)
             yield chunk
 
 
-class _Pace:
-    """Gives up on a server that keeps a connection alive and sends next to nothing."""
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Connections whose answers have to come at a minimum rate."""
 
-    def __init__(self, config: UpdaterConfig, monotonic: Callable[[], float]) -> None:
-        self._config = config
-        self._monotonic = monotonic
-        self._since = monotonic()
-        self._before = 0
+    def __init__(self, config: UpdaterConfig) -> None:
+        self._answer = partial(PacedAnswer, config)
+        super().__init__(max_retries=_retries(config))
 
-    def check(self, url: str, got: int) -> None:
-        seconds = self._monotonic() - self._since
-        if seconds < self._config.rate_window:
-            return
-        if got - self._before < self._config.min_bytes_per_second * seconds:
-            raise TransportError(
-                f"{url}: under {self._config.min_bytes_per_second} bytes a second", hint=_OFFLINE
-            )
-        self._since, self._before = self._monotonic(), got
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        """See `requests.adapters.HTTPAdapter`."""
+        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
+        kind = type(pool).ConnectionCls  # plain, for TLS or for SOCKS
+        paced = {"response_class": staticmethod(self._answer)}
+        pool.ConnectionCls = type(kind.__name__, (kind,), paced)
+        return pool
 
 
 def _server_time(response: requests.Response) -> int | None:
@@ -201,7 +193,11 @@ def _refuse_strange(url: str, response: requests.Response) -> None:
     """Refuse what no server of ours answers, whatever was asked."""
     status = response.status_code
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise TransportError(f"{url}: compressed answer refused", status=status)
+        raise TransportError(
+            f"{url}: compressed answer refused",
+            status=status,
+            hint="let the host, and any proxy before it, send files as they are",
+        )
     if response.is_redirect or 300 <= status < 400:
         place = urljoin(url, response.headers.get("Location", ""))
         raise TransportError(
@@ -216,7 +212,11 @@ def _range_start(url: str, response: requests.Response, start: int | None) -> in
     field = response.headers.get("Content-Range", "")
     if start is not None and field.startswith(f"bytes {start}-"):
         return start
-    raise TransportError(f"{url}: another range than asked for", status=206)
+    raise TransportError(
+        f"{url}: another range than asked for",
+        status=206,
+        hint="the host, or a proxy before it, gets ranges wrong: tell the publisher",
+    )
 
 
 def _error(url: str, error: Exception) -> TransportError:

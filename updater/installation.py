@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from updater.address import Address
-from updater.claim import Origin, check_empty, claim, empty, real, withdraw
+from updater.claim import Origin, check_empty, claim, empty, is_empty, real, withdraw
 from updater.errors import InstallError, UpdateInProgress
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
@@ -113,9 +113,15 @@ def _claim(session: Session, place: Path) -> State:
 
 
 def _start_over(session: Session, state: State) -> None:
-    """What an install that was killed has left is finished, or makes way for a new one."""
-    recover(session.disk, state)
-    if present(state.manifest):
-        raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
-    check_empty(state)
+    """What an install that was killed has left is finished, or makes way for a new one.
+
+    The State of an install whose folder was removed, or emptied, makes way at once.
+    """
+    if not is_empty(state):
+        recover(session.disk, state)
+        if present(state.manifest):
+            raise InstallError(
+                f"{state.install} is an install already", hint="use `updater update`"
+            )
+        check_empty(state)
     empty(session, state)

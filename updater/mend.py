@@ -41,7 +41,7 @@ from updater.reports import report_passed
 from updater.session import Session
 from updater.signed import take_manifest
 from updater.stage import Stage, live_tree
-from updater.store import Settings, read_manifest, read_settings
+from updater.store import ADOPT_HINT, Settings, read_manifest, read_settings
 from updater.ways import Unusable, blaming
 
 
@@ -249,7 +249,7 @@ def identify(
                 return manifest
     raise InstallError(
         f"{error}; and what is in {state.install} is no published release of {app}",
-        hint=f"move {state.folder} away, then run updater adopt --version V --repair",
+        hint=ADOPT_HINT,
     ) from error
 
 

@@ -21,7 +21,7 @@ from updater.identity import Identities, machine_id
 from updater.launch.disk import Disk, told
 from updater.launch.state import State
 from updater.progress import Progress, Silent
-from updater.store import Settings, read_address
+from updater.store import Settings, read_address, read_root
 from updater.transport import Sender, Transport
 from updater.trust import Trust, recalled
 
@@ -64,11 +64,10 @@ class Session:
         """
         self.admit(read_address(state, settings))
         with told(f"using {state.trust}"), _memory(state) as memory:
-            root = state.root.read_bytes()
             trust = Trust(
                 memory.trust,
                 settings.url,
-                root,
+                read_root(state),
                 self.transport,
                 seen=memory.seen,
                 config=self.config,

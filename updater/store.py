@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from updater.address import Address
-from updater.errors import FormatError, InstallError
+from updater.errors import DamagedState, FormatError, InstallError
 from updater.format.canonical import Record, decode, encode, string
 from updater.format.limits import DEFAULT, MIB, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
 from updater.launch.disk import present, told
 from updater.launch.obstacles import refuse_names
-from updater.launch.state import State, find
+from updater.launch.state import GONE_HINT, State, find
 from updater.launch.verdict import BAD_MOST
 
 T = TypeVar("T")
 
 FORMAT = 1
+ADOPT_HINT = "run updater adopt --repair, with URL, root.json, application and version once more"
+"""What leads out where a repair cannot know what belongs into the install, or where it is from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,8 @@ def find_install(folder: Path) -> State:
     """
     with told(f"looking at {folder}"):
         install = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError on a loop
+        if not present(install):
+            raise InstallError(f"{install} is not there", hint=GONE_HINT)
         state = find(install)
     if state is None:
         raise InstallError(
@@ -83,33 +87,38 @@ def read_settings(state: State) -> Settings:
     """The settings of an install.
 
     Raises:
-        InstallError: they are missing or damaged.
+        InstallError: they cannot be read now; if they are missing or damaged: `DamagedState`.
     """
-    return _read(
-        state,
-        state.settings,
-        Settings.parse,
-        f"move {state.folder} away, then run updater adopt --repair",
-    )
+    return _read(state, state.settings, Settings.parse, ADOPT_HINT)
 
 
 def read_address(state: State, settings: Settings) -> Address:
     """Where the repository of an install is, with what is needed to be let in.
 
     Raises:
-        InstallError: it is not this user's to read, or damaged.
+        InstallError: it is not this user's to read; if it is damaged: `DamagedState`.
     """
     address = Address(settings.url)
     if not present(state.access):
         return address
-    return _read(state, state.access, address.with_secrets, "install the application again")
+    return _read(state, state.access, address.with_secrets, ADOPT_HINT)
+
+
+def read_root(state: State) -> bytes:
+    """The root metadata an install was made with, as it is.
+
+    Raises:
+        InstallError: it cannot be read now; if it is missing: `DamagedState`.
+    """
+    return _read(state, state.root, bytes, ADOPT_HINT)
 
 
 def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:
     """The manifest of the installed release.
 
     Raises:
-        InstallError: it is missing or damaged, or this process cannot spell the names in it.
+        InstallError: it cannot be read now, or this process cannot spell the names in it; if it is
+            missing or damaged: `DamagedState`.
     """
     manifest = _read(
         state, state.manifest, lambda data: Manifest.parse(data, limits), "run updater repair"
@@ -123,6 +132,6 @@ def _read(state: State, path: Path, parse: Callable[[bytes], T], hint: str) -> T
         try:
             return parse(path.read_bytes())
         except (FormatError, FileNotFoundError, IsADirectoryError) as error:
-            raise InstallError(
+            raise DamagedState(
                 f"the state of {state.install} is damaged: {error}", hint=hint
             ) from error

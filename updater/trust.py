@@ -193,7 +193,8 @@ class TufClient:
         except RepositoryError as error:  # before anything is fetched: not the server's fault
             raise TrustError(
                 f"the root.json this install was made with is none: {error}",
-                hint="get root.json from the publisher again, and install with it",
+                hint="get root.json from the publisher again; install with it, or, what is "
+                "installed, run updater adopt --repair with it",
             ) from error
         # The one private access: python-tuf reads the clock itself, and one run has one "now".
         updater._trusted_set.reference_time = _moment(now)  # noqa: SLF001
@@ -477,6 +478,13 @@ def behind_error(url: str) -> TransportError:
         hint="a cache on the way is behind: try again in some minutes; after a day it is told as "
         "an attack",
     )
+
+
+def is_root(data: bytes) -> bool:
+    """Whether ``data`` is root metadata, by whomever."""
+    with suppress(RepositoryError):
+        return isinstance(Metadata[Root].from_bytes(data).signed, Root)
+    return False
 
 
 def is_metadata(data: bytes) -> bool:

@@ -39,7 +39,10 @@ def halt(options: argparse.Namespace) -> int:
         head: Head | None = server_of(options).pause(*_asked(options))
     else:
         head = pause(repository_of(options), *_asked(options), now=int(time.time()))
-    words = "is offered to nobody until it is resumed"
+    words = (
+        "is offered to no install until it is resumed; a new install gets it only where nothing "
+        "else is offered"
+    )
     return _tell_change(options, head, words, "is paused already")
 
 

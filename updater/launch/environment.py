@@ -67,7 +67,8 @@ def handed_on(environment: Mapping[str, str], install: Path) -> dict[str, str]:
 
 def _first(environment: Mapping[str, str], install: Path) -> dict[str, str] | None:
     """`LEADING` as this application's first start found it; None if nobody wrote it down."""
-    if os.path.realpath(environment.get(FOLDER, "")) != os.path.realpath(install):
+    folder = environment.get(FOLDER)
+    if not folder or os.path.realpath(folder) != os.path.realpath(install):
         return None
     with suppress(ValueError):
         document = json.loads(environment.get(FIRST, ""))

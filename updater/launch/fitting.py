@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from updater.launch.content import FOLDER, NOTHING, content_of, is_bytecode
-from updater.launch.disk import present
+from updater.launch.disk import is_link, present
 from updater.launch.journal import Action, Journal, Step
 from updater.launch.state import State
 
@@ -18,15 +20,24 @@ def as_it_is(state: State, journal: Journal) -> Journal | None:
     Raises:
         OSError: the disk.
     """
-    steps = [_looked_at(state, step) for step in journal.steps]
+    gone = {step.path for step in journal.steps if step.action is Action.REMOVE}
+    steps = [_looked_at(state, step, gone) for step in journal.steps]
     known = [step for step in steps if step is not None]
     return replace(journal, steps=tuple(known)) if len(known) == len(steps) else None
 
 
-def _looked_at(state: State, step: Step) -> Step | None:
-    """The step, with what is live now; None if it cannot be done as planned."""
+def _looked_at(state: State, step: Step, gone: Collection[str]) -> Step | None:
+    """The step, with what is live now; None if it cannot be done as planned.
+
+    Args:
+        state: of the install.
+        step: as it was planned.
+        gone: files and symlinks that make way before.
+    """
     if step.own or step.disposable:
         return step
+    if links := _links_above(state, step.path):  # what lies behind them is not in its place
+        return step if links <= {*gone} else None
     names = [name for name in (step.incoming, step.aside) if name]
     if any(present(state.install / name) for name in names):
         return None
@@ -34,6 +45,11 @@ def _looked_at(state: State, step: Step) -> Step | None:
     if step.action not in {Action.PUT, Action.REMOVE} or found == step.was:
         return step
     return _of_the_users(step, found)
+
+
+def _links_above(state: State, path: str) -> set[str]:
+    folders = map(str, PurePosixPath(path).parents)
+    return {folder for folder in folders if is_link(state.install / folder)} - {"."}
 
 
 def _of_the_users(step: Step, found: str) -> Step | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from updater.errors import InstallError, UpdateInProgress, UpdaterError
 from updater.launch.brief import Brief, is_text, read_brief
-from updater.launch.disk import WINDOWS, Disk, disk_error, told
+from updater.launch.disk import WINDOWS, Disk, disk_error, present, told
 from updater.launch.document import read
 from updater.launch.environment import for_application, seconds_to_wait
 from updater.launch.journal import Phase, phase_of
@@ -28,7 +28,7 @@ from updater.launch.pending import commit_pending, pending_version
 from updater.launch.recover import recover
 from updater.launch.rollback import roll_back
 from updater.launch.running import alone, share
-from updater.launch.state import State
+from updater.launch.state import GONE_HINT, SUFFIX, State
 from updater.launch.trial import (
     Trial,
     begin_start,
@@ -69,6 +69,7 @@ class Launcher:
             InstallError: the tree is not whole and cannot be made so, or nothing can be started.
         """
         with told(f"starting {self.state.install}"):
+            self._require_folder()
             trial = self._make_ready()
             start, brief = self._start(arguments)
             for tried in count(1):
@@ -81,6 +82,11 @@ class Launcher:
                 trial = self._trial()
                 start, brief = self._start(arguments)
             return self._become(start)
+
+    def _require_folder(self) -> None:
+        """Without it nothing can be told, nor held against a version on trial."""
+        if not present(self.state.install):
+            raise InstallError(f"{self.state.install} is not there", hint=GONE_HINT)
 
     def _make_ready(self) -> Trial | None:
         """The tree whole, and what was staged in place; the trial that is now on."""
@@ -158,8 +164,10 @@ class Launcher:
             return trial
 
     def _commit(self) -> None:
+        pending = pending_version(self.state)
         try:
-            commit_pending(self.disk, self.state)
+            if commit_pending(self.disk, self.state) is None and pending:
+                _say(f"{pending} does not fit what was changed here meanwhile: updater update does")
         except InstallError as error:
             if phase_of(self.state) is not None:
                 raise
@@ -324,11 +332,22 @@ def state_around(launcher: Path) -> State:
     """The install a launcher belongs to, from where the launcher lies: the folder may be moved.
 
     Args:
-        launcher: ``STATE/launcher/N/FILE``.
+        launcher: ``STATE/launcher/N/FILE``; if a link leads to the State, its own name counts, or
+            else that of the link.
+
+    Raises:
+        InstallError: neither is the name of a State.
     """
-    folder = launcher.resolve().parents[2]
-    name = folder.name.removesuffix(".upswap").removeprefix(".")
-    return State(folder.parent / name if name else folder.parent, folder)
+    for place in (launcher.resolve(), launcher.absolute()):
+        folder = place.parents[2]
+        if folder.name == SUFFIX:
+            return State(folder.parent, folder)
+        if folder.name.startswith(".") and folder.name.endswith(SUFFIX):
+            return State(folder.parent / folder.name[1 : -len(SUFFIX)], folder)
+    raise InstallError(
+        f"{launcher.parents[2]} is not the State of an install",
+        hint=f"put it beside the install, with the name .NAME{SUFFIX}, NAME being the install's",
+    )
 
 
 def main(launcher: Path, arguments: Sequence[str]) -> int:

@@ -11,6 +11,8 @@ from updater.errors import InstallError
 from updater.launch.access import ROOT, WINDOWS
 
 SUFFIX = ".upswap"
+GONE_HINT = "if it was moved, name where it is; if it was removed, run updater install"
+"""What to do where the install folder is not."""
 
 
 @dataclass(frozen=True)
