@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -23,11 +25,17 @@ def cases() -> list[object]:
     return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in names]
 
 
-def run(name: str, folder: Path) -> tuple[int, str]:
-    """Exit code and output of a case; no process of it is left."""
-    folder.chmod(0o1777)
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder for temporary files that every user can reach: some cases act as another one."""
+    with TemporaryDirectory(prefix="upswap-case-") as folder:
+        Path(folder).chmod(0o1777)
+        yield Path(folder)
+
+
+def run(name: str, folder: Path, log: Path) -> tuple[int, str]:
+    """Exit code and output of a case with its temporary files in ``folder``; no process is left."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    log = folder.with_name(f"{folder.name}.log")
     with log.open("w") as output:
         case = subprocess.Popen(
             ["bash", CASES / f"{name}.sh"],
@@ -58,10 +66,10 @@ def _end(case: subprocess.Popen[bytes]) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the cases use what Linux offers")
 @pytest.mark.parametrize("name", cases())
-def test_the_promise_of_a_case_holds(name: str, tmp_path: Path) -> None:
-    code, output = run(name, tmp_path)
+def test_the_promise_of_a_case_holds(name: str, tmp_path: Path, shared: Path) -> None:
+    code, output = run(name, shared, tmp_path / "log")
     if code == 0 and (reason := output.partition("SKIP: ")[2]):
         pytest.skip(reason.strip())
     assert code == 0, output
     assert "processes were left" not in output
-    assert not list(tmp_path.iterdir()), "something is left in the temporary folder"
+    assert not list(shared.iterdir()), "something is left in the temporary folder"
