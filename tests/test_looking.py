@@ -39,7 +39,7 @@ NEW: dict[str, Content] = {
     "dir": b"file",
     "link": Link("dir"),
 }
-STATE = {"manifest", "install.json", "release.json", "old", "arrival"}
+STATE = {"manifest", "install.json", "release.json", "old", "arrival", "known"}
 LOOKS: tuple[tuple[Any, str], ...] = (
     (os, "stat"),
     (os, "lstat"),
