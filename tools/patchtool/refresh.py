@@ -42,12 +42,18 @@ class Refreshed:
 def _concern(standing: Standing, now: int) -> Concern:
     """What a role is that ought to be signed, and whose key is not at hand."""
     severity = Severity.NOW if standing.expires <= now else Severity.SOON
-    word = "has expired, and clients refuse it" if severity is Severity.NOW else "is due"
+    what = f"{standing.role} {_wrong(standing, now)}"
     return Concern(
         severity,
-        f"{standing.role} {word} (version {standing.version}, valid until {day(standing.expires)})",
+        f"{what} (version {standing.version}, valid until {day(standing.expires)})",
         f"refresh with the {standing.key} key",
     )
+
+
+def _wrong(standing: Standing, now: int) -> str:
+    if standing.expires <= now:
+        return "has expired, and clients refuse it"
+    return "is due" if standing.is_due else "keeps its number, which clients may have seen exceeded"
 
 
 def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
