@@ -54,6 +54,7 @@ COMMANDS = {
     "updater verify": "updater verify --full --dir edited",
     "updater repair": "updater repair --dir edited",
     "updater reports": "updater reports on --dir app",
+    "updater identity": "updater identity --dir app new",
     "patchtool diff": "patchtool diff one two -o P",
     "patchtool apply": "patchtool apply patch one out",
     "patchtool inspect": "patchtool inspect patch",

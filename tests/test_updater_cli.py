@@ -441,6 +441,7 @@ def test_verify_tells_programs_every_list(app: Path, run: Run) -> None:
         "unreadable": [],
         "kept": [],
         "extra": ["mine"],
+        "earlier": [],
     }
 
 

@@ -165,8 +165,7 @@ def test_a_disk_that_fails_once_ends_no_trial(case: Case, monkeypatch: pytest.Mo
         return real(path)
 
     monkeypatch.setattr(Path, "read_bytes", failing)
-    with pytest.raises(InstallError, match="cannot be read"):
-        case.updater.update()
+    assert not case.updater.update()
     monkeypatch.undo()
     Beside(case.state).run()
     assert case.updater.status().version == "0.9"
