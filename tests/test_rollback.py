@@ -398,7 +398,7 @@ def test_a_fault_in_a_rollback_is_told_and_the_next_recovery_makes_it_whole(
             assert phase_of(world.state) is None, f"failed at {at}"
             assert not copy.is_old()
         else:
-            assert copy.is_old(), f"failed at {at}"
+            begun = True  # what could not be deleted may lie there still
         recover(Disk(), world.state)
         assert copy.is_old() or not begun, f"failed at {at}"
         return disk.faults > 0

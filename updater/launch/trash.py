@@ -54,9 +54,15 @@ class Trash:
         self._left.files[path] = content
 
     def renamed(self, path: str, other: str) -> None:
-        """What is remembered as ``path``, if anything is, lies at ``other`` now."""
-        if path in self._left.files:
-            self.remember(other, self._left.files.pop(path))
+        """What is remembered as ``path``, or below it, lies at ``other`` now."""
+
+        def moved(place: str) -> str:
+            is_there = place == path or place.startswith(f"{path}/")
+            return other + place.removeprefix(path) if is_there else place
+
+        files, folders = self._left.files, self._left.folders
+        self._left.files = {moved(place): content for place, content in files.items()}
+        self._left.folders = [moved(place) for place in folders]
 
     def remove_folder(self, path: str) -> None:
         """Remove the folder at ``path``, if nothing is in it but what is remembered."""
