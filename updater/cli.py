@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,8 @@ def _install(options: argparse.Namespace) -> int:
     )
     tell(options, _document("installed", done), f"installed {options.app} {done.new}")
     _warn_of_failed(done.failed)
-    _warn_of_no_launcher(Updater(options.folder))
+    with suppress(InstallError):  # it is installed: a hint is not worth an error
+        _warn_of_no_launcher(Updater(options.folder))
     return 0
 
 
