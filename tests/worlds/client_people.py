@@ -61,7 +61,7 @@ def mark(draft: Draft) -> None:
     text = draft.pick(
         [
             f"there {path} && setfattr -n user.mine -v 1 {place}; note",
-            f"there {path} && chgrp 12 {place} && chmod 660 {place}; note fresh",
+            f"there {path} && chgrp 12 {place} && chmod ug=rwX,o= {place}; note fresh",
             f'chmod g+s "$A" "$(dirname {place})" 2>/dev/null; note fresh',
         ]
     )
