@@ -25,7 +25,7 @@ from patchtool import inflate as builder
 from patchtool.inflate import STEP, Inflated, find, inflate
 
 from updater.delta.inflated import CHUNK, InflatedView, Parameters, deflate
-from updater.errors import PatchError
+from updater.errors import FormatError, PatchError
 
 SETTINGS = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -431,8 +431,8 @@ def pieces(draw: st.DrawFn) -> bytes:
 @given(st.lists(pieces(), max_size=8))
 def test_any_mixture_closes_to_itself(tmp_path: Path, parts: list[bytes]) -> None:
     made = taken(tmp_path, b"".join(parts))
-    if made is not None:
-        with pytest.raises(PatchError):
+    if made is not None:  # the cut may fall in front of a number, or in content
+        with pytest.raises((PatchError, FormatError)):
             VIEW.close(io.BytesIO(bytes_of(made)[:10]), made.close_recipe, io.BytesIO())
 
 
