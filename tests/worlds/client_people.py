@@ -88,7 +88,8 @@ def freeze(draft: Draft) -> None:
 def give(draft: Draft) -> None:
     """The install becomes a user's, with its parent or without."""
     if not draft.given and draft.chance(4):
-        draft.step("administrator: give files", 'state; chown -R 45678:45678 "$A"; note fresh')
+        text = 'state; chown -R 45678:45678 "$A" "$S"; note fresh'
+        draft.step("administrator: give files", text)
         return
     draft.given = True
     what = draft.pick(['"$(dirname "$A")" "$A" "$S"', '"$A" "$S"'])

@@ -69,6 +69,14 @@ slowly() {
     ${SAID:+--clock "$SAID"}) >ci 2>&1 </dev/null &
   BUILD=$!
 }
+# halt: stops the build where it stands, but not in the moment in which it publishes
+halt() {
+  kill -STOP $BUILD
+  for i in $(seq 10); do
+    ! flock -n repo/.lock true 2>/dev/null || return 0
+    kill -CONT $BUILD; sleep 0.05; kill -STOP $BUILD
+  done
+}
 # building: waits until it has something in its scratch folder, or is over
 building() {
   for i in $(seq 800); do
@@ -120,7 +128,7 @@ shown() { ln -sfn "$1" site; }
 # while_building VERSION COMMAND...: an urgent command while a build stands still, which ends then
 while_building() {
   build "$1" 200000
-  if building; then kill -STOP $BUILD; fi
+  if building; then halt; fi
   urgent "${@:2}"; kill -CONT $BUILD 2>/dev/null
   finished
 }

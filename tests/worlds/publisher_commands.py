@@ -55,7 +55,7 @@ app promote --version {first}
 app promote --version {version}
 if well; then
   slowly recall --version {version} --patch
-  if building; then kill -STOP $BUILD; judge repo --withheld {version}; urgent refresh; fi
+  if building; then halt; judge repo --withheld {version}; urgent refresh; fi
   kill -CONT $BUILD 2>/dev/null
   finished
 fi
