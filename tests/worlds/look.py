@@ -281,11 +281,17 @@ def check_same(book: Book, place: Path, now: Path, version: str, path: str) -> N
         fail(f"2 mixed: {name} may not be executed, unlike in {version}")
 
 
+def is_offered(book: Book, path: str) -> bool:
+    """Whether it is the release's own, beside a file that the user has changed and keeps."""
+    base = path.rsplit(".dist", 1)[0]
+    return base != path and any(was["path"] == base for was in book.mine.values())
+
+
 def check_extra(book: Book, install: Path, place: Path, path: str) -> None:
     """What no release has is the user's, or beside it."""
     if "__pycache__" in Path(path).parts:
         return
-    if is_linked(book, path.removesuffix(".old")):
+    if is_linked(book, path.removesuffix(".old")) or is_offered(book, path):
         return
     if place.is_symlink():
         fail(f"2 litter: {name_of(path)} is a link no release has")
@@ -294,9 +300,6 @@ def check_extra(book: Book, install: Path, place: Path, path: str) -> None:
         if not any(digest(one) in book.mine for one in inside):
             fail(f"2 litter: {name_of(path)} is a folder no release has")
     elif place.is_file() and digest(place) not in book.mine:
-        base = path.rsplit(".dist", 1)[0]
-        if base != path and any(was["path"] == base for was in book.mine.values()):
-            return
         inside_mine = any(
             one.is_file() and digest(one) in book.mine for one in place.parent.iterdir()
         )
