@@ -76,7 +76,8 @@ def ask(place: str, real: str, arguments: list[str]) -> NoReturn:
 
 def serve(place: str) -> None:
     """Fork for each that asks."""
-    from updater import cli  # noqa: PLC0415 - who asks must not wait for it
+    import updater.cli  # noqa: F401, PLC0415 - who asks must not wait for it
+    from updater.__main__ import main  # noqa: PLC0415
 
     door = socket.socket(socket.AF_UNIX)
     door.bind(place + ".new")
@@ -89,7 +90,7 @@ def serve(place: str) -> None:
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             door.close()
-            handle(line, cli.main)
+            handle(line, main)
         line.close()
 
 

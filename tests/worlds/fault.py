@@ -44,6 +44,13 @@ class Fault:
                 )
             place.write_text(text.replace(edit.present, edit.back))
 
+    def touches(self, other: Fault) -> bool:
+        """Whether both change the same line, so that they cannot be put back together."""
+        return bool(self._lines() & other._lines())
+
+    def _lines(self) -> set[tuple[str, str]]:
+        return {(edit.file, line) for edit in self.edits for line in edit.present.splitlines()}
+
     def shows_as(self, broken: Broken) -> bool:
         """Whether ``broken`` can come from it."""
         return broken.promise in self.promises

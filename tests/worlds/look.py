@@ -55,6 +55,7 @@ class Book:
         self.mine: dict[str, Meta] = known.get("mine", {})
         """Of the user, by digest."""
         self.gone: list[str] = known.get("gone", [])
+        """Where they really lay, symlinks followed."""
         self.linked: list[str] = known.get("linked", [])
         """Folders of a release in whose place the user has put a symlink."""
         self.older: bool = known.get("older", False)
@@ -387,8 +388,8 @@ def mine(install: Path, paths: list[str]) -> None:
         forget_at(book, real(install, path))
         info = {"path": path, "open": openness(place), "real": real(install, path)}
         book.mine[digest(place)] = info
-        if path in book.gone:
-            book.gone.remove(path)
+        if info["real"] in book.gone:
+            book.gone.remove(info["real"])
     book.before = everything(install)
     book.save()
 
@@ -398,7 +399,7 @@ def gone(install: Path, paths: list[str]) -> None:
     book = Book()
     for path in paths:
         forget_at(book, real(install, path))
-    book.gone += paths
+        book.gone.append(real(install, path))
     book.before = everything(install)
     book.save()
 

@@ -34,11 +34,6 @@ class Search:
     worlds: Callable[[int], Iterable[World]]
     """Those of a seed."""
     seconds: float
-    wanted: Callable[[Broken], bool] = lambda _broken: True
-    """What counts as found; with `stop`, for faults that were put back."""
-    stop: bool = False
-    """Whether to end at the first finding."""
-    shrink_seconds: float = SHRINK_SECONDS
     found: list[Found] = field(default_factory=list)
     again: dict[tuple[int, str, str], int] = field(default_factory=dict)
     """How often each finding was met after the first time."""
@@ -58,8 +53,7 @@ class Search:
             number += 1
 
     def _is_over(self) -> bool:
-        spent = time.monotonic() - self._begin
-        return spent >= self.seconds or (self.stop and bool(self.found))
+        return time.monotonic() - self._begin >= self.seconds
 
     def _run_seed(self, number: int) -> None:
         for world in islice(self.worlds(number), WORLDS_A_SEED):
@@ -71,7 +65,7 @@ class Search:
 
     def _play(self, world: World, number: int) -> None:
         broken = self.stage.play(world)
-        if broken is None or not self.wanted(broken):
+        if broken is None:
             return
         if broken.promise == 0:
             self.unsound[broken.message[:200]] = self.unsound.get(broken.message[:200], 0) + 1
@@ -81,5 +75,5 @@ class Search:
             return
         self.again[broken.kind] = 0
         worlds, seconds = self.stage.tally.worlds, time.monotonic() - self._begin
-        smallest = reduce(broken, self.stage.play, self.shrink_seconds)
+        smallest = reduce(broken, self.stage.play, SHRINK_SECONDS)
         self.found.append(Found(smallest, number, worlds, seconds))
