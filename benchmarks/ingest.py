@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from patchtool.keys import Keys
-from patchtool.repository import Repository
-from patchtool.writer import name_writer
+from patchtool.keys.signing_keys import Keys
+from patchtool.repository.repository import Repository
+from patchtool.repository.writer import name_writer
 from sqlalchemy import func, select
 
 from benchmarks import deployment
@@ -32,9 +32,9 @@ from benchmarks.measure import ROOT
 from benchmarks.report import INGEST, write_page
 from benchmarks.results import load as load_results
 from benchmarks.results import machine
-from patchserver.database import Database
-from patchserver.tables import Failure
-from updater.launch.disk import Disk
+from patchserver.database.engine import Database
+from patchserver.database.tables import Failure
+from updater.disk.durable import Disk
 
 CONNECTIONS = 32
 KILLS = 3

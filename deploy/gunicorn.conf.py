@@ -15,7 +15,7 @@ from typing import Any
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="patchserver-")
 
-wsgi_app = "patchserver.wsgi:app"
+wsgi_app = "patchserver.run.wsgi:app"
 bind = os.environ.get("UPSWAP_BIND", "127.0.0.1:8081")
 workers = int(os.environ.get("UPSWAP_WORKERS", str(multiprocessing.cpu_count() + 1)))
 worker_class = "gthread"
@@ -39,7 +39,7 @@ errorlog = "-"
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "patchserver.logs.JsonLines"}},
+    "formatters": {"json": {"()": "patchserver.ops.logs.JsonLines"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"level": "INFO", "handlers": ["stderr"]},
     "loggers": {

@@ -1,6 +1,6 @@
 """Serves a repository of releases and patches over HTTP."""
 
-from patchserver.application import create_app
-from patchserver.settings import Settings
+from patchserver.flask_app import create_app
+from patchserver.ops.server_settings import Settings
 
 __all__ = ["Settings", "create_app"]

@@ -11,7 +11,7 @@ def main() -> int:
 
 
 def _run() -> int:
-    from patchserver.cli import main as run  # noqa: PLC0415 - after the streams are safe
+    from patchserver.run.cli import main as run  # noqa: PLC0415 - after the streams are safe
 
     return run()
 

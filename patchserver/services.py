@@ -11,20 +11,20 @@ from pathlib import Path
 
 from flask import current_app
 
-from patchserver.accounts import Accounts
-from patchserver.audit import Audit
-from patchserver.batches import Batches
-from patchserver.database import Database
-from patchserver.ingest import Ingest
-from patchserver.notary import Notary, keys_in
-from patchserver.published import Window
-from patchserver.pushes import Pushes
-from patchserver.rollouts import Rollouts
-from patchserver.settings import Settings
-from patchserver.uploads import FolderUploads
+from patchserver.accounts.audit import Audit
+from patchserver.accounts.users import Accounts
+from patchserver.database.engine import Database
+from patchserver.ops.server_settings import Settings
+from patchserver.publishing.published_snapshot import Window
+from patchserver.publishing.pushes import Pushes
+from patchserver.publishing.signer import Notary, keys_in
+from patchserver.publishing.uploads import FolderUploads
+from patchserver.rollouts.group_commit import Batches
+from patchserver.rollouts.halting import Rollouts
+from patchserver.rollouts.ingest import Ingest
+from updater.disk.durable import told
+from updater.disk.lock import locked
 from updater.errors import InstallError
-from updater.launch.disk import told
-from updater.launch.lock import locked
 
 SECRET = "secret"  # noqa: S105 - the name of a file
 SECRET_BYTES = 32

@@ -15,16 +15,16 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from patchtool.keys import Keys
-from patchtool.repository import Repository
-from patchtool.writer import name_writer
+from patchtool.keys.signing_keys import Keys
+from patchtool.repository.repository import Repository
+from patchtool.repository.writer import name_writer
 from werkzeug.test import Client
 
-from patchserver.accounts import Role, Scope
-from patchserver.application import create_app
+from patchserver.accounts.users import Role, Scope
+from patchserver.flask_app import create_app
+from patchserver.ops.server_settings import Bounds, Settings
 from patchserver.services import Services
-from patchserver.settings import Bounds, Settings
-from updater.launch.disk import Disk
+from updater.disk.durable import Disk
 
 Misbehave = Callable[["Handler"], bool]
 """Answers a request in its own way and says True, or leaves it to the honest server."""

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from served import PASSWORD, Server
 from werkzeug.test import TestResponse
 
-from patchserver.accounts import Role
+from patchserver.accounts.users import Role
 
 _CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
 HOST = "https://localhost"

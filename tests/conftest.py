@@ -16,7 +16,7 @@ from serving import served
 from sessions import quick_session
 from victim import Victim, attacked
 
-from updater.session import Session
+from updater.local.session import Session
 
 
 @pytest.fixture(autouse=True)

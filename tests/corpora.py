@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from patchtool.corpus import Corpus, Part
+from patchtool.diff.matching.corpus import Corpus, Part
 
 
 def corpus(folder: Path, contents: Sequence[bytes], name: str = "file") -> Corpus:

@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from patchtool.scan import scan
+from patchtool.folder.scan import scan
 from trees import Content, data_of, read_tree, write_tree
 
-from updater.apply import Tree
+from updater.disk.durable import PART, Disk
 from updater.errors import PatchError
-from updater.files import differs
 from updater.format.manifest import File, Manifest
-from updater.format.release import Policy, Release
-from updater.launch.disk import PART, Disk
-from updater.launch.journal import Journal
+from updater.format.release_description import Policy, Release
+from updater.launch.commit.journal import Journal
 from updater.launch.state import State
-from updater.stage import NO_NOTES, Stage
-from updater.store import Settings
+from updater.local.settings import Settings
+from updater.patch.apply import Tree
+from updater.patch.file_digest import differs
+from updater.stage.stage import NO_NOTES, Stage
 
 
 class Killed(BaseException):

@@ -27,11 +27,11 @@ from syscalls import Call, Fault, Injected, Process, calls, inject
 from trees import Exe, Link, data_of, difference, noise, read_tree, write_tree
 from trees import Tree as Contents
 
-from updater import cli
-from updater.format.release import Release
-from updater.launch.journal import Phase, phase_of
-from updater.launch.running import share
-from updater.launch.trial import Trial
+from updater.cli import commands
+from updater.format.release_description import Release
+from updater.launch.commit.journal import Phase, phase_of
+from updater.launch.start.running import share
+from updater.launch.start.trial import Trial
 
 
 def program(version: str) -> Exe:
@@ -120,7 +120,7 @@ def command(*arguments: str | Path) -> Said:
     """Run the command line in this process, which nothing disturbs."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = cli.main([str(argument) for argument in arguments])
+        code = commands.main([str(argument) for argument in arguments])
     return Said(code, out.getvalue(), err.getvalue())
 
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from crash_disk import FaultyDisk, Killed
 
+from updater.disk.durable import Disk
 from updater.errors import InstallError
-from updater.launch.disk import Disk
 
 
 def tell(made: int, what: str, *, of: int | None = None) -> None:

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-OURS = ["updater", "patchserver.messages", "patchtool.description", "json"]
+OURS = ["updater", "patchserver.rollouts.report_messages", "patchtool.release.release_toml", "json"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(CHECKOUT / name) for name in ("", "tools", "tests")]
 
@@ -26,7 +26,12 @@ def main() -> int:
         return 0
     atheris = import_module("atheris")
     with atheris.instrument_imports(
-        include=["updater", "patchserver.messages", "patchtool.description", "json"]
+        include=[
+            "updater",
+            "patchserver.rollouts.report_messages",
+            "patchtool.release.release_toml",
+            "json",
+        ]
     ):
         found = import_module("parsers")
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # some parsers read files

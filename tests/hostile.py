@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from patchtool.match import whole
-from patchtool.roles import SIGNERS
-from patchtool.targets import Target
+from patchtool.diff.matching.match import whole
+from patchtool.keys.roles import SIGNERS
+from patchtool.repository.targets import Target
 from publisher import Publisher
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
@@ -22,15 +22,15 @@ from trees import noise
 from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import JSONSerializer
 
-from updater.catalogue import Blob
-from updater.delta.block import encode_block
+from updater.check.catalogue import Blob
 from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
 from updater.format.patch import STORED, Block, Extent, Header
 from updater.format.patch import Tree as Named
-from updater.format.release import Release
+from updater.format.release_description import Release
+from updater.patch.delta.block import encode_block
 
 Answer = Callable[[socket.socket, "Request"], None]
 """Says whatever it wants to one request; the connection is closed afterwards."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from patchtool.keys import Keys
-from patchtool.repository import Repository
+from patchtool.keys.signing_keys import Keys
+from patchtool.repository.repository import Repository
 
 OWN = {"metadata", "targets", ".lock", ".transfer.lock", ".writer.json", ".leftovers.json"}
 

@@ -10,9 +10,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from updater.apply import PatchFile, apply_patch, tree_at
-from updater.delta.bsdiff import self_check
 from updater.format.manifest import Manifest
+from updater.patch.apply import (
+    PatchFile,
+    apply_patch,
+    tree_at,
+)
+from updater.patch.delta.bsdiff import self_check
 
 
 def peak() -> int:

@@ -13,17 +13,44 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hostile import make_patch
-from patchtool.description import read_description
-from patchtool.match import whole
+from patchtool.diff.matching.match import whole
+from patchtool.release.release_toml import read_description
 from served import checkin, report
 
-from patchserver.messages import Checkin, FailureReport
-from updater.apply import PatchFile
-from updater.catalogue import Entry, Listing
-from updater.delta.block import decode_block, encode_block
-from updater.delta.bsdiff import Triples
-from updater.delta.control import Control, decode_control, encode_control
-from updater.delta.inflated import (
+from patchserver.rollouts.report_messages import Checkin, FailureReport
+from updater.check.catalogue import Entry, Listing
+from updater.check.watermarks import Mark, Seen
+from updater.disk.durable import Disk
+from updater.disk.json_file import read as read_document
+from updater.errors import FormatError, InstallError, PatchError
+from updater.format.encoding import lzma2, zstandard
+from updater.format.encoding.canonical import decode, encode
+from updater.format.encoding.limits import DEFAULT, MIB
+from updater.format.head import Head
+from updater.format.header import decode_header
+from updater.format.manifest import Directory, File, Manifest, Symlink
+from updater.format.names import Digest
+from updater.format.patch import Block, Extent, Header
+from updater.format.release_description import Confirm, Release
+from updater.launch.commit import journal
+from updater.launch.commit.journal import (
+    Action,
+    Journal,
+    Step,
+)
+from updater.launch.start.release_facts import Brief, read_brief
+from updater.launch.start.trial import Trial, read_trial
+from updater.launch.state import State
+from updater.local.settings import Settings
+from updater.patch.apply import PatchFile
+from updater.patch.delta.block import decode_block, encode_block
+from updater.patch.delta.bsdiff import Triples
+from updater.patch.delta.control import (
+    Control,
+    decode_control,
+    encode_control,
+)
+from updater.patch.delta.inflated import (
     WHOLE,
     InflatedView,
     Parameters,
@@ -31,25 +58,6 @@ from updater.delta.inflated import (
     write_close_recipe,
     write_open_recipe,
 )
-from updater.errors import FormatError, InstallError, PatchError
-from updater.format import lzma2, zstandard
-from updater.format.canonical import decode, encode
-from updater.format.head import Head
-from updater.format.header import decode_header
-from updater.format.limits import DEFAULT, MIB
-from updater.format.manifest import Directory, File, Manifest, Symlink
-from updater.format.names import Digest
-from updater.format.patch import Block, Extent, Header
-from updater.format.release import Confirm, Release
-from updater.launch import journal
-from updater.launch.brief import Brief, read_brief
-from updater.launch.disk import Disk
-from updater.launch.document import read as read_document
-from updater.launch.journal import Action, Journal, Step
-from updater.launch.state import State
-from updater.launch.trial import Trial, read_trial
-from updater.seen import Mark, Seen
-from updater.store import Settings
 
 Errors = tuple[type[Exception], ...]
 

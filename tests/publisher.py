@@ -6,16 +6,20 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from patchtool.description import Description
-from patchtool.keys import Keys
-from patchtool.options import Options
-from patchtool.publish import Added, add_release, draft_release
-from patchtool.repository import Repository
-from patchtool.rollout import promote
+from patchtool.diff.options import Options
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.add_release import (
+    Added,
+    add_release,
+    draft_release,
+)
+from patchtool.release.release_toml import Description
+from patchtool.release.rollout import promote
+from patchtool.repository.repository import Repository
 from trees import Tree, write_tree
 
 from updater.format.head import EVERYONE, Step
-from updater.format.release import Release
+from updater.format.release_description import Release
 
 NOW = 1_800_000_000
 """The time at which tests happen, seconds since 1970."""

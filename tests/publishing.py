@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from patchserver.audit import SERVER
+from patchserver.accounts.audit import SERVER
+from patchserver.ops.server_settings import settings_for
 from patchserver.services import open_services
-from patchserver.settings import settings_for
 
 
 def main(repository: str, data: str, keys: str, push: str, version: str, now: str) -> None:

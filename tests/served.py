@@ -15,17 +15,17 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from patchtool.writer import name_writer
+from patchtool.repository.writer import name_writer
 from publisher import NOW, Publisher
 from publisher import PASSWORD as KEY_PASSWORD
 from trees import Tree
 
-from patchserver import accounts
-from patchserver.accounts import Role, Scope
-from patchserver.application import create_app
+from patchserver.accounts import users
+from patchserver.accounts.users import Role, Scope
+from patchserver.flask_app import create_app
+from patchserver.ops.server_settings import Settings
 from patchserver.services import Services
-from patchserver.settings import Settings
-from updater.launch.disk import Disk
+from updater.disk.durable import Disk
 
 PASSWORD = "a long enough password"
 CHECKIN = {
@@ -117,7 +117,7 @@ def server_at(folder: Path, database: str = "") -> Iterator[Server]:
     settings = Settings(repository, data, keys, database or f"sqlite:///{data / 'server.db'}")
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(accounts, "_hasher", lambda: quick)  # the real one takes its time, by design
+        patch.setattr(users, "_hasher", lambda: quick)  # the real one takes its time, by design
         server = Server(publisher, settings, Clock())
         yield server
         server.services.database.close()

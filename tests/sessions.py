@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from updater.config import UpdaterConfig
-from updater.fetch import HttpTransport
-from updater.session import Session
+from updater.local.session import Session
+from updater.net.http import HttpTransport
 
 QUICK = UpdaterConfig(
     connect_timeout=5, read_timeout=5, attempts=2, backoff=0.01, backoff_limit=0.02

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from updater.delta.bsdiff import Delta
 from updater.errors import FormatError
 from updater.format.changes import WITH_CONTENT, WITH_SOURCE, Change, Kind
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.patch import STORED, Block, Extent, Header, Tree, View
 from updater.format.paths import check_path, folded, parents
-from updater.format.release import Confirm, Release
+from updater.format.release_description import Confirm, Release
+from updater.patch.delta.bsdiff import Delta
 
 T = TypeVar("T")
 

@@ -14,19 +14,23 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from patchtool.cli import main as patchtool
+from patchtool.cli.parser import main as patchtool
 from publisher import Publisher
 from serving import misserved, send
 from trees import noise, read_tree
 
-from updater.address import Address, without_secrets
-from updater.cli import main
+from updater.cli.commands import main
 from updater.client import Updater
 from updater.errors import InstallError, TransportError
-from updater.fetch import HttpTransport
-from updater.installation import install
-from updater.session import Session
-from updater.store import Settings, find_install, read_settings
+from updater.local.session import Session
+from updater.local.settings import (
+    Settings,
+    find_install,
+    read_settings,
+)
+from updater.net.address import Address, without_secrets
+from updater.net.http import HttpTransport
+from updater.update.install_new import install
 
 USER, PASSWORD, TOKEN = "me", "s3cret/pw", "sig=T0kEn%2Fx&se=2030"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -258,7 +262,7 @@ def test_a_socks_proxy_says_what_it_needs_where_that_is_not_installed() -> None:
     script = """
 import sys
 sys.modules["socks"] = None  # as where PySocks is not installed
-from updater.fetch import HttpTransport
+from updater.net.http import HttpTransport
 with HttpTransport().get("http://host.test/x"):
     pass
 """

@@ -20,8 +20,9 @@ from serving import misserved, send, served
 from sessions import quick_session
 from trees import Content, Exe, Link, noise, read_tree, write_tree
 
-from updater.adoption import adopt
 from updater.client import Updater
+from updater.disk.durable import Disk
+from updater.disk.lock import locked
 from updater.errors import (
     InstallError,
     NotEnoughSpace,
@@ -30,15 +31,14 @@ from updater.errors import (
     UpdateInProgress,
     UpdaterError,
 )
-from updater.format.release import Release
-from updater.inspection import NotWhole
-from updater.launch.disk import Disk
-from updater.launch.journal import Phase, named
-from updater.launch.lock import locked
-from updater.launch.recover import recover
+from updater.format.release_description import Release
+from updater.launch.commit.journal import Phase, named
+from updater.launch.commit.recover import recover
 from updater.launch.state import State
-from updater.mend import Repaired
-from updater.session import Session
+from updater.local.session import Session
+from updater.stage.inspect import NotWhole
+from updater.update.adopt import adopt
+from updater.update.repair import Repaired
 
 TREE: dict[str, Content] = {
     "app": Exe(b"1"),

@@ -19,13 +19,13 @@ from publisher import Publisher
 from serving import served
 from trees import Content, Exe, Link, Tree
 
+from updater.disk.durable import Disk
 from updater.errors import InstallError, RollbackFailed, causes
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.journal import Phase, phase_of
-from updater.launch.recover import commit, recover
-from updater.launch.rollback import roll_back
-from updater.session import Session
+from updater.launch.commit.journal import Phase, phase_of
+from updater.launch.commit.recover import commit, recover
+from updater.launch.commit.rollback import roll_back
+from updater.local.session import Session
+from updater.update.install_new import install
 
 OLD: Tree = {"app": Exe(b"1"), "dir/f": b"folder to file", "file": b"1", "gone": b"1"}
 NEW: Tree = {"added": b"2", "app": Exe(b"2"), "dir": b"file", "file/f": b"2", "link": Link("app")}
@@ -151,7 +151,7 @@ SPOILING = """
 import sys
 from pathlib import Path
 from updater import cli
-from updater.launch.swap import FileSwap
+from updater.launch.commit.file_swap import FileSwap
 real = FileSwap._sync
 
 def spoiled(self):

@@ -19,18 +19,24 @@ from strategies import SETTINGS
 from vectors.generate import delta, whole
 from vectors.generate import lzma2 as stored_chunks
 
-from updater import apply
-from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at
-from updater.delta.bsdiff import Delta, patch
 from updater.errors import FormatError, PatchError
-from updater.format import lzma2, zstandard
 from updater.format.changes import Change, Kind
+from updater.format.encoding import lzma2, zstandard
+from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.header import encode_header
-from updater.format.limits import DEFAULT, Limits
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
 from updater.format.patch import LZMA2, STORED, ZSTD, Block, Extent, Header, check_header
 from updater.format.patch import Tree as Named
+from updater.patch import apply
+from updater.patch.apply import (
+    PatchFile,
+    Tree,
+    apply_patch,
+    nothing,
+    tree_at,
+)
+from updater.patch.delta.bsdiff import Delta, patch
 
 MIB = 1 << 20
 JOBS = [1, 2, 4]

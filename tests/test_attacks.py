@@ -30,6 +30,8 @@ from trees import noise, read_tree
 from victim import NEW, OLD, Victim, bundle_of, patch_of
 
 from updater.client import Updater
+from updater.disk.durable import Disk
+from updater.disk.lock import locked
 from updater.errors import (
     FormatError,
     InstallError,
@@ -38,17 +40,15 @@ from updater.errors import (
     TrustError,
     UpdateInProgress,
 )
-from updater.format import lzma2
 from updater.format.changes import Change, Kind
-from updater.format.limits import MIB
+from updater.format.encoding import lzma2
+from updater.format.encoding.limits import MIB
 from updater.format.names import Digest
 from updater.format.patch import LZMA2, Block, Extent, View
 from updater.format.patch import Tree as Named
-from updater.format.release import Release
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.lock import locked
-from updater.session import Session
+from updater.format.release_description import Release
+from updater.local.session import Session
+from updater.update.install_new import install
 
 ROOT = Path(__file__).parent.parent
 
@@ -515,7 +515,7 @@ def test_two_updates_at_once(victim: Victim) -> None:
 def test_an_update_of_another_process_is_waited_for_by_nobody(victim: Victim) -> None:
     victim.publisher.release("2.0", NEW)
     lock = victim.folder.parent / ".app.upswap/lock"
-    holder = "import sys; from pathlib import Path; from updater.launch.lock import locked\n"
+    holder = "import sys; from pathlib import Path; from updater.disk.lock import locked\n"
     holder += "with locked(Path(sys.argv[1]), 'updating'): print('held', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", holder, str(lock)],

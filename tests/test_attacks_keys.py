@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from hostile import newest, rewrite, right_signer
-from patchtool.ceremony import rotate
+from patchtool.ceremonies.rotation import rotate
 from publisher import Publisher
 from securesystemslib.signer import CryptoSigner
 from serving import send, served
@@ -28,13 +28,14 @@ from trees import Exe, Tree, read_tree
 from tuf.api.metadata import DelegatedRole, Delegations, Key, Metadata, MetaFile
 from victim import NEW, Victim
 
-from updater.catalogue import Entry, Listing
-from updater.delta import block
+from updater.check.catalogue import Entry, Listing
 from updater.errors import TransportError, TrustError
-from updater.format import header, lzma2, zstandard
+from updater.format import header
+from updater.format.encoding import lzma2, zstandard
 from updater.format.head import Head
 from updater.format.manifest import Manifest
-from updater.installation import install
+from updater.patch.delta import block
+from updater.update.install_new import install
 
 READ = Listing.read
 KEPT = "what the State has kept"

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 from hostile import FORGERS, forge, newest, publish, rewrite, right_signer
-from patchtool.ceremony import rotate
-from patchtool.targets import Target
+from patchtool.ceremonies.rotation import rotate
+from patchtool.repository.targets import Target
 from publisher import Publisher
 from securesystemslib.signer import CryptoSigner
 from test_patchtool_ceremony import HIGHEST, fast_forward
@@ -27,7 +27,7 @@ from tuf.api.metadata import Metadata
 from victim import NEW, OLD, Victim
 
 from updater.errors import FormatError, InstallError, TransportError, TrustError, UpdaterError
-from updater.format.canonical import encode
+from updater.format.encoding.canonical import encode
 
 pytestmark = pytest.mark.slow
 

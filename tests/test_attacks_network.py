@@ -32,7 +32,7 @@ from trees import Tree, noise
 from victim import NEW, Victim, patch_of
 
 from updater.errors import TransportError, TrustError
-from updater.fetch import HttpTransport
+from updater.net.http import HttpTransport
 
 pytestmark = pytest.mark.slow
 

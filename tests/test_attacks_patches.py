@@ -14,16 +14,16 @@ from hostile import block_of, custom_of, evil_patch, publish
 from trees import noise, read_tree
 from victim import NEW, OLD, Victim
 
-from updater.delta.bsdiff import Triples
-from updater.delta.control import Control, encode_control
 from updater.errors import FormatError, InstallError, NotEnoughSpace, PatchError, TransportError
-from updater.format import lzma2
 from updater.format.changes import Change, Kind
-from updater.format.limits import DEFAULT, MIB
+from updater.format.encoding import lzma2
+from updater.format.encoding.limits import DEFAULT, MIB
+from updater.format.encoding.wire import Writer
+from updater.format.encoding.zstandard import pack, unpack
 from updater.format.names import Digest
 from updater.format.patch import LZMA2, STORED, ZSTD, Block, Extent
-from updater.format.wire import Writer
-from updater.format.zstandard import pack, unpack
+from updater.patch.delta.bsdiff import Triples
+from updater.patch.delta.control import Control, encode_control
 
 pytestmark = pytest.mark.slow
 

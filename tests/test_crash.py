@@ -33,12 +33,20 @@ from trees import Exe, Link, difference, noise, read_tree
 from trees import Tree as Contents
 
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import InstallError, NotEnoughSpace, RollbackFailed
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.journal import Action, Journal, phase_of
-from updater.launch.recover import Outcome, commit, recover
-from updater.session import Session
+from updater.launch.commit.journal import (
+    Action,
+    Journal,
+    phase_of,
+)
+from updater.launch.commit.recover import (
+    Outcome,
+    commit,
+    recover,
+)
+from updater.local.session import Session
+from updater.update.install_new import install
 
 pytestmark = pytest.mark.crash
 
@@ -251,7 +259,7 @@ def lie(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     if request.param == "no hard links":
         monkeypatch.setattr(os, "link", _no_link)
     if request.param == "Windows":  # the order of its renames, that is
-        monkeypatch.setattr("updater.launch.swap.WINDOWS", True)
+        monkeypatch.setattr("updater.launch.commit.file_swap.WINDOWS", True)
     if request.param == "several disks":
         monkeypatch.setattr(os, "replace", _on_one_disk(os.replace))
         monkeypatch.setattr(os, "link", _on_one_disk(os.link))

@@ -16,16 +16,22 @@ from publisher import Publisher
 from serving import served
 from trees import Content, Exe, Tree, noise, read_tree
 
-from updater.cli import main
+from updater.cli.commands import main
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import InstallError, TransportError
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.journal import DamagedJournal, Phase, enter, named, phase_of
-from updater.launch.recover import Outcome
+from updater.launch.commit.journal import (
+    DamagedJournal,
+    Phase,
+    enter,
+    named,
+    phase_of,
+)
+from updater.launch.commit.recover import Outcome
 from updater.launch.state import State
-from updater.session import Session
-from updater.store import read_settings
+from updater.local.session import Session
+from updater.local.settings import read_settings
+from updater.update.install_new import install
 
 OLD: Tree = {"app": Exe(b"1"), "gone": b"gone", "lib/core": noise(3_000, 1), "same": b"same"}
 NEW: Tree = {"app": Exe(b"2"), "lib/added": b"new", "lib/core": noise(3_000, 2), "same": b"same"}

@@ -11,8 +11,8 @@ from served import PASSWORD, Server, server_at
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from patchserver.access import Access, access_of
-from patchserver.accounts import Role, Scope
+from patchserver.accounts.users import Role, Scope
+from patchserver.web.access import Access, access_of
 
 READING = {"GET", "HEAD", "OPTIONS"}
 FOR_INSTALLS = {"api.checkins", "api.reports"}

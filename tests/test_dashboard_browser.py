@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patchtool.push import push
-from patchtool.recall import recall
-from patchtool.server import Server
-from patchtool.writer import name_writer
+from patchtool.release.recall import recall
+from patchtool.repository.writer import name_writer
+from patchtool.server.push import push
+from patchtool.server.server_client import Server
 from publisher import PASSWORD as KEY_PASSWORD
 from publisher import Publisher
 from selenium import webdriver
@@ -34,12 +34,12 @@ from sqlalchemy import insert
 from trees import Tree, noise
 
 from benchmarks.deployment import ROOT, free_port, running
-from patchserver.accounts import Role, Scope
+from patchserver.accounts.users import Role, Scope
+from patchserver.database.tables import Install, Sighting
+from patchserver.ops.server_settings import Settings
 from patchserver.services import open_services
-from patchserver.settings import Settings
-from patchserver.tables import Install, Sighting
-from updater.fetch import HttpTransport
-from updater.launch.disk import Disk
+from updater.disk.durable import Disk
+from updater.net.http import HttpTransport
 
 pytestmark = pytest.mark.slow
 DAY = 86_400

@@ -12,10 +12,10 @@ from browsing import Browser, browser
 from served import PASSWORD, Server, report, server_at
 from test_dashboard_pages import NEW, OLD, publish
 
-from patchserver.accounts import Role, Scope
-from patchserver.audit import SERVER
-from patchserver.notary import Notary
-from patchserver.rollouts import Rule
+from patchserver.accounts.audit import SERVER
+from patchserver.accounts.users import Role, Scope
+from patchserver.publishing.signer import Notary
+from patchserver.rollouts.halting import Rule
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Offer, Step
 

@@ -14,8 +14,8 @@ from browsing import Browser, browser
 from markupsafe import escape
 from served import PASSWORD, Server, checkin, report, server_at
 
-from patchserver.access import access_of
-from patchserver.accounts import Role, Scope
+from patchserver.accounts.users import Role, Scope
+from patchserver.web.access import access_of
 
 SCRIPTS = (
     "<script>alert(1)</script>",

@@ -13,9 +13,9 @@ from publisher import NOW
 from served import Server, checkin, report, server_at
 from trees import Tree, noise
 
-from patchserver.accounts import Role
-from patchserver.audit import SERVER
-from patchserver.rollouts import Rule
+from patchserver.accounts.audit import SERVER
+from patchserver.accounts.users import Role
+from patchserver.rollouts.halting import Rule
 from updater.format.head import EVERYONE, Step
 
 OLD: Tree = {"app": noise(4000, 1), "data": b"same"}

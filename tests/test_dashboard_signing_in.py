@@ -12,8 +12,8 @@ from browsing import HOST, Browser, browser
 from served import PASSWORD, Server, checkin, server_at
 from werkzeug.test import TestResponse
 
-from patchserver import accounts
-from patchserver.accounts import Role, Scope
+from patchserver.accounts import users
+from patchserver.accounts.users import Role, Scope
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def test_whoever_may_not_is_told_the_same_whatever_the_reason(
     server.services.accounts.add("gone", PASSWORD, Role.VIEWER, server.clock.now)
     server.services.accounts.set_active("gone", is_active=False)
     verified: list[str] = []
-    verify = accounts._verify
+    verify = users._verify
 
     def noted(hashed: str, password: str) -> bool:
         verified.append(hashed)
         return verify(hashed, password)
 
-    monkeypatch.setattr(accounts, "_verify", noted)
+    monkeypatch.setattr(users, "_verify", noted)
     answers = []
     for name, password in (("anna", "wrong"), ("nobody", "wrong"), ("gone", PASSWORD)):
         made = Browser(server)
@@ -177,7 +177,7 @@ def test_strangers_do_not_share_a_limit_because_a_socket_serves_both_versions(
 def test_guessing_is_stopped_by_name_wherever_it_comes_from(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "_verify", lambda *_: False)
+    monkeypatch.setattr(users, "_verify", lambda *_: False)
     form = {"name": "anna", "password": "wrong"}
     statuses = []
     for number in range(31):
@@ -225,8 +225,8 @@ def test_many_who_try_passwords_at_once_take_neither_all_memory_nor_all_threads(
             entered.release()
             return go_on.wait(60)
 
-    accounts._nobody()
-    monkeypatch.setattr(accounts, "_hasher", Slow)
+    users._nobody()
+    monkeypatch.setattr(users, "_hasher", Slow)
     browsers = [Browser(server) for _ in range(12)]
     for number, made in enumerate(browsers):
         made.client.environ_base["REMOTE_ADDR"] = f"192.0.2.{number}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from patchserver.adoption import Adoption
 from patchserver.dashboard import formatting
 from patchserver.dashboard.chart import BOTTOM, HEIGHT, LEFT, OTHERS, RIGHT, TOP, WIDTH, chart
 from patchserver.dashboard.offers import Offered, offered
-from patchserver.rollouts import Evidence, Rule
-from patchserver.tables import Halt
+from patchserver.database.tables import Halt
+from patchserver.rollouts.halting import Evidence, Rule
+from patchserver.rollouts.version_counts import Adoption
 from updater.format.head import EVERYONE, Offer, Step
 
 NOW = 1_800_000_000

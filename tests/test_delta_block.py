@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from strategies import SETTINGS, damages, deltas, patched
 from vectors.generate import CORE, CORE_DELTA, OLD_FILES, delta, whole
 
-from updater.delta.block import decode_block, encode_block
-from updater.delta.bsdiff import Delta
 from updater.errors import FormatError, PatchError
-from updater.format import zstandard
-from updater.format.lzma2 import pack
+from updater.format.encoding import zstandard
+from updater.format.encoding.lzma2 import pack
 from updater.format.names import Digest
 from updater.format.patch import LZMA2, STORED, ZSTD, Block, Extent, raw_limit
+from updater.patch.delta.block import decode_block, encode_block
+from updater.patch.delta.bsdiff import Delta
 
 MIB = 1 << 20
 

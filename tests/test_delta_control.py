@@ -11,11 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SETTINGS, damages
 
-from updater.delta.bsdiff import Triples
-from updater.delta.control import Control, decode_control, encode_control, most_bytes
 from updater.errors import FormatError
-from updater.format.limits import DEFAULT, Limits
-from updater.format.wire import VARINT_BYTES, Writer
+from updater.format.encoding.limits import DEFAULT, Limits
+from updater.format.encoding.wire import VARINT_BYTES, Writer
+from updater.patch.delta.bsdiff import Triples
+from updater.patch.delta.control import (
+    Control,
+    decode_control,
+    encode_control,
+    most_bytes,
+)
 
 MOST = DEFAULT.block_new_bytes
 numbers = st.integers(0, 300) | st.integers(0, 1 << 20)

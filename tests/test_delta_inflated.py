@@ -14,8 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SETTINGS
 
-from updater.delta import inflated
-from updater.delta.inflated import (
+from updater.errors import FormatError, PatchError
+from updater.format.encoding.limits import DEFAULT
+from updater.format.encoding.wire import Writer
+from updater.patch.delta import inflated
+from updater.patch.delta.inflated import (
     CHUNK,
     CHUNKED,
     WHOLE,
@@ -29,10 +32,7 @@ from updater.delta.inflated import (
     write_close_recipe,
     write_open_recipe,
 )
-from updater.delta.view import INFLATED, KNOWN
-from updater.errors import FormatError, PatchError
-from updater.format.limits import DEFAULT
-from updater.format.wire import Writer
+from updater.patch.delta.view import INFLATED, KNOWN
 
 VIEW = InflatedView()
 USUAL = Parameters(6, 15, 8, 0)

@@ -9,8 +9,6 @@ from typing import BinaryIO
 import pytest
 from vectors.generate import delta, whole
 
-from updater.apply import PatchFile, Tree, apply_patch, nothing, tree_at, unusable
-from updater.delta.view import KNOWN, view_of
 from updater.errors import FormatError, PatchError
 from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
@@ -18,6 +16,15 @@ from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
 from updater.format.patch import Block, Extent, Header, View, check_header
 from updater.format.patch import Tree as Named
+from updater.patch.apply import (
+    PatchFile,
+    Tree,
+    apply_patch,
+    nothing,
+    tree_at,
+    unusable,
+)
+from updater.patch.delta.view import KNOWN, view_of
 
 XOR = 255
 OLD, NEW = b"hello old world, " * 8, b"hello new world, " * 9

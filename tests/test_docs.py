@@ -10,19 +10,19 @@ import sys
 from pathlib import Path
 
 import parsers
-import patchtool.cli
+import patchtool.cli.parser
 import pytest
 
-import patchserver.cli
-import updater.cli
-from updater.job import UpdateOutcome
+import patchserver.run.cli
+import updater.cli.commands
+from updater.update.job import UpdateOutcome
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PARSERS = {
-    "patchtool": patchtool.cli._parser,
-    "patchserver": patchserver.cli._parser,
-    "updater": updater.cli._parser,
+    "patchtool": patchtool.cli.parser._parser,
+    "patchserver": patchserver.run.cli._parser,
+    "updater": updater.cli.commands._parser,
 }
 
 

@@ -28,13 +28,13 @@ from hostile import (
     whole_or_part,
 )
 
-from updater.catalogue import Blob
+from updater.check.catalogue import Blob
 from updater.config import UpdaterConfig
-from updater.download import Download
 from updater.errors import FormatError, PatchError, TransportError, TrustError, UpdaterError
-from updater.fetch import CHUNK, HttpTransport
 from updater.format.names import Digest
 from updater.format.patch import Header
+from updater.net.download import Download
+from updater.net.http import CHUNK, HttpTransport
 
 PATCH = make_patch()
 LARGE = make_patch(blocks=8, size=300_000)

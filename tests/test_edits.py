@@ -9,16 +9,16 @@ import pytest
 from crash_disk import CountingDisk, manifest_of, prepare, settings, world_of
 from trees import Content, Exe, Link
 
-from updater.apply import tree_at
 from updater.errors import PatchError
 from updater.format.manifest import Manifest
-from updater.format.release import Policy
-from updater.inspection import inspect
-from updater.launch.journal import Journal
-from updater.launch.recover import commit
-from updater.launch.swap import FileSwap
+from updater.format.release_description import Policy
+from updater.launch.commit.file_swap import FileSwap
+from updater.launch.commit.journal import Journal
+from updater.launch.commit.recover import commit
+from updater.patch.apply import tree_at
 from updater.progress import Silent
-from updater.stage import Stage
+from updater.stage.inspect import inspect
+from updater.stage.stage import Stage
 
 RULES: tuple[tuple[str, Policy], ...] = (
     ("keep/", "keep"),

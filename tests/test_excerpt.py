@@ -23,12 +23,14 @@ from serving import Misbehave, misserved, send, served
 from sessions import quick_session
 from trees import Tree, noise, read_tree
 
-from updater.apply import PatchFile, unusable
-from updater.catalogue import Blob, Catalogue, Published, Signed
+from updater.check.catalogue import (
+    Blob,
+    Catalogue,
+    Published,
+    Signed,
+)
 from updater.client import Updater
-from updater.delta import inflated
-from updater.delta.inflated import WHOLE, Parameters, canary_checksum, write_close_recipe
-from updater.delta.view import INFLATED
+from updater.disk.durable import Disk
 from updater.errors import (
     FormatError,
     NotEnoughSpace,
@@ -37,19 +39,27 @@ from updater.errors import (
     TrustError,
     UpdaterError,
 )
-from updater.excerpt import take_files
 from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
 from updater.format.names import Digest
 from updater.format.patch import Extent, Header, View
 from updater.format.patch import Tree as Named
-from updater.format.release import Release
-from updater.installation import install
-from updater.job import Updated
-from updater.launch.disk import Disk
+from updater.format.release_description import Release
 from updater.launch.state import State
-from updater.session import Session
-from updater.store import Settings
+from updater.local.session import Session
+from updater.local.settings import Settings
+from updater.patch.apply import PatchFile, unusable
+from updater.patch.delta import inflated
+from updater.patch.delta.inflated import (
+    WHOLE,
+    Parameters,
+    canary_checksum,
+    write_close_recipe,
+)
+from updater.patch.delta.view import INFLATED
+from updater.update.install_new import install
+from updater.update.job import Updated
+from updater.update.partial import take_files
 
 Serve = Callable[[Path], AbstractContextManager[str]]
 

@@ -13,18 +13,18 @@ import pytest
 from hostile import newest
 from hypothesis import given
 from hypothesis import strategies as st
-from patchtool.cli import main
-from patchtool.clock import DAY
-from patchtool.doctor import Diagnosis, diagnose
-from patchtool.outlook import Outlook
-from patchtool.recall import recall
-from patchtool.refresh import Refreshed
-from patchtool.roles import Standing
-from patchtool.stock import Stock
+from patchtool.cli.parser import main
+from patchtool.doctor.client_forecast import Outlook
+from patchtool.doctor.doctor import Diagnosis, diagnose
+from patchtool.keys.roles import Standing
+from patchtool.keys.signing_clock import DAY
+from patchtool.release.recall import recall
+from patchtool.release.refresh import Refreshed
+from patchtool.repository.stored_files import Stock
 from publisher import NOW, PASSWORD, Publisher
 from trees import Tree
 
-from updater.console import judge
+from updater.cli.terminal import judge
 from updater.errors import UpdaterError
 from updater.exit_codes import ERRORS, NOTHING_TO_DO, Concern, Severity, exit_code, worst
 

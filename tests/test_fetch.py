@@ -18,7 +18,7 @@ from trees import noise
 
 from updater.config import UpdaterConfig
 from updater.errors import TransportError
-from updater.fetch import REPLY_MOST, HttpTransport
+from updater.net.http import REPLY_MOST, HttpTransport
 from updater.transport import Reply
 
 BODY = noise(5000)

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from strategies import SETTINGS
 
 from updater.errors import FormatError
-from updater.format.canonical import INTEGER_MAX, Record, decode, encode, within
+from updater.format.encoding.canonical import (
+    INTEGER_MAX,
+    Record,
+    decode,
+    encode,
+    within,
+)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 scalars = st.none() | st.booleans() | st.integers(-INTEGER_MAX, INTEGER_MAX) | text

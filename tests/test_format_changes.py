@@ -13,7 +13,7 @@ from updater.errors import FormatError
 from updater.format.changes import Change, Kind, Layout, directory_moves, moved
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.names import UNKNOWN, Digest
-from updater.format.release import Release
+from updater.format.release_description import Release
 
 
 def file(path: str, content: str = "", *, executable: bool = False) -> File:

@@ -11,7 +11,11 @@ from pathspec import GitIgnoreSpec
 
 from updater.format.globs import Globs
 from updater.format.policies import Policies
-from updater.format.release import DISPOSABLE, Policy, Release
+from updater.format.release_description import (
+    DISPOSABLE,
+    Policy,
+    Release,
+)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from vectors import generate
 from vectors.generate import wrapped
 
 from updater.errors import FormatError
-from updater.format import lzma2
 from updater.format.changes import Change, Kind
+from updater.format.encoding import lzma2
+from updater.format.encoding.limits import Limits
+from updater.format.encoding.wire import Reader
 from updater.format.header import (
     MAGIC,
     PREAMBLE_MOST,
@@ -24,11 +26,9 @@ from updater.format.header import (
     encode_header,
     header_length,
 )
-from updater.format.limits import Limits
 from updater.format.names import Digest
 from updater.format.patch import Block, Extent, Header, Tree, View, check_header
-from updater.format.release import Release
-from updater.format.wire import Reader
+from updater.format.release_description import Release
 
 BODY = b"".join(generate.PATCH_FIELDS.values())
 NEW = Tree("1.1", Digest.of(b"new"), 100, Release())

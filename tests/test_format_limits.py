@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from updater.delta.block import decode_block, encode_block
-from updater.delta.bsdiff import Delta
 from updater.errors import FormatError
 from updater.format.changes import Change, Kind
+from updater.format.encoding.limits import DEFAULT, Limits
+from updater.format.encoding.lzma2 import dictionary_size
 from updater.format.head import Head, Offer, Step
 from updater.format.header import decode_header, encode_header, header_length
-from updater.format.limits import DEFAULT, Limits
-from updater.format.lzma2 import dictionary_size
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
 from updater.format.patch import Block, Extent, Header, Tree, View, check_header, raw_limit
-from updater.format.release import Release
+from updater.format.release_description import Release
+from updater.patch.delta.block import decode_block, encode_block
+from updater.patch.delta.bsdiff import Delta
 
 MANIFEST = Manifest.of(
     "app", "1.0", [File("d/a", 5, Digest.of(b"x")), File("e/b", 5, Digest.of(b"y"))]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from strategies import SETTINGS, damages, manifests
 
 from updater.errors import FormatError
-from updater.format.canonical import encode
+from updater.format.encoding.canonical import encode
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.names import Digest
-from updater.format.release import Release
+from updater.format.release_description import Release
 
 SMALL = Manifest.of(
     "notes",

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from strategies import SETTINGS, paths
 
 from updater.errors import FormatError
-from updater.format.limits import Limits
+from updater.format.encoding.limits import Limits
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import check_path, check_target, folded, parents
-from updater.format.release import Release
+from updater.format.release_description import Release
 
 ANYWHERE = {
     "absolute, empty, '.' or '..' part": [

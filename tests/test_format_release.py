@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from strategies import SETTINGS, releases
 
 from updater.errors import FormatError
-from updater.format.canonical import encode
-from updater.format.limits import Limits
-from updater.format.release import Confirm, Release
+from updater.format.encoding.canonical import encode
+from updater.format.encoding.limits import Limits
+from updater.format.release_description import Confirm, Release
 
 json_values: Any = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "app", "keep", "../x"]),

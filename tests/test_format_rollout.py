@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from strategies import SETTINGS
 
 from updater.errors import FormatError, InstallError
+from updater.format.encoding.limits import DEFAULT
 from updater.format.head import EVERYONE, Head, Offer, Step
-from updater.format.limits import DEFAULT
-from updater.format.rollout import (
+from updater.format.next_head import (
     is_paused,
     parse_percent,
     parse_ramp,

@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from strategies import SETTINGS
 
 from updater.errors import FormatError
-from updater.format.wire import Reader, Writer, utf8
+from updater.format.encoding.wire import (
+    Reader,
+    Writer,
+    utf8,
+)
 
 MOST = (1 << 63) - 1
 

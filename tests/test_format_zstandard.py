@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import SETTINGS, damages
 
 from updater.errors import FormatError
-from updater.format.zstandard import pack, unpack
+from updater.format.encoding.zstandard import pack, unpack
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -12,14 +12,14 @@ import pytest
 from publisher import Publisher
 from trees import read_tree
 
-from updater.cli import main
+from updater.cli.commands import main
 from updater.client import Updater
+from updater.disk.durable import Disk
+from updater.disk.lock import locked
 from updater.format.head import bucket
-from updater.identity import Identity, machine_id
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.lock import locked
-from updater.session import Session
+from updater.local.identity import Identity, machine_id
+from updater.local.session import Session
+from updater.update.install_new import install
 
 MACHINE = "0f" * 16
 

@@ -15,13 +15,17 @@ import pytest
 from crash_disk import CountingDisk, World, manifest_of, prepare, world_of
 from trees import Content, Exe, Link
 
+from updater.disk.durable import Disk
 from updater.errors import PatchError
-from updater.format.release import Policy
-from updater.inspection import Findings, NotWhole, inspect
-from updater.known import note_folders
-from updater.launch.disk import Disk
-from updater.launch.recover import commit
+from updater.format.release_description import Policy
+from updater.launch.commit.recover import commit
 from updater.progress import Silent
+from updater.stage.inspect import (
+    Findings,
+    NotWhole,
+    inspect,
+)
+from updater.stage.own_files import note_folders
 
 TREE: dict[str, Content] = {
     "app": Exe(b"program"),
@@ -244,7 +248,9 @@ def verified_by_nobody(world: World) -> dict[str, object]:
     """What the command says to a user with no rights; all is imported before they are given up."""
     root = Path(__file__).parent.parent
     program = f"import os, sys; sys.path.insert(0, {str(root)!r})"
-    program += "; from updater.cli import main; os.setuid(65534); sys.exit(main(sys.argv[1:]))"
+    program += (
+        "; from updater.cli.commands import main; os.setuid(65534); sys.exit(main(sys.argv[1:]))"
+    )
     words = ["verify", "--full", "--quiet", "--json", "--dir", str(world.state.install)]
     done = subprocess.run(
         [sys.executable, "-c", program, *words],

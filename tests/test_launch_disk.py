@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from crash_disk import CountingDisk, FaultyDisk, Killed
 
-from updater.errors import InstallError, NotEnoughSpace
-from updater.launch import disk as module
-from updater.launch.disk import (
+from updater.disk import durable as module
+from updater.disk.durable import (
     NO_LINKS,
     SHARING_TRIES,
     Disk,
@@ -25,6 +24,7 @@ from updater.launch.disk import (
     same,
     told,
 )
+from updater.errors import InstallError, NotEnoughSpace
 
 DISK = Disk()
 

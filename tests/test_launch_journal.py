@@ -11,10 +11,19 @@ import pytest
 from crash_disk import CountingDisk, FaultyDisk, Killed, World, manifest_of, prepare, world_of
 from trees import read_tree
 
+from updater.disk.durable import Disk
 from updater.errors import InstallError
-from updater.launch.disk import Disk
-from updater.launch.journal import Action, Journal, Phase, Step, enter, named, phase_of, read
-from updater.launch.recover import recover
+from updater.launch.commit.journal import (
+    Action,
+    Journal,
+    Phase,
+    Step,
+    enter,
+    named,
+    phase_of,
+    read,
+)
+from updater.launch.commit.recover import recover
 from updater.launch.state import State
 
 JOURNAL = Journal(

@@ -22,22 +22,45 @@ import pytest
 from crash_disk import FaultyDisk, Killed, World, manifest_of, prepare, world_of
 from trees import Content, Exe
 
+from updater.disk.durable import Disk
+from updater.disk.json_file import encode
+from updater.disk.lock import locked
 from updater.errors import ApplicationRuns, InstallError, UpdateInProgress
-from updater.format.release import Confirm, Release
-from updater.launch.disk import Disk
-from updater.launch.document import encode
-from updater.launch.journal import Phase, enter, named, phase_of
-from updater.launch.launcher import TRIAL_TIMEOUT, Launcher
-from updater.launch.lock import locked
-from updater.launch.recover import commit, recover
-from updater.launch.running import alone, leave, share
+from updater.format.release_description import Confirm, Release
+from updater.launch.commit.file_swap import FileSwap
+from updater.launch.commit.journal import (
+    Phase,
+    enter,
+    named,
+    phase_of,
+)
+from updater.launch.commit.recover import commit, recover
+from updater.launch.start.launcher import TRIAL_TIMEOUT, Launcher
+from updater.launch.start.running import (
+    alone,
+    leave,
+    share,
+)
+from updater.launch.start.trial import (
+    CUT_OFF_MOST,
+    Trial,
+    confirm,
+    read_trial,
+)
+from updater.launch.start.watch import (
+    HEARING,
+    NOEXEC,
+    Clock,
+)
 from updater.launch.state import State
-from updater.launch.swap import FileSwap
-from updater.launch.trial import CUT_OFF_MOST, Trial, confirm, read_trial
-from updater.launch.watch import HEARING, NOEXEC, Clock
-from updater.launcher import check_launcher, launcher_command, renew_launcher, start_command
-from updater.stage import Stage
-from updater.store import Settings
+from updater.local.launcher_files import (
+    check_launcher,
+    launcher_command,
+    renew_launcher,
+    start_command,
+)
+from updater.local.settings import Settings
+from updater.stage.stage import Stage
 
 PATIENCE = 30
 ROOT = Path(__file__).parent.parent
@@ -795,7 +818,7 @@ def test_an_application_that_confirms_and_updates_itself_at_once_meets_no_lock(
 ) -> None:
     then = (
         "confirm()\n"
-        "from updater.launch.lock import locked\n"
+        "from updater.disk.lock import locked\n"
         "from pathlib import Path\n"
         f"for _ in range(100):\n"
         f"    with locked(Path({str(case.world.state.lock)!r}), 'updating'):\n"
@@ -928,7 +951,7 @@ def test_only_a_start_that_must_be_counted_waits_for_another_updater(
         asked.append(timeout)
         raise UpdateInProgress("another updater is at work")
 
-    monkeypatch.setattr("updater.launch.launcher.locked", held)
+    monkeypatch.setattr("updater.launch.start.launcher.locked", held)
     trial = Launcher(case.world.state)._make_ready()
     assert asked == [patience]
     assert (trial is None) == is_confirmed
@@ -940,7 +963,7 @@ def test_a_start_from_a_read_only_disk_is_not_judged(
     """It could not confirm the version, and would be ended when its seconds are over."""
     case.release("2.0", "", APP)
     fault = OSError(errno.EROFS, "read-only file system")
-    monkeypatch.setattr("updater.launch.launcher.locked", Mock(side_effect=fault))
+    monkeypatch.setattr("updater.launch.start.launcher.locked", Mock(side_effect=fault))
     assert Launcher(case.world.state)._make_ready() is None
 
 
@@ -1122,7 +1145,7 @@ def test_a_confirmation_that_was_heard_counts_though_the_disk_is_full_just_now(
         confirm(disk, state, version)
 
     case.release("2.0", f"{DENIED}confirm()", APP)
-    monkeypatch.setattr("updater.launch.watch.confirm", full_at_first)
+    monkeypatch.setattr("updater.launch.start.watch.confirm", full_at_first)
     assert launched(Clock()) == 0
     assert (case.version, case.settings.bad) == ("2.0", ())
     assert len(tries) >= 2
@@ -1190,7 +1213,7 @@ def test_a_disk_no_program_may_be_run_from_makes_no_version_bad(
     launched: Callable[[Clock], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("updater.launch.watch.os.statvfs", Mock(**answer))
+    monkeypatch.setattr("updater.launch.start.watch.os.statvfs", Mock(**answer))
     check_a_start_the_machine_does_not_allow(case, launched, errno.EACCES)
 
 
@@ -1250,7 +1273,7 @@ def test_who_is_about_to_become_the_launcher_runs_no_more(pending: str, case: Ca
 
 
 def test_who_cannot_leave_runs_on(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("updater.launch.running.LEAVING", 0.1)
+    monkeypatch.setattr("updater.launch.start.running.LEAVING", 0.1)
     state = case.world.state
     mine, others = share(state, 0), share(state, 0)
     assert mine is not None

@@ -16,17 +16,17 @@ from publisher import Publisher
 from serving import served
 from trees import read_tree
 
-from updater.cli import main
+from updater.cli.commands import main
 from updater.client import Updater
+from updater.disk.lock import locked
 from updater.errors import UpdateInProgress
-from updater.installation import install
-from updater.launch.lock import locked
-from updater.session import Session
+from updater.local.session import Session
+from updater.update.install_new import install
 
 HOLDER = """
 import sys
 from pathlib import Path
-from updater.launch.lock import locked
+from updater.disk.lock import locked
 with locked(Path(sys.argv[1]), "updating"):
     print("held", flush=True)
     sys.stdin.read()

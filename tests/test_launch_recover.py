@@ -17,12 +17,23 @@ from crash_disk import (
 )
 from trees import Content, Exe, Link
 
+from updater.disk.durable import Disk, present
 from updater.errors import InstallError, NotEnoughSpace, RollbackFailed
-from updater.launch.disk import Disk, present
-from updater.launch.journal import Action, Journal, Phase, enter, named, phase_of
-from updater.launch.recover import Outcome, commit, recover
-from updater.launch.rollback import previous_version
-from updater.launch.swap import FileSwap
+from updater.launch.commit.file_swap import FileSwap
+from updater.launch.commit.journal import (
+    Action,
+    Journal,
+    Phase,
+    enter,
+    named,
+    phase_of,
+)
+from updater.launch.commit.recover import (
+    Outcome,
+    commit,
+    recover,
+)
+from updater.launch.commit.rollback import previous_version
 
 OLD: dict[str, Content] = {
     "app": Exe(b"1"),

@@ -9,11 +9,17 @@ import pytest
 from crash_disk import CountingDisk, World, manifest_of, prepare, world_of
 from trees import Content, Exe, Link, noise
 
+from updater.disk.durable import Disk, present
 from updater.errors import InstallError
-from updater.launch.disk import Disk, present
-from updater.launch.journal import Action, Journal, Phase, Step, phase_of
-from updater.launch.recover import commit, recover
-from updater.launch.swap import FileSwap
+from updater.launch.commit.file_swap import FileSwap
+from updater.launch.commit.journal import (
+    Action,
+    Journal,
+    Phase,
+    Step,
+    phase_of,
+)
+from updater.launch.commit.recover import commit, recover
 
 OLD: dict[str, Content] = {
     "app": Exe(b"1"),

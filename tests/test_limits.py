@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from served import Server, checkin, report, server_at
 
-from patchserver.application import create_app
-from patchserver.settings import Bounds, settings_from_environment
+from patchserver.flask_app import create_app
+from patchserver.ops.server_settings import Bounds, settings_from_environment
 from updater.errors import InstallError
 
 

@@ -29,8 +29,8 @@ from trees import Exe, read_tree
 
 from updater.client import Updater
 from updater.errors import InstallError, TrustError
-from updater.installation import install
-from updater.session import Session
+from updater.local.session import Session
+from updater.update.install_new import install
 
 DAY = 86_400
 

@@ -20,11 +20,16 @@ from crash_disk import FaultyDisk, World, copy_world, manifest_of, prepare, worl
 from crash_runs import tell
 from trees import Content, Exe, Link
 
+from updater.disk.durable import (
+    Disk,
+    is_folder,
+    is_link,
+    present,
+)
 from updater.errors import InstallError, PatchError
-from updater.launch.disk import Disk, is_folder, is_link, present
-from updater.launch.journal import phase_of
-from updater.launch.recover import commit, recover
-from updater.launch.rollback import roll_back
+from updater.launch.commit.journal import phase_of
+from updater.launch.commit.recover import commit, recover
+from updater.launch.commit.rollback import roll_back
 
 OLD: dict[str, Content] = {
     "app": Exe(b"1"),

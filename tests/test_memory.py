@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from updater import memory
+from updater.patch import memory
 
 
 @pytest.fixture(autouse=True)

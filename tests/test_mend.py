@@ -17,8 +17,10 @@ from publisher import Publisher
 from serving import misserved, send, served
 from trees import Content, Exe, Link, Tree, data_of, noise, read_tree
 
-from updater.catalogue import Catalogue
+from updater.check.catalogue import Catalogue
 from updater.client import Updater
+from updater.disk.durable import Disk
+from updater.disk.lock import locked
 from updater.errors import (
     InstallError,
     NotEnoughSpace,
@@ -26,16 +28,14 @@ from updater.errors import (
     TransportError,
     UpdateInProgress,
 )
-from updater.format.release import Release
-from updater.inspection import Findings
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.journal import phase_of
-from updater.launch.lock import locked
-from updater.launch.recover import recover
+from updater.format.release_description import Release
+from updater.launch.commit.journal import phase_of
+from updater.launch.commit.recover import recover
 from updater.launch.state import State
-from updater.session import Session
-from updater.store import Settings, read_settings
+from updater.local.session import Session
+from updater.local.settings import Settings, read_settings
+from updater.stage.inspect import Findings
+from updater.update.install_new import install
 
 TREE: Tree = {
     "app": Exe(b"#!/bin/sh\necho 1\n"),

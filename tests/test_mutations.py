@@ -16,17 +16,17 @@ from hostile import newest, right_signer
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from parsers import NAMES, Parser, of_the_network, of_the_state, parsers
-from patchtool.drill import URL, FolderTransport
+from patchtool.ceremonies.drill import URL, FolderTransport
 from publisher import Publisher
 from securesystemslib.exceptions import FormatError
 from securesystemslib.formats import encode_canonical
 from strategies import SETTINGS
 
+from updater.check.trust import Trust
 from updater.errors import UpdaterError
-from updater.format.canonical import encode
-from updater.format.limits import MIB
+from updater.format.encoding.canonical import encode
+from updater.format.encoding.limits import MIB
 from updater.transport import Answer
-from updater.trust import Trust
 
 pytestmark = pytest.mark.slow
 

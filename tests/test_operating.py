@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from api_server import ApiServer, api_served
-from patchtool.keys import Keys
+from patchtool.keys.signing_keys import Keys
 from test_patchtool_repository import look, offered
 
+from updater.disk.durable import WINDOWS
 from updater.errors import TrustError
-from updater.launch.disk import WINDOWS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/operating.md").read_text("utf-8")

@@ -15,17 +15,23 @@ from api_server import ApiServer, Handler, api_served
 from publisher import NOW, Publisher
 from trees import Exe, Tree, noise
 
-from updater import cli, outbox
-from updater.cli import main
+from updater.cli import commands
+from updater.cli.commands import main
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import TransportError
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.report import Report
-from updater.launch.rollback import roll_back
-from updater.outbox import BODY_MOST, DAY, ERROR_MOST, platform_name
-from updater.session import Session
-from updater.store import find_install
+from updater.launch.commit.rollback import roll_back
+from updater.launch.failure_report import Report
+from updater.local.session import Session
+from updater.local.settings import find_install
+from updater.reports import sending
+from updater.reports.sending import (
+    BODY_MOST,
+    DAY,
+    ERROR_MOST,
+    platform_name,
+)
+from updater.update.install_new import install
 from updater.version import __version__
 
 OLD: Tree = {"app": Exe(b"1"), "data": noise(3_000, 1)}
@@ -295,7 +301,7 @@ class TestTheCommand:
     def test_ends_as_it_would_have_and_in_time(
         self, updater: Updater, server: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(outbox, "SECONDS", 0.3)
+        monkeypatch.setattr(sending, "SECONDS", 0.3)
 
         def sleeps(handler: Handler) -> bool:
             if handler.command == "POST":
@@ -347,7 +353,7 @@ def test_who_installs_or_adopts_may_agree_at_once(
     session: Session,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cli, "Session", lambda **_: session)
+    monkeypatch.setattr(commands, "Session", lambda **_: session)
     (tmp_path / "root.json").write_bytes(publisher.root)
     source = f"--url {server.url} --root {tmp_path}/root.json --app notes --reports --quiet".split()
     folder = tmp_path / "app"

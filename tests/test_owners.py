@@ -25,13 +25,13 @@ from publisher import Publisher
 from serving import served
 from trees import Content, Exe, write_tree
 
-from updater.adoption import adopt
 from updater.client import Updater
 from updater.errors import InstallError
-from updater.format.release import Release
-from updater.installation import install
+from updater.format.release_description import Release
 from updater.launch.state import State, find
-from updater.launcher import launcher_command
+from updater.local.launcher_files import launcher_command
+from updater.update.adopt import adopt
+from updater.update.install_new import install
 
 SOMEBODY = 45678
 OLD: dict[str, Content] = {"app": Exe(b"1"), "conf": b"a", "gone/file": b"g", "lib/same": b"s"}

@@ -9,15 +9,15 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from patchtool.cli import main
+from patchtool.cli.parser import main
 from publisher import Publisher
 from serving import misserved, send
 from trees import noise, read_tree
 
 from updater.client import Updater
 from updater.errors import TransportError
-from updater.installation import install
-from updater.session import Session
+from updater.local.session import Session
+from updater.update.install_new import install
 
 PAGES = (b"<!doctype html><title>app</title>", b'{"error": "not found"}', b"Not Found", b"")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from updater.parallel import in_order
+from updater.patch.parallel import in_order
 
 JOBS = [1, 2, 4]
 

@@ -15,7 +15,7 @@ from werkzeug.http import http_date
 from werkzeug.test import TestResponse
 
 from patchserver import Settings, create_app
-from patchserver.repository import Section
+from patchserver.files.public_files import Section
 
 DIGEST = "0123456789abcdef" * 4
 BODY = bytes(range(256)) * 4
@@ -398,7 +398,7 @@ def test_a_fifo_swapped_in_after_the_check_does_not_hang_either(
     regular = (repository / ROOT[1:]).stat()
     (repository / ROOT[1:]).unlink()
     os.mkfifo(repository / ROOT[1:])
-    monkeypatch.setattr("patchserver.repository._resolve", lambda root, name: root / name)
+    monkeypatch.setattr("patchserver.files.public_files._resolve", lambda root, name: root / name)
     monkeypatch.setattr(Path, "stat", lambda *_, **__: regular)
     assert get(client, ROOT).status_code == 404
 
@@ -422,7 +422,7 @@ def test_a_bug_is_answered_without_its_trace(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("private detail")
 
-    monkeypatch.setattr("patchserver.answers.requested_range", fail)
+    monkeypatch.setattr("patchserver.files.responses.requested_range", fail)
     response = get(client, ROOT)
     assert response.status_code == 500
     assert response.json == {"error": "internal server error"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from publisher import Publisher
 
-from patchserver.cli import main
+from patchserver.run.cli import main
 
 MAKE = ("token", "make", "ci", "--user", "anna", "--scope", "publish")
 

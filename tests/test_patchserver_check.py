@@ -13,11 +13,11 @@ from sqlalchemy.exc import OperationalError
 from trees import Tree
 
 from patchserver import Settings, create_app
-from patchserver.checks import check
-from patchserver.cli import main
-from patchserver.database import Database
-from patchserver.notary import Notary, keys_in
-from patchserver.settings import settings_for
+from patchserver.database.engine import Database
+from patchserver.ops.server_settings import settings_for
+from patchserver.publishing.signer import Notary, keys_in
+from patchserver.run.cli import main
+from patchserver.run.self_check import check
 from updater.errors import InstallError
 from updater.exit_codes import Concern, Severity
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_looked_at_is_a_finding(
     def fail(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("patchserver.checks.Notary.doubt", fail)
+    monkeypatch.setattr("patchserver.run.self_check.Notary.doubt", fail)
     (finding,) = found(settings, publisher.now)
     assert finding.severity is Severity.UNSEEN
 

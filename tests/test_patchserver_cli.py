@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from asking import ask, send
 
-from patchserver.cli import main
+from patchserver.run.cli import main
 
 DIGEST = "0123456789abcdef" * 4
 BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"

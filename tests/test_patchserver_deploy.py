@@ -233,7 +233,7 @@ def test_what_nginx_does_not_send(repository: Path, path: str, headers: dict[str
 def test_every_variable_of_the_service_is_one_of_ours() -> None:
     unit = (DEPLOY / "patchserver.service").read_text()
     names = {line.split("=")[1] for line in unit.splitlines() if line.startswith("Environment=")}
-    known = (DEPLOY.parent / "patchserver/settings.py").read_text()
+    known = (DEPLOY.parent / "patchserver/ops/server_settings.py").read_text()
     known += (DEPLOY / "gunicorn.conf.py").read_text()
     assert names
     assert all(f'"{name}"' in known for name in names)

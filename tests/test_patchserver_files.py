@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchserver.files import public_file
+from patchserver.files.public_names import public_file
 
 DIGEST = "0123456789abcdef" * 4
 IMMUTABLE = "public, max-age=31536000, immutable"

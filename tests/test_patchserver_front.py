@@ -14,13 +14,18 @@ import pytest
 from asking import MTIME, write
 from werkzeug.http import http_date
 
-from patchserver import Settings, create_app, embedded, shelf
-from patchserver.bridge import Bridge, environ, run
-from patchserver.embedded import listen
-from patchserver.front import Front
-from patchserver.metrics import Metrics
-from patchserver.repository import Repository
-from patchserver.shelf import SMALL, Shelf
+from patchserver import Settings, create_app
+from patchserver.embedded import file_cache, listener
+from patchserver.embedded.file_cache import SMALL, Shelf
+from patchserver.embedded.front import Front
+from patchserver.embedded.listener import listen
+from patchserver.embedded.wsgi_bridge import (
+    Bridge,
+    environ,
+    run,
+)
+from patchserver.files.public_files import Repository
+from patchserver.ops.metrics import Metrics
 from updater.errors import InstallError
 
 DIGEST = "0123456789abcdef" * 4
@@ -161,7 +166,7 @@ def test_trouble_of_the_disk_is_503_and_a_bug_is_500(
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", fail)
         assert answered(repository, request)[0] == 503
-    monkeypatch.setattr("patchserver.front.answer", bug)
+    monkeypatch.setattr("patchserver.embedded.front.answer", bug)
     status, _, body = answered(repository, request)
     assert (status, body) == (500, b'{"error": "internal server error"}\n')
 
@@ -202,7 +207,7 @@ def test_big_files_are_not_kept_and_what_may_change_is_never_left_to_its_path(
 
 
 def test_only_so_much_is_kept(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "CAPACITY", 25)
+    monkeypatch.setattr(file_cache, "CAPACITY", 25)
     files = Shelf(Repository(repository))
     for number in (1, 2, 3):
         write(repository / f"metadata/{number}.root.json", b"0123456789")
@@ -218,7 +223,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_sent(
         os.utime(file.path, (MTIME, MTIME + 1))
         return b'{"version":1}'
 
-    monkeypatch.setattr(shelf, "_body", rewriting)
+    monkeypatch.setattr(file_cache, "_body", rewriting)
     with pytest.raises(OSError, match="changed while it was read"):
         Shelf(Repository(repository)).get("metadata/timestamp.json")
 
@@ -299,21 +304,21 @@ def test_bodies_are_as_long_as_they_say(pieces: list[bytes], length: int, status
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patchserver.bridge.GRACE", 0.05)
+    monkeypatch.setattr("patchserver.embedded.wsgi_bridge.GRACE", 0.05)
     status, bridge = asyncio.run(upload([b"ab"], 4))
     assert status == 408
     assert bridge._load.bytes == 0
 
 
 def test_bodies_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patchserver.bridge.BUFFERED", 3)
+    monkeypatch.setattr("patchserver.embedded.wsgi_bridge.BUFFERED", 3)
     status, bridge = asyncio.run(upload([b"ab", b"cd"], 4))
     assert status == 503
     assert bridge._load.bytes == 0
 
 
 def test_only_so_many_wait_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patchserver.bridge.WAITING", 0)
+    monkeypatch.setattr("patchserver.embedded.wsgi_bridge.WAITING", 0)
     assert asyncio.run(upload([], 0))[0] == 503
 
 
@@ -324,10 +329,10 @@ def test_only_so_many_wait_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_client_that_takes_nothing_is_dropped_by_the_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(embedded, "STALLED_SECONDS", 1)
-    with listen("127.0.0.1", 0) as listener:
-        address = listener.getsockname()
-        with socket.create_connection(address), listener.accept()[0] as accepted:
+    monkeypatch.setattr(listener, "STALLED_SECONDS", 1)
+    with listen("127.0.0.1", 0) as bound:
+        address = bound.getsockname()
+        with socket.create_connection(address), bound.accept()[0] as accepted:
             accepted.settimeout(30)
             with pytest.raises(TimeoutError, match="timed out"):
                 accepted.sendall(bytes(64 * 1024 * 1024))

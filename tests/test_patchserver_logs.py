@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from patchserver import Settings, create_app
-from patchserver.logs import JsonLines
+from patchserver.ops.logs import JsonLines
 
 
 def test_request_lines_are_json_and_keep_secrets(

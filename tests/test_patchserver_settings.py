@@ -9,7 +9,7 @@ import pytest
 from flask import request
 
 from patchserver import Settings, create_app
-from patchserver.settings import settings_for, settings_from_environment
+from patchserver.ops.server_settings import settings_for, settings_from_environment
 from updater.errors import InstallError
 
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_meant_is_refused(environment: dict[str, str], message: s
 
 def test_wsgi_servers_find_the_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSWAP_REPO", str(tmp_path))
-    app = runpy.run_module("patchserver.wsgi")["app"]
+    app = runpy.run_module("patchserver.run.wsgi")["app"]
     assert app.extensions["settings"].repository == tmp_path
 
 

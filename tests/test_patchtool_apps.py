@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from hostile import newest, rewrite
-from patchtool.apps import add_app, remove_app
-from patchtool.ceremony import rotate
-from patchtool.cli import main
-from patchtool.doctor import diagnose
-from patchtool.drill import drill
-from patchtool.keys import Keys
-from patchtool.refresh import refresh
-from patchtool.targets import Target
+from patchtool.ceremonies.drill import drill
+from patchtool.ceremonies.rotation import rotate
+from patchtool.cli.parser import main
+from patchtool.doctor.doctor import diagnose
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.apps import add_app, remove_app
+from patchtool.release.refresh import refresh
+from patchtool.repository.targets import Target
 from publisher import PASSWORD, Publisher
 from securesystemslib.signer import CryptoSigner
 from serving import served
@@ -29,8 +29,8 @@ from trees import Tree, read_tree
 
 from updater.client import Updater
 from updater.errors import FormatError, InstallError, TrustError
-from updater.installation import install
-from updater.session import Session
+from updater.local.session import Session
+from updater.update.install_new import install
 
 DAY = 86_400
 ONE: Tree = {"f": b"1"}

@@ -12,12 +12,21 @@ import pytest
 from corpora import sized
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from patchtool import blocks
-from patchtool.blocks import Draft, cut_bundle, cut_patch, join
-from patchtool.corpus import Corpus, Span
-from patchtool.match import Cover
+from patchtool.diff import cut_blocks
+from patchtool.diff.cut_blocks import (
+    Draft,
+    cut_bundle,
+    cut_patch,
+    join,
+)
+from patchtool.diff.matching.corpus import Corpus, Span
+from patchtool.diff.matching.match import Cover
 
-from updater.format.limits import DEFAULT, MIB, Limits
+from updater.format.encoding.limits import (
+    DEFAULT,
+    MIB,
+    Limits,
+)
 
 SMALL = Limits(block_new_bytes=100, block_old_bytes=60, block_triples=6)
 
@@ -25,7 +34,7 @@ SMALL = Limits(block_new_bytes=100, block_old_bytes=60, block_triples=6)
 @contextmanager
 def small_limits() -> Iterator[None]:
     """Limits so small that tests reach them."""
-    with mock.patch.multiple(blocks, DEFAULT=SMALL, PAGE=4):
+    with mock.patch.multiple(cut_blocks, DEFAULT=SMALL, PAGE=4):
         yield
 
 

@@ -14,20 +14,28 @@ from pathlib import Path
 
 import pytest
 from corpora import corpus
-from patchtool import encode as encoding
-from patchtool.blocks import cut_bundle, cut_patch
-from patchtool.build import patch_blocks
-from patchtool.contents import Contents
-from patchtool.diff import diff_folders
-from patchtool.encode import Encoded, encode, encode_whole
-from patchtool.match import as_delta, hdiffpatch_covers
-from patchtool.options import EFFORTS, Effort, Options
+from patchtool.diff import encode_block as encoding
+from patchtool.diff.block_pool import patch_blocks
+from patchtool.diff.cut_blocks import cut_bundle, cut_patch
+from patchtool.diff.diff import diff_folders
+from patchtool.diff.encode_block import (
+    Encoded,
+    encode,
+    encode_whole,
+)
+from patchtool.diff.matching.match import as_delta, hdiffpatch_covers
+from patchtool.diff.options import (
+    EFFORTS,
+    Effort,
+    Options,
+)
+from patchtool.diff.view_files import Contents
 from trees import noise, write_tree
 
-from updater.delta.block import decode_block, encode_block
-from updater.format import zstandard
-from updater.format.limits import MIB
+from updater.format.encoding import zstandard
+from updater.format.encoding.limits import MIB
 from updater.format.patch import LZMA2, STORED, ZSTD
+from updater.patch.delta.block import decode_block, encode_block
 
 WINDOWS = sys.platform == "win32"
 
@@ -192,7 +200,7 @@ def test_an_interrupted_build_leaves_nothing_behind(
 def test_packing_takes_no_more_memory_than_the_best_effort_says() -> None:
     script = (
         "from memory_probe import peak\n"
-        "from patchtool.options import EFFORTS\n"
+        "from patchtool.diff.options import EFFORTS\n"
         "from trees import noise\n"
         "from updater.format import zstandard\n"
         "best = EFFORTS['best']\n"

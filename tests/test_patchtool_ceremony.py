@@ -11,10 +11,19 @@ from typing import Any
 
 import pytest
 from hostile import newest, rewrite
-from patchtool.ceremony import Done, publish_root, revoke, rotate
-from patchtool.keys import REVOKED, Keys, Role
-from patchtool.refresh import refresh
-from patchtool.repository import Repository
+from patchtool.ceremonies.rotation import (
+    Done,
+    publish_root,
+    revoke,
+    rotate,
+)
+from patchtool.keys.signing_keys import (
+    REVOKED,
+    Keys,
+    Role,
+)
+from patchtool.release.refresh import refresh
+from patchtool.repository.repository import Repository
 from publisher import PASSWORD, Publisher
 from serving import served
 from test_patchtool_repository import DyingPublisher, files, killed_everywhere, look, offered
@@ -23,7 +32,7 @@ from tuf.api.metadata import Metadata, Root
 
 from updater import Updater, install
 from updater.errors import InstallError, TransportError, TrustError
-from updater.session import Session
+from updater.local.session import Session
 
 DAY = 86_400
 ONE: Tree = {"f": b"1"}

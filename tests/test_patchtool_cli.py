@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from patchtool.cli import main
-from patchtool.keys import PASSWORD
+from patchtool.cli.parser import main
+from patchtool.keys.signing_keys import PASSWORD
 from trees import Exe, Link, Tree, noise, read_tree, write_tree
 
+from updater.disk.durable import WINDOWS
+from updater.disk.lock import locked
 from updater.format.header import MAGIC
-from updater.launch.disk import WINDOWS
-from updater.launch.lock import locked
 from updater.version import __version__
 
 SECRET = "correct horse battery staple"
@@ -396,7 +396,7 @@ def test_an_interrupted_diff_leaves_nothing_behind(here: Path) -> None:
 def test_an_interrupted_apply_leaves_nothing_behind(
     patch: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("patchtool.folders.shutil.copyfile", interrupted)
+    monkeypatch.setattr("patchtool.folder.apply_to_folder.shutil.copyfile", interrupted)
     assert run("apply patch old out") == 130
     assert leftovers(here) == []
     assert capsys.readouterr().err.endswith("error: interrupted\n")
@@ -720,7 +720,7 @@ def test_an_interrupted_add_release_publishes_nothing(
     before = read_tree(repository)
     (here / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(here / "temporary"))
-    monkeypatch.setattr("patchtool.publish.apply_patch", interrupted)
+    monkeypatch.setattr("patchtool.release.add_release.apply_patch", interrupted)
     assert add("2.0 new") == 130
     assert {**read_tree(repository), ".lock": b""} == {**before, ".lock": b""}
     assert list((here / "temporary").iterdir()) == []
@@ -816,7 +816,7 @@ def test_a_recall_is_told_before_its_patches_are_built(
 ) -> None:
     assert add("2.0 new") == 0
     assert run(f"{PROMOTE} 1.0") == 0
-    monkeypatch.setattr("patchtool.publish.build_patch", interrupted)
+    monkeypatch.setattr("patchtool.release.add_release.build_patch", interrupted)
     capsys.readouterr()
     assert run("recall repo --version 2.0 --app notes --keys keys --patch") == 130
     told, ended = capsys.readouterr().err.splitlines()

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patchtool.cli import main
-from patchtool.clock import (
+from patchtool.cli.parser import main
+from patchtool.doctor.doctor import diagnose
+from patchtool.keys.signing_clock import (
     AHEAD_MOST,
     BEHIND_MOST,
     DAY,
@@ -24,16 +25,15 @@ from patchtool.clock import (
     day,
     doubt_of,
 )
-from patchtool.doctor import diagnose
-from patchtool.refresh import refresh
+from patchtool.release.refresh import refresh
 from processes import environment
 from publisher import NOW, PASSWORD, Publisher
 from serving import misserved
 from test_patchtool_repository import files, look
 from trees import Tree, write_tree
 
+from updater.check.watermarks import clock_doubt, read_seen
 from updater.errors import FormatError, InstallError
-from updater.seen import clock_doubt, read_seen
 
 ONE: Tree = {"f": b"1"}
 SIGNING = {

@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from patchtool.diff import Built, diff_folders
-from patchtool.folders import apply_to_folder
-from patchtool.options import Options
+from patchtool.diff.diff import Built, diff_folders
+from patchtool.diff.options import Options
+from patchtool.folder.apply_to_folder import apply_to_folder
 from trees import noise, read_tree, write_tree
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from corpora import corpus, sized
 from hypothesis import given
 from hypothesis import strategies as st
-from patchtool.corpus import Span
+from patchtool.diff.matching.corpus import Span
 
 from updater.format.patch import Extent
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from patchtool.description import Description, read_description
+from patchtool.release.release_toml import Description, read_description
 from publisher import Publisher, publish
 from trees import Exe, write_tree
 
 from updater.errors import FormatError, InstallError
-from updater.format.release import Confirm, Release
+from updater.format.release_description import Confirm, Release
 
 
 def read(folder: Path, text: str | bytes) -> Description:

@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from patchtool.diff import Built, build_patch
-from patchtool.options import Effort, Options
-from patchtool.similarity import Alike, describe
+from patchtool.diff.diff import Built, build_patch
+from patchtool.diff.options import Effort, Options
+from patchtool.diff.renames import Alike, describe
 from tree_strategies import manifest_of
 from trees import Exe, Tree, noise, write_tree
 
-from updater.apply import PatchFile, apply_patch, nothing, tree_at
-from updater.apply import Tree as Placed
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.changes import Change
-from updater.format.limits import MIB
+from updater.format.encoding.limits import MIB
 from updater.format.manifest import Manifest
+from updater.patch.apply import (
+    PatchFile,
+    apply_patch,
+    nothing,
+    tree_at,
+)
+from updater.patch.apply import Tree as Placed
 
 OLD_EDIT = noise(2000, 2)
 NEW_EDIT = noise(2000, 2) + noise(50, 3)
@@ -171,7 +176,7 @@ def test_a_patch_that_does_not_give_the_new_tree_is_never_seen(
     def forgetful(old: Manifest, new: Manifest, _: Alike) -> tuple[Change, ...]:
         return describe(old, new)[1:]
 
-    monkeypatch.setattr("patchtool.diff.describe", forgetful)
+    monkeypatch.setattr("patchtool.diff.diff.describe", forgetful)
     with pytest.raises(PatchError):
         build(old, new, tmp_path / "p")
     assert left(tmp_path) == []

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 from hostile import flip, newest, rewrite, right_signer
-from patchtool.ceremony import rotate
-from patchtool.cli import main
-from patchtool.doctor import Diagnosis, diagnose, diagnose_url
-from patchtool.keys import Keys
-from patchtool.recall import recall
-from patchtool.refresh import refresh
-from patchtool.remote import METADATA_MOST
-from patchtool.repository import Repository
+from patchtool.ceremonies.rotation import rotate
+from patchtool.cli.parser import main
+from patchtool.doctor.doctor import (
+    Diagnosis,
+    diagnose,
+    diagnose_url,
+)
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.recall import recall
+from patchtool.release.refresh import refresh
+from patchtool.repository.repository import Repository
+from patchtool.server.mirror import METADATA_MOST
 from publisher import Publisher
 from serving import served
 from sessions import QUICK
@@ -26,7 +30,7 @@ from trees import Tree, noise
 from tuf.api.metadata import Metadata, MetaFile
 
 from updater.errors import FormatError, InstallError, TrustError
-from updater.fetch import HttpTransport
+from updater.net.http import HttpTransport
 
 DAY = 86_400
 ONE: Tree = {"f": b"1"}
@@ -249,7 +253,7 @@ def test_a_host_that_lists_no_end_of_roles_is_left(
     """Each file is small enough, and nobody has said yet that it is signed."""
     publisher.release("1.0", ONE)
     total = sum(path.stat().st_size for path in (publisher.folder / "metadata").iterdir())
-    monkeypatch.setattr("patchtool.remote.TOTAL_MOST", total // 2)
+    monkeypatch.setattr("patchtool.server.mirror.TOTAL_MOST", total // 2)
     with pytest.raises(FormatError, match="more than"):
         at(url, publisher)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from patchtool.ceremony import rotate
-from patchtool.drill import Rehearsal, drill
-from patchtool.keys import Keys
-from patchtool.repository import Repository
+from patchtool.ceremonies.drill import Rehearsal, drill
+from patchtool.ceremonies.rotation import rotate
+from patchtool.keys.signing_keys import Keys
+from patchtool.repository.repository import Repository
 from publisher import PASSWORD, Publisher
 from test_patchtool_repository import files
 from trees import Tree

@@ -14,20 +14,20 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patchtool.description import read_description
-from patchtool.diff import build_patch
-from patchtool.folders import apply_to_folder
-from patchtool.options import Options
-from patchtool.recall import recall
-from patchtool.scan import scan
+from patchtool.diff.diff import build_patch
+from patchtool.diff.options import Options
+from patchtool.folder.apply_to_folder import apply_to_folder
+from patchtool.folder.scan import scan
+from patchtool.release.recall import recall
+from patchtool.release.release_toml import read_description
 from publisher import Publisher
 from strategies import SETTINGS
 from trees import Link, Tree, write_tree
 
-from updater.apply import tree_at
 from updater.errors import FormatError, InstallError
 from updater.format.manifest import Manifest
-from updater.format.release import Release
+from updater.format.release_description import Release
+from updater.patch.apply import tree_at
 
 OPTIONS = Options(effort="fast", jobs=1)
 

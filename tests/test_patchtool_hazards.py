@@ -10,17 +10,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from patchtool.description import Description
-from patchtool.keys import Keys
-from patchtool.kit import new_keys
-from patchtool.outline import Difference, Outline
-from patchtool.publish import Draft, draft_release
+from patchtool.ceremonies.recovery_kit import new_keys
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.add_release import Draft, draft_release
+from patchtool.release.outline import Difference, Outline
+from patchtool.release.release_toml import Description
 from publisher import NOW, PASSWORD, Publisher
 from tree_strategies import manifest_of
 from trees import Exe, Link, Tree, noise, write_tree
 
 from updater.errors import FormatError, InstallError
-from updater.format.release import Release
+from updater.format.release_description import Release
 
 PEM = serialization.Encoding.PEM
 PKCS8 = serialization.PrivateFormat.PKCS8

@@ -21,11 +21,21 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from patchtool import inflate as builder
-from patchtool.inflate import STEP, Inflated, find, inflate
+from patchtool.diff import find_streams as builder
+from patchtool.diff.find_streams import (
+    STEP,
+    Inflated,
+    find,
+    inflate,
+)
 
-from updater.delta.inflated import CHUNK, InflatedView, Parameters, deflate
 from updater.errors import FormatError, PatchError
+from updater.patch.delta.inflated import (
+    CHUNK,
+    InflatedView,
+    Parameters,
+    deflate,
+)
 
 SETTINGS = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -382,7 +392,7 @@ def test_a_view_that_does_not_close_is_not_given(
 def test_too_many_streams_are_left_where_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("updater.delta.inflated.STREAMS_MOST", 3)
+    monkeypatch.setattr("updater.patch.delta.inflated.STREAMS_MOST", 3)
     made = taken(tmp_path, zipped(*ENTRIES))
     assert made is not None
     assert ENTRIES[2][1] in bytes_of(made)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patchtool.cli import main
-from patchtool.keys import PASSWORD
+from patchtool.cli.parser import main
+from patchtool.keys.signing_keys import PASSWORD
 from test_patchtool_repository import files
 
 SECRET = "correct horse"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from patchtool.keyring import KeyRing
-from patchtool.keys import Keys
+from patchtool.keys.keyring import KeyRing
+from patchtool.keys.signing_keys import Keys
 from publisher import PASSWORD
 
 from updater.errors import InstallError

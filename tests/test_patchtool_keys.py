@@ -14,11 +14,18 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from patchtool.keys import PASSWORD, ROLES, Keys, Role, refuse_published, write_secret
+from patchtool.keys.signing_keys import (
+    PASSWORD,
+    ROLES,
+    Keys,
+    Role,
+    refuse_published,
+    write_secret,
+)
 from publisher import Publisher
 
+from updater.disk.durable import WINDOWS
 from updater.errors import InstallError
-from updater.launch.disk import WINDOWS
 
 SECRET = "correct horse"
 ENVIRONMENT = {PASSWORD: SECRET}
@@ -256,7 +263,7 @@ def test_a_command_learns_no_key_and_no_password(tmp_path: Path) -> None:
 def test_a_command_that_fails_is_told_without_its_words(
     line: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patchtool.handed.SECONDS", 2)
+    monkeypatch.setattr("patchtool.keys.key_command.SECONDS", 2)
     with pytest.raises(InstallError, match=f"told no key: {reason}") as caught:
         Keys(tmp_path, {"UPSWAP_KEY_RELEASE_COMMAND": line}).signers("release")
     assert "abc123" not in f"{caught.value} {caught.value.hint}"

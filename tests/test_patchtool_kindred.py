@@ -6,17 +6,25 @@ import random
 from pathlib import Path
 
 import pytest
-from patchtool.anchors import LENGTH, anchors, sketch
-from patchtool.diff import diff_folders
-from patchtool.folders import apply_to_folder
-from patchtool.kindred import CROWD, pair_up, reader
-from patchtool.options import Options
-from patchtool.similarity import blanked, describe
+from patchtool.diff.diff import diff_folders
+from patchtool.diff.matching.fingerprints import (
+    LENGTH,
+    anchors,
+    sketch,
+)
+from patchtool.diff.options import Options
+from patchtool.diff.renames import blanked, describe
+from patchtool.diff.similar_content import (
+    CROWD,
+    pair_up,
+    reader,
+)
+from patchtool.folder.apply_to_folder import apply_to_folder
 from tree_strategies import manifest_of
 from trees import Tree, noise, read_tree, write_tree
 
-from updater.apply import tree_at
 from updater.format.changes import Change, Kind
+from updater.patch.apply import tree_at
 
 
 def prose(seed: int, lines: int = 80) -> list[str]:

@@ -7,16 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from patchtool.ceremony import revoke, rotate
-from patchtool.keys import Keys, Role
-from patchtool.kit import first_root_of, new_keys
-from patchtool.repository import Repository
-from patchtool.roots import read_root
+from patchtool.ceremonies.recovery_kit import first_root_of, new_keys
+from patchtool.ceremonies.rotation import revoke, rotate
+from patchtool.keys.root_documents import read_root
+from patchtool.keys.signing_keys import Keys, Role
+from patchtool.repository.repository import Repository
 from publisher import NOW, PASSWORD
 from test_patchtool_repository import files
 
+from updater.disk.durable import WINDOWS
 from updater.errors import InstallError
-from updater.launch.disk import WINDOWS
 
 
 def keys_in(folder: Path) -> Keys:

@@ -14,14 +14,19 @@ from pathlib import Path
 
 import pytest
 from litter import litter
-from patchtool import unfinished
-from patchtool.diff import diff_folders
-from patchtool.keys import Keys
-from patchtool.options import Options
-from patchtool.recall import recall
-from patchtool.repository import Repository
-from patchtool.staging import LOCK, PREFIX, clear_dead, staging
-from patchtool.sync import sync
+from patchtool.diff.diff import diff_folders
+from patchtool.diff.options import Options
+from patchtool.folder.temporary import (
+    LOCK,
+    PREFIX,
+    clear_dead,
+    staging,
+)
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.recall import recall
+from patchtool.repository import unfinished
+from patchtool.repository.repository import Repository
+from patchtool.repository.sync import sync
 from publisher import NOW, PASSWORD, Publisher
 from test_patchtool_repository import (
     NEW,
@@ -34,8 +39,8 @@ from test_patchtool_repository import (
 )
 from trees import noise, write_tree
 
+from updater.disk.durable import PART, Disk
 from updater.errors import InstallError, NotEnoughSpace
-from updater.launch.disk import PART, Disk
 
 
 @pytest.fixture

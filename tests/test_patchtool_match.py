@@ -8,7 +8,7 @@ import hdiffpatch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from patchtool.match import (
+from patchtool.diff.matching.match import (
     Cover,
     Finder,
     as_delta,
@@ -18,8 +18,8 @@ from patchtool.match import (
 )
 from trees import noise
 
-from updater.delta.bsdiff import patch
 from updater.errors import PatchError
+from updater.patch.delta.bsdiff import patch
 
 PARTS = st.lists(
     st.one_of(

@@ -7,28 +7,36 @@ from pathlib import Path
 
 import pytest
 from litter import litter
-from patchtool.apps import add_app, remove_app
-from patchtool.ceremony import revoke, rotate
-from patchtool.description import Description
-from patchtool.keys import Keys
-from patchtool.options import Options
-from patchtool.pending import signed_since
-from patchtool.prune import prune
-from patchtool.publish import Added, add_release, draft_release
-from patchtool.recall import Recalled, recall
-from patchtool.refresh import refresh
-from patchtool.releases import Releases
-from patchtool.repository import Author, Repository
-from patchtool.rollout import pause, promote, resume
-from patchtool.stock import needed
-from patchtool.sync import sync
-from patchtool.writer import name_writer
+from patchtool.ceremonies.rotation import revoke, rotate
+from patchtool.diff.options import Options
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.add_release import (
+    Added,
+    add_release,
+    draft_release,
+)
+from patchtool.release.apps import add_app, remove_app
+from patchtool.release.recall import Recalled, recall
+from patchtool.release.refresh import refresh
+from patchtool.release.release_toml import Description
+from patchtool.release.rollout import (
+    pause,
+    promote,
+    resume,
+)
+from patchtool.repository.prune import prune
+from patchtool.repository.releases import Releases
+from patchtool.repository.repository import Author, Repository
+from patchtool.repository.stored_files import needed
+from patchtool.repository.sync import sync
+from patchtool.repository.unpublished import signed_since
+from patchtool.repository.writer import name_writer
 from publisher import PASSWORD, Publisher, publish
 from trees import Tree, noise, write_tree
 
+from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError, NotEnoughSpace, PatchError
-from updater.format.release import Release
-from updater.launch.disk import Disk
+from updater.format.release_description import Release
 
 BIG = noise(20_000)
 Act = Callable[[], object]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patchtool.merge import Targets, ours
+from patchtool.server.rebase import Targets, ours
 from strategies import SETTINGS
 
 from updater.errors import FormatError

@@ -12,12 +12,15 @@ import pytest
 from corpora import corpus, sized
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from patchtool.build import patch_blocks, placed
-from patchtool.contents import Contents
-from patchtool.corpus import Corpus, Joined, Part, Span
-from patchtool.match import Cover
-from patchtool.options import Options
-from patchtool.pairs import (
+from patchtool.diff.block_pool import patch_blocks, placed
+from patchtool.diff.matching.corpus import (
+    Corpus,
+    Joined,
+    Part,
+    Span,
+)
+from patchtool.diff.matching.match import Cover
+from patchtool.diff.matching.match_windows import (
     CELL,
     NEW_COST,
     OLD_COST,
@@ -27,9 +30,11 @@ from patchtool.pairs import (
     own_pairs,
     uncovered,
 )
+from patchtool.diff.options import Options
+from patchtool.diff.view_files import Contents
 from trees import noise
 
-from updater.format.limits import GIB, MIB
+from updater.format.encoding.limits import GIB, MIB
 
 NOWHERE = Path("nowhere")
 
@@ -119,7 +124,7 @@ def test_a_search_keeps_the_budget_and_loses_nothing_that_resembles(
     new = corpus(folder, [noise(n * 300, n) for n in news], "new")
     start = data.draw(st.integers(0, new.length - 1))
     budget = 2000 * (OLD_COST + NEW_COST)
-    with mock.patch.multiple("patchtool.pairs", CELL=500, SMALL=1000):
+    with mock.patch.multiple("patchtool.diff.matching.match_windows", CELL=500, SMALL=1000):
         pairs = list(other_pairs(old, new, [Span(start, new.length)], budget))
     for pair in pairs:
         assert pair.memory <= budget
@@ -168,7 +173,7 @@ def test_covers_of_a_pair_say_the_same_in_the_corpora(
         data.draw(st.integers(0, new_length - size)),
         size,
     )
-    with mock.patch("patchtool.build.LEAST", 1):
+    with mock.patch("patchtool.diff.block_pool.LEAST", 1):
         told = list(placed([cover], pair))
     olds_at = [n for span in pair.old for n in range(span.start, span.end)]
     news_at = [n for span in pair.new for n in range(span.start, span.end)]

@@ -10,15 +10,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from patchtool.apps import add_app
-from patchtool.ceremony import rotate
-from patchtool.cli import main
-from patchtool.leftovers import PATIENCE, RECORD
-from patchtool.prune import KEPT, PATCHED, Pruned, outdated, prune
-from patchtool.recall import recall
-from patchtool.releases import Releases
-from patchtool.stock import missing
-from patchtool.targets import Listed
+from patchtool.ceremonies.rotation import rotate
+from patchtool.cli.parser import main
+from patchtool.release.apps import add_app
+from patchtool.release.recall import recall
+from patchtool.repository.leftovers import PATIENCE, RECORD
+from patchtool.repository.prune import (
+    KEPT,
+    PATCHED,
+    Pruned,
+    outdated,
+    prune,
+)
+from patchtool.repository.releases import Releases
+from patchtool.repository.stored_files import missing
+from patchtool.repository.targets import Listed
 from publisher import PASSWORD, Publisher
 from serving import served
 from test_patchtool_repository import DyingPublisher, files, killed_everywhere, look, offered
@@ -26,9 +32,9 @@ from trees import Tree, noise, read_tree
 
 from updater.client import Updater
 from updater.errors import InstallError
-from updater.format.release import Release
-from updater.installation import install
-from updater.session import Session
+from updater.format.release_description import Release
+from updater.local.session import Session
+from updater.update.install_new import install
 
 BIG = noise(3000)
 DAY = 86_400
@@ -131,8 +137,8 @@ def test_what_is_of_another_kind_is_left_alone() -> None:
 @pytest.fixture
 def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DyingPublisher:
     """Six releases, in a world where two are kept and patches to one."""
-    monkeypatch.setattr("patchtool.prune.KEPT", 2)
-    monkeypatch.setattr("patchtool.prune.PATCHED", 1)
+    monkeypatch.setattr("patchtool.repository.prune.KEPT", 2)
+    monkeypatch.setattr("patchtool.repository.prune.PATCHED", 1)
     publisher = DyingPublisher(tmp_path / "publisher")
     for n in range(1, 7):
         publisher.release(f"{n}.0", tree(n))
@@ -321,7 +327,7 @@ def test_the_command_tells_people_and_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(*next(iter(PASSWORD.items())))
-    monkeypatch.setattr("patchtool.prune.KEPT", 1)
+    monkeypatch.setattr("patchtool.repository.prune.KEPT", 1)
     publisher = Publisher(tmp_path, now=int(time.time()))
     for n in (1, 2, 3):
         publisher.release(f"{n}.0", tree(n))

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from patchtool.description import Description
-from patchtool.publish import Added
-from patchtool.rollout import promote
+from patchtool.release.add_release import Added
+from patchtool.release.release_toml import Description
+from patchtool.release.rollout import promote
 from publisher import NOW, Publisher, publish
 from trees import Exe, Tree, noise, write_tree
 
-from updater.apply import PatchFile
 from updater.errors import FormatError, InstallError
+from updater.format.encoding.limits import DEFAULT
 from updater.format.head import EVERYONE, Head, Offer, Step
-from updater.format.limits import DEFAULT
 from updater.format.manifest import Manifest
-from updater.format.release import Release
+from updater.format.release_description import Release
+from updater.patch.apply import PatchFile
 
 BIG = noise(20_000)
 

@@ -14,24 +14,30 @@ from typing import Any
 
 import pytest
 from api_server import ApiServer, Handler, api_served
-from patchtool import server as api
-from patchtool.cli import main
-from patchtool.fetching import Fetched, fetch
-from patchtool.keys import Keys
-from patchtool.publish import Added
-from patchtool.push import Pushed, push
-from patchtool.recall import recall
-from patchtool.repository import Repository
-from patchtool.server import TRIES, Behind, Server, check_server, token_of
-from patchtool.writer import name_writer, writer_of
+from patchtool.cli.parser import main
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.add_release import Added
+from patchtool.release.recall import recall
+from patchtool.repository.repository import Repository
+from patchtool.repository.writer import name_writer, writer_of
+from patchtool.server import server_client as api
+from patchtool.server.fetch import Fetched, fetch
+from patchtool.server.push import Pushed, push
+from patchtool.server.server_client import (
+    TRIES,
+    Behind,
+    Server,
+    check_server,
+    token_of,
+)
 from publisher import NOW, PASSWORD, Publisher, publish
 from sessions import quick_session
 from test_patchtool_repository import look, offered
 from trees import Tree, noise, write_tree
 
+from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError, TransportError, TrustError
-from updater.fetch import HttpTransport
-from updater.launch.disk import Disk
+from updater.net.http import HttpTransport
 from updater.transport import Reply
 
 pytestmark = pytest.mark.slow  # hundreds of pushes, each to a real server

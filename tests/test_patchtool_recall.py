@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patchtool.cli import main
-from patchtool.options import Options
-from patchtool.recall import Recalled, recall
-from patchtool.rollout import promote
+from patchtool.cli.parser import main
+from patchtool.diff.options import Options
+from patchtool.release.recall import Recalled, recall
+from patchtool.release.rollout import promote
 from publisher import PASSWORD, Publisher
 from test_patchtool_repository import DyingPublisher, files, killed_everywhere, look, offered
 from trees import Tree, noise

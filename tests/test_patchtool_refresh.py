@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from patchtool.cli import main
-from patchtool.keys import PASSWORD as VARIABLE
-from patchtool.keys import Keys
-from patchtool.refresh import Refreshed, refresh
-from patchtool.repository import Repository
-from patchtool.roles import LIFETIMES, NOTICE
+from patchtool.cli.parser import main
+from patchtool.keys.roles import LIFETIMES, NOTICE
+from patchtool.keys.signing_keys import PASSWORD as VARIABLE
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.refresh import Refreshed, refresh
+from patchtool.repository.repository import Repository
 from publisher import NOW, PASSWORD, Publisher
 from test_patchtool_repository import (
     DyingPublisher,

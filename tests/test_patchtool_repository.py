@@ -9,24 +9,28 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from patchtool.drill import URL, FolderTransport
-from patchtool.keys import Keys
-from patchtool.repository import Repository
-from patchtool.roles import LIFETIMES
+from patchtool.ceremonies.drill import URL, FolderTransport
+from patchtool.keys.roles import LIFETIMES
+from patchtool.keys.signing_keys import Keys
+from patchtool.repository.repository import Repository
 from publisher import NOW, PASSWORD, Publisher
 from trees import Tree, noise
 from tuf.api.metadata import Metadata, Root
 
-from updater.apply import digest_of
-from updater.catalogue import Blob, Catalogue, Signed
+from updater.check.catalogue import (
+    Blob,
+    Catalogue,
+    Signed,
+)
+from updater.check.trust import Trust
+from updater.disk.durable import PART, Disk
 from updater.errors import (
     FormatError,
     InstallError,
     UpdateInProgress,
 )
-from updater.format.release import Release
-from updater.launch.disk import PART, Disk
-from updater.trust import Trust
+from updater.format.release_description import Release
+from updater.patch.apply import digest_of
 
 OLD: Tree = {"f": noise(5000), "g": b"1"}
 NEW: Tree = {"f": noise(5000) + b"more", "g": b"2"}

@@ -14,10 +14,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from patchtool.ceremony import publish_root, revoke, rotate
-from patchtool.keys import Keys, Role
-from patchtool.repository import Repository
-from patchtool.roots import Proposal, difference
+from patchtool.ceremonies.rotation import (
+    publish_root,
+    revoke,
+    rotate,
+)
+from patchtool.keys.root_documents import Proposal, difference
+from patchtool.keys.signing_keys import Keys, Role
+from patchtool.repository.repository import Repository
 from publisher import NOW, PASSWORD, Publisher
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from test_patchtool_repository import files, look, offered
@@ -25,7 +29,7 @@ from trees import Tree
 from tuf.api.metadata import Metadata, Root
 
 from updater.errors import FormatError, InstallError, TrustError, UpdaterError
-from updater.format.canonical import encode
+from updater.format.encoding.canonical import encode
 
 ONE: Tree = {"f": b"1"}
 THEN = dt.datetime.fromtimestamp(NOW, dt.timezone.utc)

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from patchtool.scan import scan
+from patchtool.folder.scan import scan
 from tree_strategies import manifest_of
 from trees import Exe, Link, Tree, noise, write_tree
 
 from updater.errors import FormatError, InstallError
 from updater.format.manifest import Manifest
-from updater.format.release import Release
+from updater.format.release_description import Release
 
 TREE: Tree = {
     "app": Exe(b"#!/bin/sh\n"),

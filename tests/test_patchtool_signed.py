@@ -14,11 +14,15 @@ import pytest
 from hostile import FORGERS, newest, rewrite
 from hypothesis import given
 from hypothesis import strategies as st
-from patchtool.keys import Keys
-from patchtool.refresh import refresh
-from patchtool.repository import Author, NotNext, Repository
-from patchtool.rollout import promote
-from patchtool.writer import name_writer
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.refresh import refresh
+from patchtool.release.rollout import promote
+from patchtool.repository.repository import (
+    Author,
+    NotNext,
+    Repository,
+)
+from patchtool.repository.writer import name_writer
 from publisher import NOW, PASSWORD, Publisher
 from securesystemslib.signer import CryptoSigner
 from strategies import SETTINGS
@@ -34,8 +38,8 @@ from test_patchtool_repository import (
 )
 from tuf.api.metadata import Metadata, Targets
 
+from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError, TrustError, UpdaterError
-from updater.launch.disk import Disk
 
 ROLE = "app.notes"
 

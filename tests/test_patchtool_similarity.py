@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from patchtool.similarity import describe
+from patchtool.diff.renames import describe
 from tree_strategies import manifest_of
 from trees import Exe, Link, Tree
 

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from patchtool.ceremony import revoke, rotate
-from patchtool.cli import main
-from patchtool.keys import Keys, Role
-from patchtool.leftovers import PATIENCE
-from patchtool.prune import prune
-from patchtool.recall import recall
-from patchtool.refresh import refresh
-from patchtool.repository import Repository
-from patchtool.stock import needed
-from patchtool.sync import Synced, sync
+from patchtool.ceremonies.rotation import revoke, rotate
+from patchtool.cli.parser import main
+from patchtool.keys.signing_keys import Keys, Role
+from patchtool.release.recall import recall
+from patchtool.release.refresh import refresh
+from patchtool.repository.leftovers import PATIENCE
+from patchtool.repository.prune import prune
+from patchtool.repository.repository import Repository
+from patchtool.repository.stored_files import needed
+from patchtool.repository.sync import Synced, sync
 from publisher import PASSWORD, Publisher
 from test_patchtool_repository import (
     NEW,
@@ -31,8 +31,8 @@ from test_patchtool_repository import (
     offered,
 )
 
+from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError, UpdateInProgress
-from updater.launch.disk import Disk
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +169,7 @@ def test_a_sync_that_is_killed_anywhere_leaves_what_clients_accept(
 def test_what_is_gone_is_deleted_a_month_after_it_went(
     publisher: Publisher, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patchtool.prune.KEPT", 1)
+    monkeypatch.setattr("patchtool.repository.prune.KEPT", 1)
     synced(publisher, dest)
     (dest / "index.html").write_text("the host's own")
     (dest / "metadata/notes.part").write_text("left by a killed sync")

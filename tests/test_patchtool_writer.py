@@ -8,12 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from patchtool.apps import add_app, remove_app
-from patchtool.ceremony import revoke, rotate
-from patchtool.cli import main
-from patchtool.recall import recall
-from patchtool.refresh import refresh
-from patchtool.writer import NAME, name_writer, writer_of
+from patchtool.ceremonies.rotation import revoke, rotate
+from patchtool.cli.parser import main
+from patchtool.release.apps import add_app, remove_app
+from patchtool.release.recall import recall
+from patchtool.release.refresh import refresh
+from patchtool.repository.writer import (
+    NAME,
+    name_writer,
+    writer_of,
+)
 from publisher import Publisher
 from test_patchtool_repository import (
     NEW,
@@ -26,8 +30,8 @@ from test_patchtool_repository import (
 )
 from test_patchtool_sync import synced
 
+from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError
-from updater.launch.disk import Disk
 
 
 @pytest.fixture(autouse=True)

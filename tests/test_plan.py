@@ -10,11 +10,21 @@ from typing import Any
 
 import pytest
 
-from updater.catalogue import Blob, Catalogue, Published, Signed
+from updater.check.catalogue import (
+    Blob,
+    Catalogue,
+    Published,
+    Signed,
+)
+from updater.check.route import (
+    Plan,
+    choose,
+    is_required,
+    make_plan,
+)
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Head, Offer, Step
 from updater.format.names import Digest
-from updater.plan import Plan, choose, is_required, make_plan
 from updater.version import __version__
 
 NOW = 1000

@@ -10,24 +10,32 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from patchtool.diff import Built, build_patch, diff_folders
-from patchtool.folders import apply_to_folder
-from patchtool.options import Options
-from patchtool.similarity import describe
+from patchtool.diff.diff import (
+    Built,
+    build_patch,
+    diff_folders,
+)
+from patchtool.diff.options import Options
+from patchtool.diff.renames import describe
+from patchtool.folder.apply_to_folder import apply_to_folder
 from tree_strategies import edited, manifest_of, names, pairs, trees
 from trees import Content, Tree, read_tree, write_tree
 
-from updater.apply import PatchFile, apply_patch, tree_at
 from updater.errors import FormatError, PatchError
-from updater.format import lzma2
 from updater.format.changes import WITH_SOURCE, Kind, Layout
+from updater.format.encoding import lzma2
+from updater.format.encoding.wire import Reader, Writer
 from updater.format.header import MAGIC, decode_header, encode_header
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
 from updater.format.patch import STORED, Block, Extent, Header
 from updater.format.patch import Tree as Named
-from updater.format.release import Release
-from updater.format.wire import Reader, Writer
+from updater.format.release_description import Release
+from updater.patch.apply import (
+    PatchFile,
+    apply_patch,
+    tree_at,
+)
 
 SETTINGS = settings(
     deadline=None,

@@ -24,7 +24,7 @@ from crash_process import AFTER, Shelf, Site
 from serving import misserved
 from trees import read_tree
 
-from updater.launch.journal import phase_of
+from updater.launch.commit.journal import phase_of
 
 CROWD = 20
 UPDATE = ("update", "--no-restart", "--json")
@@ -32,8 +32,8 @@ PAUSING = """
 import sys
 from pathlib import Path
 from updater.client import Updater
-from updater.launch.disk import Disk
-from updater.session import Session
+from updater.disk.durable import Disk
+from updater.local.session import Session
 
 class Pausing(Disk):
     def replace(self, source: Path, path: Path) -> None:

@@ -11,27 +11,27 @@ from typing import Any
 
 import pytest
 from hostile import newest, rewrite, right_signer
-from patchtool.ceremony import revoke, rotate
-from patchtool.options import Options
-from patchtool.recall import recall
-from patchtool.targets import Target
+from patchtool.ceremonies.rotation import revoke, rotate
+from patchtool.diff.options import Options
+from patchtool.release.recall import recall
+from patchtool.repository.targets import Target
 from publisher import Publisher
 from serving import served
 from test_seen import roll_back as rolled_back
 from trees import Exe, Tree, noise, read_tree
 from tuf.api.metadata import Metadata
 
+from updater.check.trust import recalled
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import InstallError, TrustError
-from updater.format.canonical import encode
+from updater.format.encoding.canonical import encode
+from updater.format.encoding.limits import DEFAULT
 from updater.format.head import EVERYONE, Head, Offer, Step
-from updater.format.limits import DEFAULT
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.rollback import roll_back
-from updater.session import Session
-from updater.store import find_install
-from updater.trust import recalled
+from updater.launch.commit.rollback import roll_back
+from updater.local.session import Session
+from updater.local.settings import find_install
+from updater.update.install_new import install
 
 VERSIONS = ("1.0", "2.0", "3.0")
 

@@ -16,13 +16,17 @@ from serving import served
 from trees import Exe, Tree, noise
 
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import InstallError, TransportError, TrustError
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.report import MOST, PATHS_MOST, Report
-from updater.launch.rollback import roll_back
-from updater.session import Session
-from updater.store import read_settings
+from updater.launch.commit.rollback import roll_back
+from updater.launch.failure_report import (
+    MOST,
+    PATHS_MOST,
+    Report,
+)
+from updater.local.session import Session
+from updater.local.settings import read_settings
+from updater.update.install_new import install
 
 OLD: Tree = {"app": Exe(b"1"), "lib/core": noise(3_000, 1), "lib/same": b"same"}
 NEW: Tree = {"app": Exe(b"2"), "lib/core": noise(3_000, 2), "lib/same": b"same"}
@@ -111,7 +115,7 @@ def test_a_report_that_cannot_be_made_hides_no_error(
     def too_deep(*_: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("updater.reports.damage", too_deep)
+    monkeypatch.setattr("updater.reports.failures.damage", too_deep)
     with pytest.raises(InstallError, match="the update was undone"):
         faulty(updater, FullAt("app")).update()
     assert reports(updater) == []

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from updater.errors import InstallError
-from updater.launch.environment import for_application, handed_on, unfrozen
-from updater.restart import replace_process, start_beside
+from updater.launch.start.environment import (
+    for_application,
+    handed_on,
+    unfrozen,
+)
+from updater.local.restart import replace_process, start_beside
 
 ROOT = Path(__file__).parent.parent
 Start = Callable[[list[str], Mapping[str, str]], object]
@@ -89,7 +93,7 @@ def test_a_frozen_launcher_leads_the_application_to_none_of_its_own_files() -> N
 
 REPLACE = """
 import os, sys
-from updater.restart import replace_process
+from updater.local.restart import replace_process
 print("before", os.getpid())
 print("said", file=sys.stderr, end="")
 replace_process(sys.argv[1:], os.environ)
@@ -153,7 +157,7 @@ def test_a_program_without_standard_streams_can_be_replaced(
 
 BESIDE = """
 import os, sys
-from updater.restart import start_beside
+from updater.local.restart import start_beside
 start_beside(sys.argv[1:], os.environ)
 print("ours")
 """

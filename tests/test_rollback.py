@@ -25,16 +25,24 @@ from crash_runs import every, killed
 from trees import Content, Exe, Link, data_of, noise, read_tree
 
 import updater
+from updater.disk.durable import Disk
+from updater.disk.json_file import read as read_document
 from updater.errors import InstallError, RollbackFailed
 from updater.format.manifest import Manifest
-from updater.launch.disk import Disk
-from updater.launch.document import read as read_document
-from updater.launch.journal import Journal, Phase, phase_of
-from updater.launch.pending import commit_pending
-from updater.launch.recover import Outcome, commit, recover
-from updater.launch.rollback import previous_version, roll_back
+from updater.launch.commit.journal import (
+    Journal,
+    Phase,
+    phase_of,
+)
+from updater.launch.commit.pending import commit_pending
+from updater.launch.commit.recover import (
+    Outcome,
+    commit,
+    recover,
+)
+from updater.launch.commit.rollback import previous_version, roll_back
 from updater.launch.state import State
-from updater.store import Settings
+from updater.local.settings import Settings
 
 OLD: dict[str, Content] = {
     "app": Exe(b"1"),

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patchtool.recall import recall
+from patchtool.release.recall import recall
 from publisher import Publisher
 from serving import served
 from trees import Exe, Tree
 
 from updater.client import Updater
-from updater.format.release import Confirm, Release
-from updater.installation import install
-from updater.launcher import start_command
-from updater.session import Session
+from updater.format.release_description import Confirm, Release
+from updater.local.launcher_files import start_command
+from updater.local.session import Session
+from updater.update.install_new import install
 
 ROOT = Path(__file__).parent.parent
 ENTRY = Release(entry=("app",))
@@ -502,7 +502,7 @@ def test_a_stage_that_no_start_can_bring_is_not_said_to_be_new_again(
 ) -> None:
     """Each start finds the stage of no use and drops it: to restart for that would never end."""
     spoil = (
-        "from updater.launch.pending import waiting\n"
+        "from updater.launch.commit.pending import waiting\n"
         "        for step in waiting(app._state).steps:\n"
         "            step.own or open(os.path.join(here, step.incoming), 'x').close()"
     )

@@ -6,12 +6,12 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from patchtool.diff import Built, diff_folders
-from patchtool.folders import apply_to_folder
-from patchtool.options import Options
+from patchtool.diff.diff import Built, diff_folders
+from patchtool.diff.options import Options
+from patchtool.folder.apply_to_folder import apply_to_folder
 from trees import Exe, Link, Tree, noise, read_tree, write_tree
 
-from updater.format.limits import MIB
+from updater.format.encoding.limits import MIB
 
 pytestmark = pytest.mark.slow
 

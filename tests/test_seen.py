@@ -13,25 +13,30 @@ from typing import Any
 import pytest
 from crash_disk import FaultyDisk, Killed
 from hostile import newest, rewrite, right_signer
-from patchtool.keys import Keys
-from patchtool.targets import Target
+from patchtool.keys.signing_keys import Keys
+from patchtool.repository.targets import Target
 from publisher import NOW, PASSWORD, Publisher
 from serving import served
 from sessions import QUICK, quick_session
 from trees import Tree, read_tree
 from tuf.api.metadata import Metadata
 
-from updater.catalogue import Catalogue
-from updater.cli import main
+from updater.check.catalogue import Catalogue
+from updater.check.trust import Trust
+from updater.check.watermarks import (
+    KEYS_MOST,
+    Mark,
+    Seen,
+    read_seen,
+)
+from updater.cli.commands import main
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError, TrustError
-from updater.fetch import HttpTransport
-from updater.format.canonical import encode
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.seen import KEYS_MOST, Mark, Seen, read_seen
-from updater.session import Session
-from updater.trust import Trust
+from updater.format.encoding.canonical import encode
+from updater.local.session import Session
+from updater.net.http import HttpTransport
+from updater.update.install_new import install
 from updater.version import BUILT
 
 DAY = 86_400

@@ -11,12 +11,18 @@ from databases import KINDS, fresh_database
 from publisher import NOW
 from served import checkin, report
 
-from patchserver.adoption import ACTIVE_DAYS, DAY, Active, active, adoption
-from patchserver.batches import Batches
-from patchserver.database import Database
-from patchserver.failures import groups
-from patchserver.ingest import Ingest
-from patchserver.messages import Checkin, FailureReport
+from patchserver.database.engine import Database
+from patchserver.rollouts.failure_groups import groups
+from patchserver.rollouts.group_commit import Batches
+from patchserver.rollouts.ingest import Ingest
+from patchserver.rollouts.report_messages import Checkin, FailureReport
+from patchserver.rollouts.version_counts import (
+    ACTIVE_DAYS,
+    DAY,
+    Active,
+    active,
+    adoption,
+)
 
 
 @pytest.fixture(params=KINDS)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patchtool.fetching import fetch
-from patchtool.keys import Keys
-from patchtool.push import Pushed, push
-from patchtool.repository import Repository
-from patchtool.server import Server as Remote
+from patchtool.keys.signing_keys import Keys
+from patchtool.repository.repository import Repository
+from patchtool.server.fetch import fetch
+from patchtool.server.push import Pushed, push
+from patchtool.server.server_client import Server as Remote
 from publisher import NOW, PASSWORD, publish
 from served import Server, server_at
 from serving import application_served
@@ -19,16 +19,16 @@ from sessions import quick_session
 from sqlalchemy import select
 from trees import Exe, Tree, noise, write_tree
 
-from patchserver.accounts import Scope
-from patchserver.tables import Failure, Install
+from patchserver.accounts.users import Scope
+from patchserver.database.tables import Failure, Install
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError
-from updater.fetch import HttpTransport
 from updater.format.head import EVERYONE, Step
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.rollback import roll_back
-from updater.session import Session
+from updater.launch.commit.rollback import roll_back
+from updater.local.session import Session
+from updater.net.http import HttpTransport
+from updater.update.install_new import install
 
 DAY = 86_400
 
@@ -40,7 +40,7 @@ def tree(n: int) -> Tree:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr("patchtool.server.PIECE", 1_000)
+    monkeypatch.setattr("patchtool.server.server_client.PIECE", 1_000)
     for name, value in PASSWORD.items():
         monkeypatch.setenv(name, value)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from crash_process import sampled
 from crash_runs import tell
-from patchtool.drill import URL, FolderTransport
+from patchtool.ceremonies.drill import URL, FolderTransport
 from publisher import NOW
 from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, server_at
@@ -17,9 +17,9 @@ from syscalls import ROOT, Call, Fault, Process, calls, inject, refusal
 from test_server_push import Pusher
 from trees import Tree
 
-from patchserver.accounts import Scope
-from patchserver.audit import SERVER
-from updater.trust import Trust
+from patchserver.accounts.audit import SERVER
+from patchserver.accounts.users import Scope
+from updater.check.trust import Trust
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(3600)]
 OLD: Tree = {"app": b"one"}

@@ -12,10 +12,14 @@ from alembic.migration import MigrationContext
 from databases import KINDS, fresh_database
 from sqlalchemy import inspect
 
-from patchserver.accounts import Accounts, Role, Scope
-from patchserver.audit import SERVER, Audit
-from patchserver.database import Database
-from patchserver.tables import Base
+from patchserver.accounts.audit import SERVER, Audit
+from patchserver.accounts.users import (
+    Accounts,
+    Role,
+    Scope,
+)
+from patchserver.database.engine import Database
+from patchserver.database.tables import Base
 from updater.errors import InstallError
 
 NOW = 1_800_000_000

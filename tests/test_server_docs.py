@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from benchmarks.deployment import free_port
+from updater.disk.durable import WINDOWS
 from updater.exit_codes import NOTHING_TO_DO
-from updater.launch.disk import WINDOWS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/server.md").read_text("utf-8")

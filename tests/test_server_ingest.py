@@ -17,9 +17,19 @@ from publisher import NOW
 from served import CHECKIN, REPORT, Server, checkin, report, server_at
 from sqlalchemy import func, select
 
-from patchserver.ingest import RESERVE
-from patchserver.messages import CHECKIN_BYTES, REPORT_BYTES, Checkin, FailureReport
-from patchserver.tables import Base, Failure, Install, Sighting
+from patchserver.database.tables import (
+    Base,
+    Failure,
+    Install,
+    Sighting,
+)
+from patchserver.rollouts.ingest import RESERVE
+from patchserver.rollouts.report_messages import (
+    CHECKIN_BYTES,
+    REPORT_BYTES,
+    Checkin,
+    FailureReport,
+)
 from updater.errors import FormatError
 
 DAY = 86_400
@@ -133,7 +143,7 @@ def test_a_full_disk_takes_no_word_of_installs_and_leaves_room_for_publishers(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = SimpleNamespace(free=RESERVE - 1)
-    monkeypatch.setattr("patchserver.uploads.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("patchserver.publishing.uploads.shutil.disk_usage", lambda _: usage)
     assert post(server, "checkins", checkin(1)) == 507
     assert post(server, "reports", report(1)) == 507
     assert [count(server, table) for table in (Install, Failure)] == [0, 0]
@@ -142,7 +152,7 @@ def test_a_full_disk_takes_no_word_of_installs_and_leaves_room_for_publishers(
 def test_a_flood_of_reports_is_forgotten_but_for_the_newest(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patchserver.ingest.REPORTS_MOST", 3)
+    monkeypatch.setattr("patchserver.rollouts.ingest.REPORTS_MOST", 3)
     for number in range(8):
         server.clock.now += 1
         assert post(server, "reports", report(number)) == 204

@@ -25,10 +25,14 @@ from sqlalchemy import select
 from test_server_push import Pusher
 from trees import noise, write_tree
 
-from patchserver.accounts import Scope
-from patchserver.audit import SERVER
-from patchserver.database import Database
-from patchserver.tables import Failure, Install, Policy
+from patchserver.accounts.audit import SERVER
+from patchserver.accounts.users import Scope
+from patchserver.database.engine import Database
+from patchserver.database.tables import (
+    Failure,
+    Install,
+    Policy,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TELL = 60

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patchtool.fetching import fetch
-from patchtool.keys import Keys
-from patchtool.leftovers import PATIENCE
-from patchtool.pending import signed_since
-from patchtool.prune import Pruned, prune
-from patchtool.push import push
-from patchtool.recall import recall
-from patchtool.repository import Repository
-from patchtool.stock import missing
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.recall import recall
+from patchtool.repository.leftovers import PATIENCE
+from patchtool.repository.prune import Pruned, prune
+from patchtool.repository.repository import Repository
+from patchtool.repository.stored_files import missing
+from patchtool.repository.unpublished import signed_since
+from patchtool.server.fetch import fetch
+from patchtool.server.push import push
 from publisher import NOW
 from served import Server, server_at
 from serving import application_served
@@ -24,11 +24,11 @@ from sessions import quick_session
 from test_server_client import DAY, Runner, tree
 from trees import read_tree
 
-from patchserver.accounts import Scope
-from patchserver.jobs import Jobs
+from patchserver.accounts.users import Scope
+from patchserver.run.jobs import Jobs
 from updater.client import Updater
 from updater.errors import FormatError, InstallError
-from updater.installation import install
+from updater.update.install_new import install
 
 RELEASES = 6
 
@@ -37,8 +37,8 @@ RELEASES = 6
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A world where two releases are kept and patches to one."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr("patchtool.prune.KEPT", 2)
-    monkeypatch.setattr("patchtool.prune.PATCHED", 1)
+    monkeypatch.setattr("patchtool.repository.prune.KEPT", 2)
+    monkeypatch.setattr("patchtool.repository.prune.PATCHED", 1)
 
 
 @pytest.fixture

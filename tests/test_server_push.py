@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from patchtool.repository import Repository
+from patchtool.repository.repository import Repository
 from served import Server, server_at
 from trees import Tree, noise
 from tuf.api.metadata import Metadata, Targets
 from werkzeug.test import TestResponse
 
-from patchserver.accounts import Scope
-from patchserver.notary import Notary
-from updater.format.release import Release
-from updater.launch.disk import Disk
+from patchserver.accounts.users import Scope
+from patchserver.publishing.signer import Notary
+from updater.disk.durable import Disk
+from updater.format.release_description import Release
 
 OLD: Tree = {"app": noise(4000, 1), "data": b"same"}
 NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
@@ -194,7 +194,7 @@ def _bump(repository: Repository) -> None:
 def test_more_pushes_than_there_is_room_for_are_told_to_wait(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patchserver.pushes.PUSHES_MOST", 1)
+    monkeypatch.setattr("patchserver.publishing.pushes.PUSHES_MOST", 1)
     pusher = Pusher(server)
     assert pusher.announce(_signed_elsewhere(server, "1.1", NEW)).status_code == 201
     refused = pusher.announce(server.add("1.0", OLD))
@@ -210,7 +210,7 @@ def test_pushes_that_were_overtaken_take_no_room_from_others(
     pusher, first = Pusher(server), server.add("1.0", OLD)
     assert pusher.announce(_signed_elsewhere(server, "1.1", NEW)).status_code == 201
     assert pusher.push(first).status_code == 200
-    monkeypatch.setattr("patchserver.pushes.PUSHES_MOST", 1)
+    monkeypatch.setattr("patchserver.publishing.pushes.PUSHES_MOST", 1)
     assert pusher.announce(server.add("1.2", NEW), base=2).status_code == 201
 
 
@@ -240,7 +240,7 @@ def test_a_push_that_is_published_twice_at_once_is_copied_and_published_once(
 def test_a_full_disk_is_told_before_anything_is_sent(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patchserver.uploads.FolderUploads.free", lambda _: 1000)
+    monkeypatch.setattr("patchserver.publishing.uploads.FolderUploads.free", lambda _: 1000)
     assert Pusher(server).announce(server.add("1.0", OLD)).status_code == 507
     assert list(server.services.pushes.uploads.pushes()) == []
 

@@ -14,16 +14,20 @@ from served import Server, checkin, report, server_at
 from test_server_push import Pusher
 from trees import Tree
 
-from patchserver.accounts import Scope
-from patchserver.audit import Actor
-from patchserver.ingest import Ingest
-from patchserver.jobs import Jobs
-from patchserver.messages import Checkin, FailureReport
-from patchserver.notary import Date
-from patchserver.rollouts import ORIGIN_MOST, Evidence, Rule
+from patchserver.accounts.audit import Actor
+from patchserver.accounts.users import Scope
+from patchserver.publishing.signer import Date
+from patchserver.rollouts.halting import (
+    ORIGIN_MOST,
+    Evidence,
+    Rule,
+)
+from patchserver.rollouts.ingest import Ingest
+from patchserver.rollouts.report_messages import Checkin, FailureReport
+from patchserver.run.jobs import Jobs
+from updater.disk.lock import locked
 from updater.errors import InstallError, TrustError
 from updater.format.head import Head, Step
-from updater.launch.lock import locked
 
 ANNA = Actor("user anna")
 EVERY: Mapping[str, str] = {}
@@ -303,7 +307,7 @@ def test_a_job_that_fails_keeps_no_other_from_being_done(
     def fail(*_: object) -> None:
         raise InstallError("the disk does not want")
 
-    monkeypatch.setattr("patchserver.rollouts.Rollouts.judge", fail)
+    monkeypatch.setattr("patchserver.rollouts.halting.Rollouts.judge", fail)
     server.clock.now += 6 * 86_400
     Jobs(server.services).work()
     assert server.services.notary.due() == []
@@ -312,9 +316,9 @@ def test_a_job_that_fails_keeps_no_other_from_being_done(
 def test_of_several_processes_one_works_and_another_takes_over(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patchserver.jobs.JUDGING", 0.05)
+    monkeypatch.setattr("patchserver.run.jobs.JUDGING", 0.05)
     worked = threading.Event()
-    monkeypatch.setattr("patchserver.jobs.Jobs.work", lambda _: worked.set())
+    monkeypatch.setattr("patchserver.run.jobs.Jobs.work", lambda _: worked.set())
     stop = threading.Event()
     thread = threading.Thread(target=Jobs(server.services).run, args=(stop,))
     with locked(server.services.jobs_lock, "another process"):

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from patchserver.uploads import FolderUploads, Uploads, WrongDigest, WrongOffset
+from patchserver.publishing.uploads import (
+    FolderUploads,
+    Uploads,
+    WrongDigest,
+    WrongOffset,
+)
 from updater.errors import UpdaterError
 
 STORAGES: list[Callable[[Path], Uploads]] = [FolderUploads]

@@ -10,11 +10,11 @@ from publisher import Publisher
 from serving import served
 from trees import read_tree, write_tree
 
-from updater.adoption import adopt
 from updater.config import UpdaterConfig
 from updater.errors import FormatError
-from updater.format.limits import Limits
-from updater.session import Session
+from updater.format.encoding.limits import Limits
+from updater.local.session import Session
+from updater.update.adopt import adopt
 
 
 def refused(publisher: Publisher, folder: Path, session: Session, match: str) -> None:

@@ -14,18 +14,18 @@ from serving import served
 from trees import Content, Link, noise, read_tree
 from tuf.api.metadata import Metadata
 
-from updater.catalogue import Catalogue
+from updater.check.catalogue import Catalogue
 from updater.client import Updater
 from updater.errors import PatchError
 from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
 from updater.format.patch import Extent, Header
-from updater.format.release import Release
-from updater.installation import install
-from updater.job import Updated
+from updater.format.release_description import Release
 from updater.launch.state import State
-from updater.session import Session
-from updater.store import Settings
+from updater.local.session import Session
+from updater.local.settings import Settings
+from updater.update.install_new import install
+from updater.update.job import Updated
 
 BIG = noise(1_500_000, 1)
 OLD: dict[str, Content] = {

@@ -22,15 +22,15 @@ from sessions import QUICK
 from trees import Content, Exe, Link, noise, read_tree
 from trees import Tree as Contents
 
-from updater.apply import Tree
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import InstallError, NotEnoughSpace, PatchError, RollbackFailed
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.journal import Action, phase_of
-from updater.launch.recover import commit, recover
-from updater.session import Session
-from updater.stage import Stage, live_tree
+from updater.launch.commit.journal import Action, phase_of
+from updater.launch.commit.recover import commit, recover
+from updater.local.session import Session
+from updater.patch.apply import Tree
+from updater.stage.stage import Stage, live_tree
+from updater.update.install_new import install
 
 OLD: dict[str, Content] = {
     "app": Exe(b"1"),

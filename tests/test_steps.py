@@ -14,8 +14,8 @@ from trees import Content, Exe, Link, Tree, write_tree
 
 from updater.errors import InstallError
 from updater.format.manifest import File, Manifest
-from updater.launch.journal import Action, Step
-from updater.steps import NAME_BYTES, StepPlan
+from updater.launch.commit.journal import Action, Step
+from updater.stage.plan_files import NAME_BYTES, StepPlan
 
 PUT, REMOVE, MKDIR = Action.PUT, Action.REMOVE, Action.MKDIR
 SET_ASIDE, RMDIR = Action.SET_ASIDE, Action.RMDIR

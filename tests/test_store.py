@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 from updater.errors import FormatError, InstallError
-from updater.format.canonical import encode
+from updater.format.encoding.canonical import encode
 from updater.format.manifest import Manifest
-from updater.format.release import Release
+from updater.format.release_description import Release
+from updater.launch.commit.bad_versions import BAD_MOST
 from updater.launch.state import State
-from updater.launch.verdict import BAD_MOST
-from updater.store import Settings, find_install, read_manifest, read_settings
+from updater.local.settings import (
+    Settings,
+    find_install,
+    read_manifest,
+    read_settings,
+)
 
 SETTINGS = Settings(app="notes", channel="stable", url="https://example.org/u")
 FULL = replace(SETTINGS, previous="1.0", bad=("1.1", "2.0rc1"))

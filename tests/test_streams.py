@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-import patchtool.cli
+import patchtool.cli.parser
 import pytest
 import requests
 from processes import environment
@@ -24,13 +24,13 @@ from serving import served
 from sessions import quick_session
 from trees import Exe, Tree, write_tree
 
-import patchserver.cli
-import updater.cli
+import patchserver.run.cli
+import updater.cli.commands
 from benchmarks.deployment import free_port
 from updater.client import Updater
 from updater.exit_codes import NOTHING_TO_DO, PIPE_CLOSED
-from updater.format.release import Release
-from updater.installation import install
+from updater.format.release_description import Release
+from updater.update.install_new import install
 
 LIMIT = 120
 """Seconds after which a command counts as one that never ends."""
@@ -156,9 +156,9 @@ def leaves(program: str, parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def test_every_command_is_among_those_whose_streams_are_disturbed() -> None:
     found = {
-        *leaves("updater", updater.cli._parser()),
-        *leaves("patchtool", patchtool.cli._parser()),
-        *leaves("patchserver", patchserver.cli._parser()),
+        *leaves("updater", updater.cli.commands._parser()),
+        *leaves("patchtool", patchtool.cli.parser._parser()),
+        *leaves("patchserver", patchserver.run.cli._parser()),
     }
     assert found - {"patchserver serve"} == set(COMMANDS)
 

@@ -18,16 +18,16 @@ from serving import served
 from trees import Exe, Tree, noise, read_tree
 
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import InstallError, UpdaterError
-from updater.files import digest_of
 from updater.format.names import Digest
-from updater.format.release import Policy, Release
-from updater.installation import install
-from updater.job import UpdateOutcome
-from updater.launch.disk import Disk
-from updater.launch.running import alone, share
+from updater.format.release_description import Policy, Release
+from updater.launch.start.running import alone, share
 from updater.launch.state import State
-from updater.session import Session
+from updater.local.session import Session
+from updater.patch.file_digest import digest_of
+from updater.update.install_new import install
+from updater.update.job import UpdateOutcome
 
 TREES: dict[str, Tree] = {
     version: {
@@ -196,7 +196,7 @@ def test_a_whole_install_is_believed_without_reading_it(
         read.append(path)
         return digest_of(path)
 
-    monkeypatch.setattr("updater.inspection.digest_of", noted)
+    monkeypatch.setattr("updater.stage.inspect.digest_of", noted)
     assert case.updater.verify().whole
     ended = case.updater._state.manifest.stat().st_mtime_ns
     assert all(path.stat().st_ctime_ns == ended for path in read), "but for one tick of the clock"
@@ -307,7 +307,7 @@ def test_what_is_done_while_an_update_waits_for_the_application_is_not_lost(
         return alone(state, wait=wait)
 
     case.release("2.0", more={"notes.txt": b"released"})
-    monkeypatch.setattr("updater.job.alone", after_work)
+    monkeypatch.setattr("updater.update.job.alone", after_work)
     with suppress(InstallError):
         case.updater.update("wait")
     monkeypatch.undo()

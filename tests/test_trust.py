@@ -26,7 +26,7 @@ from hostile import (
     right_signer,
     says,
 )
-from patchtool.targets import Target
+from patchtool.repository.targets import Target
 from publisher import NOW, Publisher
 from securesystemslib.signer import CryptoSigner
 from serving import misserved, send, served
@@ -34,8 +34,11 @@ from sessions import QUICK
 from trees import Tree, read_tree
 from tuf.api.metadata import Metadata
 
-from updater.catalogue import Catalogue
+from updater.check.catalogue import Catalogue
+from updater.check.trust import Trust
 from updater.client import Updater
+from updater.disk.durable import Disk
+from updater.disk.lock import locked
 from updater.errors import (
     FormatError,
     InstallError,
@@ -44,12 +47,9 @@ from updater.errors import (
     UpdateInProgress,
     UpdaterError,
 )
-from updater.fetch import HttpTransport
-from updater.installation import install
-from updater.launch.disk import Disk
-from updater.launch.lock import locked
-from updater.session import Session
-from updater.trust import Trust
+from updater.local.session import Session
+from updater.net.http import HttpTransport
+from updater.update.install_new import install
 
 DAY = 86_400
 ROOT = Path(__file__).parent.parent
@@ -876,8 +876,8 @@ REFRESH = """
 import sys
 from pathlib import Path
 from sessions import QUICK
-from updater.fetch import HttpTransport
-from updater.trust import Trust
+from updater.net.http import HttpTransport
+from updater.check.trust import Trust
 folder, url, root, now = sys.argv[1:]
 for _ in range(5):
     seen = Path(folder).with_name("seen.json")
@@ -936,7 +936,7 @@ class Blocker:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocker())
-from updater.cli import main
+from updater.cli.commands import main
 code = main(sys.argv[1:])
 assert "cryptography" not in sys.modules
 sys.exit(code)

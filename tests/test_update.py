@@ -11,12 +11,12 @@ from serving import served
 from trees import Exe, Link, Tree, noise, read_tree
 
 from updater.client import Updater
+from updater.disk.durable import Disk
 from updater.errors import InstallError, UpdateInProgress
-from updater.format.release import Confirm, Release
-from updater.installation import install
-from updater.launch.disk import Disk
+from updater.format.release_description import Confirm, Release
+from updater.local.session import Session
 from updater.progress import Silent
-from updater.session import Session
+from updater.update.install_new import install
 
 OLD: Tree = {
     "app": Exe(b"#!/bin/sh\necho 1\n"),

@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 from hostile import evil_patch, flip, rewrite
-from patchtool.recall import recall
+from patchtool.release.recall import recall
 from publisher import Publisher
 from serving import served
 from sessions import quick_session
 from trees import Exe, Tree, noise, read_tree, write_tree
 
-from updater import cli
+from updater.cli import commands
 from updater.client import Updater
+from updater.disk.lock import locked
 from updater.errors import (
     FormatError,
     InstallError,
@@ -31,9 +32,8 @@ from updater.errors import (
     UpdaterError,
 )
 from updater.format.changes import Change, Kind
-from updater.format.release import Confirm, Release
-from updater.launch.lock import locked
-from updater.store import find_install
+from updater.format.release_description import Confirm, Release
+from updater.local.settings import find_install
 from updater.version import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ NEW: Tree = {"data": noise(200_000) + b"2", "version": b"2"}
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(cli, "Session", lambda **fields: quick_session(time.time, **fields))
+    monkeypatch.setattr(commands, "Session", lambda **fields: quick_session(time.time, **fields))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ Run = Callable[..., Said]
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     def call(*arguments: str | Path) -> Said:
         capsys.readouterr()
-        code = cli.main([str(argument) for argument in arguments])
+        code = commands.main([str(argument) for argument in arguments])
         return Said(code, *capsys.readouterr())
 
     return call
@@ -362,7 +362,7 @@ def test_a_folder_that_is_no_install_is_told_with_7(
 )
 def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        commands.main(arguments)
     assert caught.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -374,7 +374,7 @@ def test_help_names_every_command_and_the_version_is_told(
 ) -> None:
     for option in ("--help", "--version"):
         with pytest.raises(SystemExit) as caught:
-            cli.main([option])
+            commands.main([option])
         assert caught.value.code == 0
     out, _ = capsys.readouterr()
     assert all(name in out for name in COMMANDS)
@@ -449,7 +449,7 @@ def test_verify_asks_nobody_and_writes_nothing(
     app: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [(p, p.lstat().st_mtime_ns) for p in sorted(app.parent.rglob("*"))]
-    monkeypatch.setattr(cli, "Session", lambda **_: quick_session(lambda: 1 << 40))
+    monkeypatch.setattr(commands, "Session", lambda **_: quick_session(lambda: 1 << 40))
     settings = app.parent / ".app.upswap/install.json"
     times = settings.stat()
     settings.write_bytes(re.sub(rb'"http://[^"]*"', b'"http://127.0.0.1:9"', settings.read_bytes()))
@@ -727,7 +727,7 @@ def test_an_install_without_a_launcher_is_told_as_that_and_updated_all_the_same(
     publisher: Publisher, url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a frozen installer makes it on a machine without Python."""
-    monkeypatch.setattr("updater.launcher._interpreter", lambda _: "")
+    monkeypatch.setattr("updater.local.launcher_files._interpreter", lambda _: "")
     trial = Release(entry=("app",), confirm=Confirm(mode="app"))
     app = Exe(b"#!/bin/sh\nexit 0\n")
     publisher.release("1.1", {**OLD, "app": app}, release=trial)

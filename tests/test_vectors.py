@@ -10,18 +10,23 @@ from typing import Any
 import pytest
 from vectors import generate
 
-from updater.apply import PatchFile, apply_patch, nothing, tree_at
-from updater.delta.block import decode_block
 from updater.errors import FormatError, PatchError, UpdaterError
-from updater.format.canonical import decode, encode
 from updater.format.changes import Change
+from updater.format.encoding.canonical import decode, encode
 from updater.format.head import Head, bucket
 from updater.format.header import decode_header, header_length
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, check_channel, check_version
 from updater.format.patch import Block, Extent, Header, Tree, View
 from updater.format.paths import check_path, check_target
-from updater.format.release import Release
+from updater.format.release_description import Release
+from updater.patch.apply import (
+    PatchFile,
+    apply_patch,
+    nothing,
+    tree_at,
+)
+from updater.patch.delta.block import decode_block
 
 VECTORS = Path(__file__).parent / "vectors"
 ERRORS: Mapping[str, type[UpdaterError]] = {"FormatError": FormatError, "PatchError": PatchError}

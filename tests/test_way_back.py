@@ -19,13 +19,13 @@ from trees import Exe, Tree, noise
 
 from updater.client import Updater
 from updater.errors import InstallError
-from updater.format.release import Confirm, Release
-from updater.installation import install
-from updater.launch.launcher import Launcher
-from updater.launch.running import share
+from updater.format.release_description import Confirm, Release
+from updater.launch.start.launcher import Launcher
+from updater.launch.start.running import share
+from updater.launch.start.watch import Start
 from updater.launch.state import State
-from updater.launch.watch import Start
-from updater.session import Session
+from updater.local.session import Session
+from updater.update.install_new import install
 
 PLAIN = Release(entry=("app",))
 TRIED = Release(entry=("app",), confirm=Confirm(mode="app", starts=1, seconds=5))

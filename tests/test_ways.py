@@ -18,16 +18,16 @@ from serving import misserved, send
 from sessions import quick_session
 from trees import Tree, noise, read_tree
 
-from updater.adoption import adopt
-from updater.catalogue import Catalogue
+from updater.check.catalogue import Catalogue
 from updater.client import Updater
 from updater.errors import PatchError, TransportError, TrustError, UpdaterError
-from updater.format.release import Release
-from updater.installation import install
-from updater.job import Updated
-from updater.mend import Repaired
-from updater.session import Session
-from updater.store import read_settings
+from updater.format.release_description import Release
+from updater.local.session import Session
+from updater.local.settings import read_settings
+from updater.update.adopt import adopt
+from updater.update.install_new import install
+from updater.update.job import Updated
+from updater.update.repair import Repaired
 
 BIG = noise(300_000)
 VERSIONS = ("1.0", "1.1", "1.2", "2.0")

@@ -19,13 +19,17 @@ from trees import Content, Exe, Link, Tree, read_tree
 
 from updater.client import Updater
 from updater.errors import InstallError, RollbackFailed
-from updater.format.release import Confirm, Release
-from updater.installation import install
-from updater.job import UpdateOutcome
-from updater.launch.journal import Phase, named, phase_of
-from updater.launch.running import share
+from updater.format.release_description import Confirm, Release
+from updater.launch.commit.journal import (
+    Phase,
+    named,
+    phase_of,
+)
+from updater.launch.start.running import share
 from updater.launch.state import State
-from updater.session import Session
+from updater.local.session import Session
+from updater.update.install_new import install
+from updater.update.job import UpdateOutcome
 
 PLAIN = Release(entry=("app",))
 TRIED = Release(entry=("app",), confirm=Confirm(mode="app", starts=1, seconds=5))

@@ -22,9 +22,9 @@ from trees import Exe, Link, Tree, noise, read_tree
 
 from updater.client import Updater
 from updater.errors import UpdaterError
-from updater.installation import install
-from updater.session import Session
-from updater.store import find_install, read_settings
+from updater.local.session import Session
+from updater.local.settings import find_install, read_settings
+from updater.update.install_new import install
 
 OLD: Tree = {
     "app": Exe(b"#!/bin/sh\necho 1\n"),

@@ -22,11 +22,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from updater.began import BEGAN as _BEGAN  # noqa: F401 - now, and not when somebody asks
+from updater.process_start import BEGAN as _BEGAN  # noqa: F401 - now, and not when somebody asks
 from updater.version import __version__
 
 if TYPE_CHECKING:
-    from updater.adoption import adopt
     from updater.application import Confirmation, confirm, previous_version
     from updater.client import Offer, Status, Updater
     from updater.config import UpdaterConfig
@@ -39,12 +38,13 @@ if TYPE_CHECKING:
         TrustError,
         UpdaterError,
     )
-    from updater.inspection import Findings
-    from updater.installation import install
-    from updater.job import Updated, UpdateOutcome
-    from updater.mend import Repaired
+    from updater.local.session import Session
     from updater.progress import Progress
-    from updater.session import Session
+    from updater.stage.inspect import Findings
+    from updater.update.adopt import adopt
+    from updater.update.install_new import install
+    from updater.update.job import Updated, UpdateOutcome
+    from updater.update.repair import Repaired
 
 _HOMES = {
     "ApplicationRuns": "updater.errors",
@@ -57,18 +57,18 @@ _HOMES = {
     "Confirmation": "updater.application",
     "confirm": "updater.application",
     "previous_version": "updater.application",
-    "Findings": "updater.inspection",
+    "Findings": "updater.stage.inspect",
     "Offer": "updater.client",
     "Progress": "updater.progress",
-    "Repaired": "updater.mend",
-    "Session": "updater.session",
+    "Repaired": "updater.update.repair",
+    "Session": "updater.local.session",
     "Status": "updater.client",
-    "UpdateOutcome": "updater.job",
-    "Updated": "updater.job",
+    "UpdateOutcome": "updater.update.job",
+    "Updated": "updater.update.job",
     "Updater": "updater.client",
     "UpdaterConfig": "updater.config",
-    "adopt": "updater.adoption",
-    "install": "updater.installation",
+    "adopt": "updater.update.adopt",
+    "install": "updater.update.install_new",
 }
 
 __all__ = [

@@ -11,7 +11,7 @@ def main() -> int:
 
 
 def _run() -> int:
-    from updater.cli import main as run  # noqa: PLC0415 - after the streams are safe
+    from updater.cli.commands import main as run  # noqa: PLC0415 - after the streams are safe
 
     return run()
 

@@ -28,13 +28,19 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from updater.began import BEGAN
+from updater.disk.durable import Disk, told
 from updater.errors import InstallError
-from updater.launch.disk import Disk, told
-from updater.launch.environment import FOLDER, PREVIOUS, VERSION, WATCHED, say_up
+from updater.launch.start.environment import (
+    FOLDER,
+    PREVIOUS,
+    VERSION,
+    WATCHED,
+    say_up,
+)
+from updater.launch.start.trial import confirm as confirm_trial
+from updater.launch.start.trial import is_confirmed, read_trial
 from updater.launch.state import State, find
-from updater.launch.trial import confirm as confirm_trial
-from updater.launch.trial import is_confirmed, read_trial
+from updater.process_start import BEGAN
 
 NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """A process that does not own the install, or a disk nobody may write."""

@@ -11,7 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from updater.catalogue import Catalogue
+from updater.check.catalogue import Catalogue
+from updater.check.route import (
+    Plan,
+    choose,
+    is_recalled,
+    is_required,
+    make_plan,
+)
+from updater.check.watermarks import clock_doubt, read_seen
+from updater.disk.durable import (
+    WINDOWS,
+    present,
+    told,
+)
+from updater.disk.lock import locked
 from updater.errors import (
     ApplicationRuns,
     InstallError,
@@ -21,33 +35,78 @@ from updater.errors import (
     UpdaterError,
 )
 from updater.format.manifest import Manifest
-from updater.format.release import Release
-from updater.inspection import Findings, inspect, is_exchanged
-from updater.job import Job, Running, Updated, UpdateOutcome
-from updater.launch.disk import WINDOWS, present, told
-from updater.launch.environment import WAIT, WATCHED, handed_on
-from updater.launch.journal import DamagedJournal, Phase, phase_of
-from updater.launch.launcher import Launcher
-from updater.launch.lock import locked
-from updater.launch.pending import pending_version
-from updater.launch.recover import Outcome, begin_mixed, end_mixed, recover
-from updater.launch.rollback import previous_version, roll_back
-from updater.launch.running import POLL, alone, leave
-from updater.launch.running import VARIABLE as RUN_LOCK
-from updater.launch.swap import discard_stage
-from updater.launch.trash import spare
-from updater.launch.trial import Trial, is_confirmed, read_trial, settle
-from updater.launcher import launcher_command, renew_launcher, start_command
-from updater.mend import Repaired, repair
-from updater.outbox import allow, may_tell, public_name, tell
-from updater.plan import Plan, choose, is_recalled, is_required, make_plan
-from updater.reports import reported
-from updater.restart import hand_over, replace_process, start_beside
-from updater.seen import clock_doubt, read_seen
-from updater.session import Session
-from updater.stage import brief_of, renew_brief
-from updater.store import Settings, find_install, read_manifest, read_settings
+from updater.format.release_description import Release
+from updater.launch.commit.file_swap import discard_stage
+from updater.launch.commit.journal import (
+    DamagedJournal,
+    Phase,
+    phase_of,
+)
+from updater.launch.commit.pending import pending_version
+from updater.launch.commit.recover import (
+    Outcome,
+    begin_mixed,
+    end_mixed,
+    recover,
+)
+from updater.launch.commit.rollback import previous_version, roll_back
+from updater.launch.commit.trash import spare
+from updater.launch.start.environment import (
+    WAIT,
+    WATCHED,
+    handed_on,
+)
+from updater.launch.start.launcher import Launcher
+from updater.launch.start.running import (
+    POLL,
+    alone,
+    leave,
+)
+from updater.launch.start.running import VARIABLE as RUN_LOCK
+from updater.launch.start.trial import (
+    Trial,
+    is_confirmed,
+    read_trial,
+    settle,
+)
+from updater.local.launcher_files import (
+    launcher_command,
+    renew_launcher,
+    start_command,
+)
+from updater.local.restart import (
+    hand_over,
+    replace_process,
+    start_beside,
+)
+from updater.local.session import Session
+from updater.local.settings import (
+    Settings,
+    find_install,
+    read_manifest,
+    read_settings,
+)
+from updater.reports.failures import reported
+from updater.reports.sending import (
+    allow,
+    may_tell,
+    public_name,
+    tell,
+)
+from updater.stage.inspect import (
+    Findings,
+    inspect,
+    is_exchanged,
+)
+from updater.stage.stage import brief_of, renew_brief
 from updater.transport import server_time
+from updater.update.job import (
+    Job,
+    Running,
+    Updated,
+    UpdateOutcome,
+)
+from updater.update.repair import Repaired, repair
 
 RESTART_WAIT = 30.0
 """Seconds the launcher waits for the end of the application it follows, where it must."""
@@ -367,7 +426,7 @@ class Updater:
         start_beside(self._command(arguments), environment)
 
     def launch(self, arguments: Sequence[str] = ()) -> int:
-        """Be the launcher: see `updater.launch.launcher`; the application's exit code.
+        """Be the launcher: see `updater.launch.start.launcher`; the application's exit code.
 
         Raises:
             InstallError: the tree is not whole and cannot be made so, or nothing can be started.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from updater.format.limits import Limits
+from updater.format.encoding.limits import Limits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,43 +9,43 @@ from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 
 from patchserver.dashboard import (
-    accounts,
-    channels,
+    account_pages,
+    channel_pages,
+    error_pages,
     formatting,
-    pages,
+    overview_pages,
     signing_in,
-    tokens,
-    trouble,
+    token_pages,
 )
 from updater.errors import UpdaterError
 
 CHANNEL = "/apps/<app>/channels/<channel>"
 ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-    ("GET", "/", pages.index),
-    ("GET", "/static/<name>", pages.static),
+    ("GET", "/", overview_pages.index),
+    ("GET", "/static/<name>", overview_pages.static),
     ("GET", "/sign-in", signing_in.sign_in),
     ("POST", "/sign-in", signing_in.enter),
     ("POST", "/sign-out", signing_in.leave),
     ("GET", "/password", signing_in.password),
     ("POST", "/password", signing_in.change_password),
-    ("GET", "/apps/<app>", pages.overview),
-    ("GET", "/apps/<app>/releases", pages.releases),
-    ("GET", "/apps/<app>/adoption", pages.adopted),
-    ("GET", "/apps/<app>/failures", pages.failures),
-    ("POST", "/apps/<app>/promote", channels.promote),
-    ("GET", CHANNEL, channels.channel),
-    ("POST", f"{CHANNEL}/pause", channels.pause),
-    ("POST", f"{CHANNEL}/resume", channels.resume),
-    ("POST", f"{CHANNEL}/rule", channels.set_rule),
-    ("GET", "/log", pages.log),
-    ("GET", "/tokens", tokens.tokens),
-    ("POST", "/tokens", tokens.make),
-    ("POST", "/tokens/<identity>/revoke", tokens.revoke),
-    ("GET", "/users", accounts.users),
-    ("POST", "/users", accounts.add),
-    ("POST", "/users/<name>/role", accounts.set_role),
-    ("POST", "/users/<name>/close", accounts.close),
-    ("POST", "/users/<name>/open", accounts.reopen),
+    ("GET", "/apps/<app>", overview_pages.overview),
+    ("GET", "/apps/<app>/releases", overview_pages.releases),
+    ("GET", "/apps/<app>/adoption", overview_pages.adopted),
+    ("GET", "/apps/<app>/failures", overview_pages.failures),
+    ("POST", "/apps/<app>/promote", channel_pages.promote),
+    ("GET", CHANNEL, channel_pages.channel),
+    ("POST", f"{CHANNEL}/pause", channel_pages.pause),
+    ("POST", f"{CHANNEL}/resume", channel_pages.resume),
+    ("POST", f"{CHANNEL}/rule", channel_pages.set_rule),
+    ("GET", "/log", overview_pages.log),
+    ("GET", "/tokens", token_pages.tokens),
+    ("POST", "/tokens", token_pages.make),
+    ("POST", "/tokens/<identity>/revoke", token_pages.revoke),
+    ("GET", "/users", account_pages.users),
+    ("POST", "/users", account_pages.add),
+    ("POST", "/users/<name>/role", account_pages.set_role),
+    ("POST", "/users/<name>/close", account_pages.close),
+    ("POST", "/users/<name>/open", account_pages.reopen),
 )
 
 blueprint = Blueprint("dashboard", __name__, template_folder="templates")
@@ -53,7 +53,7 @@ for _method, _path, _view in ROUTES:
     blueprint.add_url_rule(_path, _view.__name__, _view, methods=[_method])
 for _name, _filter in formatting.FILTERS.items():
     blueprint.add_app_template_filter(_filter, _name)
-blueprint.register_error_handler(HTTPException, trouble.page)
-blueprint.register_error_handler(UpdaterError, trouble.outage)
-blueprint.before_request(trouble.refuse_what_no_database_takes)
-blueprint.after_request(trouble.protect)
+blueprint.register_error_handler(HTTPException, error_pages.page)
+blueprint.register_error_handler(UpdaterError, error_pages.outage)
+blueprint.before_request(error_pages.refuse_what_no_database_takes)
+blueprint.after_request(error_pages.protect)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from patchserver.adoption import Adoption
+from patchserver.rollouts.version_counts import Adoption
 from updater.format.names import order
 
 WIDTH, HEIGHT = 720, 280

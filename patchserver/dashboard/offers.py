@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from patchserver.rollouts import Evidence, Rule
-from patchserver.tables import Halt
+from patchserver.database.tables import Halt
+from patchserver.rollouts.halting import Evidence, Rule
 from updater.format.head import EVERYONE, Offer
 
 

@@ -8,11 +8,17 @@ from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import logout_user
 from werkzeug.wrappers import Response
 
-from patchserver.access import actor, begin_session, person, public, signed_in
-from patchserver.accounts import Role
-from patchserver.audit import Actor
-from patchserver.dashboard.trouble import field, telling
+from patchserver.accounts.audit import Actor
+from patchserver.accounts.users import Role
+from patchserver.dashboard.error_pages import field, telling
 from patchserver.services import services
+from patchserver.web.access import (
+    actor,
+    begin_session,
+    person,
+    public,
+    signed_in,
+)
 
 _LOCAL = re.compile(r"/(?:[A-Za-z0-9._~-][A-Za-z0-9._~/-]*)?")
 """Paths of this site; browsers read ``//host`` and ``/\\host`` as other sites."""

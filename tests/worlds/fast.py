@@ -76,7 +76,7 @@ def ask(place: str, real: str, arguments: list[str]) -> NoReturn:
 
 def serve(place: str) -> None:
     """Fork for each that asks."""
-    import updater.cli  # noqa: F401, PLC0415 - who asks must not wait for it
+    import updater.cli.commands  # noqa: F401, PLC0415 - who asks must not wait for it
     from updater.__main__ import main  # noqa: PLC0415
 
     door = socket.socket(socket.AF_UNIX)

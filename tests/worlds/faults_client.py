@@ -16,7 +16,7 @@ CLIENT_FAULTS = (
                 "    while following is not None:",
             ),
             Edit(
-                "updater/launch/recover.py",
+                "updater/launch/commit/recover.py",
                 """\
         if isinstance(error, InstallError):
             error.rolled_back = True
@@ -39,7 +39,7 @@ CLIENT_FAULTS = (
         "Own changes read as foreign",
         (
             Edit(
-                "updater/launch/reversal.py",
+                "updater/launch/commit/file_swap_back.py",
                 "        return next((link for link in links if not self._is_ours(link)), None)",
                 "        return next(links, None)",
             ),
@@ -68,7 +68,7 @@ CLIENT_FAULTS = (
         "A symlink in the place of a folder",
         (
             Edit(
-                "updater/mend.py",
+                "updater/update/repair.py",
                 "over_links=True",
                 "over_links=False",
             ),
@@ -80,7 +80,7 @@ CLIENT_FAULTS = (
         "A last resort that depends on what just failed",
         (
             Edit(
-                "updater/ways.py",
+                "updater/check/fallback.py",
                 """\
                 self.exclude(error)
                 plan = self._plan()""",
@@ -98,7 +98,7 @@ CLIENT_FAULTS = (
         "Repair and adopt know one bundle only",
         (
             Edit(
-                "updater/mend.py",
+                "updater/update/repair.py",
                 """\
         except (Unusable, PatchError) as error:
             failed = error if isinstance(error, Unusable) else Unusable(frozenset(), error)""",
@@ -115,7 +115,7 @@ CLIENT_FAULTS = (
         '"Not judged" counted as "failed"',
         (
             Edit(
-                "updater/launch/trial.py",
+                "updater/launch/start/trial.py",
                 "    return _note(disk, state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)",
                 """\
     return _note(disk, state, replace(ended, failed=trial.failed + 1, why=why or "not confirmed"))""",
@@ -128,7 +128,7 @@ CLIENT_FAULTS = (
         "The answer of an application to a stop taken for a crash",
         (
             Edit(
-                "updater/launch/watch.py",
+                "updater/launch/start/watch.py",
                 "        if code == 0 or self._asked_to_end or self._is_settled() or _is_ended_by_others(code):",
                 "        if code == 0 or self._is_settled():",
             ),
@@ -140,7 +140,7 @@ CLIENT_FAULTS = (
         "A start that was cut off (SIGKILL of all, power) counted like a failure",
         (
             Edit(
-                "updater/launch/trial.py",
+                "updater/launch/start/trial.py",
                 "CUT_OFF_MOST = 5",
                 "CUT_OFF_MOST = 1",
             ),
@@ -152,12 +152,12 @@ CLIENT_FAULTS = (
         "An update that restarts for ever",
         (
             Edit(
-                "updater/job.py",
+                "updater/update/job.py",
                 "        if announced_version(self._state) == version:",
                 "        if not announced_version(self._state) and not version:",
             ),
             Edit(
-                "updater/launch/running.py",
+                "updater/launch/start/running.py",
                 """\
     if not pending:
         if held is not None:""",
@@ -173,7 +173,7 @@ CLIENT_FAULTS = (
         "What waits for a start told as done twice",
         (
             Edit(
-                "updater/job.py",
+                "updater/update/job.py",
                 "        if announced_version(self._state) == version:",
                 "        if not announced_version(self._state) and not version:",
             ),
@@ -217,7 +217,7 @@ CLIENT_FAULTS = (
         "A start script whose Python is gone",
         (
             Edit(
-                "updater/launcher.py",
+                "updater/local/launcher_files.py",
                 """\
 if [ -f "$python" ] && [ -x "$python" ]; then exec "$python" -I "$folder/launcher.pyz" "$@"; fi""",
                 """\
@@ -232,7 +232,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A trial that outlives its version",
         (
             Edit(
-                "updater/job.py",
+                "updater/update/job.py",
                 "            notes[self._state.trial] = NO_TRIAL",
                 "            pass",
             ),
@@ -244,7 +244,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "restart() with another environment than the first start",
         (
             Edit(
-                "updater/launch/environment.py",
+                "updater/launch/start/environment.py",
                 "        kept = {name: value for name, value in kept.items() if name not in LEADING} | first",
                 "        kept = {name: value for name, value in kept.items() if name not in LEADING}",
             ),
@@ -256,13 +256,13 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A locale whose encoding lacks a name",
         (
             Edit(
-                "updater/launch/encoding.py",
+                "updater/launch/file_name_encoding.py",
                 """\
     if WINDOWS or sys.getfilesystemencoding() == "utf-8" or getattr(sys, "frozen", False):""",
                 "    if sys.executable:",
             ),
             Edit(
-                "updater/launch/obstacles.py",
+                "updater/launch/commit/obstacles.py",
                 """\
         for path in paths:
             os.fsencode(path)""",
@@ -271,7 +271,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
             os.fsencode(path)""",
             ),
             Edit(
-                "updater/launch/recover.py",
+                "updater/launch/commit/recover.py",
                 "    except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever it is: not half of it",
                 "    except (OSError, InstallError, KeyboardInterrupt) as error:",
             ),
@@ -283,7 +283,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A replaced file loses its mode, owner, group, attributes",
         (
             Edit(
-                "updater/launch/swap.py",
+                "updater/launch/commit/file_swap.py",
                 """\
             if not is_link(incoming):
                 self._admit(step, incoming)""",
@@ -299,7 +299,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A new folder is wider than the folder it is in",
         (
             Edit(
-                "updater/launch/swap.py",
+                "updater/launch/commit/file_swap.py",
                 "            self._disk.fit(path, executable=True)",
                 "            pass",
             ),
@@ -311,7 +311,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A mode that only the group may be given by: group not kept widens to another group",
         (
             Edit(
-                "updater/launch/access.py",
+                "updater/disk/permissions.py",
                 "            mode = _without_group(mode)",
                 "            pass",
             ),
@@ -323,7 +323,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A host that answers with a page for what it does not have",
         (
             Edit(
-                "updater/trust.py",
+                "updater/check/trust.py",
                 "                if _NEXT_ROOT.search(url):",
                 "                if False and _NEXT_ROOT.search(url):",
             ),
@@ -335,7 +335,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A stale edge told as an attack",
         (
             Edit(
-                "updater/trust.py",
+                "updater/check/trust.py",
                 """\
                 if not self._is_behind(now):
                     raise""",
@@ -351,7 +351,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A password of the repository's URL in every message, and in a file for all",
         (
             Edit(
-                "updater/address.py",
+                "updater/net/address.py",
                 """\
         return cls(url, login if "@" in parts.netloc else None, parts.query)""",
                 """\
@@ -366,7 +366,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A proxy's password and kind",
         (
             Edit(
-                "updater/fetch.py",
+                "updater/net/http.py",
                 """\
     return without_secrets(named or "")""",
                 """\
@@ -380,7 +380,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "Cloned machines share one place in rollouts",
         (
             Edit(
-                "updater/identity.py",
+                "updater/local/identity.py",
                 """\
             here = self._of(known.name)
             if known.machine""",
@@ -397,12 +397,12 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "An error while looking is taken for an answer",
         (
             Edit(
-                "updater/files.py",
+                "updater/patch/file_digest.py",
                 "        return not isinstance(error.__cause__, OSError)",
                 "        return True",
             ),
             Edit(
-                "updater/launch/disk.py",
+                "updater/disk/durable.py",
                 """\
         if error.errno not in NOWHERE:
             raise
@@ -417,7 +417,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A promise lost by jumping over it",
         (
             Edit(
-                "updater/plan.py",
+                "updater/check/route.py",
                 "    return any(release.required for release in _passed(catalogue, installed, version))",
                 "    return bool(installed) and catalogue.releases[version].required",
             ),
@@ -429,7 +429,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "The program put in place before what it needs",
         (
             Edit(
-                "updater/steps.py",
+                "updater/stage/plan_files.py",
                 "        puts = sorted(self._staged.keys() - {*self._starts})",
                 "        puts = sorted(self._staged.keys())",
             ),
@@ -441,7 +441,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A removed 0700 folder comes back 0755 on rollback",
         (
             Edit(
-                "updater/launch/swap.py",
+                "updater/launch/commit/file_swap.py",
                 "        self._disk.imitate(parked, folder)",
                 "        self._disk.mkdir(parked)",
             ),
@@ -453,7 +453,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "old/ is open to everybody",
         (
             Edit(
-                "updater/launch/recover.py",
+                "updater/launch/commit/recover.py",
                 "    disk.mkdir(state.old, private=True)",
                 "    disk.mkdir(state.old)",
             ),
@@ -465,7 +465,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "State wider than a private install",
         (
             Edit(
-                "updater/claim.py",
+                "updater/local/claim.py",
                 "        permit(state.folder, state.folder.stat().st_mode & 0o755)",
                 "        permit(state.folder, 0o755)",
             ),
@@ -477,7 +477,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "sudo once: State and new files belong to root",
         (
             Edit(
-                "updater/launch/access.py",
+                "updater/disk/permissions.py",
                 """\
     if WINDOWS or os.geteuid() != ROOT:
         return
@@ -507,7 +507,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "check refuses to who may only read",
         (
             Edit(
-                "updater/session.py",
+                "updater/local/session.py",
                 """\
     if os.access(state.folder, os.W_OK):
         yield state
@@ -525,7 +525,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A folder restored from a backup beside a newer State is called clean",
         (
             Edit(
-                "updater/known.py",
+                "updater/stage/own_files.py",
                 "    return commit_time(state.manifest) if _has_its_folders(state, manifest) else 0",
                 "    return commit_time(state.manifest)",
             ),
@@ -537,7 +537,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "Files of an earlier release are taken for the user's own",
         (
             Edit(
-                "updater/steps.py",
+                "updater/stage/plan_files.py",
                 "        return path not in self._ours and (path in self._changed or not known)",
                 "        return path in self._changed or not known",
             ),
@@ -563,7 +563,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "What was staged by the owner, and no word to the user who starts it",
         (
             Edit(
-                "updater/launch/launcher.py",
+                "updater/launch/start/launcher.py",
                 """\
             self._say_what_waits()
             return None  # somebody else's install: its owner's starts decide""",
@@ -577,7 +577,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "One file of a failed version that cannot be deleted",
         (
             Edit(
-                "updater/launch/trash.py",
+                "updater/launch/commit/trash.py",
                 """\
         except OSError:
             self.remember(path, content)""",
@@ -593,7 +593,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "What of `old/` cannot be deleted blocks the next update",
         (
             Edit(
-                "updater/launch/trash.py",
+                "updater/launch/commit/trash.py",
                 """\
     except OSError:
         if present(folder):
@@ -611,7 +611,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "Mounts, immutable files",
         (
             Edit(
-                "updater/launch/obstacles.py",
+                "updater/launch/commit/obstacles.py",
                 "    places = {install / path for path in paths}",
                 "    places: set[Path] = set()",
             ),

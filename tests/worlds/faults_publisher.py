@@ -5,7 +5,7 @@ from __future__ import annotations
 from worlds.fault import Edit, Fault
 
 NO_SWEEP = Edit(
-    "tools/patchtool/staging.py",
+    "tools/patchtool/folder/temporary.py",
     '        for mark in parent.glob(f"{PREFIX}*{LOCK}"):',
     '        for mark in parent.glob("no-such-name"):',
 )
@@ -16,7 +16,7 @@ PUBLISHER_FAULTS = (
         "Of a page for a missing file a thousand more are asked for",
         (
             Edit(
-                "tools/patchtool/remote.py",
+                "tools/patchtool/server/mirror.py",
                 """\
         refuse_page(url, data)
         if name.endswith(".root.json") and not is_metadata(data):
@@ -33,7 +33,7 @@ PUBLISHER_FAULTS = (
         "An empty folder is published without a word",
         (
             Edit(
-                "tools/patchtool/publish.py",
+                "tools/patchtool/release/add_release.py",
                 "    if outline.is_empty and not allow_empty:",
                 "    if False:",
             ),
@@ -46,7 +46,7 @@ PUBLISHER_FAULTS = (
         "The text of a symlink is tidied up",
         (
             Edit(
-                "tools/patchtool/scan.py",
+                "tools/patchtool/folder/scan.py",
                 "        return Symlink(path, os.readlink(place))  # noqa: PTH115 - which would tidy it up",
                 "        return Symlink(path, str(place.readlink()))",
             ),
@@ -92,7 +92,7 @@ PUBLISHER_FAULTS = (
         "A build holds the repository",
         (
             Edit(
-                "tools/patchtool/publish.py",
+                "tools/patchtool/release/add_release.py",
                 "            build.run(lacking)\n    raise AssertionError",
                 "                build.run(lacking)\n    raise AssertionError",
             ),
@@ -105,7 +105,7 @@ PUBLISHER_FAULTS = (
         "A recall builds its patches while it holds the repository",
         (
             Edit(
-                "tools/patchtool/recall.py",
+                "tools/patchtool/release/recall.py",
                 """\
             if not bundles:
                 break
@@ -128,7 +128,7 @@ PUBLISHER_FAULTS = (
         "sync holds the repository while it copies",
         (
             Edit(
-                "tools/patchtool/sync.py",
+                "tools/patchtool/repository/sync.py",
                 '        with told(f"copying to {copy.folder}"):\n            done =',
                 '        with repository.held(), told(f"copying to {copy.folder}"):\n            done =',
             ),
@@ -141,7 +141,7 @@ PUBLISHER_FAULTS = (
         "refresh ends well while an app has expired",
         (
             Edit(
-                "tools/patchtool/commands.py",
+                "tools/patchtool/cli/release_commands.py",
                 "    return judge(done.concerns(int(time.time())), idle=not done.signed)",
                 "    return 0 if done.signed else 10",
             ),
@@ -154,7 +154,7 @@ PUBLISHER_FAULTS = (
         "doctor ends with 0 while every install is stuck",
         (
             Edit(
-                "tools/patchtool/doctor.py",
+                "tools/patchtool/doctor/doctor.py",
                 "        found += [Concern(Severity.NOW, words, OFFER) for words in self.stuck]\n",
                 "",
             ),
@@ -167,7 +167,7 @@ PUBLISHER_FAULTS = (
         "What doctor may not read ends its look",
         (
             Edit(
-                "tools/patchtool/stock.py",
+                "tools/patchtool/repository/stored_files.py",
                 '    except OSError:\n        return "unread"',
                 "    except OSError:\n        raise",
             ),
@@ -180,7 +180,7 @@ PUBLISHER_FAULTS = (
         "A clock that is wrong signs",
         (
             Edit(
-                "tools/patchtool/commands.py",
+                "tools/patchtool/cli/release_commands.py",
                 "    check_clock(int(time.time()), signed, options.clock)\n    return repository",
                 "    return repository",
             ),
@@ -193,7 +193,7 @@ PUBLISHER_FAULTS = (
         "Clients that saw a signature ahead of time are refused for as long",
         (
             Edit(
-                "tools/patchtool/repository.py",
+                "tools/patchtool/repository/repository.py",
                 "(max(self.now, self._latest) + LIFETIMES[kind_of(role)])",
                 "(self.now + LIFETIMES[kind_of(role)])",
             ),
@@ -206,7 +206,7 @@ PUBLISHER_FAULTS = (
         "refresh leaves a signed time that has not come",
         (
             Edit(
-                "tools/patchtool/refresh.py",
+                "tools/patchtool/release/refresh.py",
                 's.is_below(at_least) or (ahead and s.key == "online")',
                 "s.is_below(at_least) or (ahead and False)",
             ),
@@ -219,7 +219,7 @@ PUBLISHER_FAULTS = (
         "What a failed command wrote stays on a full disk",
         (
             Edit(
-                "tools/patchtool/repository.py",
+                "tools/patchtool/repository/repository.py",
                 """\
                 except BaseException:
                     self._take_back()
@@ -229,7 +229,7 @@ PUBLISHER_FAULTS = (
                     raise""",
             ),
             Edit(
-                "tools/patchtool/staging.py",
+                "tools/patchtool/folder/temporary.py",
                 "            shutil.rmtree(folder, ignore_errors=True)"
                 "  # what stays, the next command removes",
                 "            pass",
@@ -244,7 +244,7 @@ PUBLISHER_FAULTS = (
         "What a killed command wrote stays for good",
         (
             Edit(
-                "tools/patchtool/repository.py",
+                "tools/patchtool/repository/repository.py",
                 """\
                 self._take_back()
                 try:
@@ -263,7 +263,7 @@ PUBLISHER_FAULTS = (
         "Keys are published",
         (
             Edit(
-                "tools/patchtool/publish.py",
+                "tools/patchtool/release/add_release.py",
                 "    refuse_secrets(folder, manifest, repository.keyring.folder)\n",
                 "",
             ),
@@ -276,7 +276,7 @@ PUBLISHER_FAULTS = (
         "The repository is published",
         (
             Edit(
-                "tools/patchtool/publish.py",
+                "tools/patchtool/release/add_release.py",
                 "    refuse_place(folder, repository.folder)\n",
                 "",
             ),

@@ -174,9 +174,9 @@ class Fate:
 
 def look(options: argparse.Namespace) -> None:
     """Ask all of them, and compare."""
-    from patchtool.cli import main as patchtool  # noqa: PLC0415 - a host needs none of this
+    from patchtool.cli.parser import main as patchtool  # noqa: PLC0415 - a host needs none of this
 
-    from updater.cli import main as updater  # noqa: PLC0415
+    from updater.cli.commands import main as updater  # noqa: PLC0415
 
     url = f"http://127.0.0.1:{Path('port').read_text()}"
     clients = sorted(place for place in Path().glob("c[0-9]") if place.is_dir())

@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from patchtool.cli import main
+from patchtool.cli.parser import main
 
 
 def answer(folder: str, arguments: list[str]) -> int:

@@ -11,7 +11,7 @@ def main() -> int:
 
 
 def _run() -> int:
-    from patchtool.cli import main as run  # noqa: PLC0415 - after the streams are safe
+    from patchtool.cli.parser import main as run  # noqa: PLC0415 - after the streams are safe
 
     return run()
 

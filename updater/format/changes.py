@@ -14,7 +14,7 @@ from updater.errors import FormatError
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.names import UNKNOWN, Digest
 from updater.format.paths import shown
-from updater.format.release import Release
+from updater.format.release_description import Release
 
 
 class Kind(IntEnum):

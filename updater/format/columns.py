@@ -10,9 +10,13 @@ from collections.abc import Iterable
 from itertools import chain, pairwise
 
 from updater.errors import FormatError
-from updater.format.limits import Limits
+from updater.format.encoding.limits import Limits
+from updater.format.encoding.wire import (
+    Reader,
+    Writer,
+    utf8,
+)
 from updater.format.patch import Extent
-from updater.format.wire import Reader, Writer, utf8
 
 
 def write_names(writer: Writer, names: list[str]) -> None:

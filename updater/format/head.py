@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from updater.errors import FormatError
-from updater.format.canonical import INTEGER_MAX, Record
-from updater.format.limits import DEFAULT, Limits
+from updater.format.encoding.canonical import INTEGER_MAX, Record
+from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import check_app, check_channel, check_version, order
 
 EVERYONE = 10_000

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from updater.errors import FormatError
-from updater.format import columns, lzma2
-from updater.format.canonical import decode, encode, within
+from updater.format import columns
 from updater.format.changes import OF_FILES, WITH_CONTENT, WITH_SOURCE, Change, Kind
-from updater.format.limits import DEFAULT, Limits
+from updater.format.encoding import lzma2
+from updater.format.encoding.canonical import (
+    decode,
+    encode,
+    within,
+)
+from updater.format.encoding.limits import DEFAULT, Limits
+from updater.format.encoding.wire import Reader, Writer
 from updater.format.names import Digest, check_app, check_version
 from updater.format.patch import (
     Block,
@@ -19,8 +25,7 @@ from updater.format.patch import (
     check_header,
 )
 from updater.format.paths import check_path, check_target
-from updater.format.release import Release
-from updater.format.wire import Reader, Writer
+from updater.format.release_description import Release
 
 MAGIC = b"upswap\0\x01"
 """Six letters, a NUL so that no text file passes for it, and the format version."""

@@ -13,9 +13,9 @@ from functools import cached_property
 
 from updater.errors import FormatError
 from updater.format.changes import WITH_CONTENT, Change
-from updater.format.limits import DEFAULT, Limits
+from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import Digest
-from updater.format.release import Release
+from updater.format.release_description import Release
 
 STORED = 0
 LZMA2 = 1

@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 
 from updater.errors import FormatError
-from updater.format.limits import DEFAULT, Limits
+from updater.format.encoding.limits import DEFAULT, Limits
 
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.|$)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from updater.format.globs import Globs
-from updater.format.release import Policy, Release
+from updater.format.release_description import Policy, Release
 
 
 class Policies:

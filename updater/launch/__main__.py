@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from updater.launch.encoding import in_utf8
-from updater.launch.launcher import main
+from updater.launch.file_name_encoding import in_utf8
+from updater.launch.start.launcher import main
 from updater.launch.streams import run_command
 
 

@@ -7,8 +7,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from updater.disk.permissions import ROOT, WINDOWS
 from updater.errors import InstallError
-from updater.launch.access import ROOT, WINDOWS
 
 SUFFIX = ".upswap"
 GONE_HINT = "if it was moved, name where it is; if it was removed, run updater install"
@@ -56,12 +56,12 @@ class State:
 
     @property
     def seen(self) -> Path:
-        """The newest versions and signed time that were seen; see updater/seen.py."""
+        """The newest versions and signed time that were seen; see updater/check/watermarks.py."""
         return self.folder / "seen.json"
 
     @property
     def known(self) -> Path:
-        """Which files releases had here, by their digests; see updater/known.py."""
+        """Which files releases had here, by their digests; see updater/stage/own_files.py."""
         return self.folder / "known"
 
     @property
@@ -131,7 +131,7 @@ class State:
 
     @property
     def consent(self) -> Path:
-        """There if this install may tell its publisher how it fares; see updater/outbox.py."""
+        """There if this install may tell its publisher how it fares; see `updater.reports`."""
         return self.folder / "consent.json"
 
     @property

@@ -1,0 +1,4 @@
+"""Who may use the server: users, tokens, the audit log, networks.
+
+Imported by `rollouts`, `web` and the dashboard.
+"""

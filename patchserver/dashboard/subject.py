@@ -1,0 +1,29 @@
+"""What the pages are about: the repository as clients see it."""
+
+from __future__ import annotations
+
+from werkzeug.exceptions import NotFound
+
+from patchserver.publishing.published_snapshot import App, Published
+from patchserver.services import services
+
+
+def published() -> Published:
+    """What clients see now.
+
+    Raises:
+        InstallError, FormatError: the repository cannot be read.
+    """
+    return services().window.look(services().notary)
+
+
+def app_named(name: str) -> App:
+    """An app that is hosted.
+
+    Raises:
+        NotFound: there is none of this name.
+    """
+    found = published().apps.get(name)
+    if found is None:
+        raise NotFound
+    return found

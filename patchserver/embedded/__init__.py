@@ -1,0 +1,4 @@
+"""`patchserver serve`: an HTTP server in this process, with the small files in memory.
+
+Imported by `run` only.
+"""

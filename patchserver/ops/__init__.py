@@ -1,0 +1,4 @@
+"""Running a server: its settings, its metrics, its log.
+
+Imported by everything that answers requests.
+"""

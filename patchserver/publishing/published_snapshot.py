@@ -1,0 +1,91 @@
+"""Published: what clients see of a repository, read once for each of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from patchserver.publishing.signer import Notary, Standing
+from updater.check.catalogue import Blob, Listing
+from updater.check.catalogue import Published as Release
+from updater.format.encoding.limits import DEFAULT
+from updater.format.head import Head
+from updater.format.names import order
+
+FRESH = 600
+"""Seconds after which it is looked at again, though nothing changed: signatures come of age."""
+
+
+@dataclass(frozen=True)
+class App:
+    """One app as clients see it."""
+
+    name: str
+    heads: Mapping[str, Head]
+    """By channel."""
+    releases: Mapping[str, Release]
+    """By version."""
+    patches: Mapping[tuple[str, str], Blob]
+    """By (from, to)."""
+
+    @property
+    def versions(self) -> list[str]:
+        """Published versions, newest first."""
+        return sorted(self.releases, key=order, reverse=True)
+
+    @property
+    def sound(self) -> list[str]:
+        """Versions that can be offered, newest first."""
+        return [v for v in self.versions if self.releases[v].floor is None]
+
+    def channels_of(self, version: str) -> list[str]:
+        """Channels that offer a version."""
+        return [c for c, head in self.heads.items() if version in _offered(head)]
+
+    def patches_to(self, version: str) -> list[tuple[str, int]]:
+        """From where a patch leads to a version, and its bytes; from the newest first."""
+        found = {old: blob.length for (old, new), blob in self.patches.items() if new == version}
+        return sorted(found.items(), key=lambda item: order(item[0]), reverse=True)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A repository as clients see it."""
+
+    apps: Mapping[str, App]
+    standings: tuple[Standing, ...]
+
+
+class Window:
+    """Looks at a repository."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[Any, Published] | None = None
+
+    def look(self, notary: Notary) -> Published:
+        """What clients see now.
+
+        Raises:
+            InstallError, FormatError: the repository cannot be read.
+        """
+        state = (notary.folder, notary.timestamp(), notary.clock() // FRESH)
+        seen = self._seen
+        if seen is None or seen[0] != state:
+            seen = self._seen = (state, _read(notary))
+        return seen[1]
+
+
+def _read(notary: Notary) -> Published:
+    apps = {name: _app(notary, name) for name in notary.apps()}
+    return Published(apps, tuple(notary.standings()))
+
+
+def _app(notary: Notary, name: str) -> App:
+    releases, patches = Listing("", name, DEFAULT).read(notary.entries(name).values())
+    heads = notary.heads(name)
+    return App(name, {channel: heads[channel] for channel in sorted(heads)}, releases, patches)
+
+
+def _offered(head: Head) -> set[str]:
+    return {offer.version for offer in head.entries}

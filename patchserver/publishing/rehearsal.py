@@ -1,0 +1,130 @@
+"""The witness: before clients see a new timestamp, clients of ours look at all it leads to.
+
+One comes for the first time. One has seen everything so far, and remembers it on this disk: it is
+who notices that a repository went back to a backup.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchtool.ceremonies.drill import URL, FolderTransport
+from patchtool.folder.temporary import scratch, staging
+
+from updater.check.trust import Trust
+from updater.config import UpdaterConfig
+from updater.disk.durable import Disk, told
+from updater.errors import TransportError, TrustError
+from updater.transport import Answer
+
+TIMESTAMP = f"{URL}/metadata/timestamp.json"
+ONCE = UpdaterConfig(attempts=1)
+"""Nothing here is another at the next try."""
+Looks = Mapping[tuple[str, str], int]
+"""By app and channel, what time it is for the clients that look, in seconds since 1970; an app
+without a channel has no clients yet."""
+
+
+class _Next(FolderTransport):
+    """Serves a repository as it will be once its timestamp is another."""
+
+    def __init__(self, folder: Path, timestamp: bytes) -> None:
+        super().__init__(folder)
+        self._timestamp = timestamp
+
+    @contextmanager
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
+        """See `Transport`."""
+        if url == TIMESTAMP:
+            yield Answer(0, iter([self._timestamp]))
+            return
+        with super().get(url, start, stop) as answer:
+            yield answer
+
+
+class _Fleeting(Disk):
+    """Of what is gone in a moment nothing need survive a power cut."""
+
+    def sync_file(self, path: Path) -> None:
+        """Nothing."""
+
+    def sync_directory(self, path: Path) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def _compared() -> Iterator[None]:
+    """Around the look of one who has seen more, perhaps: clients have too.
+
+    They would blame a cache on the way for what is older; there is none between this one and us.
+    """
+    try:
+        yield
+    except (TrustError, TransportError) as error:
+        raise TrustError(
+            f"clients that know this server refuse it: {error}",
+            hint="was the repository restored from a backup (docs/server.md), or a clock wrong?",
+        ) from error
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Clients of one repository, on the server itself."""
+
+    repository: Path
+    memory: Path
+    """The folder of the one that remembers."""
+
+    def approve(self, timestamp: bytes, looks: Looks) -> None:
+        """Refuse a timestamp that clients would refuse. What is remembered stays.
+
+        Raises:
+            TrustError, FormatError, TransportError: they would.
+            InstallError: the disk.
+        """
+        transport = _Next(self.repository, timestamp)
+        for (app, channel), now in looks.items():
+            with told("asking the witness"), staging(scratch()) as work:
+                fresh, old = work / "fresh", work / "old"
+                self._look(transport, fresh, app, channel, now, _Fleeting())
+                if self._place(app, channel).exists():
+                    shutil.copytree(self._place(app, channel), old, symlinks=True)
+                    with _compared():
+                        self._look(transport, old, app, channel, now, _Fleeting())
+
+    def remember(self, looks: Looks) -> None:
+        """Look at what clients see now, and remember it.
+
+        Raises:
+            TrustError: it is older than what was seen: the repository was restored from a backup.
+            FormatError, TransportError: clients refuse it.
+            InstallError: the disk.
+        """
+        transport = FolderTransport(self.repository)
+        for (app, channel), now in looks.items():
+            with told("asking the witness"), _compared():
+                place = self._place(app, channel)
+                place.mkdir(parents=True, exist_ok=True)
+                self._look(transport, place, app, channel, now, Disk())
+
+    def _look(
+        self,
+        transport: FolderTransport,
+        place: Path,
+        app: str,
+        channel: str,
+        now: int,
+        disk: Disk,
+    ) -> None:
+        root = (self.repository / "metadata" / "1.root.json").read_bytes()
+        place.mkdir(exist_ok=True)
+        seen = place / "seen.json"
+        trust = Trust(place / "trust", URL, root, transport, seen=seen, config=ONCE, disk=disk)
+        trust.refresh(app, channel, now)
+
+    def _place(self, app: str, channel: str) -> Path:
+        return self.memory / f"{app}.{channel}"

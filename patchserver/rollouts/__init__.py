@@ -1,0 +1,4 @@
+"""What installs report of a version, and whether that halts its rollout.
+
+Imported by the services and the dashboard.
+"""

@@ -1,0 +1,140 @@
+"""Messages: what installs send, if their users let them. Pure; every field has its bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from updater.errors import FormatError
+from updater.format.encoding.canonical import (
+    Record,
+    read_json,
+    within,
+)
+from updater.format.encoding.limits import KIB
+from updater.format.names import check_app, check_channel, check_version
+
+CHECKIN_BYTES = 4 * KIB
+REPORT_BYTES = 64 * KIB
+ERROR_MOST = 4000
+"""Characters of an error's text."""
+PATHS_MOST = 100
+STATES = ("clean", "staged", "unconfirmed")
+STEPS = ("check", "fetch", "stage", "commit", "confirm")
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+_PLATFORM = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}(?=:|$)")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Which install a message is from; it does not name its machine or user."""
+
+    id: str
+    """Names the message: one that comes twice is one."""
+    install: str
+    app: str
+    channel: str
+    platform: str
+    updater: str
+
+
+@dataclass(frozen=True)
+class Checkin:
+    """An install says that it is, and with which version."""
+
+    sender: Sender
+    version: str
+    state: str
+
+    @classmethod
+    def parse(cls, data: bytes) -> Checkin:
+        """The check-in of a request's body.
+
+        Raises:
+            FormatError: it is none.
+        """
+        record = Record(read_json(data, CHECKIN_BYTES))
+        checkin = cls(
+            sender=_sender(record),
+            version=within("version", check_version, record.text("version")),
+            state=_one_of(record, "state", STATES),
+        )
+        record.end()
+        return checkin
+
+
+@dataclass(frozen=True)
+class FailureReport:
+    """An update that failed."""
+
+    sender: Sender
+    step: str
+    error: str
+    old: str
+    new: str
+    """Empty if it was not known yet."""
+    changed: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """What reports are grouped by: the error's name."""
+        match = _KIND.match(self.error)
+        return match[0] if match else "other"
+
+    @classmethod
+    def parse(cls, data: bytes) -> FailureReport:
+        """The report of a request's body.
+
+        Raises:
+            FormatError: it is none.
+        """
+        record = Record(read_json(data, REPORT_BYTES))
+        new = record.text("to")
+        report = cls(
+            sender=_sender(record),
+            step=_one_of(record, "step", STEPS),
+            error=_bounded(record, "error", ERROR_MOST),
+            old=within("from", check_version, record.text("from")),
+            new=within("to", check_version, new) if new else "",
+            changed=record.items("changed", _path, PATHS_MOST),
+        )
+        record.end()
+        return report
+
+
+def _sender(record: Record) -> Sender:
+    return Sender(
+        id=_matching(record, "id", _IDENTITY),
+        install=_matching(record, "install", _IDENTITY),
+        app=within("app", check_app, record.text("app")),
+        channel=within("channel", check_channel, record.text("channel")),
+        platform=_matching(record, "platform", _PLATFORM),
+        updater=within("updater", check_version, record.text("updater")),
+    )
+
+
+def _matching(record: Record, key: str, pattern: re.Pattern[str]) -> str:
+    return _checked(record, key, lambda text: bool(pattern.fullmatch(text)))
+
+
+def _one_of(record: Record, key: str, words: tuple[str, ...]) -> str:
+    return _checked(record, key, lambda text: text in words)
+
+
+def _bounded(record: Record, key: str, most: int) -> str:
+    return _checked(record, key, lambda text: len(text) <= most and "\0" not in text)
+
+
+def _checked(record: Record, key: str, is_good: Callable[[str], bool]) -> str:
+    text = record.text(key)
+    if not is_good(text):
+        raise FormatError("not what is allowed here", context=key)
+    return text
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 1024 or "\0" in value:
+        raise FormatError("a path of at most 1024 characters expected")
+    return value

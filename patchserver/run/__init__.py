@@ -1,0 +1,4 @@
+"""The `patchserver` command, its jobs, and the application for other WSGI servers.
+
+Nothing imports this folder.
+"""

@@ -1,0 +1,63 @@
+"""Refusals: what a program is told of an error of ours, and by which status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, current_app, jsonify
+from sqlalchemy.exc import SQLAlchemyError
+
+from patchserver.publishing.pushes import (
+    Incomplete,
+    TooMany,
+    UnknownPush,
+)
+from patchserver.publishing.signer import NotNext
+from patchserver.publishing.uploads import WrongDigest, WrongOffset
+from patchserver.web.api import Malformed
+from updater.errors import InstallError, NotEnoughSpace, UpdateInProgress, UpdaterError
+
+LATER = 10
+"""Seconds to wait before asking again."""
+_STATUSES: tuple[tuple[type[UpdaterError], int], ...] = (
+    (Malformed, 400),
+    (UnknownPush, 404),
+    (WrongDigest, 422),
+    (TooMany, 429),
+    (NotEnoughSpace, 507),
+    (UpdateInProgress, 503),
+    (InstallError, 409),
+    (UpdaterError, 422),
+)
+"""What each error is to who asked; the first that fits."""
+
+
+def refuse(error: UpdaterError) -> Response:
+    """The answer. What the machine says of itself stays in the log."""
+    status = _status(error)
+    document: dict[str, Any] = {"error": str(error), "hint": error.hint, **_details(error)}
+    if status >= 500:
+        current_app.logger.error("%s; %s", error, error.hint)
+        document = {"error": "the server cannot do this now", "hint": "try again later"}
+    response = jsonify(document)
+    response.status_code = status
+    if status in {429, 503}:
+        response.headers["Retry-After"] = str(LATER)
+    if isinstance(error, WrongOffset):
+        response.headers["Upload-Offset"] = str(error.received)
+    return response
+
+
+def _status(error: UpdaterError) -> int:
+    if isinstance(error.__cause__, OSError | SQLAlchemyError) and type(error) is InstallError:
+        return 503
+    return next(status for kind, status in _STATUSES if isinstance(error, kind))
+
+
+def _details(error: UpdaterError) -> dict[str, Any]:
+    """What a program goes on with."""
+    if isinstance(error, NotNext):
+        return {"version": error.present}
+    if isinstance(error, Incomplete):
+        return {"missing": [dict(vars(one)) for one in error.missing]}
+    return {}

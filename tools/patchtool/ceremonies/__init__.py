@@ -1,0 +1,4 @@
+"""Changes of keys: first keys and recovery kits, rotation, and the drill that rehearses a loss.
+
+Imported by `doctor`, `server` and the command.
+"""

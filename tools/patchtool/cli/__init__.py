@@ -1,0 +1,4 @@
+"""The `patchtool` command: one parser, and a module of handlers for each noun.
+
+Nothing imports this folder.
+"""

@@ -1,0 +1,103 @@
+"""What the commands do that say what a channel offers, and to how many."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from patchtool.cli.release_commands import repository_of
+from patchtool.cli.server_commands import server_of
+from patchtool.release.rollout import (
+    pause,
+    promote,
+    resume,
+)
+from patchtool.repository.writer import writer_of
+from updater.cli.terminal import tell
+from updater.errors import InstallError
+from updater.exit_codes import NOTHING_TO_DO
+from updater.format.head import EVERYONE, Head, Step
+from updater.format.names import check_app
+
+NOWHERE = "-"
+"""Stands for a repository that is not at hand."""
+
+
+def offer(options: argparse.Namespace) -> int:
+    """``patchtool promote``."""
+    now = int(time.time())
+    asked, steps = _asked(options), options.ramp or (Step(now, options.rollout),)
+    if options.to:
+        _refuse_own(options)
+        head = server_of(options).promote(*asked, steps)
+    else:
+        head = promote(repository_of(options), *asked, now=now, steps=steps)
+    tell(options, head.to_json(), _offered(head, options.version, now))
+    return 0
+
+
+def halt(options: argparse.Namespace) -> int:
+    """``patchtool pause``."""
+    if options.to:
+        _refuse_own(options)
+        head: Head | None = server_of(options).pause(*_asked(options))
+    else:
+        head = pause(repository_of(options), *_asked(options), now=int(time.time()))
+    words = (
+        "is offered to no install until it is resumed; a new install gets it only where nothing "
+        "else is offered"
+    )
+    return _tell_change(options, head, words, "is paused already")
+
+
+def go_on(options: argparse.Namespace) -> int:
+    """``patchtool resume``."""
+    now = int(time.time())
+    if options.to:
+        _refuse_own(options)
+        head: Head | None = server_of(options).resume(*_asked(options))
+    else:
+        head = resume(repository_of(options), *_asked(options), now=now)
+    words = _offered(head, options.version, now) if head else ""
+    return _tell_change(options, head, f"goes on: {words}", "is not paused")
+
+
+def _refuse_own(options: argparse.Namespace) -> None:
+    """Refuse to tell a server of a repository that is written here."""
+    if str(options.repository) != NOWHERE and writer_of(options.repository) != "server":
+        raise InstallError(
+            f"{options.repository} is written here, and no server is to be told",
+            hint="leave out --to and name --keys; without a copy at hand, write - for REPO",
+        )
+
+
+def _asked(options: argparse.Namespace) -> tuple[str, str, str]:
+    return check_app(options.app), options.channel, options.version
+
+
+def _tell_change(options: argparse.Namespace, head: Head | None, done: str, before: str) -> int:
+    what = f"{options.app} {options.version} on {options.channel}"
+    if head is None:
+        tell(options, {"version": options.version, "state": before}, f"{what} {before}")
+        return NOTHING_TO_DO
+    tell(options, head.to_json(), f"{what} {done}")
+    return 0
+
+
+def _offered(head: Head, version: str, now: int) -> str:
+    """The ramp of a version, in words."""
+    steps = next(offer for offer in head.entries if offer.version == version).steps
+    come = [step for step in steps if step.utc <= now][-1:]
+    shares = [f"to {_percent(step)} of its installs" for step in come]
+    shares += [
+        f"to {_percent(step)} from {_minute(step.utc)} on" for step in steps if step.utc > now
+    ]
+    return f"{head.channel} offers {head.app} {version} {', '.join(shares)}"
+
+
+def _percent(step: Step) -> str:
+    return f"{step.basis_points * 100 / EVERYONE:g} %"
+
+
+def _minute(utc: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(utc))

@@ -1,0 +1,561 @@
+"""Finding the deflate streams of a file that zlib can write again: the builder of inflated views.
+
+A stream is taken apart only if one set of zlib's parameters gives it back bit for bit, so it does
+not matter how a candidate was found: there is no wrong one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from updater.errors import PatchError
+from updater.format.encoding.limits import DEFAULT, MIB
+from updater.format.names import Digest
+from updater.patch.apply import digest_of
+from updater.patch.delta import inflated
+from updater.patch.delta.inflated import (
+    CHUNK,
+    CHUNKED,
+    LEAD,
+    SEPARATOR,
+    WHOLE,
+    Deflated,
+    InflatedView,
+    Parameters,
+    Source,
+    deflate,
+    first_piece,
+    is_zlib_header,
+    predict,
+)
+
+WORTH = 1024
+"""Inflated bytes below which a file is left as it is."""
+PART_WORTH, SHARE_WORTH = 64 << 10, 32
+"""Deflated bytes, or one part in so many of the file, below which it is left as it is: the view
+of an executable with one icon in it costs its reader the scratch space of all of it."""
+STREAM_WORTH = 64
+"""Deflated bytes below which a zlib stream that stands alone is left as it is."""
+SPOOL = 64 * MIB
+"""Inflated bytes of one stream held in memory while parameters are tried."""
+PROBE = 512
+"""Deflated bytes that tell most false candidates."""
+PATIENCE = 2 * MIB
+"""Bytes of one stream deflated in vain, after which no more sets are tried.
+
+Of one stream, not of the file, as long as it may be zlib's: whether a stream is taken apart should
+depend on its own bytes, so that one of many is not lost for what the others are.
+"""
+IN_A_ROW = 64
+"""Streams refuted one after the other, after which one new set is tried of each: their encoder is
+not zlib, and what it wrote comes out alike in the other release."""
+SETS = 16
+"""Different sets of one file, so that a client checks few."""
+
+VAIN_LEAST, VAIN_SHARE = 64 * MIB, 8
+"""Bytes, and times the size of the file, inflated in vain after which no stream is looked for:
+where each of its bytes may begin a stream that never ends, looking for them would not either."""
+
+DEFAULT_STRATEGY, FILTERED, HUFFMAN, RLE, FIXED = range(5)
+
+STEP = MIB
+"""Bytes of a file searched at once."""
+
+
+class FileBytes:
+    """A file's bytes by position.
+
+    Not a map of the file: one that is cut short meanwhile would end this process.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._length = file.seek(0, 2)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._length)
+        self._file.seek(start)
+        return self._file.read(max(stop - start, 0))
+
+
+Bytes = bytes | FileBytes
+
+
+@dataclass(frozen=True)
+class Inflated:
+    """A file's view, and what it takes to read and to write the file through it."""
+
+    path: Path
+    """The view's bytes."""
+    length: int
+    open_recipe: bytes
+    """For the file as an old one."""
+    close_recipe: bytes
+    """For the file as a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream that is taken apart."""
+
+    start: int
+    end: int
+    length: int
+    """Inflated bytes."""
+    kind: int
+    parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A place where a stream may begin."""
+
+    found: int
+    """Where its mark is."""
+    start: int
+    kind: int = WHOLE
+    header: bytes = b""
+    """zlib's two bytes, if there are any: they tell window and level."""
+    is_bare: bool = False
+    """Whether only its checksum tells it from chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A deflate stream of a file, whoever wrote it."""
+
+    candidate: Candidate
+    end: int
+    length: int
+    """Inflated bytes."""
+    digest: bytes
+    """Of the deflated bytes: a stream that is in both releases need not be taken apart."""
+
+    @property
+    def start(self) -> int:
+        """Where its first byte is."""
+        return self.candidate.start
+
+
+def find(place: Path) -> list[Found]:
+    """Every deflate stream of the file at ``place``, in order, none within another.
+
+    None at all if they would inflate beyond what a view may be, or too much is none.
+
+    Raises:
+        OSError: the disk.
+    """
+    with _opened(place) as (data, file):
+        try:
+            return list(_Finder(data, file).found())
+        except (_TooLarge, _TooMuchInVain):
+            return []
+
+
+def inflate(place: Path, found: list[Found], view: Path) -> Inflated | None:
+    """The view of the file at ``place`` in which the streams ``found`` are taken apart.
+
+    It is written to ``view``, and proven to close again. A function of the file's bytes, the list
+    and this machine's zlib alone. None, and no ``view``: too little can be taken apart.
+
+    Raises:
+        PatchError: the view does not close: a defect of ours, or the file changed meanwhile.
+        OSError: the disk.
+    """
+    with _opened(place) as (data, file):
+        if not _is_worth_it(found, len(data)):
+            return None
+        streams = _Finder(data, file).reproduced(found)
+        if not _is_worth_it(streams, len(data)):
+            return None
+        made = Inflated(view, 0, _open_recipe(data, streams), _close_recipe(streams))
+        return _written(place, file, made)
+
+
+def _is_worth_it(streams: Sequence[Found | Stream], size: int) -> bool:
+    deflated = sum(stream.end - stream.start for stream in streams)
+    inflated_length = sum(stream.length for stream in streams)
+    return inflated_length >= WORTH and deflated >= min(PART_WORTH, size // SHARE_WORTH)
+
+
+@contextmanager
+def _opened(place: Path) -> Iterator[tuple[FileBytes, BinaryIO]]:
+    """A file by position and, with a position of its own, to be read forward."""
+    with place.open("rb") as content, place.open("rb") as file:
+        yield FileBytes(content), file
+
+
+def _open_recipe(data: Bytes, streams: list[Stream]) -> bytes:
+    starts, end = [], 0
+    for stream in streams:
+        expected = end + predict(data[end : end + inflated.WINDOW])
+        starts.append((stream.kind, stream.start - expected))
+        end = stream.end
+    return inflated.write_open_recipe(starts)
+
+
+def _close_recipe(streams: list[Stream]) -> bytes:
+    return inflated.write_close_recipe([(stream.kind, stream.parameters) for stream in streams])
+
+
+def _written(place: Path, file: BinaryIO, made: Inflated) -> Inflated | None:
+    """Write the view and prove it; None if the bytes that describe it pass the limit."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    proof = _Proof()
+    with made.path.open("w+b") as view:
+        InflatedView().open(file, made.open_recipe, view)
+        length = view.tell()
+        view.seek(0)
+        InflatedView().close(view, made.close_recipe, cast("BinaryIO", proof))
+    if proof.digest() != digest_of(place):
+        raise PatchError(f"the inflated view of {place} does not close", hint="did it change?")
+    if length > _most(size):
+        made.path.unlink()
+        return None
+    return replace(made, length=length)
+
+
+class _Proof:
+    """A file that is only hashed."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._hash.update(data)
+
+    def digest(self) -> Digest:
+        return Digest(self._hash.digest())
+
+
+def _most(size: int) -> int:
+    return min(DEFAULT.view_factor * size, DEFAULT.view_bytes)
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+
+class _Finder:
+    """Goes through one file and takes apart what it can."""
+
+    def __init__(self, data: Bytes, file: BinaryIO) -> None:
+        self._data = data
+        self._source = Source(file)
+        self._scanner = _Scanner(data)
+        self._trials = _Trials()
+        self._room = _most(len(data)) - len(data)
+        self._patience = VAIN_LEAST + VAIN_SHARE * len(data)
+
+    def found(self) -> Iterator[Found]:
+        """Every stream, in order, none within another.
+
+        Raises:
+            _TooLarge: the view of one taken apart would be.
+            _TooMuchInVain: the file is full of what only looks like streams.
+        """
+        at = taken = count = 0
+        while count < inflated.STREAMS_MOST:
+            candidate = self._scanner.first(at)
+            if candidate is None:
+                return
+            if candidate.kind == CHUNKED and candidate.start - LEAD < taken:
+                at = candidate.found + 1  # its chunk begins in another stream
+                continue
+            self._source.seek(candidate.start)
+            content = self._inflate(candidate, _NOWHERE)
+            at = candidate.found + 1
+            if content:
+                digest = hashlib.sha256(self._data[candidate.start : content.end]).digest()
+                yield Found(candidate, content.end, content.length, digest)
+                at = taken = content.end
+                count += 1
+            else:
+                self._lose_patience(self._source.position - candidate.start)
+
+    def _lose_patience(self, length: int) -> None:
+        """``length`` bytes were no stream; to find that out costs something even of a few."""
+        self._patience -= max(length, PROBE)
+        if self._patience < 0:
+            raise _TooMuchInVain
+
+    def reproduced(self, found: list[Found]) -> list[Stream]:
+        """Those of ``found`` that can be written again, as far as the view may grow."""
+        streams: list[Stream] = []
+        for stream in found:
+            with suppress(_TooLarge), tempfile.SpooledTemporaryFile(SPOOL) as spool:
+                content = self._inflate(stream.candidate, cast("BinaryIO", spool))
+                made = content and self._reproduced(stream.candidate, content)
+                if made:
+                    streams.append(made)
+                    self._room -= made.length
+        return streams
+
+    def _inflate(self, candidate: Candidate, spool: BinaryIO) -> _Content | None:
+        """What the candidate inflates to; None if it is no stream worth a thought."""
+        start = candidate.start
+        if candidate.kind == WHOLE and not _may_inflate(self._data[start : start + PROBE]):
+            return None
+        try:
+            content = self._read(candidate, spool)
+        except PatchError:
+            return None
+        if not candidate.is_bare:
+            return content
+        checksum = self._data[content.end : content.end + 4]
+        long_enough = content.end - start >= STREAM_WORTH
+        return content if long_enough and checksum == content.adler.to_bytes(4, "big") else None
+
+    def _read(self, candidate: Candidate, spool: BinaryIO) -> _Content:
+        start, length, adler = candidate.start, 0, 1
+        first = first_piece(candidate.kind, self._data[max(start - LEAD, 0) : start])
+        self._source.seek(start)
+        stream = Deflated(self._source, first)
+        for part in stream.inflated():
+            length += len(part)
+            if length > self._room:
+                raise _TooLarge
+            adler = zlib.adler32(part, adler)
+            spool.write(part)
+        end = self._source.position
+        deflated = _joined(self._data[start:end], first) if stream.separators else None
+        return _Content(spool, length, adler, end, deflated)
+
+    def _reproduced(self, candidate: Candidate, content: _Content) -> Stream | None:
+        """The stream, if there are parameters that give it."""
+        start, end = candidate.start, content.end
+        deflated: tuple[Bytes, int, int] = (self._data, start, end)
+        if content.joined is not None:
+            deflated = (content.joined, 0, len(content.joined))
+        parameters = self._trials.find(
+            candidate.header, content.spool, lambda tried: _gives(content.spool, tried, *deflated)
+        )
+        if parameters is None:
+            return None
+        return Stream(start, end, content.length, candidate.kind, parameters)
+
+
+class _TooLarge(Exception):  # noqa: N818 - it is not an error, only the end
+    """The view would pass its bounds."""
+
+
+class _TooMuchInVain(Exception):  # noqa: N818 - as above
+    """What looks like streams is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a candidate inflates to."""
+
+    spool: BinaryIO
+    length: int
+    adler: int
+    end: int
+    joined: bytes | None
+    """The deflated bytes, where they are not in one piece."""
+
+
+class _Nowhere:
+    """Takes what is written and forgets it."""
+
+    def write(self, data: bytes) -> None:
+        """Forget it."""
+
+
+_NOWHERE = cast("BinaryIO", _Nowhere())
+
+
+def _may_inflate(probe: bytes) -> bool:
+    try:
+        zlib.decompressobj(-zlib.MAX_WBITS).decompress(probe, 8 * PROBE)
+    except zlib.error:
+        return False
+    return True
+
+
+def _joined(data: bytes, first: int) -> bytes:
+    """The pieces of a stream without what separates them."""
+    parts, at, left = [], 0, first
+    while at + left < len(data):
+        parts.append(data[at : at + left])
+        at += left + SEPARATOR
+        left = int.from_bytes(data[at - 8 : at - 4], "big")
+    return b"".join([*parts, data[at:]])
+
+
+def _gives(
+    content: BinaryIO, parameters: Parameters, deflated: Bytes, start: int, end: int
+) -> bool:
+    """Whether ``content`` deflates to just these bytes; the first difference ends the trial."""
+    content.seek(0)
+    at = start
+    for part in deflate(iter(lambda: content.read(CHUNK), b""), parameters):
+        if deflated[at : at + len(part)] != part:
+            return False
+        at += len(part)
+    return at == end
+
+
+# --- candidates ---------------------------------------------------------------------------------
+
+
+class _Scanner:
+    """Finds places where streams may begin, each kind of mark at the speed of memory."""
+
+    def __init__(self, data: Bytes) -> None:
+        self._data = data
+        self._searches = {mark: _Search(mark, data) for mark in _MARKS}
+        self._found = dict.fromkeys(_MARKS, -1)
+
+    def first(self, at: int) -> Candidate | None:
+        """The first candidate whose mark is at ``at`` or behind."""
+        while True:
+            for mark, found in self._found.items():
+                if found < at:
+                    self._found[mark] = self._searches[mark].first(at)
+            mark, at = min(self._found.items(), key=lambda item: item[1])
+            if at == len(self._data):
+                return None
+            candidate = _MARKS[mark](self._data, at)
+            if candidate and candidate.start < len(self._data):
+                return candidate
+            at += 1
+
+
+class _Search:
+    """Finds one kind of mark, in a window of the file that goes on with it."""
+
+    def __init__(self, mark: re.Pattern[bytes], data: Bytes) -> None:
+        self._mark = mark
+        self._data = data
+        self._start = -STEP
+        self._window = b""
+
+    def first(self, at: int) -> int:
+        """Where the first one at ``at`` or behind is; the file's length if there is none."""
+        while at < len(self._data):
+            if not self._start <= at < self._start + STEP:
+                self._start, self._window = at, self._data[at : at + STEP + MARK_MOST - 1]
+            if match := self._mark.search(self._window, at - self._start):
+                return self._start + match.start()
+            at = self._start + STEP
+        return len(self._data)
+
+
+def _zip_entry(data: Bytes, at: int) -> Candidate | None:
+    """A local header: deflated, not encrypted."""
+    header = data[at : at + 10]
+    if header[8:] != b"\x08\0" or header[6] & 1:
+        return None
+    return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
+
+
+def _gzip_member(data: Bytes, at: int) -> Candidate | None:
+    return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
+
+
+def _image_chunk(data: Bytes, at: int) -> Candidate | None:
+    header = data[at + 4 : at + 6]
+    return Candidate(at, at + 6, CHUNKED, header) if is_zlib_header(header) else None
+
+
+def _zlib_stream(data: Bytes, at: int) -> Candidate | None:
+    return Candidate(at, at + 2, WHOLE, data[at : at + 2], is_bare=True)
+
+
+_FIRST_BYTES = b"".join(re.escape(bytes([b])) for b in range(256) if b >> 1 & 3 in {1, 2})
+"""What a stream may begin with: a Huffman block. Stored ones hide nothing."""
+MARK_MOST = 4
+"""Bytes of the longest mark."""
+_MARKS: dict[re.Pattern[bytes], Callable[[Bytes, int], Candidate | None]] = {
+    re.compile(rb"PK\x03\x04"): _zip_entry,
+    re.compile(rb"\x1f\x8b\x08"): _gzip_member,
+    re.compile(rb"IDAT"): _image_chunk,
+    re.compile(rb"x[\x01\x5e\x9c\xda][" + _FIRST_BYTES + rb"]"): _zlib_stream,
+}
+
+
+# --- parameters ---------------------------------------------------------------------------------
+
+
+class _Trials:
+    """Which parameters to try, the most promising first."""
+
+    def __init__(self) -> None:
+        self._known: list[Parameters] = []
+        """Those that worked in this file, the last one first."""
+        self._refuted = 0
+        """Streams in a row that nothing gave."""
+
+    def find(
+        self, header: bytes, content: BinaryIO, works: Callable[[Parameters], bool]
+    ) -> Parameters | None:
+        """The first set that works, which leaves ``content`` where it was refuted."""
+        patience = PATIENCE if self._refuted < IN_A_ROW else 0
+        for tried in self._order(header):
+            if works(tried):
+                self._refuted = 0
+                self._known = [tried, *(known for known in self._known if known != tried)]
+                return tried
+            if tried not in self._known:
+                patience -= content.tell()
+            if patience < 0:
+                break
+        self._refuted += 1
+        return None
+
+    def _order(self, header: bytes) -> Iterator[Parameters]:
+        more = _likely(header) if len(self._known) < SETS else []
+        order = dict.fromkeys([*self._known, *more])
+        return (tried for tried in order if _may_be(tried, header))
+
+
+@cache
+def _likely(header: bytes) -> list[Parameters]:
+    """Every set worth trying; zlib's header tells the window and narrows the level down."""
+    windows = [zlib.MAX_WBITS]
+    if header:
+        windows.insert(0, max((header[0] >> 4) + 8, 9))
+    return [
+        Parameters(level, window, memory, strategy)
+        for strategy, memory, levels in _LIKELY
+        for window in dict.fromkeys(windows)
+        for level in levels
+    ]
+
+
+def _may_be(parameters: Parameters, header: bytes) -> bool:
+    """Whether zlib writes this header with the parameters: it tells their level roughly."""
+    if not header:
+        return True
+    if parameters.strategy >= HUFFMAN or parameters.level < 2:
+        return header[1] >> 6 == 0
+    return header[1] >> 6 == 1 + (parameters.level > 5) + (parameters.level > 6)
+
+
+_ALL = (6, 9, 1, 5, 4, 3, 2, 7, 8)
+_LIKELY = (
+    (DEFAULT_STRATEGY, 8, _ALL),
+    (DEFAULT_STRATEGY, 9, (6, 9, 1)),
+    (FILTERED, 8, _ALL),
+    (FILTERED, 9, (6, 9, 1)),
+    (RLE, 8, (6,)),  # here and in the next the level makes no difference
+    (HUFFMAN, 8, (6,)),
+    (RLE, 9, (6,)),
+    (HUFFMAN, 9, (6,)),
+    (FIXED, 8, (6, 9)),
+    (FIXED, 9, (6, 9)),
+)
+"""Strategy, memory level and levels that libraries and optimisers of images use."""

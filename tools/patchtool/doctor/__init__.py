@@ -1,0 +1,4 @@
+"""What will go wrong with a repository, told before clients meet it. Writes nothing.
+
+Imported by the command.
+"""

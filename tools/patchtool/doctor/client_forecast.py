@@ -1,0 +1,118 @@
+"""The outlook of clients: what an install of each published version would do now, and why.
+
+Asked of our own trust layer and plan, as a client that comes for the first time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchtool.ceremonies.drill import URL, FolderTransport
+from patchtool.folder.temporary import scratch, staging
+from patchtool.repository.repository import Repository
+from updater.check.catalogue import Catalogue
+from updater.check.route import choose, make_plan
+from updater.check.trust import Trust
+from updater.disk.durable import told
+from updater.errors import InstallError
+from updater.format.head import EVERYONE
+from updater.format.names import order
+
+DRAWS = 100
+"""Installs of each version that are looked at where a rollout is under way: they differ."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What installs of one version do."""
+
+    app: str
+    channel: str
+    version: str
+    """Empty: who installs now."""
+    goal: str | None
+    way: str
+    """``patch``, ``bundle``, ``nothing`` to do, or ``stuck``."""
+    bytes: int
+    """To fetch."""
+    percent: int
+    """How many of them."""
+    why: str = ""
+    """What keeps them."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        who = f"{self.app} {self.channel}: {self.version or 'a new install'}"
+        share = "" if self.percent == 100 else f" ({self.percent} %)"
+        if self.goal is None:
+            return f"{who}: {self.way}{share}{': ' if self.why else ''}{self.why}"
+        return f"{who} -> {self.goal} by {self.way}, {self.bytes:,} bytes{share}"
+
+
+def outlooks(repository: Repository, root: bytes, now: int) -> Iterator[Outlook]:
+    """What installs of every version do, by app and channel.
+
+    Args:
+        repository: its metadata is read.
+        root: what clients are installed with.
+        now: seconds since 1970.
+
+    Raises:
+        TrustError, TransportError, FormatError: clients refuse it.
+        InstallError: it cannot be read.
+    """
+    for app in repository.apps():
+        for name in sorted(repository.targets(f"channels.{app}")):
+            channel = name.rpartition("/")[2]
+            catalogue = _seen(repository.folder, root, app, channel, now)
+            for version in ["", *sorted(catalogue.releases, key=order)]:
+                yield from _of_version(catalogue, app, channel, version)
+
+
+def _seen(folder: Path, root: bytes, app: str, channel: str, now: int) -> Catalogue:
+    with told("looking as a client"), staging(scratch()) as memory:
+        transport = FolderTransport(folder)
+        trust = Trust(memory / "trust", URL, root, transport, seen=memory / "seen.json")
+        return trust.refresh(app, channel, now)
+
+
+def _of_version(catalogue: Catalogue, app: str, channel: str, version: str) -> Iterator[Outlook]:
+    differ = any(0 < o.reach(catalogue.now) < EVERYONE for o in catalogue.head.entries)
+    draws = DRAWS if differ else 1
+    ends = Counter(_end(catalogue, version, f"install {n}") for n in range(draws))
+    for (goal, why), count in sorted(ends.items(), key=str):
+        percent = count * 100 // draws
+        if goal is None:
+            way = "stuck" if why else "nothing"
+            yield Outlook(app, channel, version, None, way, 0, percent, why)
+        else:
+            yield _way(catalogue, app, channel, version, goal, percent)
+
+
+def _way(
+    catalogue: Catalogue, app: str, channel: str, version: str, goal: str, percent: int
+) -> Outlook:
+    try:
+        plan = make_plan(catalogue, version or None, goal)
+    except InstallError as error:
+        return Outlook(app, channel, version, None, "stuck", 0, percent, str(error))
+    way = "bundle" if plan.starts_afresh else "patch"
+    return Outlook(app, channel, version, goal, way, plan.fetch_bytes, percent)
+
+
+def _end(catalogue: Catalogue, version: str, install_id: str) -> tuple[str | None, str]:
+    """Where an install goes, or what keeps it."""
+    try:
+        goal = choose(catalogue, install_id, catalogue.now, installed=version, bad=frozenset())
+    except InstallError as error:
+        return None, str(error)
+    if goal is not None:
+        return goal, ""
+    if not version:
+        return None, "nothing is offered"
+    floor = catalogue.releases[version].floor
+    return None, f"recalled, and nothing from {floor} on is offered" if floor else ""

@@ -1,0 +1,223 @@
+"""The doctor: what will go wrong with a repository, before clients meet it. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from patchtool.doctor.client_forecast import Outlook, outlooks
+from patchtool.folder.temporary import scratch, staging
+from patchtool.keys.roles import Standing
+from patchtool.keys.signing_clock import doubt_of
+from patchtool.keys.signing_keys import Keys
+from patchtool.release.refresh import is_ahead
+from patchtool.repository.repository import Repository
+from patchtool.repository.stored_files import (
+    Stock,
+    look,
+    needed,
+    unneeded,
+)
+from patchtool.server.mirror import absent, mirror
+from updater.disk.durable import told
+from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError, UpdaterError
+from updater.exit_codes import Concern, Severity
+from updater.transport import Transport
+
+RESTORE = "restore it from a backup, then patchtool refresh --at-least"
+OFFER = "offer a version they can take: patchtool promote"
+PUT_RIGHT = (
+    "if this clock is right: patchtool refresh --clock YYYY-MM-DD, then patchtool promote again "
+    "what was promoted meanwhile"
+)
+CONCERNS = {
+    "expired": (Severity.NOW, "clients refuse it: run patchtool refresh with its key"),
+    "unsigned": (Severity.NOW, "clients refuse it: run patchtool refresh with its key"),
+    "missing": (Severity.NOW, RESTORE),
+    "damaged": (Severity.NOW, RESTORE),
+    "unread": (Severity.UNSEEN, "let this user read it, and look again"),
+}
+"""How bad it is, and what to do, by the lists of a `Diagnosis`."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found."""
+
+    standings: tuple[Standing, ...]
+    expired: tuple[str, ...]
+    """Roles whose signature holds no more."""
+    unsigned: tuple[str, ...]
+    """Roles that lack signatures of those who may sign them."""
+    stock: Stock
+    """Published files that are not as they were signed."""
+    refused: str
+    """Why clients refuse all of it; empty if they do not."""
+    clients: tuple[Outlook, ...]
+    """What installs of each version would do now."""
+    ahead: str = ""
+    """Why a signed time cannot be: it has not come yet. Clients take it for the present."""
+    unreferenced: tuple[str, ...] = ()
+    """Files that nothing refers to: left by a command that was stopped, or pruned. Harmless."""
+
+    @property
+    def due(self) -> tuple[str, ...]:
+        """Roles whose key is needed soon."""
+        return tuple(s.role for s in self.standings if s.is_due)
+
+    @property
+    def stuck(self) -> tuple[str, ...]:
+        """Installs that are left without an offer, in words."""
+        return tuple(outlook.words for outlook in self.clients if outlook.way == "stuck")
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON object of this value."""
+        return {
+            "roles": [standing.document for standing in self.standings],
+            "clients": [vars(outlook) for outlook in self.clients],
+            "refused": self.refused,
+            "ahead": self.ahead,
+            **{name: list(names) for name, names in self.lists.items()},
+        }
+
+    @property
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """Names of roles and files, by what is to be said of them."""
+        return {
+            "expired": self.expired,
+            "due": self.due,
+            "unsigned": self.unsigned,
+            **vars(self.stock),
+            "unreferenced": self.unreferenced,
+        }
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        """What is wrong, for people and for the exit code."""
+        found = [
+            Concern(severity, f"{word}: {', '.join(self.lists[word])}", hint)
+            for word, (severity, hint) in CONCERNS.items()
+            if self.lists[word]
+        ]
+        if self.refused:
+            found.append(Concern(Severity.NOW, self.refused, "run patchtool refresh"))
+        found += [Concern(Severity.NOW, words, OFFER) for words in self.stuck]
+        if self.ahead:
+            found.append(Concern(Severity.SOON, self.ahead, PUT_RIGHT))
+        if self.due:
+            keys = sorted({s.key for s in self.standings if s.is_due})
+            hint = f"run patchtool refresh with the keys: {', '.join(keys)}"
+            found.append(Concern(Severity.SOON, f"to be signed soon: {', '.join(self.due)}", hint))
+        return tuple(found)
+
+    def require_health(self) -> None:
+        """Refuse a repository that clients cannot use, now or soon.
+
+        Raises:
+            TrustError: clients are refused or left without an offer now.
+            InstallError: a key is needed soon, or something could not be looked at.
+        """
+        if self.concerns:
+            raise max(self.concerns, key=lambda concern: concern.severity).error
+
+
+def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Diagnosis:
+    """Look at everything clients may ask for, and hash it.
+
+    Args:
+        repository: only read.
+        now: seconds since 1970.
+        root: what clients are installed with; None: the first root.
+
+    Raises:
+        InstallError: it is no repository or cannot be read.
+        TrustError: metadata that clients need is missing or damaged.
+    """
+    if not any((repository.folder / "metadata").glob("*.json")):
+        raise InstallError(
+            f"{repository.folder} is not a repository", hint="name the folder that init has made"
+        )
+    with _damage_told():
+        return _diagnosis(
+            repository,
+            now,
+            look(repository),
+            unreferenced=[n for n in unneeded(repository) if n.startswith("targets/")],
+            root=root,
+        )
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Say of a repository that cannot even be looked at that clients cannot use it."""
+    try:
+        yield
+    except (FormatError, InstallError) as error:
+        gone = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+        if isinstance(error, FormatError) or isinstance(error.__cause__, gone):
+            raise TrustError(
+                f"clients cannot use this repository: {error}",
+                hint="restore it from a backup, then patchtool refresh --at-least",
+            ) from error
+        raise
+
+
+def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -> Diagnosis:
+    """Look at what a host gives to clients; files are asked for, not fetched and hashed.
+
+    Args:
+        url: of the repository.
+        root: what clients are installed with; None: believe the first root that is there.
+        transport: how bytes come.
+        now: seconds since 1970.
+
+    Raises:
+        TransportError: the network, or metadata is missing.
+        FormatError: it is no metadata of ours.
+        InstallError: this machine's disk.
+    """
+    address = url.rstrip("/")
+    with told(f"looking at {url}"), staging(scratch()) as work:
+        copy = Repository(work, Keys(work, {}), now)
+        mirror(transport, address, copy)
+        content = {name: length for name, length in needed(copy).items() if length >= 0}
+        missing = Stock(missing=tuple(absent(transport, address, content)))
+        return _diagnosis(copy, now, missing, root=root)
+
+
+def _diagnosis(
+    repository: Repository,
+    now: int,
+    stock: Stock,
+    *,
+    unreferenced: Iterable[str] = (),
+    root: bytes | None = None,
+) -> Diagnosis:
+    standings = tuple(repository.standings())
+    refused, clients = _clients(repository, root, now)
+    return Diagnosis(
+        standings,
+        tuple(s.role for s in standings if s.expires <= now),
+        tuple(s.role for s in standings if not repository.is_signed(s.role)),
+        stock,
+        refused,
+        clients,
+        doubt_of(now, repository.last_signed()) if is_ahead(repository) else "",
+        tuple(unreferenced),
+    )
+
+
+def _clients(
+    repository: Repository, root: bytes | None, now: int
+) -> tuple[str, tuple[Outlook, ...]]:
+    """Why clients refuse it, or what they do."""
+    try:
+        first = root or (repository.folder / "metadata" / "1.root.json").read_bytes()
+        return "", tuple(outlooks(repository, first, now))
+    except (UpdaterError, OSError) as error:
+        if isinstance(error, NotEnoughSpace) or isinstance(error.__cause__, PermissionError):
+            raise  # of this machine, not of the repository
+        return f"clients refuse it: {error}", ()

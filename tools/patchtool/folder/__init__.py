@@ -1,0 +1,4 @@
+"""Folders on the machine that builds: scanned, copied, kept apart while they are unfinished.
+
+Imported by everything else in patchtool.
+"""

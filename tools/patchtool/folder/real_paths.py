@@ -1,0 +1,32 @@
+"""Places: where folders really lie, whatever symlinks lead to them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from updater.disk.durable import told
+
+
+def real(path: Path) -> Path:
+    """The absolute path without symlinks; of symlinks that go round in a circle, as it is."""
+    return Path(os.path.realpath(path))
+
+
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether ``path`` is ``folder`` or lies in it."""
+    return real(path).is_relative_to(real(folder))
+
+
+def repository_around(folder: Path) -> Path | None:
+    """The repository that a folder is or lies in.
+
+    Raises:
+        InstallError: this user may not look.
+    """
+    place = real(folder)
+    with told(f"reading {folder}"):
+        for parent in (place, *place.parents):
+            if (parent / "metadata" / "timestamp.json").exists():
+                return parent
+    return None

@@ -1,0 +1,126 @@
+"""Refreshing: what expires soon is signed anew, with the keys that are at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from patchtool.keys.roles import Standing
+from patchtool.keys.signing_clock import BEHIND_MOST, day
+from patchtool.release.rollout import heads_ahead, target_of
+from patchtool.repository.repository import Repository
+from updater.errors import InstallError
+from updater.exit_codes import Concern, Severity
+from updater.format.head import Head
+
+AT_LEAST_MOST = 1_000_000_000
+"""No repository has signed so often, and a number that was mistyped cannot be lowered again."""
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What was signed, and what ought to be but could not."""
+
+    signed: tuple[Standing, ...]
+    """As they are now."""
+    missing: tuple[Standing, ...]
+    """Due, but their key is not at hand."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON object of this value."""
+        return {
+            "signed": [standing.document for standing in self.signed],
+            "missing": [standing.document for standing in self.missing],
+        }
+
+    def concerns(self, now: int) -> list[Concern]:
+        """What is wrong still, ``now``."""
+        return [_concern(standing, now) for standing in self.missing]
+
+
+def _concern(standing: Standing, now: int) -> Concern:
+    """What a role is that ought to be signed, and whose key is not at hand."""
+    severity = Severity.NOW if standing.expires <= now else Severity.SOON
+    what = f"{standing.role} {_wrong(standing, now)}"
+    return Concern(
+        severity,
+        f"{what} (version {standing.version}, valid until {day(standing.expires)})",
+        f"refresh with the {standing.key} key",
+    )
+
+
+def _wrong(standing: Standing, now: int) -> str:
+    if standing.expires <= now:
+        return "has expired, and clients refuse it"
+    return "is due" if standing.is_due else "keeps its number, which clients may have seen exceeded"
+
+
+def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
+    """Sign what is due; nothing is written if nothing is.
+
+    Args:
+        repository: its lock is taken.
+        at_least: every role but root gets this version at least. For a repository restored from
+            a backup: clients refuse versions below those they have seen. Root needs no such
+            thing, clients follow its versions one by one.
+
+    Raises:
+        InstallError: the online key is due and not at hand, a key is not of this repository,
+            ``at_least`` is out of all reason, or the disk. Clients see what they saw before.
+        TrustError: the online key is not at hand, and what it signs has expired.
+    """
+    repository.require()
+    if at_least > AT_LEAST_MOST:
+        raise InstallError(
+            f"no client has seen a version such as {at_least}",
+            hint="--at-least stays for good: name a number a little above what clients have seen",
+        )
+    for standing in _due(repository, at_least):
+        repository.can_sign(standing.role)  # opens keys: nobody is to wait for a password
+    with repository.writing():
+        due = _due(repository, at_least)
+        missing = tuple(s for s in due if not repository.can_sign(s.role))
+        for standing in missing:
+            if standing.key == "online":
+                concern = _concern(standing, int(repository.now.timestamp()))
+                what = f"{standing.role} is to be signed, and there is no online key"
+                hint = "put online.pem into the folder of keys"
+                raise replace(concern, what=what, hint=hint).error
+        roles = [s.role for s in due if s not in missing]
+        if roles:
+            repository.renew(roles, at_least, map(target_of, _ahead(repository)))
+        signed = tuple(s for s in repository.standings() if s.role in _with_above(roles))
+    return Refreshed(signed, missing)
+
+
+def is_ahead(repository: Repository) -> bool:
+    """Whether a clock that is ahead of ours has signed: clients take such a time for the present.
+
+    Raises:
+        InstallError: the repository cannot be read.
+    """
+    latest = repository.now.timestamp() + BEHIND_MOST
+    return repository.last_signed() > latest or bool(_ahead(repository))
+
+
+def _ahead(repository: Repository) -> list[Head]:
+    return [head for app in repository.apps() for head in heads_ahead(repository, app)]
+
+
+def _due(repository: Repository, at_least: int) -> list[Standing]:
+    """Roles that are to be signed; those of the online key say when they were."""
+    ahead = is_ahead(repository)
+    return [
+        s
+        for s in repository.standings()
+        if s.is_due or s.is_below(at_least) or (ahead and s.key == "online")
+    ]
+
+
+def _with_above(roles: list[str]) -> set[str]:
+    """Whatever is signed, the timestamp is; and the snapshot, unless it is the timestamp alone."""
+    if not roles or roles == ["timestamp"]:
+        return set(roles)
+    only_root = set(roles) <= {"root", "timestamp"}
+    return {*roles, "timestamp"} | (set() if only_root else {"snapshot"})

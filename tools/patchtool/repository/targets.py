@@ -1,0 +1,71 @@
+"""Targets: the files a repository publishes, and where their content lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuf.api.metadata import TargetFile
+
+from updater.disk.durable import Disk, move
+
+Listed = TargetFile
+"""A target as a role lists it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file to publish. Make it with :meth:`of` or :meth:`there`."""
+
+    listed: Listed
+    content: Path | bytes | None
+    """A file is moved; None: it lies in its place already."""
+
+    @classmethod
+    def of(cls, name: str, content: Path | bytes, custom: dict[str, Any]) -> Target:
+        """Content, and what is said of it; a file is read as a whole, so let nobody wait for it.
+
+        Raises:
+            OSError: the disk.
+        """
+        if isinstance(content, bytes):
+            listed = TargetFile.from_data(name, content, ["sha256"])
+        else:
+            listed = TargetFile.from_file(name, str(content), ["sha256"])
+        listed.unrecognized_fields["custom"] = custom
+        return cls(listed, content)
+
+    @classmethod
+    def there(cls, name: str, target: dict[str, Any]) -> Target:
+        """What another repository lists, and that nobody will ask this one for."""
+        return cls(TargetFile.from_dict(dict(target), name), None)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.listed.path
+
+
+def place_of(folder: Path, target: Listed) -> Path:
+    """Where the content of a target lies in the repository ``folder``."""
+    inner, _, base = target.path.rpartition("/")
+    return folder / "targets" / inner / f"{target.hashes['sha256']}.{base}"
+
+
+def store(disk: Disk, folder: Path, target: Target) -> None:
+    """Put the content of a target where clients look for it; nobody is told of it yet.
+
+    Raises:
+        OSError: the disk; a part of it may be there under a name of its own.
+    """
+    place = place_of(folder, target.listed)
+    if target.content is None:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(target.content, bytes):
+        disk.write(place, target.content)
+    else:
+        disk.settle(target.content)
+        move(disk, target.content, place)
+        disk.sync_directory(place.parent)

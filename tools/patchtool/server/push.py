@@ -1,0 +1,323 @@
+"""Pushing: releases that were signed here are uploaded to the server, which lets clients see them.
+
+Stopped anywhere, the same command goes on: what was signed lies in the repository, and how far the
+uploads are the server knows. If somebody else has published meanwhile, ours is put on top of that
+and signed anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from patchtool.folder.transfer import transferring
+from patchtool.keys.signing_clock import CheckTime, any_time
+from patchtool.keys.signing_keys import Keys
+from patchtool.repository.prune import superfluous
+from patchtool.repository.repository import Repository
+from patchtool.repository.targets import Listed, Target
+from patchtool.repository.unpublished import (
+    is_overtaken,
+    place_of,
+    signed_since,
+)
+from patchtool.repository.writer import writer_of
+from patchtool.server.fetch import (
+    adopt,
+    nobody,
+    served,
+)
+from patchtool.server.rebase import ours
+from patchtool.server.server_client import (
+    Announced,
+    Behind,
+    Blob,
+    Server,
+)
+from updater.disk.durable import Disk, told
+from updater.errors import InstallError
+from updater.local.session import Session
+from updater.progress import Progress
+from updater.transport import server_time
+
+ROUNDS = 5
+"""How often somebody else may be faster, or a server lack files after all."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What was pushed."""
+
+    apps: dict[str, int]
+    """By app, the version of its release metadata that clients see now."""
+    bytes: int
+    """Uploaded."""
+    rebased: tuple[str, ...]
+    """Apps whose releases were put on top of what somebody else has published."""
+
+
+def push(
+    session: Session,
+    server: Server,
+    repository: Repository,
+    *,
+    apps: Sequence[str] = (),
+    keys: Keys | None = None,
+    check_time: CheckTime = any_time,
+) -> Pushed | None:
+    """Publish what was signed in ``repository`` on its server; None if nothing is to be.
+
+    Args:
+        session: how bytes come, progress, and what time it is.
+        server: where to.
+        repository: its lock is taken for moments; becomes what the server shows.
+        apps: those to push; default: all.
+        keys: with the release key, to sign again if somebody else was faster.
+        check_time: is asked before anything is published.
+
+    Raises:
+        TransportError: the network; the same again goes on.
+        TrustError: what is served does not verify, or is older than what was seen here.
+        FormatError: the server refuses it, or somebody else has published the same with other
+            content.
+        InstallError: the token, keys that are needed, a repository that no server writes, or the
+            disk. Clients see what they saw before, or all of a release.
+    """
+    repository.require()
+    _refuse_local(repository.folder)
+    with told(f"pushing {repository.folder}"), transferring(repository.folder, repository.patience):
+        return _Push(session, server, repository, apps, keys).run(check_time)
+
+
+class _Push:
+    """One push; the repository is held only while it is made what the server shows."""
+
+    def __init__(
+        self,
+        session: Session,
+        server: Server,
+        repository: Repository,
+        apps: Sequence[str],
+        keys: Keys | None,
+    ) -> None:
+        self._session = session
+        self._server = server
+        self._repository = repository
+        self._folder = repository.folder
+        self._only = apps
+        self._keys = keys
+        self._done: dict[str, int] = {}
+        self._rebased: list[str] = []
+        self._bytes = _Counter(session.progress)
+
+    def run(self, check_time: CheckTime) -> Pushed | None:
+        for number in range(ROUNDS):
+            self._catch_up()
+            check_time(server_time(self._session.transport))
+            waiting = self._waiting()
+            if not waiting:
+                done = Pushed(self._done, self._bytes.total, tuple(self._rebased))
+                return done if self._done else None
+            if self._done:  # it is published; whoever serves it may keep a copy for a moment
+                self._server.sleep(number)
+            self._publish_waiting(waiting, is_last=number == ROUNDS - 1)
+        raise InstallError(
+            f"{self._server.url} does not show what it has published",
+            hint="is a cache in front of it? run it again later",
+        )
+
+    def _publish_waiting(self, waiting: Mapping[str, Sequence[int]], *, is_last: bool) -> None:
+        try:
+            for app, versions in waiting.items():
+                for version in versions:
+                    self._publish(app, version)
+                    self._done[app] = version
+        except Behind:
+            if is_last:
+                raise
+
+    def _catch_up(self) -> None:
+        """Make the repository what the server shows, and ours follow it."""
+        keys = self._keys
+        showing = served(self._session, self._server.url, self._folder, keys=keys)
+        with showing as there, self._repository.held():
+            for app in self._apps():
+                _require_hosted(there, app, self._server.url)
+                here = self._here()
+                if is_overtaken(here, there, app) or _removed_in_vain(here, there, app):
+                    is_new = _rebase(self._folder, there, app, is_signer=keys is not None)
+                    self._rebased += [app] if is_new else []
+            adopt(there, self._folder)
+
+    def _apps(self) -> list[str]:
+        """The apps to push; by default those with something to push."""
+        return list(self._only) or [a for a in self._here().apps() if self._signed(a)]
+
+    def _signed(self, app: str) -> list[int]:
+        return signed_since(self._folder, self._listed(app), app)
+
+    def _waiting(self) -> dict[str, list[int]]:
+        """By app, the versions of its metadata that were signed and not published."""
+        signed = {app: self._signed(app) for app in self._apps()}
+        return {app: versions for app, versions in signed.items() if versions}
+
+    def _listed(self, app: str) -> int:
+        return self._here().versions()[f"app.{app}"]
+
+    def _here(self) -> Repository:
+        return Repository(self._folder, nobody(self._folder), self._session.now())
+
+    def _publish(self, app: str, version: int) -> None:
+        """Let clients see one version of an app's metadata, and its content."""
+        place = place_of(self._folder, version, app)
+        data = place.read_bytes()
+        files = _files(self._folder, _targets(data))
+        for _ in range(ROUNDS):
+            announced = self._server.announce(app, version - 1, data)
+            if announced.published:
+                return
+            if self._upload(app, announced, files) and self._server.publish(app, announced):
+                return
+        raise InstallError(
+            f"{self._server.url} does not keep what it is sent", hint="its log says why"
+        )
+
+    def _upload(self, app: str, announced: Announced, files: Mapping[str, Path]) -> bool:
+        """Send all the server lacks; False: it wants the push announced again."""
+        missing = announced.missing
+        for blob in missing:
+            _require(files, blob)
+        self._bytes.start(sum(blob.length - blob.received for blob in missing))
+        try:
+            for blob in missing:
+                with files[blob.digest].open("rb") as file:
+                    if not self._server.upload(app, announced, blob, file, self._bytes.advance):
+                        return False
+        finally:
+            self._bytes.finish()
+        return True
+
+
+class _Counter:
+    """Bytes that were uploaded, shown while they are."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.total = 0
+        self._progress = progress
+
+    def start(self, total: int) -> None:
+        self._progress.start("upload", total)
+
+    def advance(self, done: int) -> None:
+        self.total += done
+        self._progress.advance(done)
+
+    def finish(self) -> None:
+        self._progress.finish()
+
+
+def _refuse_local(folder: Path) -> None:
+    if writer_of(folder) != "server":
+        raise InstallError(
+            f"{folder} is written here, and no server is to be told",
+            hint="copy it to a static host with patchtool sync; or, if a server is to take over: "
+            "patchtool writer REPO server",
+        )
+
+
+def _require_hosted(there: Repository, app: str, url: str) -> None:
+    if app not in there.apps():
+        raise InstallError(
+            f"{url} does not host {app}",
+            hint="name another with --app; or its owner adds it: patchtool apps add",
+        )
+
+
+def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bool:
+    """Sign ours on top of theirs; whether they lacked anything of it.
+
+    Stopped anywhere, it is done again with the same outcome.
+    """
+    here = Repository(folder, nobody(folder), int(there.now.timestamp()))
+    listed = here.versions()[f"app.{app}"]
+    theirs = there.versions()[f"app.{app}"]
+    signed = signed_since(folder, listed, app)
+    ancestor, newest, other = (
+        _targets(place.read_bytes())
+        for place in (
+            place_of(folder, listed, app),
+            place_of(folder, signed[-1], app),
+            place_of(there.folder, theirs, app),
+        )
+    )
+    change = ours(ancestor, newest, other)
+    change = replace(change, gone=_still_gone(here, there, app, change.gone))
+    if change and not is_signer:
+        raise InstallError(
+            f"somebody else has published or promoted releases of {app} since these were signed",
+            hint="--keys KEYS signs them again on top of that; nothing was published",
+        )
+    if change:
+        targets = [Target.there(name, dict(target)) for name, target in change.new.items()]
+        there.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
+        Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
+    _drop(folder, app, signed, theirs + 1 if change else 0)
+    return bool(change)
+
+
+def _removed_in_vain(here: Repository, there: Repository, app: str) -> bool:
+    """Whether what was pruned ``here`` is needed ``there`` after all, such as by a channel."""
+    role = f"app.{app}"
+    if not signed_since(here.folder, here.versions().get(role, 0), app):
+        return False
+    gone = tuple(there.targets(role).keys() - here.targets(role).keys())
+    return len(_still_gone(here, there, app, gone)) < len(gone)
+
+
+def _still_gone(
+    here: Repository, there: Repository, app: str, gone: Sequence[str]
+) -> tuple[str, ...]:
+    """Of what was pruned ``here``, what nobody needs ``there`` either once ours is added."""
+    added: dict[str, Listed] = here.targets(f"app.{app}")
+    unneeded = superfluous(there, app, added.items()) if gone else []
+    return tuple(name for name in gone if name in unneeded)
+
+
+def _drop(folder: Path, app: str, signed: Sequence[int], kept: int) -> None:
+    """Remove what was signed before, the newest last: all of ours is in that one."""
+    disk = Disk()
+    disk.sync_directory(folder / "metadata")
+    for version in signed:
+        if version != kept:
+            disk.unlink(place_of(folder, version, app))
+
+
+def _targets(data: bytes) -> dict[str, Any]:
+    """The targets of metadata that was verified, or signed here."""
+    targets: dict[str, Any] = json.loads(data)["signed"]["targets"]
+    return targets
+
+
+def _files(folder: Path, targets: Mapping[str, Any]) -> dict[str, Path]:
+    """Where the content of targets lies, by digest."""
+    return {
+        target["hashes"]["sha256"]: _path(folder, name, target) for name, target in targets.items()
+    }
+
+
+def _path(folder: Path, name: str, target: Mapping[str, Any]) -> Path:
+    parent, _, base = name.rpartition("/")
+    return folder / "targets" / parent / f"{target['hashes']['sha256']}.{base}"
+
+
+def _require(files: Mapping[str, Path], blob: Blob) -> None:
+    """Refuse to begin an upload that cannot end."""
+    path = files.get(blob.digest)
+    if path is None or not path.is_file() or path.stat().st_size != blob.length:
+        raise InstallError(
+            f"the server lacks {blob.digest}, and it is not here either",
+            hint="run it where the release was added, or add it again there",
+        )

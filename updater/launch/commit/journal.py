@@ -1,0 +1,187 @@
+"""The journal: what a commit is about to do, written before it does it.
+
+One JSON file. How far the commit has come is its *name*, because a rename needs no disk space
+and is one step; at most one of the names exists
+(``journal.mixed`` may stand beside another).
+
+=================== ============================================
+name                the live tree may be
+=================== ============================================
+(none)              old or new, whole
+``journal.staged``  old, whole; the new one waits for the next launch
+``journal``         anything between; all new files are durable
+``journal.undo``    anything between, on the way back from a commit that failed
+``journal.done``    new; old files may still lie aside
+``journal.revert``  anything between, on the way back from a commit that was made
+``journal.mixed``   anything between, and nobody can tell how far it came: a repair must see to it
+``old/journal``     new; the commit was made and can be rolled back
+=================== ============================================
+
+What recovery does with each stands in recover.py.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from updater.disk.durable import Disk, present
+from updater.errors import InstallError
+from updater.launch.state import State
+
+FORMAT = 4
+"""Of this file; a launcher that does not know it must not meet it."""
+
+
+class Action(str, Enum):
+    """What a step does to one path of the install."""
+
+    MKDIR = "mkdir"
+    """Make a folder that is not there."""
+    PUT = "put"
+    """Move a staged file or symlink in; what stood there goes aside."""
+    REMOVE = "remove"
+    """Move a file or symlink aside."""
+    SET_ASIDE = "set-aside"
+    """Move a whole folder aside, because a file takes its name."""
+    RMDIR = "rmdir"
+    """When all is done, remove a folder if nothing of the user's is in it."""
+
+
+class Phase(Enum):
+    """How far a commit has come; the value ends the journal's file name."""
+
+    STAGED = ".staged"
+    SWAPPING = ""
+    UNDOING = ".undo"
+    COMMITTED = ".done"
+    REVERTING = ".revert"
+    MIXED = ".mixed"
+    """A damaged journal's, while a repair is tried. The commit of the repair stands before it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step; all paths are relative to the install."""
+
+    action: Action
+    path: str
+    stage: int = -1
+    """PUT: number of the staged file."""
+    incoming: str = ""
+    """PUT: the name it takes first (``PATH.new``)."""
+    aside: str = ""
+    """The name the old content keeps (``PATH.old``); empty: nothing was there."""
+    keep: bool = False
+    """Whether what is aside is the user's work, and stays after the commit."""
+    size: int = -1
+    """PUT: bytes of the new file; -1 for a symlink."""
+    own: bool = False
+    """PUT: whether it is a file of the State, which changes together with the tree."""
+    disposable: bool = False
+    """Whether nobody needs it back: compiled Python that no release has."""
+    stays: bool = False
+    """PUT: whether a file that is edited after the commit stays, though it is taken back."""
+    content: str = ""
+    """PUT: the new content, as content.py writes it down."""
+    was: str = ""
+    """What the planner found at the path; what it gave up for this step."""
+
+    @property
+    def parks(self) -> bool:
+        """Whether what it puts aside is kept for a rollback, in the State."""
+        return self.action is not Action.SET_ASIDE and bool(self.aside) and not self.disposable
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One commit."""
+
+    old: str
+    """Version before; empty for a first install."""
+    new: str
+    """Version after."""
+    steps: tuple[Step, ...]
+    """In the order they are made."""
+    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Names this commit, in reports and against mistaking one for another."""
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it leads to another version; a first install and a repair do not."""
+        return self.old not in {"", self.new}
+
+    def write(self, disk: Disk, state: State) -> None:
+        """Begin: from here on recovery leads to the new tree or back, never between."""
+        self._write(disk, state, Phase.SWAPPING)
+
+    def hold(self, disk: Disk, state: State) -> None:
+        """Leave the stage for later: nothing live is touched until `enter` says SWAPPING."""
+        self._write(disk, state, Phase.STAGED)
+
+    def _write(self, disk: Disk, state: State, phase: Phase) -> None:
+        document = asdict(self) | {"journal": FORMAT}
+        disk.write(named(state, phase), json.dumps(document).encode(), private=True)
+
+
+def phase_of(state: State) -> Phase | None:
+    """How far the commit has come that is under way, or None."""
+    return next((phase for phase in Phase if present(named(state, phase))), None)
+
+
+def enter(disk: Disk, state: State, phase: Phase) -> None:
+    """Say, durably, that the commit under way is now in ``phase``; does nothing if it is."""
+    now = phase_of(state)
+    if now is not None and now is not phase:
+        disk.replace(named(state, now), named(state, phase))
+        disk.sync_directory(state.folder)
+
+
+def named(state: State, phase: Phase) -> Path:
+    """The journal's name in ``phase``."""
+    return state.journal.with_name(state.journal.name + phase.value)
+
+
+class DamagedJournal(InstallError):  # noqa: N818 - reads as what the user is told
+    """A journal says nothing any more: the disk, or somebody, has changed it."""
+
+
+def read(path: Path) -> Journal:
+    """The journal at ``path``.
+
+    Raises:
+        DamagedJournal: nobody can understand it; nothing is touched then.
+        InstallError: another version wrote it, or it cannot be read now; nothing is touched.
+    """
+    try:
+        return _parse(json.loads(path.read_bytes()), path)
+    except OSError as error:
+        raise InstallError(
+            f"journal {path} cannot be read: {error}", hint="check the disk and the permissions"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedJournal(f"journal {path} is damaged: {error}", hint=_HINT) from error
+
+
+_HINT = "nothing was touched; run updater repair"
+
+
+def _parse(document: Any, path: Path) -> Journal:
+    try:
+        if document["journal"] != FORMAT:
+            raise InstallError(
+                f"journal {path} was written by another version of upswap",
+                hint="run updater recover of the version that wrote it",
+            )
+        steps = _steps(document["steps"])
+        return Journal(document["old"], document["new"], steps, document["identity"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedJournal(f"journal {path} is damaged: {error!r}", hint=_HINT) from error
+
+
+def _steps(items: Any) -> tuple[Step, ...]:
+    return tuple(Step(**{**step, "action": Action(step["action"])}) for step in items)

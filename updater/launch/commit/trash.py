@@ -1,0 +1,204 @@
+"""What of ours could not be deleted yet: put away, or remembered, and tried again later.
+
+A file that is in use (Windows), immutable, or on a disk that fails for a moment must neither stop
+a commit nor a rollback, nor stay in the install for good. What lies in the State is moved to
+``trash/``; of what lies in the install ``trash/left.json`` has the path and the content, so that
+nothing is deleted that somebody has changed since. Every command tries both again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+
+from updater.disk.content import content_of
+from updater.disk.durable import (
+    Disk,
+    info_of,
+    is_folder,
+    present,
+    remove_tree,
+)
+from updater.launch.state import State
+
+LEFT = "left.json"
+
+
+@dataclass
+class Left:
+    """What of ours lies in the install still."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    """Content, as content.py writes it down, by path. With any other content it is not ours."""
+    folders: list[str] = field(default_factory=list)
+    """Folders that go when nothing is in them."""
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.folders)
+
+
+class Trash:
+    """Deletes in an install, and remembers what it could not, durably once `save` was called."""
+
+    def __init__(self, disk: Disk, state: State) -> None:
+        self._disk = disk
+        self._state = state
+        self._left = Left()
+
+    def remove(self, path: str, content: str) -> None:
+        """Remove the file or symlink at ``path``, which is ours if it is ``content``."""
+        try:
+            self._disk.unlink(self._state.at(path))
+        except OSError:
+            self.remember(path, content)
+
+    def remember(self, path: str, content: str) -> None:
+        """Remove it some other time, if it is ``content`` then."""
+        self._left.files[path] = content
+
+    def renamed(self, path: str, other: str) -> None:
+        """What is remembered as ``path``, or below it, lies at ``other`` now."""
+
+        def moved(place: str) -> str:
+            is_there = place == path or place.startswith(f"{path}/")
+            return other + place.removeprefix(path) if is_there else place
+
+        files, folders = self._left.files, self._left.folders
+        self._left.files = {moved(place): content for place, content in files.items()}
+        self._left.folders = [moved(place) for place in folders]
+
+    def remove_folder(self, path: str) -> None:
+        """Remove the folder at ``path``, if nothing is in it but what is remembered."""
+        place = self._state.at(path)
+        try:
+            self._disk.rmdir(place)
+            remains = bool(self._left) and is_folder(place)
+        except OSError:
+            remains = True
+        if remains:
+            self._left.folders.append(path)
+
+    def save(self) -> None:
+        """Remember it durably.
+
+        Raises:
+            OSError: the disk; what leads here must be done again.
+        """
+        if self._left:
+            known = _read(self._state)
+            files = known.files | self._left.files
+            _write(self._disk, self._state, files, [*known.folders, *self._left.folders])
+
+
+def clear(disk: Disk, state: State, folder: Path) -> None:
+    """Remove a folder of the State, or put it away.
+
+    Raises:
+        OSError: neither is possible.
+    """
+    try:
+        remove_tree(disk, folder)
+    except OSError:
+        if present(folder):
+            disk.mkdir(state.trash, private=True)
+            disk.replace(folder, next(_free(state)))
+
+
+def sweep(disk: Disk, state: State) -> None:
+    """Try again to remove what is left, while no commit is under way; what cannot be stays."""
+    with suppress(OSError):
+        if is_folder(state.trash):
+            _sweep_install(disk, state)
+            _sweep_state(disk, state)
+
+
+def spare(disk: Disk, state: State, paths: Collection[str]) -> None:
+    """Let stay what the next release has, should it have been ours to remove.
+
+    Raises:
+        OSError: the disk.
+    """
+    left = _read(state)
+    files = {path: content for path, content in left.files.items() if path not in paths}
+    folders = [folder for folder in left.folders if folder not in paths]
+    if (files, folders) != (left.files, left.folders):
+        _write(disk, state, files, folders)
+
+
+def _sweep_install(disk: Disk, state: State) -> None:
+    left = _read(state)
+    files = {
+        path: content for path, content in left.files.items() if _stays(disk, state, path, content)
+    }
+    if files:
+        folders = left.folders
+    else:
+        folders = [
+            path for path in _innermost_first(left.folders) if _folder_stays(disk, state, path)
+        ]
+    if (files, folders) != (left.files, left.folders):
+        _write(disk, state, files, folders)
+
+
+def _stays(disk: Disk, state: State, path: str, content: str) -> bool:
+    """Whether a file of ours cannot be removed, or looked at, now either."""
+    place = state.at(path)
+    with suppress(OSError):
+        if content_of(place) == content and not _is_behind_link(state, place):
+            disk.unlink(place)
+        return False
+    return True
+
+
+def _folder_stays(disk: Disk, state: State, path: str) -> bool:
+    place = state.at(path)
+    with suppress(OSError):
+        if is_folder(place) and not _is_behind_link(state, place):
+            disk.rmdir(place)
+        return False
+    return True
+
+
+def _is_behind_link(state: State, place: Path) -> bool:
+    inside = (folder for folder in place.parents if state.install in folder.parents)
+    return not all(is_folder(folder) or info_of(folder) is None for folder in inside)
+
+
+def _innermost_first(folders: Iterable[str]) -> list[str]:
+    return sorted({*folders}, key=lambda path: (-len(PurePosixPath(path).parts), path))
+
+
+def _sweep_state(disk: Disk, state: State) -> None:
+    for place in sorted(state.trash.iterdir()):
+        if place.name != LEFT:
+            with suppress(OSError):
+                remove_tree(disk, place)
+    disk.rmdir(state.trash)
+
+
+def _read(state: State) -> Left:
+    """What is remembered; of a damaged list nothing is."""
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        document = json.loads((state.trash / LEFT).read_bytes())
+        return Left(dict(document["files"]), list(document["folders"]))
+    return Left()
+
+
+def _write(disk: Disk, state: State, files: dict[str, str], folders: Iterable[str]) -> None:
+    place = state.trash / LEFT
+    left = Left(files, _innermost_first(folders))
+    if left:
+        disk.mkdir(state.trash, private=True)
+        disk.write(place, json.dumps(asdict(left)).encode())
+    else:
+        disk.unlink(place)
+
+
+def _free(state: State) -> Iterator[Path]:
+    number = 0
+    while present(place := state.trash / str(number)):
+        number += 1
+    yield place

@@ -1,0 +1,75 @@
+"""``release.json``: what the launcher must know of the installed release.
+
+The manifest says it too, but may have 64 MiB. It is swapped together with the tree.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+
+from updater.disk.json_file import encode, read
+from updater.errors import InstallError
+from updater.launch.state import State
+
+MOST = 1 << 31
+"""Seconds, or starts: more than any release asks for, and less than a clock can wait."""
+_HALF = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Brief:
+    """The installed release, in short."""
+
+    version: str
+    entry: tuple[str, ...] = ()
+    """Release path of what to start, then its arguments; empty: nothing."""
+    mode: str = "none"
+    """What keeps a new version: ``none``, ``app`` or ``health``."""
+    health: tuple[str, ...] = ()
+    """Command that finds the application healthy; its first word is a release path."""
+    starts: int = 1
+    """Starts that must fail before the old version comes back."""
+    seconds: int = 60
+    """Seconds it may run in a start without being confirmed."""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of ``release.json``."""
+        return encode(asdict(self))
+
+
+def read_brief(state: State) -> Brief:
+    """What is installed.
+
+    Raises:
+        InstallError: it is missing or damaged.
+        OSError: the disk.
+    """
+    document = read(state.release)
+    if document is None:
+        raise InstallError(
+            f"{state.release} is missing", hint="run updater recover, or updater repair"
+        )
+    try:
+        brief = Brief(**document)
+        _check(brief)
+        return Brief(**document | {"entry": tuple(brief.entry), "health": tuple(brief.health)})
+    except (TypeError, ValueError) as error:
+        raise InstallError(
+            f"{state.release} is damaged: {error}", hint="run updater repair"
+        ) from error
+
+
+def _check(brief: Brief) -> None:
+    words: list[object] = [brief.version, brief.mode, *brief.entry, *brief.health]
+    numbers: list[object] = [brief.starts, brief.seconds]
+    if not all(is_text(word) for word in words):
+        raise ValueError("a text expected")
+    if not all(isinstance(number, int) and number < MOST for number in numbers):
+        raise ValueError("a number expected")
+
+
+def is_text(value: object) -> bool:
+    """Whether a program can be given it: no NUL, and no half of a character."""
+    return isinstance(value, str) and "\0" not in value and not _HALF.search(value)

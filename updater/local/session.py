@@ -1,0 +1,131 @@
+"""What one client uses to reach the world; an application or a test may bring its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from updater.check.catalogue import Catalogue
+from updater.check.trust import Trust, recalled
+from updater.config import UpdaterConfig
+from updater.disk.durable import Disk, told
+from updater.errors import NotEnoughSpace
+from updater.launch.state import State
+from updater.local.identity import Identities, machine_id
+from updater.local.settings import (
+    Settings,
+    read_address,
+    read_root,
+)
+from updater.net.address import Address
+from updater.net.http import HttpTransport
+from updater.progress import Progress, Silent
+from updater.transport import Sender, Transport
+
+_HTTP: Any = None
+"""Stands for a transport that can only be made when the configuration is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Network, progress sink, clock, disk and settings of one run."""
+
+    config: UpdaterConfig = field(default_factory=UpdaterConfig)
+    transport: Transport = _HTTP
+    """How bytes come; unless given, over HTTP as `config` says."""
+    sender: Sender | None = None
+    """How the publisher is told, if it is; unless given, over HTTP with a short patience."""
+    progress: Progress = field(default_factory=Silent)
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970."""
+    disk: Disk = field(default_factory=Disk)
+    machine: Callable[[], str] = machine_id
+    """What names this machine, or nothing; it is kept as a digest, and told to nobody."""
+
+    def __post_init__(self) -> None:
+        if self.transport is _HTTP:
+            object.__setattr__(self, "transport", HttpTransport(self.config))
+
+    def now(self) -> int:
+        """Whole seconds since 1970."""
+        return int(self.clock())
+
+    def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
+        """What the repository of an install offers at ``now``, verified.
+
+        Whoever may not write the State sees the same; what is learned then is not kept.
+
+        Raises:
+            TransportError, TrustError, FormatError: see `Trust.refresh`.
+            InstallError: the metadata folder cannot be used.
+        """
+        self.admit(read_address(state, settings))
+        with told(f"using {state.trust}"), _memory(state) as memory:
+            trust = Trust(
+                memory.trust,
+                settings.url,
+                read_root(state),
+                self.transport,
+                seen=memory.seen,
+                config=self.config,
+                disk=self.disk,
+            )
+            return trust.refresh(settings.app, settings.channel, now)
+
+    def identities(self, state: State) -> Identities:
+        """The identity of an install."""
+        return Identities(self.disk, state, self.machine)
+
+    def admit(self, address: Address) -> None:
+        """Let the transport use what is secret of a repository's URL.
+
+        A transport that an application brings is given no secret: it knows its own.
+        """
+        if isinstance(self.transport, HttpTransport):
+            self.transport.admit(address)
+
+    def recalled(self, state: State, app: str) -> frozenset[str]:
+        """Versions that the publisher of an install recalled, as far as this disk tells.
+
+        Raises:
+            InstallError: the disk does not give it now.
+        """
+        with told(f"reading {state.trust}"):
+            return recalled(state.trust, app, self.config.limits)
+
+    def require_space(self, state: State, needed: int) -> None:
+        """Refuse what the disk cannot hold, before anything is downloaded.
+
+        Raises:
+            NotEnoughSpace: fewer than ``needed`` bytes and the reserve are free.
+        """
+        free = self.disk.free_bytes(state.folder)
+        if free < needed + self.config.disk_reserve:
+            raise NotEnoughSpace(
+                f"{needed + self.config.disk_reserve:,} bytes of free disk are needed, "
+                f"{free:,} are free",
+                hint="free some disk space and try again; nothing was changed",
+            )
+
+
+@contextmanager
+def _memory(state: State) -> Iterator[State]:
+    """The State to keep in mind what is seen: a copy for this run, if it may not be written."""
+    if os.access(state.folder, os.W_OK):
+        yield state
+        return
+    with TemporaryDirectory(prefix="upswap-") as folder:
+        copy = State(state.install, Path(folder))
+        with suppress(FileNotFoundError):
+            shutil.copyfile(state.seen, copy.seen)
+        # What only its owner may read is fetched again.
+        with suppress(FileNotFoundError, PermissionError, shutil.Error):
+            shutil.copytree(state.trust, copy.trust, copy_function=shutil.copyfile)
+        yield copy

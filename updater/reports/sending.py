@@ -1,0 +1,311 @@
+"""The outbox: what an install tells its publisher, if whoever runs it said that it may.
+
+Reports of failures that wait in the State, and a check-in: version, channel, state, platform. An
+install is named by a digest of its random id, so that nobody who reads it learns where that stands
+in a rollout. Nothing names the user or the machine. It goes to the repository's own server, at
+the end of a command, and whatever comes of it the command ends as it would have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from updater.disk.durable import (
+    Disk,
+    present,
+    told,
+)
+from updater.errors import FormatError
+from updater.format.encoding.canonical import (
+    INTEGER_MAX,
+    Record,
+    decode,
+    encode,
+    string,
+)
+from updater.format.encoding.limits import KIB
+from updater.launch.failure_report import PATHS_MOST, queued
+from updater.launch.state import State
+from updater.local.session import Session
+from updater.local.settings import Settings, read_address
+from updater.net.address import Address
+from updater.net.http import HttpTransport
+from updater.transport import Reply, Sender
+from updater.version import __version__
+
+DAY = 86_400
+SECONDS = 5.0
+"""What it may cost a command, in all; a name that is not resolved in time is not waited for."""
+BODY_MOST = 64 * KIB
+"""Bytes of a report, as the server takes it."""
+ERROR_MOST = 4_000
+"""Characters of an error."""
+FORMAT = 1
+TAKEN = {204}
+REFUSED = {400, 413}
+"""It will never be taken."""
+ABSENT = 404
+"""Nobody listens there: a static host, or a server that takes none of this app."""
+STATES = {"clean", "staged", "unconfirmed"}
+STEPS = {"check", "fetch", "stage", "commit", "confirm"}
+
+
+def may_tell(state: State) -> bool:
+    """Whether this install tells its publisher anything.
+
+    Raises:
+        OSError: the State cannot be read.
+    """
+    return present(state.consent)
+
+
+def allow(disk: Disk, state: State, *, on: bool) -> None:
+    """Let this install tell its publisher how it fares, or end that.
+
+    It stands in a file of its own, because a rollback brings earlier settings back, and must not
+    bring back what its user has ended.
+
+    Raises:
+        InstallError: the disk; it stays as it was.
+    """
+    with told(f"writing {state.consent}"):
+        if on:
+            disk.write(state.consent, encode({"format": FORMAT}))
+        else:
+            disk.unlink(state.consent)
+            disk.sync_directory(state.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How an install stands, as its check-in tells it."""
+
+    app: str
+    channel: str
+    version: str
+    state: str
+
+
+def tell(session: Session, state: State, settings: Settings, version: str, standing: str) -> None:
+    """Send what waits, and a check-in if one is due. Raises nothing, and takes `SECONDS` at most.
+
+    Args:
+        session: its sender, clock, disk and time limits.
+        state: of the install.
+        settings: of the install.
+        version: what is installed.
+        standing: ``clean``, ``staged`` or ``unconfirmed``; no check-in tells another.
+    """
+    over = threading.Event()
+    said = Standing(app=settings.app, channel=settings.channel, version=version, state=standing)
+    outbox = _Outbox(session, state, settings, said, over)
+    courier = threading.Thread(target=outbox.empty, name="upswap-outbox", daemon=True)
+    with suppress(RuntimeError):  # no thread is left: what waits is told another time
+        courier.start()
+        courier.join(SECONDS)
+    over.set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """``told.json``."""
+
+    identity: str = ""
+    """Of the last check-in that was taken."""
+    said: str = ""
+    """Digest of what it said."""
+    at: int = 0
+    """When, in seconds since 1970."""
+    wait: int = 0
+    """The server asked not to be told anything before."""
+
+    @classmethod
+    def read(cls, path: Path) -> _Told:
+        """What was told; nothing if that is lost."""
+        with suppress(OSError, FormatError), path.open("rb") as file:
+            record = Record(decode(file.read(KIB), KIB))
+            record.integer("format", FORMAT, low=FORMAT)
+            found = cls(
+                identity=record.text("identity"),
+                said=record.text("said"),
+                at=record.integer("at", INTEGER_MAX),
+                wait=record.integer("wait", INTEGER_MAX),
+            )
+            record.end()
+            return found
+        return cls()
+
+    def is_due(self, said: str, now: int) -> bool:
+        """Whether a check-in is: the last is a day old, or said something else."""
+        return said != self.said or not self.at <= now < self.at + DAY
+
+
+class _NotNowError(Exception):
+    """The server takes nothing at present."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+class _Outbox:
+    """One round of sending."""
+
+    def __init__(
+        self,
+        session: Session,
+        state: State,
+        settings: Settings,
+        standing: Standing,
+        over: threading.Event,
+    ) -> None:
+        self._session = session
+        self._state = state
+        self._settings = settings
+        self._standing = standing
+        self._over = over
+        self._now = session.now()
+        self._name = session.identities(state).read().name
+        self._url = f"{settings.url.rstrip('/')}/api/v1"
+        self._sender: Sender = session.sender or _sender(session, read_address(state, settings))
+
+    def empty(self) -> None:
+        """Send all of it; what was not taken stays."""
+        with suppress(Exception):  # nobody waits for it, and nobody shall hear of it
+            before = _Told.read(self._state.told)
+            if not self._now < before.wait <= self._now + DAY:
+                self._keep(before, self._sent(before))
+
+    def _sent(self, before: _Told) -> _Told:
+        """What is to be remembered after a round."""
+        try:
+            for path in self._waiting():
+                self._send_report(path)
+            return self._check_in(before)
+        except _NotNowError as error:
+            return replace(before, wait=self._now + error.seconds) if error.seconds else before
+
+    def _keep(self, before: _Told, after: _Told) -> None:
+        if after != before:
+            self._session.disk.write(self._state.told, encode(asdict(after) | {"format": FORMAT}))
+
+    def _waiting(self) -> Iterator[Path]:
+        if self._state.reports.is_dir() and not self._state.reports.is_symlink():
+            yield from queued(self._state)
+
+    def _send_report(self, path: Path) -> None:
+        report = _report(path)
+        if report is None or self._is_settled("reports", report | self._who()):
+            self._session.disk.unlink(path)
+
+    def _check_in(self, before: _Told) -> _Told:
+        facts = asdict(self._standing)
+        said = _digest("said", *facts.values(), __version__)
+        if self._standing.state not in STATES or not before.is_due(said, self._now):
+            return before
+        # The same until it was taken, so that a lost answer makes no second one of it.
+        identity = _digest("check-in", self._name, before.identity, said, str(self._now // DAY))
+        self._is_settled("checkins", {"id": identity, **facts, **self._who()})
+        return _Told(identity=identity, said=said, at=self._now)
+
+    def _who(self) -> dict[str, Any]:
+        return {
+            "install": public_name(self._name),
+            "app": self._settings.app,
+            "channel": self._settings.channel,
+            "platform": platform_name(),
+            "updater": __version__,
+        }
+
+    def _is_settled(self, what: str, document: dict[str, Any]) -> bool:
+        """Whether it was taken, or refused for good.
+
+        Raises:
+            _NotNowError: neither.
+            TransportError: nor is it known.
+        """
+        if self._over.is_set():
+            raise _NotNowError(0)
+        headers = {"Content-Type": "application/json"}
+        reply = self._sender.send("POST", f"{self._url}/{what}", _fitted(document), headers)
+        if reply.status not in TAKEN | REFUSED:
+            raise _NotNowError(_patience(reply))
+        return True
+
+
+def public_name(name: str) -> str:
+    """What an install of this identity is called where it tells anything."""
+    return _digest("reports", name)
+
+
+def platform_name() -> str:
+    """The kind of machine, such as ``linux-x86_64``."""
+    name = f"{sys.platform}-{platform.machine()}".lower()
+    return re.sub("[^a-z0-9_.-]", "_", name)[:40]
+
+
+def _sender(session: Session, address: Address) -> Sender:
+    """One that gives up early: a command waits for it."""
+    config, most = session.config, SECONDS / 2
+    sender = HttpTransport(
+        replace(
+            config,
+            connect_timeout=min(config.connect_timeout, most),
+            read_timeout=min(config.read_timeout, most),
+            attempts=1,
+        )
+    )
+    sender.admit(address)
+    return sender
+
+
+def _patience(reply: Reply) -> int:
+    """Seconds for which the server shall not be asked again."""
+    if reply.status == ABSENT:
+        return DAY
+    asked = reply.headers.get("Retry-After", "")
+    return min(int(asked[:9]), DAY) if asked.isascii() and asked.isdecimal() else 0
+
+
+def _report(path: Path) -> dict[str, Any] | None:
+    """A report that waits; None if it is none that anybody would take."""
+    with path.open("rb") as file:
+        data = file.read(2 * BODY_MOST + 1)
+    try:
+        record = Record(decode(data, 2 * BODY_MOST))
+        identity, step = record.text("id"), record.text("step")
+        report = {
+            "id": identity,
+            "step": step,
+            "error": record.text("error").replace("\0", "")[:ERROR_MOST],
+            "from": record.text("from"),
+            "to": record.text("to"),
+            "changed": list(record.items("changed", string, PATHS_MOST)),
+        }
+        record.end()
+    except FormatError:
+        return None
+    is_ours = path.name == f"{identity}.json" and step in STEPS
+    return report if is_ours else None
+
+
+def _fitted(document: dict[str, Any]) -> bytes:
+    """The document with as many names of files as the server takes."""
+    data = encode(document)
+    while len(data) > BODY_MOST and document.get("changed"):
+        document = document | {"changed": document["changed"][: len(document["changed"]) // 2]}
+        data = encode(document)
+    return data
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

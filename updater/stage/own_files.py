@@ -1,0 +1,107 @@
+"""What an install is known by: files its releases had here, and which folders it has.
+
+A folder may be exchanged behind the back of the State: restored from a backup, copied over. Then
+its files are no work of the user's, though they are not those of the installed release, and their
+times tell nothing. Both files are harmless to lose: more is kept and hashed then, nothing less.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from updater.disk.content import content_of
+from updater.disk.durable import Disk
+from updater.disk.json_file import encode
+from updater.format.manifest import Manifest
+from updater.launch.state import State
+from updater.patch.file_digest import commit_time
+
+WIDTH = 12
+"""Bytes kept of each SHA-256: nobody's own file has those of another by chance."""
+MOST = 2 << 20
+"""Bytes kept in all; the files of the oldest releases go first."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Files that releases had here, each at its path."""
+
+    marks: frozenset[bytes]
+
+    @classmethod
+    def read(cls, state: State) -> Known:
+        """All that was written down; nothing if that was lost.
+
+        Raises:
+            OSError: the disk does not give it now.
+        """
+        with suppress(FileNotFoundError):
+            return cls(frozenset(_pieces(state.known.read_bytes())))
+        return cls(frozenset())
+
+    def has(self, path: str, content: str) -> bool:
+        """Whether ``content``, as `content_of` gives it, was released at ``path`` once."""
+        return _mark(path, content) in self.marks
+
+    def is_of_a_release(self, state: State, path: str) -> bool:
+        """Whether what lies at ``path`` was released there; what cannot be read was not."""
+        with suppress(OSError):
+            return self.has(path, content_of(state.install / path))
+        return False
+
+
+def remember(disk: Disk, state: State, *manifests: Manifest) -> None:
+    """Write down the files of releases, before they are installed.
+
+    Raises:
+        OSError: the disk; what was known still is.
+    """
+    known: list[bytes] = []
+    with suppress(FileNotFoundError):
+        known = _pieces(state.known.read_bytes())
+    files = (file for manifest in manifests for file in manifest.files())
+    now = [_mark(file.path, str(file.digest)) for file in files]
+    joined = b"".join(dict.fromkeys((*now, *known)))[:MOST]
+    if set(_pieces(joined)) != set(known):
+        disk.write(state.known, joined)
+
+
+def note_folders(disk: Disk, state: State, manifest: Manifest) -> None:
+    """Write down which folders these are, now that all in them is known to be as released.
+
+    Raises:
+        OSError: the disk.
+    """
+    folders = {path: _identity(state.install / path) for path in ("", *manifest.directories)}
+    disk.write(state.folders, encode(folders))
+
+
+def sure_until(state: State, manifest: Manifest) -> int:
+    """Until when files are known to be as released, see `commit_time`; 0 in another folder."""
+    return commit_time(state.manifest) if _has_its_folders(state, manifest) else 0
+
+
+def _has_its_folders(state: State, manifest: Manifest) -> bool:
+    """Whether no folder was exchanged since: a file that came with one has times of before."""
+    try:
+        noted = json.loads(state.folders.read_bytes())
+        named = {path for path in ("", *manifest.directories) if path in noted}
+        return "" in named and all(noted[path] == _identity(state.install / path) for path in named)
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _mark(path: str, content: str) -> bytes:
+    return hashlib.sha256(f"{path}\0{content}".encode(errors="surrogateescape")).digest()[:WIDTH]
+
+
+def _identity(folder: Path) -> int:
+    return folder.lstat().st_ino
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[at : at + WIDTH] for at in range(0, len(data) - WIDTH + 1, WIDTH)]

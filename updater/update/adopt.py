@@ -1,0 +1,197 @@
+"""Adoption: an application that another installer placed becomes an install of ours."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from updater.check.route import check_updater
+from updater.check.trust import is_root
+from updater.disk.durable import present, told
+from updater.disk.lock import locked
+from updater.errors import DamagedState, InstallError, RollbackFailed, UpdateInProgress
+from updater.format.names import check_app, check_channel, check_version
+from updater.launch.commit.journal import (
+    DamagedJournal,
+    Phase,
+    named,
+    phase_of,
+)
+from updater.launch.commit.recover import (
+    begin_mixed,
+    end_mixed,
+    recover,
+)
+from updater.launch.state import State
+from updater.local.claim import (
+    Origin,
+    check_owned,
+    claim,
+    empty,
+    real,
+    withdraw,
+)
+from updater.local.launcher_files import renew_launcher
+from updater.local.session import Session
+from updater.local.settings import (
+    ADOPT_HINT,
+    Settings,
+    read_address,
+    read_manifest,
+    read_root,
+    read_settings,
+)
+from updater.net.address import Address
+from updater.reports.sending import allow
+from updater.stage.inspect import inspect
+from updater.update.follow_route import find_manifest
+from updater.update.repair import Mend, Repaired
+
+
+def adopt(  # noqa: PLR0913 - what `install` takes, and two more
+    folder: Path | str,
+    url: str,
+    root: bytes,
+    app: str,
+    version: str,
+    channel: str = "stable",
+    *,
+    mend: bool = False,
+    reports: bool = False,
+    session: Session | None = None,
+) -> Repaired:
+    """Take over the application in ``folder``, if it is ``version`` as its publisher signed it.
+
+    Files the release does not know are left alone. Updates go on from here as if `install` had
+    placed it.
+
+    Args:
+        folder: where another installer has put the application.
+        url: the repository's URL.
+        root: the repository's root metadata, from a source the user trusts.
+        app: its name in the repository.
+        version: what is installed.
+        channel: whose updates it shall get.
+        mend: fetch what is missing or damaged; what lies there instead is kept as ``NAME.old``. It
+            also takes an install over anew whose State is too damaged for `Updater.repair`.
+        reports: tell the publisher how the install fares (see `updater.reports.sending`).
+        session: network, progress and settings.
+
+    Raises:
+        NotWhole: the files are not those of ``version``, and ``mend`` is not given.
+        PatchError: what is damaged cannot be had from the release's bundle.
+        InstallError: there is no such folder or no such version, it is an install already, or as
+            `Updater.update`.
+        UpdaterError: as `Updater.update`. After any error the tree is as before, and there is no
+            State, but for what starts the application if it was an install.
+    """
+    session = session or Session()
+    origin = Origin(Address.parse(url), root)
+    settings = Settings(
+        app=check_app(app),
+        channel=check_channel(channel),
+        url=origin.address.url,
+    )
+    check_version(version)
+    place = real(Path(folder))
+    with told(f"adopting {place}"):
+        try:
+            state = claim(session, place, _check_place)
+            with locked(state.lock, "adopting"):
+                _start_over(session, state, mend=mend)
+                if reports:
+                    allow(session.disk, state, on=True)
+                return _undisturbed(session, state, settings, origin, version, mend=mend)
+        except UpdateInProgress:
+            raise
+        except BaseException:
+            with suppress(OSError, InstallError):  # the cause is what counts
+                withdraw(session, place, is_new=False)
+            raise
+
+
+def _check_place(state: State) -> None:
+    if not state.install.is_dir():
+        raise InstallError(
+            f"{state.install} is not a folder", hint="name the folder of the application"
+        )
+    check_owned(state)
+
+
+def _start_over(session: Session, state: State, *, mend: bool) -> None:
+    """What an adoption that was killed has left is finished, or makes way for this one.
+
+    So does, if the tree is mended, a State that is too damaged for a repair.
+    """
+    damage = _damage(session, state)
+    try:
+        recover(session.disk, state)
+    except (DamagedJournal, RollbackFailed):
+        if damage is None or not mend:
+            raise
+        begin_mixed(session.disk, state)
+    if present(state.manifest):
+        _require_damage(state, damage, mend=mend)
+    _empty(session, state)
+
+
+def _require_damage(state: State, damage: DamagedState | None, *, mend: bool) -> None:
+    """Refuse what is an install already, unless it cannot be used, and is to be mended."""
+    if damage is None:
+        raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
+    if not mend:
+        raise damage
+
+
+def _damage(session: Session, state: State) -> DamagedState | None:
+    """What makes a State useless for every command; None: nothing."""
+    try:
+        read_address(state, read_settings(state))
+        read_manifest(state, session.config.limits)
+        if is_root(read_root(state)):
+            return None
+    except DamagedState as error:
+        return error
+    return DamagedState(f"{state.root} is no root metadata", hint=ADOPT_HINT)
+
+
+def _empty(session: Session, state: State) -> None:
+    """Leave nothing in the State but what the application, if it was an install, is started by."""
+    mixed = named(state, Phase.MIXED)
+    empty(session, state, (state.launcher, state.release, state.run_lock, mixed))
+
+
+def _undisturbed(
+    session: Session, state: State, settings: Settings, origin: Origin, version: str, *, mend: bool
+) -> Repaired:
+    """The adoption itself, by the holder of the lock."""
+    try:
+        origin.keep(session, state)
+        return _adopt(session, state, settings, version, mend=mend)
+    except BaseException:
+        if phase_of(state) is None and not present(state.manifest):
+            with suppress(OSError):  # the cause is what counts
+                _empty(session, state)
+        raise
+
+
+def _adopt(
+    session: Session, state: State, settings: Settings, version: str, *, mend: bool
+) -> Repaired:
+    catalogue = session.refresh(state, settings, session.now())
+    release = catalogue.releases.get(version)
+    if release is None:
+        raise InstallError(
+            f"{settings.app} {version} is not published", hint="which version is installed?"
+        )
+    check_updater(release)
+    manifest = find_manifest(session, state, catalogue, settings.app, version)
+    findings = inspect(state, manifest, session.progress, full=True)
+    if not mend:
+        findings.require_whole(hint="--repair puts back what is damaged, and keeps what is there")
+    done = Mend(session, state, settings, lambda: catalogue).run(manifest, findings)
+    if phase_of(state) is Phase.MIXED:
+        end_mixed(session.disk, state)
+    with suppress(OSError):  # the next command makes it
+        renew_launcher(session.disk, state, manifest)
+    return done

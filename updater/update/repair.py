@@ -1,0 +1,275 @@
+"""Mending: what is damaged in an install is put back as it was released.
+
+The way of an update: staged whole, checked, then a commit that can be interrupted anywhere. Old
+manifest and new one are the same, so that the tree is either as it was found or as released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from updater.check.catalogue import Catalogue, Published
+from updater.check.fallback import Unusable, blaming
+from updater.disk.durable import remove_tree
+from updater.errors import (
+    FormatError,
+    InstallError,
+    PatchError,
+    TransportError,
+    TrustError,
+    UpdaterError,
+)
+from updater.format.manifest import File, Manifest
+from updater.format.names import order
+from updater.format.paths import parents
+from updater.format.policies import Policies
+from updater.launch.commit.file_swap import FileSwap, discard_stage
+from updater.launch.commit.journal import Journal
+from updater.launch.commit.obstacles import CannotSpell
+from updater.launch.commit.recover import commit
+from updater.launch.state import State
+from updater.local.session import Session
+from updater.local.settings import (
+    ADOPT_HINT,
+    Settings,
+    read_manifest,
+    read_settings,
+)
+from updater.patch.apply import Tree
+from updater.patch.file_digest import check_file
+from updater.reports.failures import report_passed
+from updater.stage.inspect import Findings, inspect
+from updater.stage.own_files import note_folders
+from updater.stage.stage import Stage, live_tree
+from updater.update.follow_route import find_manifest, rebuilt
+from updater.update.manifests import take_manifest
+from updater.update.partial import bundle_of, take_files
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was mended."""
+
+    version: str
+    repaired: tuple[str, ...]
+    """Paths that were damaged and are as released now."""
+    fetched_bytes: int
+    """Bytes received for it, metadata included; 0 if nothing had to be fetched."""
+    written_bytes: int
+    """Bytes of the files that were put in place."""
+    kept: tuple[str, ...] = ()
+    """Where the content lies now that had to make way."""
+    failed: tuple[str, ...] = ()
+    """Why what was asked first did not help: nothing is lost, but its publisher should know."""
+
+
+class Mend:
+    """Mends one install. The caller holds the lock, and has recovered."""
+
+    def __init__(
+        self, session: Session, state: State, settings: Settings, catalogue: Callable[[], Catalogue]
+    ) -> None:
+        """``catalogue`` is asked only if something must be fetched."""
+        self._session = session
+        self._state = state
+        self._settings = settings
+        self._catalogue = catalogue
+        self._received = session.transport.received
+        self._failed: list[UpdaterError] = []
+
+    def run(self, manifest: Manifest, findings: Findings) -> Repaired:
+        """Put back what ``findings`` say is damaged, and say in the State what is installed.
+
+        Raises:
+            PatchError: the files cannot be had: the release or its bundle is published no more.
+            UpdaterError: as `Updater.update`. The tree is as it was found.
+        """
+        try:
+            journal = self._prepare(manifest, findings)
+        except BaseException:
+            with suppress(OSError):  # harmless to leave; the cause is what counts
+                discard_stage(self._session.disk, self._state)
+            raise
+        commit(self._session.disk, self._state, journal)
+        with suppress(OSError):  # harmless; the install is whole
+            self._session.disk.stamp(self._state.manifest)
+            note_folders(self._session.disk, self._state, manifest)
+            remove_tree(self._session.disk, self._state.downloads)
+        report_passed(self._session, self._state, manifest, manifest.version, self._failed)
+        return self._report(findings, journal)
+
+    def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:
+        stage = Stage(self._session.disk, self._state)
+        size = sum(file.size for file in _lacking(manifest, findings))
+        self._session.require_space(self._state, size + len(manifest.data))
+        stage.clear()
+        places = dict(live_tree(self._state, manifest).places)
+        places |= self._take(manifest, findings, stage.scratch(0), size + len(manifest.data))
+        tree = Tree(manifest, places)
+        return stage.fill(manifest, tree, self._settings.data, mend=True, over_links=True)
+
+    def _take(
+        self, manifest: Manifest, findings: Findings, out: Path, reserve: int
+    ) -> Mapping[str, Path]:
+        """The files whose content is damaged: from the release's bundle, else made anew."""
+        files = _lacking(manifest, findings)
+        if not files:
+            return {}
+        release = self._published(manifest)
+        try:
+            return self._excerpt(manifest, release, files, out, reserve)
+        except (Unusable, PatchError) as error:
+            failed = error if isinstance(error, Unusable) else Unusable(frozenset(), error)
+        tree, ways = rebuilt(
+            self._session,
+            self._state,
+            self._catalogue(),
+            manifest.app,
+            manifest.version,
+            failed,
+        )
+        self._failed = ways.failed
+        return {file.path: tree.places[file.path] for file in files}
+
+    def _excerpt(
+        self, manifest: Manifest, release: Published, files: list[File], out: Path, reserve: int
+    ) -> Mapping[str, Path]:
+        """Files from the bundle of the release; how much of it that needs is fetched."""
+        paths = [file.path for file in files]
+        with blaming(bundle_of(manifest.app, release).name):
+            places = take_files(
+                self._session, self._state, manifest.app, release, paths, out, reserve=reserve
+            )
+            for file in files:
+                check_file(file, places[file.path])
+        return places
+
+    def _published(self, manifest: Manifest) -> Published:
+        release = self._catalogue().releases.get(manifest.version)
+        if release is None or release.manifest.digest != manifest.digest:
+            raise PatchError(
+                f"{manifest.app} {manifest.version} is not published any more",
+                hint="run updater update: a newer release brings all its files",
+            )
+        return release
+
+    def _report(self, findings: Findings, journal: Journal) -> Repaired:
+        return Repaired(
+            journal.new,
+            findings.damaged,
+            self._session.transport.received - self._received,
+            sum(max(step.size, 0) for step in journal.steps if not step.own),
+            FileSwap(self._session.disk, self._state, journal).kept(),
+            tuple(dict.fromkeys(map(str, self._failed))),
+        )
+
+
+def repair(session: Session, state: State) -> Repaired | None:
+    """Look at every installed file and mend what is damaged; None if nothing is.
+
+    If the State does not know any more what is installed, it is asked of the repository: see
+    `identify`.
+
+    Raises:
+        UpdaterError: as `Updater.repair`.
+    """
+    settings = read_settings(state)
+    catalogue = cache(lambda: session.refresh(state, settings, session.now()))
+    mend = Mend(session, state, settings, catalogue)
+    try:
+        manifest = read_manifest(state, session.config.limits)
+    except CannotSpell:
+        raise
+    except InstallError as error:
+        manifest = identify(session, state, settings.app, catalogue(), error)
+        return mend.run(manifest, inspect(state, manifest, session.progress, full=True))
+    findings = inspect(state, manifest, session.progress, full=True)
+    if findings.whole:
+        _tidy(session, state)
+        return None
+    signed = (
+        _signed(session, state, manifest, catalogue) if _lacking(manifest, findings) else manifest
+    )
+    if signed != manifest:
+        findings = inspect(state, signed, session.progress, full=True)
+    return mend.run(signed, findings)
+
+
+def _tidy(session: Session, state: State) -> None:
+    """Remove what a repair has fetched that was killed and finished by recovery."""
+    for path in state.downloads.glob("*.excerpt"):
+        session.disk.unlink(path)
+    session.disk.rmdir(state.downloads)
+
+
+def _lacking(manifest: Manifest, findings: Findings) -> list[File]:
+    """The files whose bytes are not there: all other damage is mended without any."""
+    paths = frozenset(findings.damaged) - frozenset(findings.mode_changed)
+    behind = frozenset(findings.wrong_kind)  # below such a path nothing of the release can be
+    files = manifest.files()
+    return [f for f in files if f.path in paths or not behind.isdisjoint(parents(f.path))]
+
+
+def _signed(
+    session: Session, state: State, manifest: Manifest, catalogue: Callable[[], Catalogue]
+) -> Manifest:
+    """The manifest as it was signed, if the one of the State is not that."""
+    release = catalogue().releases.get(manifest.version)
+    if release is None or release.manifest.digest == manifest.digest:
+        return manifest
+    return find_manifest(session, state, catalogue(), manifest.app, manifest.version)
+
+
+def identify(
+    session: Session, state: State, app: str, catalogue: Catalogue, error: InstallError
+) -> Manifest:
+    """The manifest of the published release that is installed whole, newest first.
+
+    A release of which only some files are there is not believed: it would be a guess, and a
+    repair after it might be an update or a downgrade nobody asked for.
+
+    Raises:
+        InstallError: no release is there whole; ``error`` is why that matters.
+    """
+    newest = sorted(catalogue.releases, key=order, reverse=True)
+    missing = []
+    for version in newest:
+        release = catalogue.releases[version]
+        try:
+            with blaming(release.manifest.name):
+                manifest = take_manifest(session, app, release)
+        except Unusable:
+            missing.append(version)
+            continue
+        if _is_installed(session, state, manifest):
+            return manifest
+    for version in missing:  # much more to fetch
+        with suppress(TransportError, TrustError, FormatError, PatchError):
+            manifest = find_manifest(session, state, catalogue, app, version)
+            if _is_installed(session, state, manifest):
+                return manifest
+    raise InstallError(
+        f"{error}; and what is in {state.install} is no published release of {app}",
+        hint=ADOPT_HINT,
+    ) from error
+
+
+def _is_installed(session: Session, state: State, manifest: Manifest) -> bool:
+    """Whether this release is there whole."""
+    return _has_sizes(state, manifest) and (
+        inspect(state, manifest, session.progress, full=True).whole
+    )
+
+
+def _has_sizes(state: State, manifest: Manifest) -> bool:
+    """Whether it may be worth hashing the tree for this release; most are ruled out by this."""
+    policies = Policies(manifest.release)
+    ours = (file for file in manifest.files() if policies.of(file.path) == "replace")
+    try:
+        return all((state.install / f.path).lstat().st_size == f.size for f in ours)
+    except OSError:
+        return False
