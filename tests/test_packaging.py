@@ -63,7 +63,7 @@ def test_a_key_that_was_left_in_the_source_is_not_shipped(target: str, tmp_path:
     (built,) = (tmp_path / "out").iterdir()
     shutil.unpack_archive(built, tmp_path / "in", "zip" if target == "wheel" else "gztar")
     shipped = [path for path in (tmp_path / "in").rglob("*") if path.is_file()]
-    assert any(path.name == "keys.py" for path in shipped)
+    assert any(path.name == "signing_keys.py" for path in shipped)
     assert not [path for path in shipped if b"BEGIN ENCRYPTED" in path.read_bytes()]
 
 
