@@ -202,7 +202,7 @@ def test_packing_takes_no_more_memory_than_the_best_effort_says() -> None:
         "from memory_probe import peak\n"
         "from patchtool.diff.options import EFFORTS\n"
         "from trees import noise\n"
-        "from updater.format import zstandard\n"
+        "from updater.format.encoding import zstandard\n"
         "best = EFFORTS['best']\n"
         "old, new = (noise(16 << 20, seed) for seed in (1, 2))\n"
         "before = peak()\n"

@@ -299,7 +299,7 @@ def test_a_file_full_of_streams_that_never_end_is_searched_in_linear_time(tmp_pa
 CUT_SHORT = """
 import os, sys
 from pathlib import Path
-from patchtool import inflate
+from patchtool.diff import find_streams as inflate
 place = Path(sys.argv[1])
 first = inflate._Scanner.first
 def cut(scanner, at):
