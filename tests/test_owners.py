@@ -28,7 +28,7 @@ from trees import Content, Exe, Link, read_tree, write_tree
 from updater.adoption import adopt
 from updater.client import Updater
 from updater.errors import InstallError
-from updater.format.release import Release
+from updater.format.release import Policy, Release
 from updater.installation import install
 from updater.launch.state import State, find
 from updater.launcher import launcher_command
@@ -692,7 +692,7 @@ class TestAnExchangedFolder:
 
     @pytest.mark.parametrize("policy", ["keep", "keep-if-changed"])
     def test_released_files_are_no_work_of_the_users_where_a_policy_keeps_that(
-        self, home: Path, url: str, publisher: Publisher, policy: str
+        self, home: Path, url: str, publisher: Publisher, policy: Policy
     ) -> None:
         rules = Release(policy=(("*", policy),))
         old: dict[str, Content] = {"app": Exe(b"1"), "conf": b"a", "a": b"1", "b": Link("app")}
