@@ -23,11 +23,11 @@ import pytest
 from processes import environment
 from publisher import Publisher
 from serving import served
-from trees import Content, Exe, write_tree
+from trees import Content, Exe, Link, read_tree, write_tree
 
 from updater.client import Updater
 from updater.errors import InstallError
-from updater.format.release_description import Release
+from updater.format.release_description import Policy, Release
 from updater.launch.state import State, find
 from updater.local.launcher_files import launcher_command
 from updater.update.adopt import adopt
@@ -689,6 +689,24 @@ class TestAnExchangedFolder:
         assert Updater(folder).status().state == "clean"
         assert {path.name for path in folder.rglob("*.old*")} == {"conf.old"}
         assert (folder / "conf.old").read_bytes() == b"mine"
+
+    @pytest.mark.parametrize("policy", ["keep", "keep-if-changed"])
+    def test_released_files_are_no_work_of_the_users_where_a_policy_keeps_that(
+        self, home: Path, url: str, publisher: Publisher, policy: Policy
+    ) -> None:
+        rules = Release(policy=(("*", policy),))
+        old: dict[str, Content] = {"app": Exe(b"1"), "conf": b"a", "a": b"1", "b": Link("app")}
+        new: dict[str, Content] = {"app": Exe(b"2"), "conf": b"b", "a": Link("app"), "b": b"2"}
+        publisher.release("1.1", old, release=rules)
+        install(home / "app", url, publisher.root, "notes")
+        shutil.copytree(home / "app", home / "backup", symlinks=True)
+        publisher.release("2.0", new, release=rules)
+        assert Updater(home / "app").update()
+        shutil.rmtree(home / "app")
+        (home / "backup").rename(home / "app")
+        (home / "app" / "conf").write_bytes(b"mine")
+        assert Updater(home / "app").repair()
+        assert read_tree(home / "app") == {**new, "conf": b"mine"}
 
     def test_work_of_the_users_alone_is_no_exchange(self, folder: Path) -> None:
         assert Updater(folder).repair()

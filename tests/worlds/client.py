@@ -13,15 +13,8 @@ from worlds.world import World
 
 SHELVES = 4
 """How many lists of releases the worlds of one seed share, besides the plain one."""
-MOST_STEPS = 7
-BASICS: Actions = [(8, client_updates.update), (3, client_updates.start)]
-THEMES: dict[str, Actions] = {
-    "all": [*client_updates.ACTIONS, *client_people.ACTIONS, *client_machine.ACTIONS],
-    "machine": [*BASICS, *client_machine.ACTIONS],
-    "people": [*BASICS, *client_people.ACTIONS],
-    "updates": client_updates.ACTIONS,
-}
-"""A world that mixes everything seldom has two of a kind; most worlds keep to one."""
+EPISODES = (2, 4)
+ALL: Actions = [*client_updates.ACTIONS, *client_people.ACTIONS, *client_machine.ACTIONS]
 
 
 def client_worlds(seed: int) -> Iterator[World]:
@@ -35,10 +28,26 @@ def client_worlds(seed: int) -> Iterator[World]:
 def _world(chance: Random, shelf: Shelf) -> World:
     draft = Draft(chance, shelf)
     client_updates.begin(draft)
-    theme = draft.pick(sorted(THEMES))
-    draft.drawn.append(f"theme: {theme}")
-    for _ in range(draft.number(2, MOST_STEPS)):
-        draft.weighted(THEMES[theme])(draft)
+    theme = _theme(draft)
+    for _ in range(draft.number(*EPISODES)):
+        _episode(draft, theme)
     client_updates.end(draft)
     steps, drawn = tuple(draft.steps), tuple(draft.drawn)
     return World(shelf.ground, steps, CLIENT, HELPERS, warm=True, drawn=drawn)
+
+
+def _theme(draft: Draft) -> Actions:
+    """Two or three actions a world keeps to: one that mixes all seldom has any of them twice."""
+    if draft.chance(6):
+        return ALL
+    return [(1, draft.weighted(ALL)) for _ in range(draft.number(2, 3))]
+
+
+def _episode(draft: Draft, theme: Actions) -> None:
+    """Something happens, and then mostly an update, and a start."""
+    offered = draft.offered
+    draft.weighted(theme)(draft)
+    if draft.offered == offered and not draft.chance(3):
+        client_updates.update(draft)
+    if draft.chance(2):
+        client_updates.start(draft)

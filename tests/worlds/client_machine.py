@@ -8,6 +8,7 @@ CALLS = ("rename", "link", "unlink", "mkdir", "fsync", "openat", "symlink", "chm
 AIMED = ("openat", "openat", "rename", "link", "unlink", "newfstatat", "chmod", "rmdir")
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EMFILE")
 COMMANDS = ("update", "update", "update", "recover", "repair", "rollback", "launch")
+LOOKS = ("openat", "openat", "newfstatat", "unlink", "rename")
 LOCALE = "env LOCPATH=$W/lp LC_ALL=en_US.ISO-8859-1"
 BLAMES = {
     "rollback": "installed >> blamed; ",
@@ -31,8 +32,9 @@ def killed(draft: Draft) -> None:
 
 def failing_call(draft: Draft) -> None:
     """One call fails, aimed at a file of a release and what lies beside it."""
-    name, path = draft.pick(COMMANDS), draft.path()
+    name = draft.pick(COMMANDS)
     offer = draft.offer() if name == "update" else ""
+    path = draft.path_of_update()
     fault = f"{draft.pick(AIMED)}:error={draft.pick(ERRORS)}:when={draft.number(1, 4)}"
     aimed = " ".join(
         f'-P "$A"/{path}{end}' for end in draft.pick([("", ".old", ".new"), (".old",)])
@@ -40,6 +42,16 @@ def failing_call(draft: Draft) -> None:
     draft.disturb()
     _traced(draft, "failing", name, fault, offer, aimed)
     _go_on(draft)
+
+
+def failing_look(draft: Draft) -> None:
+    """An update cannot look at, or take away, what it has put aside itself."""
+    offer, path = draft.offer(), draft.path_of_update()
+    when = draft.pick(["1", "2", "1+", "1+", "2+"])
+    fault = f"{draft.pick(LOOKS)}:error={draft.pick(ERRORS)}:when={when}"
+    draft.disturb(calm=True)
+    _traced(draft, "failing look", "update", fault, offer, f'-P "$A"/{path}.old')
+    draft.step("update", "up", "up", after="after strict" if draft.calm else "after")
 
 
 def failing_anywhere(draft: Draft) -> None:
@@ -66,13 +78,13 @@ def _traced(draft: Draft, kind: str, name: str, fault: str, offer: str, aimed: s
 
 def _go_on(draft: Draft) -> None:
     """Whoever comes next must find an application."""
-    what = draft.pick(["start", "start", "update", "recover", "meddle", "nothing"])
+    what = draft.pick(["start", "start", "update", "recover", "meddle", "meddle", "nothing"])
     if what == "start":
         draft.step("start quick", "starts quick", "came_up")
     elif what == "update":
         draft.step("update", "up")
     elif what == "meddle":
-        path, number = draft.path(), draft.count()
+        path, number = draft.path_of_update(), draft.count()
         draft.step(
             "user: meddle", f"own {path}.old/x 'in the way {number}'; edit {path} 'mine {number}'"
         )
@@ -127,7 +139,7 @@ def mount(draft: Draft) -> None:
 
 def spoiler(draft: Draft) -> None:
     """Another program writes into a new file in the middle of a commit."""
-    path, offer = draft.path(), draft.offer()
+    offer, path = draft.offer(), draft.path_of_update()
     draft.disturb()
     spoil = f'python3 -SEs spoil.py "$A"/{path} & P=$!; sleep 0.2'
     text = f"{offer}there {path} && {{ {spoil}; up; quit $P; }}"
@@ -146,11 +158,12 @@ def no_python(draft: Draft) -> None:
 
 ACTIONS: Actions = [
     (3, killed),
-    (4, failing_call),
+    (3, failing_call),
+    (2, failing_look),
     (2, failing_anywhere),
     (2, locale),
     (2, environment),
     (1, mount),
-    (1, spoiler),
+    (2, spoiler),
     (1, no_python),
 ]

@@ -58,6 +58,8 @@ def mark(draft: Draft) -> None:
     """Attributes, a group, setgid folders."""
     path = draft.path()
     place = f'"$A"/{path}'
+    if not draft.given and draft.chance(3):
+        give(draft)
     text = draft.pick(
         [
             f"there {path} && setfattr -n user.mine -v 1 {place}; note",
@@ -71,9 +73,9 @@ def mark(draft: Draft) -> None:
 def freeze(draft: Draft) -> None:
     """Something cannot be changed or deleted; a start or a command comes upon it."""
     draft.disturb()
-    path = draft.path()
     what = draft.pick(["file", "file", "kept"])
     offer = f"{draft.offer()}up; " if draft.chance(2) else ""
+    path = draft.path_of_update() if offer else draft.path()
     if what == "kept":
         text = (
             'state; for f in "$S"/old/* "$S"/trash/*; do [ -f "$f" ] && chattr +i "$f"; done; note'
@@ -120,6 +122,7 @@ def move(draft: Draft) -> None:
         text = f'{make}; mv "$D"/a "$D"/.a.upswap {name} 2>/dev/null; A=$W/{name}/a; note fresh'
         draft.step("folder: moved", text)
         return
+    make = f"{draft.offer()}up; {make}"
     text = f'{make}; cp -a "$D/." {name}; B=$A; A=$W/{name}/a; note fresh; twins "$A" "$B"'
     draft.step("folder: copied", text)
 

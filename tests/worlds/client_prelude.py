@@ -7,6 +7,7 @@ HELPERS = ("look.py", "host.py", "program.py", "spoil.py")
 CLIENT = r"""
 fill() { python3 -SEs -c 'import random, sys
 sys.stdout.buffer.write(random.Random(sys.argv[1]).randbytes(int(sys.argv[2])))' "$1" "$2"; }
+grow() { for i in $(seq "$2"); do printf 'x%.0s' $(seq 5000); fill "$i" 700; done >> "$1"; }
 # Files that the commands open are made here, so that whoever runs them may write them.
 clear() { : > out; : > err; : > starts; chmod 666 out err starts; }
 host() { python3 -SEs host.py repo > port & SRV=$!
@@ -78,7 +79,9 @@ and is unconfirmed"; }
 # background PREFIX...: the application runs in a session of its own, until stop or power_cut
 background() { state; clear; note
   MODE=serve STARTS=$W/starts setsid $* "$S/launcher/start" >bg 2>&1 </dev/null & L=$!
-  sleep 0.7; }
+  begun; }
+# begun: the application has been started just now
+begun() { for i in $(seq 60); do [ -s starts ] && break; sleep 0.05; done; }
 stop() { kill -TERM -- -$L 2>/dev/null; for i in $(seq 150); do
     kill -0 -- -$L 2>/dev/null || break; sleep 0.1; done
   kill -KILL -- -$L 2>/dev/null && fail "1 endless: a start does not end when it is stopped"

@@ -38,8 +38,9 @@ def end(draft: Draft) -> None:
 
 def update(draft: Draft) -> None:
     """Bring what is offered."""
-    offer = draft.offer() if draft.offered == 0 or draft.chance(2) else ""
-    draft.step("update", f"{offer}up{draft.must}", after="after strict" if draft.calm else "after")
+    draft.step(
+        "update", f"{draft.offer()}up{draft.must}", after="after strict" if draft.calm else "after"
+    )
 
 
 def check(draft: Draft) -> None:
@@ -66,8 +67,17 @@ def start(draft: Draft) -> None:
     draft.step(f"start {mode}", f"starts {mode}{how}", *checks)
 
 
+def own_update(draft: Draft) -> None:
+    """An application that updates itself when it is started, and restarts."""
+    offer = draft.offer()
+    draft.disturb(calm=draft.is_good)
+    draft.step("start that updates", f"{offer}starts quick", "came_up")
+
+
 def start_directly(draft: Draft) -> None:
     """A double click on the program itself, which may confirm itself."""
+    if not draft.chance(3):
+        update(draft)
     text = 'clear; note; MODE=quick STARTS=$W/starts timeout 60 $AS "$A/run" >out 2>err; R=$?'
     draft.step(
         "start directly", text, '! grep -q ^mixed out || fail "2 mixed: $(cat out)"', "heard"
@@ -95,24 +105,37 @@ def stranger(draft: Draft) -> None:
 
 def supervisor(draft: Draft) -> None:
     """A service manager stops what it has started, or the power goes, and then it starts again."""
-    pause, ends = draft.pick(["0.4", "1", "1.8"]), draft.pick(["stop", "stop", "power_cut"])
+    pause = draft.pick(["0", "0", "0.2", "0.6", "1.5"])
+    ends = draft.pick(["stop", "stop", "power_cut"])
     draft.disturb(calm=draft.is_good)
     draft.step("supervisor", f"{draft.offer()}up; background $AS; sleep {pause}; {ends}")
     draft.step("start quick", "starts quick", "came_up")
 
 
+def repair(draft: Draft) -> None:
+    """Something is damaged, and the host has not all that would mend it."""
+    path, bundle = draft.path(), f"/{draft.shelf.releases[draft.offered].version}/*.bundle"
+    fault, where = draft.pick(["missing", "wrong", "page"]), draft.pick([bundle, "/patches/"])
+    must = draft.must if draft.offered or where == "/patches/" else ""
+    line = f'clear; note; run $AS updater repair --dir "$A"{must}; rm -f host'
+    damage = f"there {path} && drop {path}; echo '{fault} {where}' > host"
+    draft.disturb()
+    draft.step(f"repair: {fault} {where}", f"{damage}; {line}")
+
+
 def host(draft: Draft) -> None:
     """The host misbehaves; a file that is not needed is no reason not to update."""
-    bundle = f"/{draft.shelf.releases[draft.offered].version}/*.bundle"
+    offer = draft.offer()
+    bundle = f"/{draft.shelf.releases[draft.before].version}/*.bundle"
     fault = draft.pick(["missing", "missing", "wrong", "page", "cut", "error", "slow"])
-    where = draft.pick(["/patches/", "/patches/", "timestamp", "/targets/", ".bundle"])
+    where = draft.pick(["/patches/"] * 4 + ["timestamp", "/targets/", ".bundle"])
     if draft.offered and draft.chance(3):
         fault, where = "missing", bundle
     survives = where == bundle
     if where == "/patches/" and fault in {"missing", "wrong", "page"}:
         survives = True
     draft.disturb(calm=survives)
-    line = f"echo '{fault} {where}' > host; {draft.offer()}up{draft.must}"
+    line = f"echo '{fault} {where}' > host; {offer}up{draft.must}"
     draft.step(f"host: {fault} {where}", line if survives else f"{line}; rm -f host")
 
 
@@ -130,6 +153,7 @@ def stale_host(draft: Draft) -> None:
 ACTIONS: Actions = [
     (7, update),
     (4, start),
+    (2, own_update),
     (2, start_directly),
     (2, command),
     (1, check),
@@ -137,5 +161,6 @@ ACTIONS: Actions = [
     (1, stranger),
     (3, supervisor),
     (3, host),
+    (1, repair),
     (1, stale_host),
 ]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import TypeVar, cast
 
-from worlds.releases import Folder, Release, Shelf
+from worlds.releases import Folder, Release, Shelf, changed_paths
 from worlds.world import Step
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ class Draft:
         self.drawn: list[str] = []
         self.offered = 0
         """Which of the releases is offered."""
+        self.before = 0
+        """Which one was, before."""
         self.calm = True
         """Nothing stands in the way of an update: it must be made."""
         self.given = False
@@ -65,7 +67,8 @@ class Draft:
         left = len(self.shelf.releases) - 2 - self.offered
         if left < 1:
             return ""
-        self.offered += self.number(1, min(left, 2))
+        self.before = self.offered
+        self.offered += self.number(1, min(left, 2)) if self.chance(4) else 1
         return f"offer {self.shelf.releases[self.offered].version}; "
 
     def disturb(self, *, calm: bool = False) -> None:
@@ -88,14 +91,29 @@ class Draft:
         return self.shelf.releases[: self.offered + 1]
 
     def path(self) -> str:
-        """A file some release has, quoted; mostly one that a later release changes."""
-        changed, every = self.shelf.changed_paths, self.shelf.every_path
-        paths = changed if changed and not self.chance(4) else every
+        """A file some release has, quoted; mostly one that the next release changes."""
+        return self._one_of(self._changed_between(self.offered, self.offered + 1))
+
+    def path_of_update(self) -> str:
+        """The same of the release that is offered now: an update on the way changes it."""
+        return self._one_of(self._changed_between(self.before, self.offered))
+
+    def _one_of(self, changed: Sequence[str]) -> str:
+        paths = changed if changed and not self.chance(5) else self.shelf.every_path
         return shlex.quote(self.pick(paths)) if paths else "mine"
 
+    def _changed_between(self, one: int, other: int) -> list[str]:
+        releases = self.shelf.releases
+        return changed_paths(releases[one], releases[min(other, len(releases) - 1)])
+
     def folder(self) -> str:
-        """A folder some release has, quoted; empty: there is none."""
-        trees = [release.tree for release in self.shelf.releases]
+        """A folder some release has, quoted, mostly one that goes; empty: there is none."""
+        releases = self.shelf.releases
+        now, following = releases[self.offered].tree, releases[self.offered + 1].tree
+        going = [name for name in now if isinstance(now[name], Folder) and name not in following]
+        if going and not self.chance(3):
+            return shlex.quote(self.pick(sorted(going)))
+        trees = [release.tree for release in releases]
         names = {name for tree in trees for name in tree if isinstance(tree[name], Folder)}
         return shlex.quote(self.pick(sorted(names))) if names else ""
 

@@ -397,17 +397,16 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "An error while looking is taken for an answer",
         (
             Edit(
-                "updater/patch/file_digest.py",
-                "        return not isinstance(error.__cause__, OSError)",
-                "        return True",
-            ),
-            Edit(
-                "updater/disk/durable.py",
+                "updater/disk/content.py",
                 """\
-        if error.errno not in NOWHERE:
-            raise
-        return None""",
-                "        return None",
+        return _digest(path)
+    return FOLDER""",
+                """\
+        try:
+            return _digest(path)
+        except OSError:
+            return OTHER
+    return FOLDER""",
             ),
         ),
     ),

@@ -57,7 +57,7 @@ class Book:
         self.gone: list[str] = known.get("gone", [])
         """Where they really lay, symlinks followed."""
         self.linked: list[str] = known.get("linked", [])
-        """Folders of a release in whose place the user has put a symlink."""
+        """Folders of a release in whose place the user has put a symlink, and where they lie."""
         self.older: bool = known.get("older", False)
         """Whether an older folder was put in its place."""
         self.before: dict[str, Meta] = known.get("before", {})
@@ -257,8 +257,16 @@ def check_whole(book: Book, install: Path, version: str, *, strict: bool) -> Non
 
 
 def is_older(book: Book, path: str) -> bool:
-    """Whether an older folder that came back may have brought it: some release has it."""
-    return book.older and any(os.path.lexists(one / path) for one in WORLD.glob("r[0-9]"))
+    """Whether an older folder that came back may have brought it: some release has it.
+
+    What had to make way for another kind of thing is kept as a whole, beside it.
+    """
+    places = [one / name for one in WORLD.glob("r[0-9]") for name in (path, _before_aside(path))]
+    return book.older and any(map(os.path.lexists, places))
+
+
+def _before_aside(path: str) -> str:
+    return path.replace(".old", "", 1)
 
 
 def is_linked(book: Book, path: str) -> bool:
@@ -408,8 +416,10 @@ def linked(install: Path, folder: str, where: str) -> None:
     """The user has moved a folder, and linked to it."""
     book = Book()
     book.linked.append(folder)
-    book.save()
     target = Path(where)
+    if install in target.parents:
+        book.linked.append(str(target.relative_to(install)))
+    book.save()
     if install in target.parents:
         inside = [place for place in walk(target).values() if place.is_file()]
         mine(install, [str(place.relative_to(install)) for place in inside])

@@ -10,14 +10,15 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from random import Random
 
 PLAIN = ("lib", "data", "conf", "t", "res", "doc")
 ODD = (
-    "файл", "日本語.txt", "-rf", "a b", "LIB", "Conf", "x.old", "x.new", "conf.old",
+    "файл", "日本語.txt", "モ", "-rf", "a b", "LIB", "Conf", "x.old", "x.new", "conf.old",
     "it's", "*", "%41", "con", "end ", "long-" * 30, ".hidden", "~",
 )  # fmt: skip
+BIG = "big"
+"""A file that grows: its patches are small, and its bundles are not."""
 SIZES = (0, 1, 700, 5_000, 40_000)
 LAST = 9
 """The major version of the good release every world ends with."""
@@ -31,12 +32,15 @@ class File:
     size: int = -1
     """-1: a line of text."""
     runs: bool = False
+    grown: int = 0
+    """How often something was added at its end."""
 
     def render(self, place: str) -> str:
         """The line that makes it."""
         make = f"echo text-{self.seed}" if self.size < 0 else f"fill {self.seed} {self.size}"
         mode = f"; chmod +x {place}" if self.runs else ""
-        return f"{make} > {place}{mode}"
+        more = f"; grow {place} {self.grown}" if self.grown else ""
+        return f"{make} > {place}{more}{mode}"
 
 
 @dataclass(frozen=True)
@@ -141,17 +145,14 @@ class Shelf:
         """All files of all releases."""
         return sorted({path for one in self.releases for path in one.paths()})
 
-    @cached_property
-    def changed_paths(self) -> list[str]:
-        """Those that the next release has not, or not so."""
-        found = set()
-        for one, other in pairwise(self.releases):
-            found |= {path for path in one.paths() if one.at(path) != other.at(path)}
-        return sorted(found)
-
     def has(self, habit: str) -> bool:
         """Whether all their programs have it."""
         return all(habit in release.habits for release in self.releases)
+
+
+def changed_paths(one: Release, other: Release) -> list[str]:
+    """Files that the other release has not, or not so."""
+    return sorted(path for path in one.paths() if one.at(path) != other.at(path))
 
 
 def make_shelf(number: int) -> Shelf:
@@ -166,29 +167,29 @@ class _Maker:
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
-        odd = chance.sample(ODD, chance.choice([0, 0, 1, 2, 4]))
+        odd = chance.sample(ODD, chance.choice([0, 0, 1, 2, 5]))
         self._names = [*chance.sample(PLAIN, chance.choice([3, 5])), *odd]
         self._portable = not odd
         self._seed = 0
 
     def shelf(self) -> Shelf:
-        """Two to four releases, and the last."""
+        """Three to five releases, and the last."""
         chance = self._chance
         form = chance.choice(["sh", "sh", "sh", "python", "wrapper", "exec"])
-        confirm = chance.choice(["none", "none", "health", "health", "app", "app"])
+        confirm = chance.choice(["none", "health", "health", "app", "app"])
         habits = self._habits(form, confirm)
         releases = []
         tree = self._first()
-        for number in [*range(1, chance.choice([2, 3, 3, 4]) + 1), LAST]:
+        for number in [*range(1, chance.choice([3, 4, 4, 5]) + 1), LAST]:
             character = "good"
             if number not in (1, LAST):
                 character = chance.choice([*["good"] * 3, *self._failings(confirm)])
             release = Release(
                 number, tree, self._form(form, confirm), character, habits, required=False
             )
-            watched = "none" if chance.random() < 0.15 and character == "good" else confirm
+            watched = "none" if chance.random() < 0.25 and character == "good" else confirm
             toml = self._toml(watched, character)
-            releases.append(replace(release, toml=toml, required=chance.random() < 0.2))
+            releases.append(replace(release, toml=toml, required=chance.random() < 0.35))
             tree = self._next(tree)
         return Shelf(tuple(releases))
 
@@ -202,7 +203,7 @@ class _Maker:
         if form != "sh" or confirm == "app":
             habits += ["updates"] if chance.random() < 0.5 else []
             habits += ["child"] if chance.random() < 0.3 else []
-            habits += ["needs"] if chance.random() < 0.2 else []
+            habits += ["needs"] if chance.random() < 0.35 else []
         return (*habits, *(["slow"] if chance.random() < 0.5 else []))
 
     def _failings(self, confirm: str) -> list[str]:
@@ -237,6 +238,8 @@ class _Maker:
         tree: Tree = {}
         for name in chosen:
             tree[name] = self._thing(tree)
+        if chance.random() < 0.4:
+            tree[BIG] = File(0, 100_000)
         return tree
 
     def _thing(self, tree: Tree) -> Thing:
@@ -265,6 +268,9 @@ class _Maker:
         changed = dict(tree)
         for _ in range(self._chance.choice([1, 2, 2, 3, 4])):
             self._change(changed)
+        grows = changed.get(BIG)
+        if isinstance(grows, File) and grows.size > 0:
+            changed[BIG] = replace(grows, grown=grows.grown + 1)
         return changed
 
     def _change(self, tree: Tree) -> None:

@@ -211,9 +211,13 @@ class Inspection:
             return Finding.UNREADABLE
         finding = self._compare(entry, info)
         is_content = finding not in {None, Finding.MODE} and not stat.S_ISDIR(info.st_mode)
-        if is_content and self._policies.of(entry.path) != "replace":
+        if is_content and self._policies.of(entry.path) != "replace" and self._is_users(entry):
             return Finding.KEPT
         return finding
+
+    def _is_users(self, entry: Entry) -> bool:
+        """Whether no release had it there: in an older folder that came back, one may have."""
+        return not self._known.is_of_a_release(self._state, entry.path)
 
     def _compare(self, entry: Entry, info: os.stat_result) -> Finding | None:
         place = self._install / entry.path

@@ -1,4 +1,4 @@
-"""What an install is known by: files its releases had here, and which folders it has.
+"""What an install is known by: what its releases had here, and which folders it has.
 
 A folder may be exchanged behind the back of the State: restored from a backup, copied over. Then
 its files are no work of the user's, though they are not those of the installed release, and their
@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from updater.disk.content import content_of
+from updater.disk.content import content_of, link_to
 from updater.disk.durable import Disk
 from updater.disk.json_file import encode
-from updater.format.manifest import Manifest
+from updater.format.manifest import Entry, File, Manifest, Symlink
 from updater.launch.state import State
 from updater.patch.file_digest import commit_time
 
@@ -28,7 +28,7 @@ MOST = 2 << 20
 
 @dataclass(frozen=True)
 class Known:
-    """Files that releases had here, each at its path."""
+    """Files and symlinks that releases had here, each at its path."""
 
     marks: frozenset[bytes]
 
@@ -55,7 +55,7 @@ class Known:
 
 
 def remember(disk: Disk, state: State, *manifests: Manifest) -> None:
-    """Write down the files of releases, before they are installed.
+    """Write down the files and symlinks of releases, before they are installed.
 
     Raises:
         OSError: the disk; what was known still is.
@@ -63,8 +63,8 @@ def remember(disk: Disk, state: State, *manifests: Manifest) -> None:
     known: list[bytes] = []
     with suppress(FileNotFoundError):
         known = _pieces(state.known.read_bytes())
-    files = (file for manifest in manifests for file in manifest.files())
-    now = [_mark(file.path, str(file.digest)) for file in files]
+    entries = (entry for manifest in manifests for entry in manifest.entries)
+    now = [_mark(entry.path, content) for entry in entries if (content := _content(entry))]
     joined = b"".join(dict.fromkeys((*now, *known)))[:MOST]
     if set(_pieces(joined)) != set(known):
         disk.write(state.known, joined)
@@ -97,6 +97,13 @@ def _has_its_folders(state: State, manifest: Manifest) -> bool:
 
 def _mark(path: str, content: str) -> bytes:
     return hashlib.sha256(f"{path}\0{content}".encode(errors="surrogateescape")).digest()[:WIDTH]
+
+
+def _content(entry: Entry) -> str:
+    """As `content_of` gives it; empty for a folder."""
+    if isinstance(entry, File):
+        return str(entry.digest)
+    return link_to(entry.target) if isinstance(entry, Symlink) else ""
 
 
 def _identity(folder: Path) -> int:

@@ -107,7 +107,8 @@ class Stage:
         remember(self._disk, self._state, new.manifest, old)
         staged: dict[str, int] = {}
         offered: dict[str, int] = {}
-        edits = Edits(self._state.install, old, new.manifest)
+        known = Known.read(self._state) if mend else None
+        edits = Edits(self._state.install, old, new.manifest, known)
         for entry in new.manifest.entries:
             if isinstance(entry, Directory) or self._is_live(entry, old, edits, mend=mend):
                 continue

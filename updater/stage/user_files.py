@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from updater.disk.content import content_of
 from updater.disk.durable import present
 from updater.format.manifest import Entry, File, Manifest, Symlink
 from updater.format.paths import parents
 from updater.format.policies import Policies
 from updater.patch.file_digest import differs
+from updater.stage.own_files import Known
 
 DIST = ".dist"
 """Suffix of our file beside the user's."""
@@ -38,8 +40,12 @@ class Kept:
 class Edits:
     """The user's work in an install that goes from ``old`` to ``new``; looks, changes nothing."""
 
-    def __init__(self, install: Path, old: Manifest, new: Manifest) -> None:
+    def __init__(
+        self, install: Path, old: Manifest, new: Manifest, known: Known | None = None
+    ) -> None:
+        """``known``: what releases had here, which is no work of the user's; else `old` alone."""
         self._install = install
+        self._known = known or Known(frozenset())
         self._old = old
         self._new = new
         self._policies = Policies(new.release)
@@ -81,9 +87,11 @@ class Edits:
         return frozenset(p for p in kept if _is_plain(self._install, p) and self._is_edited(p))
 
     def _is_edited(self, path: str) -> bool:
-        """Whether what lies at ``path`` is not what the installed release has there."""
-        old = self._old.by_path.get(path)
-        return not isinstance(old, File | Symlink) or differs(old, self._install / path)
+        """Whether what lies at ``path`` is not what a release has there."""
+        old, place = self._old.by_path.get(path), self._install / path
+        if isinstance(old, File | Symlink) and not differs(old, place):
+            return False
+        return not self._known.has(path, content_of(place))
 
     def _is_outdated(self, path: str) -> bool:
         old, beside = self._old.by_path.get(path), path + DIST
