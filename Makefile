@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-worlds test-crash test-network test-slow check format bench fuzz docs dist clean
+.PHONY: demo test test-worlds test-crash test-network test-slow check format bench fuzz docs map dist clean
 
 demo: $(READY)
 	$(BIN)/python sample_releases/demo.py
@@ -64,6 +64,10 @@ $(READY): pyproject.toml tools/pyproject.toml patchserver/pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check \
 		--editable '.[dev]' --editable tools --editable patchserver
 	touch $@
+
+# The picture and the folders in docs/architecture.md, from import contracts and docstrings.
+map: $(READY)
+	$(BIN)/python docs/site/folder_map.py
 
 # The site, in build/docs; a warning is an error.
 docs: $(READY)

@@ -10,20 +10,13 @@ import sys
 from pathlib import Path
 
 import parsers
-import patchtool.cli.parser
 import pytest
+from command_pages import PROGRAMS as PARSERS
 
-import patchserver.run.cli
-import updater.cli.commands
 from updater.update.job import UpdateOutcome
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PARSERS = {
-    "patchtool": patchtool.cli.parser._parser,
-    "patchserver": patchserver.run.cli._parser,
-    "updater": updater.cli.commands._parser,
-}
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -103,5 +96,5 @@ def test_every_parser_has_its_row_in_the_threat_model() -> None:
 
 
 @pytest.mark.parametrize("outcome", UpdateOutcome)
-def test_the_tutorial_explains_every_outcome(outcome: UpdateOutcome) -> None:
-    assert f"\n| `{outcome.value}` | " in (ROOT / "docs/tutorial.md").read_text("utf-8")
+def test_every_outcome_of_an_update_is_explained(outcome: UpdateOutcome) -> None:
+    assert f"\n| `{outcome.value}` | " in (ROOT / "docs/embedding.md").read_text("utf-8")
