@@ -55,6 +55,13 @@ def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_and_folder_of_ours_that_a_document_names_is_there(document: Path) -> None:
+    ours = "updater|tools|patchserver|tests|docs|deploy|benchmarks|sample_releases"
+    named = re.findall(rf"`((?:{ours})/[\w./-]*)`", document.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize("program", PARSERS)
 def test_every_command_tells_what_it_does(program: str) -> None:
     for name in commands(PARSERS[program]()):
@@ -98,3 +105,10 @@ def test_every_parser_has_its_row_in_the_threat_model() -> None:
 @pytest.mark.parametrize("outcome", UpdateOutcome)
 def test_every_outcome_of_an_update_is_explained(outcome: UpdateOutcome) -> None:
     assert f"\n| `{outcome.value}` | " in (ROOT / "docs/embedding.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "word", ["head", "State", "repair", "adopt", "view", "stage", "writer", "floor", "launcher"]
+)
+def test_a_word_that_stopped_a_newcomer_is_in_the_glossary(word: str) -> None:
+    assert f"\n| {word} | " in (ROOT / "docs/glossary.md").read_text("utf-8")

@@ -15,6 +15,8 @@ import pytest
 import updater
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.timeout(900)  # minutes on a machine that is busy
+
 LOADED = re.compile(r"@import|url\(\s*[\"']?(?:https?:)?//")
 """What makes a style sheet load something from elsewhere."""
 
