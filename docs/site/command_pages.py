@@ -51,7 +51,7 @@ def _section(name: str, parser: argparse.ArgumentParser, summary: str) -> Iterat
     yield f"```text\n{_usage(parser)}\n```\n"
     rows = [row for action in parser._actions if (row := _row(action))]
     if rows:
-        yield "| argument | |\n|---|---|"
+        yield "| argument | meaning |\n|---|---|"
         yield from rows
         yield ""
     if parser.epilog:

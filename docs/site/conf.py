@@ -33,6 +33,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_display_short_literal_types = True
 add_module_names = False
+smartquotes = False  # `--` of an option is no dash
 
 html_theme = "furo"
 html_title = f"upswap {version}"
