@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-worlds test-crash test-network test-slow check format bench fuzz clean
+.PHONY: demo test test-worlds test-crash test-network test-slow check format bench fuzz docs map dist clean
 
 demo: $(READY)
 	$(BIN)/python sample_releases/demo.py
@@ -58,10 +58,25 @@ fuzz: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check atheris
 	for name in $(FUZZ); do $(BIN)/python tests/fuzz.py $$name -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
-$(READY): pyproject.toml
+# The three distributions at once, so that none of them is looked for in an index.
+$(READY): pyproject.toml tools/pyproject.toml patchserver/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+		--editable '.[dev]' --editable tools --editable patchserver
 	touch $@
+
+# The picture and the folders in docs/architecture.md, from import contracts and docstrings.
+map: $(READY)
+	$(BIN)/python docs/site/folder_map.py
+
+# The site, in build/docs; a warning is an error.
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -E -c docs/site docs build/docs
+
+# A wheel and a source distribution of each of the three, in dist/.
+dist: $(READY)
+	for folder in . tools patchserver; do \
+		(cd $$folder && $(CURDIR)/$(BIN)/python -m hatchling build -d $(CURDIR)/dist) || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist

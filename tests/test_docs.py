@@ -10,20 +10,13 @@ import sys
 from pathlib import Path
 
 import parsers
-import patchtool.cli.parser
 import pytest
+from command_pages import PROGRAMS as PARSERS
 
-import patchserver.run.cli
-import updater.cli.commands
 from updater.update.job import UpdateOutcome
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PARSERS = {
-    "patchtool": patchtool.cli.parser._parser,
-    "patchserver": patchserver.run.cli._parser,
-    "updater": updater.cli.commands._parser,
-}
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -60,6 +53,13 @@ def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text("utf-8"))
     missing = [link for link in links if not (document.parent / link).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_and_folder_of_ours_that_a_document_names_is_there(document: Path) -> None:
+    ours = "updater|tools|patchserver|tests|docs|deploy|benchmarks|sample_releases"
+    named = re.findall(rf"`((?:{ours})/[\w./-]*)`", document.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("program", PARSERS)
@@ -103,5 +103,12 @@ def test_every_parser_has_its_row_in_the_threat_model() -> None:
 
 
 @pytest.mark.parametrize("outcome", UpdateOutcome)
-def test_the_tutorial_explains_every_outcome(outcome: UpdateOutcome) -> None:
-    assert f"\n| `{outcome.value}` | " in (ROOT / "docs/tutorial.md").read_text("utf-8")
+def test_every_outcome_of_an_update_is_explained(outcome: UpdateOutcome) -> None:
+    assert f"\n| `{outcome.value}` | " in (ROOT / "docs/embedding.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "word", ["head", "State", "repair", "adopt", "view", "stage", "writer", "floor", "launcher"]
+)
+def test_a_word_that_stopped_a_newcomer_is_in_the_glossary(word: str) -> None:
+    assert f"\n| {word} | " in (ROOT / "docs/glossary.md").read_text("utf-8")
