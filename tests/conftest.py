@@ -9,13 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from crash_process import Shelf, Site, shelf_in_memory
-from crash_runs import tell
-from publisher import Publisher
-from serving import served
-from sessions import quick_session
-from victim import Victim, attacked
 
+from tests.support.attacks.victim import Victim, attacked
+from tests.support.crash.crash_process import Shelf, Site, shelf_in_memory
+from tests.support.crash.crash_runs import tell
+from tests.support.repository.publisher import Publisher
+from tests.support.repository.sessions import quick_session
+from tests.support.servers.serving import served
 from updater.local.session import Session
 
 
