@@ -51,10 +51,7 @@ from updater.format.release_description import Release
 from updater.local.session import Session
 from updater.update.install_new import install
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def saying(status: int, body: bytes = b"", part: str = "targets") -> Callable[..., bool]:

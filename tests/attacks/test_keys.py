@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -37,14 +36,12 @@ from updater.format.manifest import Manifest
 from updater.patch.delta import block
 from updater.update.install_new import install
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 READ = Listing.read
 KEPT = "what the State has kept"
 EVIL: Tree = {"app": Exe(b"#!/bin/sh\necho evil\n"), "data": b"evil"}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @dataclass

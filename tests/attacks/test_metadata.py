@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import shutil
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -21,23 +20,26 @@ from patchtool.repository.targets import Target
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata
 
-from tests.patchtool.ceremonies.test_rotation import HIGHEST, fast_forward
-from tests.support.attacks.hostile import FORGERS, forge, newest, publish, rewrite, right_signer
+from tests.support.attacks.hostile import (
+    FORGERS,
+    HIGHEST,
+    fast_forward,
+    forge,
+    newest,
+    publish,
+    rewrite,
+    right_signer,
+)
 from tests.support.attacks.victim import NEW, OLD, Victim
 from tests.support.repository.publisher import Publisher
 from tests.support.trees.trees import read_tree
 from updater.errors import FormatError, InstallError, TransportError, TrustError, UpdaterError
 from updater.format.encoding.canonical import encode
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 ROLES = ["timestamp", "snapshot", "targets", "app.notes", "channels.notes"]
 DAY = 86_400
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def refused(

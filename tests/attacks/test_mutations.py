@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -21,6 +19,7 @@ from securesystemslib.formats import encode_canonical
 from tests.support.attacks.hostile import newest, right_signer
 from tests.support.attacks.parsers import NAMES, Parser, of_the_network, of_the_state, parsers
 from tests.support.repository.publisher import Publisher
+from tests.support.trees.junk import JUNK, changed, places
 from tests.support.trees.strategies import SETTINGS
 from updater.check.trust import Trust
 from updater.errors import UpdaterError
@@ -28,30 +27,15 @@ from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import MIB
 from updater.transport import Answer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 MEMORY = 24 * MIB
 """More than any of these small documents, whatever it announces, may make a parser take: the
 dictionary of one packed part has 16 MiB at most."""
-JUNK = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.sampled_from([0, -1, 1 << 31, (1 << 63) - 1, -(1 << 63), 10**30, 1.5]),
-    st.text(max_size=5),
-    st.sampled_from(["../x", "a\0b", "1.0", "x" * 2000, "\U0001f600"]),
-    st.sampled_from([[], {}, [[]], {"a": {}}, ["a"] * 3000]),
-)
 JSON = [
     name for name in NAMES if name not in {"header", "patch", "excerpt", "lzma2", "zstd", "block"}
 ]
 JSON = [name for name in JSON if name not in {"control", "opened", "closed", "release.toml"}]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -146,25 +130,6 @@ def test_what_no_document_is_like(
     data: bytes, name: str, all_parsers: dict[str, Parser], folder: Path
 ) -> None:
     feed(all_parsers[name], data, folder)
-
-
-def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Where something stands in a JSON value."""
-    items: list[tuple[str | int, object]] = []
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list):
-        items = list(enumerate(value))
-    return [path, *(p for key, inner in items for p in places(inner, (*path, key)))]
-
-
-def changed(value: Any, path: tuple[Any, ...], new: object) -> Any:
-    """``value`` with something else at ``path``."""
-    if not path:
-        return new
-    copy: Any = list(value) if isinstance(value, list) else dict(value)
-    copy[path[0]] = changed(value[path[0]], path[1:], new)
-    return copy
 
 
 @pytest.mark.parametrize("name", JSON)

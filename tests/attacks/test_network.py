@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import os
 import re
 import ssl
 import threading
@@ -35,14 +34,9 @@ from tests.support.trees.trees import Tree, noise
 from updater.errors import TransportError, TrustError
 from updater.net.http import HttpTransport
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 PAGE = b"<!DOCTYPE html><html><body>Welcome to the hotel</body></html>"
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def raw(answer: Callable[[bytes], bytes]) -> Callable[[BaseHTTPRequestHandler, bytes], None]:

@@ -6,7 +6,6 @@ may do by itself is in the tests of those modules.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import pytest
@@ -25,7 +24,7 @@ from updater.format.patch import LZMA2, STORED, ZSTD, Block, Extent
 from updater.patch.delta.bsdiff import Triples
 from updater.patch.delta.control import Control, encode_control
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 SIZE = 100
 """Bytes of the evil file."""
@@ -33,11 +32,6 @@ CHANGE = (Change(Kind.MODIFY, "data", size=SIZE),)
 OLD_PART = (Extent(0, 0, SIZE),)
 NEW_PART = (Extent(0, 0, SIZE),)
 HEADER = {"length": 50, "sha256": "0" * 64}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def signed(codec: int, raw_length: int, packed: bytes) -> tuple[Block, bytes]:

@@ -30,7 +30,7 @@ from tests.support.repository.tuf_repository import DAY, TOP, TufRepository, now
 from tests.support.servers.serving import misserved
 from updater.version import BUILT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 PROGRAM = Path(__file__).with_name("tuf_client")
 FIRST = [("root", 2), ("timestamp", None), ("snapshot", 1), ("targets", 1)]
@@ -48,11 +48,6 @@ def load() -> ModuleType:
 
 
 MODULE = load()
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from tests.support.crash.crash_disk import CountingDisk, FaultyDisk, Killed, World, copy_world
 from tests.support.crash.crash_runs import every, tell
 from tests.support.repository.publisher import Publisher
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Content, Exe, Tree, noise, read_tree
 from updater.cli.commands import main
 from updater.client import Updater
@@ -43,7 +41,7 @@ THIRD: Tree = {**OLD, "app": Exe(b"3"), "lib/core": noise(3_000, 3)}
 
 
 @pytest.fixture
-def fresh(publisher: Publisher) -> Publisher:
+def publisher(publisher: Publisher) -> Publisher:
     """Version 1.0 offered, 2.0 there."""
     publisher.release("1.0", OLD)
     publisher.add("2.0", NEW)
@@ -97,9 +95,8 @@ class Case:
 
 
 @pytest.fixture
-def case(tmp_path: Path, fresh: Publisher, session: Session) -> Iterator[Case]:
-    with served(fresh.folder) as url:
-        yield Case(tmp_path / "here", url, fresh, session)
+def case(tmp_path: Path, url: str, publisher: Publisher, session: Session) -> Case:
+    return Case(tmp_path / "here", url, publisher, session)
 
 
 def spoil(state: State, phase: Phase) -> None:
@@ -119,11 +116,11 @@ def test_of_an_update_that_was_made_only_the_way_back_is_lost(case: Case) -> Non
 
 
 def test_what_is_kept_for_a_rollback_and_spoilt_stops_no_later_update(
-    case: Case, fresh: Publisher
+    case: Case, publisher: Publisher
 ) -> None:
     assert case.updater.update()
     case.state.parked.write_bytes(bytes(500))
-    fresh.release("3.0", THIRD)
+    publisher.release("3.0", THIRD)
     done = case.updater.update()
     assert done is not None
     assert done.new == "3.0"
@@ -201,12 +198,12 @@ def check_repaired(updater: Updater, what: str) -> None:
 @pytest.mark.parametrize("code", [None, errno.EIO], ids=["killed", "failed"])
 def test_a_repair_of_a_mixed_tree_may_be_interrupted_anywhere(
     tmp_path_factory: pytest.TempPathFactory,
-    fresh: Publisher,
+    publisher: Publisher,
     case: Case,
     code: int | None,
     before: bool,
 ) -> None:
-    world = damaged(case, fresh, before=before)
+    world = damaged(case, publisher, before=before)
     folder = tmp_path_factory.mktemp("copies")
 
     def run(at: int) -> bool:

@@ -11,13 +11,13 @@ from patchtool.ceremonies.drill import URL, FolderTransport
 
 from patchserver.accounts.audit import SERVER
 from patchserver.accounts.users import Scope
-from tests.patchserver.publishing.test_pushes import Pusher
 from tests.support.crash.crash_process import sampled
 from tests.support.crash.crash_runs import tell
 from tests.support.crash.syscalls import Call, Fault, Process, calls, inject, refusal
 from tests.support.paths import ROOT
 from tests.support.repository.publisher import NOW
 from tests.support.repository.publisher import PASSWORD as KEY_PASSWORD
+from tests.support.servers.pusher import Pusher
 from tests.support.servers.served import Server, server_at
 from tests.support.trees.trees import Tree
 from updater.check.trust import Trust

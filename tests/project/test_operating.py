@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from patchtool.keys.signing_keys import Keys
 
-from tests.patchtool.repository.test_repository import look, offered
 from tests.support.paths import ROOT
+from tests.support.repository.seen_by_clients import look, offered
 from tests.support.servers.api_server import ApiServer, api_served
 from updater.disk.durable import WINDOWS
 from updater.errors import TrustError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +11,8 @@ from patchserver.accounts.audit import SERVER
 from patchserver.accounts.users import Role, Scope
 from patchserver.publishing.signer import Notary
 from patchserver.rollouts.halting import Rule
-from tests.patchserver.dashboard.test_overview_pages import NEW, OLD, publish
 from tests.support.servers.browsing import Browser, browser
-from tests.support.servers.served import PASSWORD, Server, report, server_at
+from tests.support.servers.served import NEW, OLD, PASSWORD, Server, report
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Offer, Step
 
@@ -24,17 +21,16 @@ DAY = 86_400
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with server_at(tmp_path) as server:
-        server.services.accounts.add("admin", PASSWORD, Role.ADMIN, server.clock.now)
-        yield server
+def server(server: Server) -> Server:
+    server.services.accounts.add("admin", PASSWORD, Role.ADMIN, server.clock.now)
+    return server
 
 
 @pytest.fixture
 def publisher(server: Server) -> Browser:
     """The browser of a publisher, where 1.0 is offered to everyone and 2.0 published."""
-    publish(server, "1.0", OLD)
-    publish(server, "2.0", NEW)
+    server.publish("1.0", OLD)
+    server.publish("2.0", NEW)
     server.services.rollouts.promote(SERVER, "notes", "stable", "1.0")
     return browser(server, Role.PUBLISHER)
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,44 +11,22 @@ from patchserver.accounts.users import Role
 from patchserver.rollouts.halting import Rule
 from tests.support.repository.publisher import NOW
 from tests.support.servers.browsing import Browser, browser
-from tests.support.servers.served import Server, checkin, report, server_at
-from tests.support.trees.trees import Tree, noise
+from tests.support.servers.served import NEW, OLD, Server, checkin, report
 from updater.format.head import EVERYONE, Step
 
-OLD: Tree = {"app": noise(4000, 1), "data": b"same"}
-NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
 DAY = 86_400
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with server_at(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture
 def released(server: Server) -> Server:
     """A server that offers 1.0 to everyone and 2.0 to a tenth."""
-    publish(server, "1.0", OLD)
-    publish(server, "2.0", NEW)
+    server.publish("1.0", OLD)
+    server.publish("2.0", NEW)
     rollouts, now = server.services.rollouts, server.clock.now
     rollouts.promote(SERVER, "notes", "stable", "1.0")
     steps = (Step(now, 1000), Step(now + DAY, EVERYONE))
     rollouts.promote(SERVER, "notes", "stable", "2.0", steps)
     return server
-
-
-def publish(server: Server, version: str, tree: Tree) -> None:
-    """Bring a release to the server, as a push would."""
-    notary = server.services.notary
-    document = server.add(version, tree)
-    shutil.copytree(
-        server.publisher.folder / "targets", notary.folder / "targets", dirs_exist_ok=True
-    )
-    notary.publish("notes", document, lambda: None)
-    shutil.copytree(
-        notary.folder / "metadata", server.publisher.folder / "metadata", dirs_exist_ok=True
-    )
 
 
 def send(server: Server, what: str, body: bytes) -> None:

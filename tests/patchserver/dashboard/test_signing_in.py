@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 
 import pytest
 from werkzeug.test import TestResponse
@@ -13,15 +11,14 @@ from werkzeug.test import TestResponse
 from patchserver.accounts import users
 from patchserver.accounts.users import Role, Scope
 from tests.support.servers.browsing import HOST, Browser, browser
-from tests.support.servers.served import PASSWORD, Server, checkin, server_at
+from tests.support.servers.served import PASSWORD, Server, checkin
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with server_at(tmp_path) as server:
-        server.services.accounts.add("root", PASSWORD, Role.ADMIN, server.clock.now)
-        server.services.accounts.add("anna", PASSWORD, Role.PUBLISHER, server.clock.now)
-        yield server
+def server(server: Server) -> Server:
+    server.services.accounts.add("root", PASSWORD, Role.ADMIN, server.clock.now)
+    server.services.accounts.add("anna", PASSWORD, Role.PUBLISHER, server.clock.now)
+    return server
 
 
 def _cookie(answer: TestResponse) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,8 @@ from patchserver.rollouts.halting import (
 from patchserver.rollouts.ingest import Ingest
 from patchserver.rollouts.report_messages import Checkin, FailureReport
 from patchserver.run.jobs import Jobs
-from tests.patchserver.publishing.test_pushes import Pusher
-from tests.support.servers.databases import KINDS, fresh_database
-from tests.support.servers.served import Server, checkin, report, server_at
+from tests.support.servers.pusher import Pusher
+from tests.support.servers.served import Server, checkin, report
 from tests.support.trees.trees import Tree
 from updater.disk.lock import locked
 from updater.errors import InstallError, TrustError
@@ -34,17 +33,16 @@ EVERY: Mapping[str, str] = {}
 TREES: dict[str, Tree] = {"1.0": {"app": b"one"}, "2.0": {"app": b"two"}}
 
 
-@pytest.fixture(params=KINDS)
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture
+def server(server: Server) -> Server:
     """1.0 is everybody's; 2.0 is offered to one in ten."""
-    with fresh_database(request.param, tmp_path) as url, server_at(tmp_path, url) as server:
-        pusher = Pusher(server, Scope.PUBLISH)
-        for base, (version, tree) in enumerate(TREES.items(), start=1):
-            assert pusher.push(server.add(version, tree), base).status_code == 200
-        rollouts = server.services.rollouts
-        rollouts.promote(ANNA, "notes", "stable", "1.0")
-        rollouts.promote(ANNA, "notes", "stable", "2.0", [Step(server.clock.now, 1000)])
-        yield server
+    pusher = Pusher(server, Scope.PUBLISH)
+    for base, (version, tree) in enumerate(TREES.items(), start=1):
+        assert pusher.push(server.add(version, tree), base).status_code == 200
+    rollouts = server.services.rollouts
+    rollouts.promote(ANNA, "notes", "stable", "1.0")
+    rollouts.promote(ANNA, "notes", "stable", "2.0", [Step(server.clock.now, 1000)])
+    return server
 
 
 def address(number: int) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,17 +26,10 @@ from patchserver.rollouts.report_messages import (
     FailureReport,
 )
 from tests.support.repository.publisher import NOW
-from tests.support.servers.databases import KINDS, fresh_database
-from tests.support.servers.served import CHECKIN, REPORT, Server, checkin, report, server_at
+from tests.support.servers.served import CHECKIN, REPORT, Server, checkin, report
 from updater.errors import FormatError
 
 DAY = 86_400
-
-
-@pytest.fixture(params=KINDS)
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    with fresh_database(request.param, tmp_path) as url, server_at(tmp_path, url) as server:
-        yield server
 
 
 def count(server: Server, table: type[Base]) -> int:

@@ -28,9 +28,9 @@ from patchserver.database.tables import (
     Install,
     Policy,
 )
-from tests.patchserver.publishing.test_pushes import Pusher
 from tests.support.servers.databases import KINDS, fresh_database
 from tests.support.servers.processes import GunicornProcess, ServerProcess, environment, running
+from tests.support.servers.pusher import Pusher
 from tests.support.servers.served import checkin, report, server_at
 from tests.support.trees.trees import noise, write_tree
 

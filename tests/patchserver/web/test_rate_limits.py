@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +9,8 @@ import pytest
 
 from patchserver.flask_app import create_app
 from patchserver.ops.server_settings import Bounds, settings_from_environment
-from tests.support.servers.served import Server, checkin, report, server_at
+from tests.support.servers.served import Server, checkin, report
 from updater.errors import InstallError
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with server_at(tmp_path) as server:
-        yield server
 
 
 def test_an_address_that_floods_is_told_to_wait_and_others_go_on(server: Server) -> None:

@@ -10,19 +10,12 @@ from patchtool.ceremonies.rotation import rotate
 from patchtool.keys.signing_keys import Keys
 from patchtool.repository.repository import Repository
 
-from tests.patchtool.repository.test_repository import files
 from tests.support.repository.publisher import PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files
 from tests.support.trees.trees import Tree
 from updater.errors import InstallError, TrustError
 
 ONE: Tree = {"f": b"1"}
-
-
-@pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    made = Publisher(tmp_path / "publisher", threshold=2)
-    made.release("1.0", ONE)
-    return made
 
 
 def rehearse(publisher: Publisher) -> list[Rehearsal]:

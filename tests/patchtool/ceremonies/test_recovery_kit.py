@@ -13,8 +13,8 @@ from patchtool.keys.root_documents import read_root
 from patchtool.keys.signing_keys import Keys, Role
 from patchtool.repository.repository import Repository
 
-from tests.patchtool.repository.test_repository import files
 from tests.support.repository.publisher import NOW, PASSWORD
+from tests.support.repository.seen_by_clients import files
 from updater.disk.durable import WINDOWS
 from updater.errors import InstallError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,44 +24,28 @@ from patchtool.release.refresh import refresh
 from patchtool.repository.repository import Repository
 from tuf.api.metadata import Metadata, Root
 
-from tests.patchtool.repository.test_repository import (
-    DyingPublisher,
-    files,
-    killed_everywhere,
-    look,
-    offered,
-)
-from tests.support.attacks.hostile import newest, rewrite
+from tests.support.attacks.hostile import HIGHEST, fast_forward, newest, rewrite
+from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files, look, offered
 from tests.support.servers.serving import served
 from tests.support.trees.trees import Tree, read_tree
 from updater import Updater, install
 from updater.errors import InstallError, TransportError, TrustError
 from updater.local.session import Session
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 DAY = 86_400
-ONE: Tree = {"f": b"1"}
 TWO: Tree = {"f": b"2"}
 THREE: Tree = {"f": b"3"}
 ROLES: tuple[Role, ...] = ("root", "targets", "release", "online")
-HIGHEST = 2**31 - 1
 SIGNED_BY: dict[Role, list[str]] = {
     "targets": ["targets"],
     "release": ["app.notes"],
     "online": ["channels.notes", "snapshot", "timestamp"],
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-@pytest.fixture
-def publisher(tmp_path: Path) -> DyingPublisher:
-    made = DyingPublisher(tmp_path / "publisher", threshold=2)
-    made.release("1.0", ONE)
-    return made
 
 
 def with_keys(publisher: Publisher, folder: Path, *names: str) -> Repository:
@@ -85,7 +68,7 @@ def roots(publisher: Publisher) -> list[Metadata[Root]]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_while_keys_overlap_both_sign_and_clients_follow(
-    role: Role, publisher: DyingPublisher, tmp_path: Path
+    role: Role, publisher: Publisher, tmp_path: Path
 ) -> None:
     sees(publisher, tmp_path / "old")
     done = rotate(publisher.repository(), role)
@@ -106,7 +89,7 @@ def test_while_keys_overlap_both_sign_and_clients_follow(
 @pytest.mark.parametrize("role", ["targets", "release", "online"])
 @pytest.mark.parametrize("at_once", [False, True], ids=["overlap", "at once"])
 def test_a_key_that_ended_signs_nothing_and_its_successor_everything(
-    role: Role, at_once: bool, publisher: DyingPublisher, tmp_path: Path
+    role: Role, at_once: bool, publisher: Publisher, tmp_path: Path
 ) -> None:
     sees(publisher, tmp_path / "old")
     (thief,) = publisher.keys.signers(role)
@@ -133,7 +116,7 @@ def test_a_key_that_ended_signs_nothing_and_its_successor_everything(
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["overlap", "at once"])
 def test_a_root_is_signed_by_as_many_old_and_new_keys_as_both_ask_for(
-    at_once: bool, publisher: DyingPublisher, tmp_path: Path
+    at_once: bool, publisher: Publisher, tmp_path: Path
 ) -> None:
     rotate(publisher.repository(), "root", at_once=at_once)
     if not at_once:
@@ -161,7 +144,7 @@ CEREMONIES = [f"{verb} {role}" for verb in ("rotate", "replace", "revoke") for r
 @pytest.mark.crash
 @pytest.mark.parametrize("name", CEREMONIES)
 def test_a_ceremony_that_is_killed_anywhere_leaves_what_clients_accept(
-    name: str, publisher: DyingPublisher, tmp_path: Path
+    name: str, publisher: Publisher, tmp_path: Path
 ) -> None:
     """Before, half-way or after; then the command is simply run again, or was done."""
     if name.startswith("revoke"):
@@ -192,7 +175,7 @@ def again(name: str, publisher: Publisher) -> None:
 @pytest.mark.crash
 @pytest.mark.parametrize("role", ["online", "targets"])
 def test_a_proposal_whose_publishing_was_killed_anywhere_is_simply_published_again(
-    role: Role, publisher: DyingPublisher, tmp_path: Path
+    role: Role, publisher: Publisher, tmp_path: Path
 ) -> None:
     """Its channels would stay with the old online key, and the proposal look like a forgery."""
     sees(publisher, tmp_path / "memory")
@@ -222,22 +205,9 @@ def test_a_proposal_whose_publishing_was_killed_anywhere_is_simply_published_aga
     assert n >= 1
 
 
-def fast_forward(publisher: Publisher, role: str, version: int) -> bytes:
-    """What a thief of the online key can do: the highest version there is. What was there."""
-    path = publisher.folder / "metadata/timestamp.json"
-    honest = path.read_bytes()
-    (thief,) = publisher.keys.signers("online")
-
-    def forward(metadata: Metadata[Any]) -> None:
-        metadata.signed.version = version
-
-    rewrite(path, forward, thief)
-    return honest
-
-
 @pytest.mark.parametrize("wiped", [False, True])
 def test_a_fast_forwarded_timestamp_is_recovered_from_by_ending_its_key(
-    wiped: bool, publisher: DyingPublisher, tmp_path: Path
+    wiped: bool, publisher: Publisher, tmp_path: Path
 ) -> None:
     """Faults B16. While the stolen key may sign, clients keep what it has signed."""
     memory = tmp_path / "m"
@@ -259,7 +229,7 @@ def test_a_fast_forwarded_timestamp_is_recovered_from_by_ending_its_key(
 
 
 def test_fast_forwarded_releases_are_recovered_from_by_ending_their_key(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     """A thief of release and online key, and clients who remember the highest version."""
     honest = shutil.copytree(publisher.folder, tmp_path / "honest")
@@ -279,7 +249,7 @@ def test_fast_forwarded_releases_are_recovered_from_by_ending_their_key(
 
 
 def test_a_key_that_joins_makes_clients_forget_nothing(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     """Else the moment of a rotation is one in which a stolen online key rolls releases back."""
     publisher.release("2.0", TWO)
@@ -299,7 +269,7 @@ def test_a_key_that_joins_makes_clients_forget_nothing(
 
 
 def test_an_application_installed_before_five_root_rotations_still_updates(
-    publisher: DyingPublisher, tmp_path: Path, session: Session
+    publisher: Publisher, tmp_path: Path, session: Session
 ) -> None:
     """Every root between has expired; all keys but those of the first root are others by now."""
     first = publisher.root
@@ -335,7 +305,7 @@ def other_number(publisher: Publisher, number: int) -> None:
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_root_that_repeats_or_skips_a_number_is_refused_and_not_kept(
-    number: int, publisher: DyingPublisher, tmp_path: Path
+    number: int, publisher: Publisher, tmp_path: Path
 ) -> None:
     """CVE-2025-2885; and at the next start nothing is left of it."""
     sees(publisher, tmp_path / "old")
@@ -350,7 +320,7 @@ def test_a_root_that_repeats_or_skips_a_number_is_refused_and_not_kept(
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_lost_key_is_replaced_without_it(
-    role: Role, publisher: DyingPublisher, tmp_path: Path
+    role: Role, publisher: Publisher, tmp_path: Path
 ) -> None:
     sees(publisher, tmp_path / "old")
     lost = max(publisher.keys.folder.glob(f"{role}*.pem"))
@@ -362,7 +332,7 @@ def test_a_lost_key_is_replaced_without_it(
     assert sees(publisher, tmp_path / "old") == sees(publisher, tmp_path / "new") == {"1.0", "2.0"}
 
 
-def test_a_key_made_elsewhere_is_the_one_that_joins(publisher: DyingPublisher) -> None:
+def test_a_key_made_elsewhere_is_the_one_that_joins(publisher: Publisher) -> None:
     Keys(publisher.folder.parent / "other", PASSWORD).make_missing(threshold=1)
     brought = publisher.keys.folder / "release-new.pem"
     shutil.copy2(publisher.folder.parent / "other/release.pem", brought)
@@ -384,12 +354,12 @@ def refused(publisher: Publisher, command: Callable[[], Done], match: str) -> In
 
 
 @pytest.mark.parametrize("role", ["targets", "release", "online"])
-def test_the_last_key_of_a_role_does_not_end(role: Role, publisher: DyingPublisher) -> None:
+def test_the_last_key_of_a_role_does_not_end(role: Role, publisher: Publisher) -> None:
     error = refused(publisher, lambda: revoke(publisher.repository(), role), "is the last one")
     assert "--at-once" in error.hint
 
 
-def test_root_keys_do_not_end_below_their_threshold(publisher: DyingPublisher) -> None:
+def test_root_keys_do_not_end_below_their_threshold(publisher: Publisher) -> None:
     revoke(publisher.repository(), "root", key=ids(publisher, "root")[0])
     refused(
         publisher,
@@ -402,7 +372,7 @@ def ids(publisher: Publisher, role: str) -> list[str]:
     return [key.keyid for key in publisher.repository().keys_of(role)]
 
 
-def test_a_threshold_nobody_can_meet_is_refused(publisher: DyingPublisher) -> None:
+def test_a_threshold_nobody_can_meet_is_refused(publisher: Publisher) -> None:
     with pytest.raises(InstallError, match="4 root keys cannot meet a threshold of 5"):
         rotate(publisher.repository(), "root", threshold=5)
     rotate(publisher.repository(), "root", threshold=3)
@@ -410,7 +380,7 @@ def test_a_threshold_nobody_can_meet_is_refused(publisher: DyingPublisher) -> No
 
 
 @pytest.mark.parametrize("role", ["root", "targets", "release", "online"])
-def test_one_key_has_one_role(role: Role, publisher: DyingPublisher) -> None:
+def test_one_key_has_one_role(role: Role, publisher: Publisher) -> None:
     other = "release" if role == "online" else "online"
     shutil.copy2(publisher.keys.folder / f"{other}.pem", publisher.keys.folder / f"{role}-x.pem")
     refused(
@@ -429,7 +399,7 @@ def test_one_key_has_one_role_from_the_beginning(tmp_path: Path) -> None:
     assert not (tmp_path / "r/metadata/1.root.json").exists()
 
 
-def test_a_key_that_ended_does_not_come_back(publisher: DyingPublisher) -> None:
+def test_a_key_that_ended_does_not_come_back(publisher: Publisher) -> None:
     old = (publisher.keys.folder / "release.pem").read_bytes()
     rotate(publisher.repository(), "release", at_once=True)
     (publisher.keys.folder / "release.pem").write_bytes(old)
@@ -442,7 +412,7 @@ def test_a_key_that_ended_does_not_come_back(publisher: DyingPublisher) -> None:
 
 @pytest.mark.parametrize(("digits", "words"), [("", "which root key"), ("zzzz", "root keys begin")])
 def test_a_key_is_named_so_that_it_is_the_only_one(
-    digits: str, words: str, publisher: DyingPublisher
+    digits: str, words: str, publisher: Publisher
 ) -> None:
     error = refused(publisher, lambda: revoke(publisher.repository(), "root", key=digits), words)
     assert all(keyid[:8] in error.hint for keyid in ids(publisher, "root"))
@@ -458,7 +428,7 @@ NEEDED: list[tuple[Role, Sequence[str]]] = [
 
 @pytest.mark.parametrize(("role", "missing"), [(r, m) for r, needed in NEEDED for m in needed])
 def test_without_the_keys_it_needs_a_ceremony_makes_and_changes_nothing(
-    role: Role, missing: str, publisher: DyingPublisher
+    role: Role, missing: str, publisher: Publisher
 ) -> None:
     for path in publisher.keys.folder.glob(f"{missing}*.pem"):
         path.unlink()
@@ -466,12 +436,12 @@ def test_without_the_keys_it_needs_a_ceremony_makes_and_changes_nothing(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_wrong_password_changes_nothing(role: Role, publisher: DyingPublisher) -> None:
+def test_a_wrong_password_changes_nothing(role: Role, publisher: Publisher) -> None:
     publisher.keys = Keys(publisher.keys.folder, {"UPSWAP_KEY_PASSWORD": "wrong"})
     refused(publisher, lambda: rotate(publisher.repository(), role), "cannot be opened")
 
 
-def test_nothing_is_done_at_once_if_others_must_sign(publisher: DyingPublisher) -> None:
+def test_nothing_is_done_at_once_if_others_must_sign(publisher: Publisher) -> None:
     for n in (1, 2):
         (publisher.keys.folder / f"root-{n}.pem").unlink()
     refused(
@@ -481,5 +451,5 @@ def test_nothing_is_done_at_once_if_others_must_sign(publisher: DyingPublisher) 
     )
 
 
-def test_an_app_the_repository_does_not_know_is_told_by_name(publisher: DyingPublisher) -> None:
+def test_an_app_the_repository_does_not_know_is_told_by_name(publisher: Publisher) -> None:
     refused(publisher, lambda: rotate(publisher.repository(), "release", app="noets"), "noets")

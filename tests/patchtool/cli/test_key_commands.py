@@ -13,7 +13,7 @@ import pytest
 from patchtool.cli.parser import main
 from patchtool.keys.signing_keys import PASSWORD
 
-from tests.patchtool.repository.test_repository import files
+from tests.support.repository.seen_by_clients import files
 
 SECRET = "correct horse"
 

@@ -23,9 +23,9 @@ from patchtool.repository.repository import Repository
 from patchtool.server.mirror import METADATA_MOST
 from tuf.api.metadata import Metadata, MetaFile
 
-from tests.patchtool.repository.test_repository import files
 from tests.support.attacks.hostile import flip, newest, rewrite, right_signer
 from tests.support.repository.publisher import Publisher
+from tests.support.repository.seen_by_clients import files
 from tests.support.repository.sessions import QUICK
 from tests.support.servers.serving import served
 from tests.support.trees.trees import Tree, noise

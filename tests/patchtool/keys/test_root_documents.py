@@ -25,8 +25,8 @@ from patchtool.repository.repository import Repository
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.metadata import Metadata, Root
 
-from tests.patchtool.repository.test_repository import files, look, offered
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files, look, offered
 from tests.support.trees.trees import Tree
 from updater.errors import FormatError, InstallError, TrustError, UpdaterError
 from updater.format.encoding.canonical import encode

@@ -27,8 +27,8 @@ from patchtool.keys.signing_clock import (
 )
 from patchtool.release.refresh import refresh
 
-from tests.patchtool.repository.test_repository import files, look
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files, look
 from tests.support.servers.processes import environment
 from tests.support.servers.serving import misserved
 from tests.support.trees.trees import Tree, write_tree
@@ -82,12 +82,11 @@ def test_what_is_no_date_is_refused(text: str) -> None:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publisher:
+def publisher(publisher_of_today: Publisher, monkeypatch: pytest.MonkeyPatch) -> Publisher:
     monkeypatch.setenv(*next(iter(PASSWORD.items())))
-    made = Publisher(tmp_path / "publisher", now=int(time.time()))
-    made.release("1.0", ONE)
-    made.release("2.0", {"f": b"2"})
-    return made
+    publisher_of_today.release("1.0", ONE)
+    publisher_of_today.release("2.0", {"f": b"2"})
+    return publisher_of_today
 
 
 def line(command: str, publisher: Publisher) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from patchtool.release.refresh import refresh
 from patchtool.repository.targets import Target
 from securesystemslib.signer import CryptoSigner
 
-from tests.patchtool.repository.test_repository import DyingPublisher, files, killed_everywhere
 from tests.support.attacks.hostile import newest, rewrite
+from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files
 from tests.support.servers.serving import served
 from tests.support.trees.trees import Tree, read_tree
 from updater.client import Updater
@@ -32,14 +32,12 @@ from updater.errors import FormatError, InstallError, TrustError
 from updater.local.session import Session
 from updater.update.install_new import install
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 DAY = 86_400
 ONE: Tree = {"f": b"1"}
 TWO: Tree = {"f": b"2"}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def of_app(publisher: Publisher, app: str) -> Publisher:
@@ -50,9 +48,8 @@ def of_app(publisher: Publisher, app: str) -> Publisher:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> DyingPublisher:
+def publisher(publisher: Publisher) -> Publisher:
     """A repository of ``notes`` and ``draw``, each with a release."""
-    publisher = DyingPublisher(tmp_path / "publisher")
     publisher.release("1.0", ONE)
     add_app(publisher.repository(), "draw")
     of_app(publisher, "draw").release("1.0", ONE)
@@ -60,7 +57,7 @@ def publisher(tmp_path: Path) -> DyingPublisher:
 
 
 @pytest.fixture
-def draw(publisher: DyingPublisher) -> Publisher:
+def draw(publisher: Publisher) -> Publisher:
     return of_app(publisher, "draw")
 
 
@@ -86,13 +83,12 @@ class Installs:
 
 
 @pytest.fixture
-def installs(tmp_path: Path, publisher: DyingPublisher, session: Session) -> Iterator[Installs]:
-    with served(publisher.folder) as url:
-        yield Installs(tmp_path, publisher, session, url)
+def installs(tmp_path: Path, url: str, publisher: Publisher, session: Session) -> Installs:
+    return Installs(tmp_path, publisher, session, url)
 
 
 def test_two_apps_are_released_side_by_side(
-    installs: Installs, publisher: DyingPublisher, draw: Publisher
+    installs: Installs, publisher: Publisher, draw: Publisher
 ) -> None:
     installs.follows(publisher, "2.0", TWO)
     assert not installs["draw"].update()
@@ -111,7 +107,7 @@ def thief(draw: Publisher) -> CryptoSigner:
 
 
 def test_a_stolen_release_key_signs_nothing_of_another_app(
-    installs: Installs, publisher: DyingPublisher, draw: Publisher
+    installs: Installs, publisher: Publisher, draw: Publisher
 ) -> None:
     publisher.release("2.0", TWO)
     rewrite(newest(publisher, "app.notes"), lambda _: None, thief(draw))
@@ -123,7 +119,7 @@ def test_a_stolen_release_key_signs_nothing_of_another_app(
 
 @pytest.mark.parametrize("name", ["notes/releases/2.0/bundle", "notes/channels/stable"])
 def test_what_it_signs_in_its_own_role_under_the_name_of_another_counts_for_nothing(
-    name: str, installs: Installs, publisher: DyingPublisher, draw: Publisher
+    name: str, installs: Installs, publisher: Publisher, draw: Publisher
 ) -> None:
     stolen = draw.repository()
     stolen.publish("app.draw", [Target.of(name, b"evil", {})])
@@ -134,7 +130,7 @@ def test_what_it_signs_in_its_own_role_under_the_name_of_another_counts_for_noth
 
 
 def test_the_key_of_one_app_publishes_nothing_of_another(
-    publisher: DyingPublisher, draw: Publisher
+    publisher: Publisher, draw: Publisher
 ) -> None:
     before = files(publisher.folder)
     (publisher.keys.folder / "release.pem").unlink()
@@ -147,9 +143,7 @@ def test_the_key_of_one_app_publishes_nothing_of_another(
     assert draw.add("2.0", TWO) is not None
 
 
-def test_the_keys_of_other_apps_are_not_even_opened(
-    publisher: DyingPublisher, tmp_path: Path
-) -> None:
+def test_the_keys_of_other_apps_are_not_even_opened(publisher: Publisher, tmp_path: Path) -> None:
     other = Keys(tmp_path / "other", {"UPSWAP_KEY_PASSWORD": "another one"})
     made = other.make_another("release", "paint")
     shutil.copy2(made, publisher.keys.folder)
@@ -160,7 +154,7 @@ def test_the_keys_of_other_apps_are_not_even_opened(
 
 
 def test_an_app_is_given_another_key_and_the_others_do_not_notice(
-    installs: Installs, publisher: DyingPublisher, draw: Publisher
+    installs: Installs, publisher: Publisher, draw: Publisher
 ) -> None:
     stolen = thief(draw)
     notes = publisher.repository().keys_of("app.notes")
@@ -176,7 +170,7 @@ def test_an_app_is_given_another_key_and_the_others_do_not_notice(
 
 
 def test_installs_of_a_removed_app_are_told_and_stay_as_they_are(
-    installs: Installs, publisher: DyingPublisher
+    installs: Installs, publisher: Publisher
 ) -> None:
     retired = remove_app(publisher.repository(), "draw")
     assert [path.name for path in retired] == ["revoked-release.draw.pem"]
@@ -192,7 +186,7 @@ def test_installs_of_a_removed_app_are_told_and_stay_as_they_are(
     assert not any("draw" in standing.role for standing in found.standings)
 
 
-def test_a_removed_app_signs_nothing_any_more(publisher: DyingPublisher, draw: Publisher) -> None:
+def test_a_removed_app_signs_nothing_any_more(publisher: Publisher, draw: Publisher) -> None:
     remove_app(publisher.repository(), "draw")
     before = files(publisher.folder)
     with pytest.raises(InstallError, match=r"does not know app\.draw"):
@@ -203,7 +197,7 @@ def test_a_removed_app_signs_nothing_any_more(publisher: DyingPublisher, draw: P
 
 
 def test_an_app_that_comes_back_has_another_key_and_its_installs_follow(
-    installs: Installs, publisher: DyingPublisher, draw: Publisher
+    installs: Installs, publisher: Publisher, draw: Publisher
 ) -> None:
     before = publisher.repository().keys_of("app.draw")
     remove_app(publisher.repository(), "draw")
@@ -216,7 +210,7 @@ def test_an_app_that_comes_back_has_another_key_and_its_installs_follow(
     installs.follows(draw, "2.0", TWO)
 
 
-def test_a_key_that_was_brought_is_the_one_of_its_app(publisher: DyingPublisher) -> None:
+def test_a_key_that_was_brought_is_the_one_of_its_app(publisher: Publisher) -> None:
     made = publisher.keys.make_another("release", "paint")
     publisher.keys.make_another("release", "other")
     done = add_app(publisher.repository(), "paint")
@@ -228,7 +222,7 @@ def test_a_key_that_was_brought_is_the_one_of_its_app(publisher: DyingPublisher)
     "app", ["root", "targets", "snapshot", "timestamp", "", "Draw", "a/b", "app.x", "x" * 41]
 )
 def test_an_app_has_no_name_of_a_role_and_none_that_files_cannot_have(
-    app: str, publisher: DyingPublisher
+    app: str, publisher: Publisher
 ) -> None:
     before = files(publisher.folder)
     with pytest.raises(FormatError, match="app name"):
@@ -236,7 +230,7 @@ def test_an_app_has_no_name_of_a_role_and_none_that_files_cannot_have(
     assert files(publisher.folder) == before
 
 
-def test_an_app_is_added_once_and_the_last_one_stays(publisher: DyingPublisher) -> None:
+def test_an_app_is_added_once_and_the_last_one_stays(publisher: Publisher) -> None:
     with pytest.raises(InstallError, match="draw is there already"):
         add_app(publisher.repository(), "draw")
     with pytest.raises(InstallError, match="does not know paint"):
@@ -247,9 +241,7 @@ def test_an_app_is_added_once_and_the_last_one_stays(publisher: DyingPublisher) 
 
 
 @pytest.mark.parametrize("role", ["targets", "online"])
-def test_without_the_keys_it_needs_no_app_comes_or_goes(
-    role: str, publisher: DyingPublisher
-) -> None:
+def test_without_the_keys_it_needs_no_app_comes_or_goes(role: str, publisher: Publisher) -> None:
     (publisher.keys.folder / f"{role}.pem").unlink()
     before, keys = files(publisher.folder), files(publisher.keys.folder)
     for command in (
@@ -270,7 +262,7 @@ COMMANDS: dict[str, Callable[[Publisher], object]] = {
 @pytest.mark.crash
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_app_that_comes_or_goes_killed_anywhere_is_there_or_not(
-    name: str, publisher: DyingPublisher, session: Session, tmp_path: Path
+    name: str, publisher: Publisher, session: Session, tmp_path: Path
 ) -> None:
     shutil.copytree(publisher.keys.folder, tmp_path / "keys before")
     with served(publisher.folder) as url:
@@ -297,7 +289,7 @@ def test_an_app_that_comes_or_goes_killed_anywhere_is_there_or_not(
 
 
 def test_a_job_with_the_key_of_one_app_names_what_the_others_must_sign(
-    publisher: DyingPublisher,
+    publisher: Publisher,
 ) -> None:
     publisher.now += 340 * DAY
     refresh(publisher.repository())
@@ -308,7 +300,7 @@ def test_a_job_with_the_key_of_one_app_names_what_the_others_must_sign(
     assert "app.draw" in {standing.role for standing in done.signed}
 
 
-def test_the_loss_of_every_key_is_rehearsed_for_all_apps(publisher: DyingPublisher) -> None:
+def test_the_loss_of_every_key_is_rehearsed_for_all_apps(publisher: Publisher) -> None:
     publisher.keys.make_another("root")
     rotate(publisher.repository(), "root")
     results = list(drill(publisher.folder, publisher.keys, publisher.now))

@@ -65,8 +65,7 @@ class Meanwhile:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    publisher = Publisher(tmp_path / "publisher")
+def publisher(publisher: Publisher) -> Publisher:
     for n, version in enumerate(["1.0", "1.1"]):
         publisher.release(version, tree(n))
     return publisher

@@ -12,14 +12,9 @@ from patchtool.diff.options import Options
 from patchtool.release.recall import Recalled, recall
 from patchtool.release.rollout import promote
 
-from tests.patchtool.repository.test_repository import (
-    DyingPublisher,
-    files,
-    killed_everywhere,
-    look,
-    offered,
-)
+from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files, look, offered
 from tests.support.trees.trees import Tree, noise
 from updater.errors import FormatError, InstallError
 from updater.format.head import EVERYONE, Head
@@ -34,9 +29,8 @@ def tree(version: str) -> Tree:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> DyingPublisher:
+def publisher(publisher: Publisher) -> Publisher:
     """Three releases; the channel offers the last to everyone."""
-    publisher = DyingPublisher(tmp_path / "publisher")
     for version in VERSIONS:
         publisher.release(version, tree(version))
     return publisher
@@ -62,7 +56,7 @@ def heads(publisher: Publisher) -> list[str]:
 
 
 def test_the_floor_is_the_next_lower_release_that_is_not_recalled(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     first = recalled(publisher, "2.0")
     second = recalled(publisher, "3.0")
@@ -71,7 +65,7 @@ def test_the_floor_is_the_next_lower_release_that_is_not_recalled(
     assert floors(publisher, tmp_path) == {"1.0": None, "2.0": "1.0", "3.0": "1.0"}
 
 
-def test_a_floor_may_be_named_and_changed_later(publisher: DyingPublisher, tmp_path: Path) -> None:
+def test_a_floor_may_be_named_and_changed_later(publisher: Publisher, tmp_path: Path) -> None:
     recalled(publisher, "3.0", floor="1.0")
     assert recalled(publisher, "3.0") is None, "the floor it has stays"
     assert recalled(publisher, "3.0", floor="1.0") is None
@@ -81,7 +75,7 @@ def test_a_floor_may_be_named_and_changed_later(publisher: DyingPublisher, tmp_p
 
 
 def test_whoever_has_the_lowest_release_when_it_is_recalled_waits_for_a_higher_one(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     done = recalled(publisher, "1.0")
     assert done is not None
@@ -91,7 +85,7 @@ def test_whoever_has_the_lowest_release_when_it_is_recalled_waits_for_a_higher_o
 
 
 def test_releases_that_were_recalled_to_the_one_recalled_now_are_named(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     recalled(publisher, "3.0")
     done = recalled(publisher, "2.0")
@@ -102,7 +96,7 @@ def test_releases_that_were_recalled_to_the_one_recalled_now_are_named(
     assert floors(publisher, tmp_path)["3.0"] == "1.0"
 
 
-def test_it_says_what_each_channel_has_for_installs_of_it(publisher: DyingPublisher) -> None:
+def test_it_says_what_each_channel_has_for_installs_of_it(publisher: Publisher) -> None:
     for channel, version in (("beta", "3.0"), ("old", "1.0")):
         promote(publisher.repository(), "notes", channel, version, now=publisher.now)
     done = recalled(publisher, "3.0", floor="2.0")
@@ -111,7 +105,7 @@ def test_it_says_what_each_channel_has_for_installs_of_it(publisher: DyingPublis
 
 
 def test_a_reverse_patch_is_made_when_asked_and_to_what_installs_go_to(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     plain = recalled(publisher, "3.0")
     assert plain is not None
@@ -125,7 +119,7 @@ def test_a_reverse_patch_is_made_when_asked_and_to_what_installs_go_to(
 
 
 def test_a_reverse_patch_larger_than_the_bundle_is_left_out_and_told(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     publisher.release("4.0", {f"{n}": b"%d" % n for n in range(50)})
     publisher.release("5.0", {"only": b"1"})
@@ -138,7 +132,7 @@ def test_a_reverse_patch_larger_than_the_bundle_is_left_out_and_told(
 
 
 def test_what_was_recalled_is_promoted_no_more_and_is_no_fallback(
-    publisher: DyingPublisher,
+    publisher: Publisher,
 ) -> None:
     recalled(publisher, "3.0")
     with pytest.raises(InstallError, match=r"notes 3\.0 was recalled") as caught:
@@ -150,7 +144,7 @@ def test_what_was_recalled_is_promoted_no_more_and_is_no_fallback(
 
 
 def test_a_lower_release_may_be_promoted_in_place_of_the_recalled(
-    publisher: DyingPublisher,
+    publisher: Publisher,
 ) -> None:
     publisher.promote("1.0", basis_points=EVERYONE)
     recalled(publisher, "3.0")
@@ -160,7 +154,7 @@ def test_a_lower_release_may_be_promoted_in_place_of_the_recalled(
 
 
 def test_the_next_release_has_patches_for_those_who_have_the_recalled_one(
-    publisher: DyingPublisher,
+    publisher: Publisher,
 ) -> None:
     for version in VERSIONS[1:]:
         recalled(publisher, version)
@@ -191,7 +185,7 @@ def test_a_recall_of_nothing_or_to_nowhere_is_refused(
     floor: str | None,
     error: type[Exception],
     match: str,
-    publisher: DyingPublisher,
+    publisher: Publisher,
 ) -> None:
     before = files(publisher.folder)
     with pytest.raises(error, match=match):
@@ -200,7 +194,7 @@ def test_a_recall_of_nothing_or_to_nowhere_is_refused(
 
 
 @pytest.mark.parametrize("role", ["release", "online"])
-def test_without_its_keys_nothing_is_recalled(role: str, publisher: DyingPublisher) -> None:
+def test_without_its_keys_nothing_is_recalled(role: str, publisher: Publisher) -> None:
     before = files(publisher.folder)
     (publisher.keys.folder / f"{role}.pem").unlink()
     with pytest.raises(InstallError, match=f"no {role} key"):
@@ -210,7 +204,7 @@ def test_without_its_keys_nothing_is_recalled(role: str, publisher: DyingPublish
 
 @pytest.mark.crash
 def test_a_recall_that_is_killed_anywhere_is_seen_before_its_patches(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     seen = []
     for n, lived in enumerate(
@@ -228,7 +222,7 @@ def test_a_recall_that_is_killed_anywhere_is_seen_before_its_patches(
 
 
 def test_the_command_tells_people_and_programs(
-    publisher: DyingPublisher, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(*next(iter(PASSWORD.items())))
     monkeypatch.setattr("time.time", lambda: publisher.now)

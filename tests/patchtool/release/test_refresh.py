@@ -15,14 +15,9 @@ from patchtool.keys.signing_keys import Keys
 from patchtool.release.refresh import Refreshed, refresh
 from patchtool.repository.repository import Repository
 
-from tests.patchtool.repository.test_repository import (
-    DyingPublisher,
-    files,
-    killed_everywhere,
-    look,
-    offered,
-)
+from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files, look, offered
 from tests.support.trees.trees import Tree
 from updater.errors import InstallError, TransportError, TrustError
 
@@ -36,8 +31,7 @@ SOON = {"root": 671, "targets": 671, "app.notes": 336}
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> DyingPublisher:
-    publisher = DyingPublisher(tmp_path / "publisher")
+def publisher(publisher: Publisher) -> Publisher:
     publisher.release("1.0", ONE)
     return publisher
 
@@ -174,7 +168,7 @@ def test_a_restore_names_the_roles_whose_keys_are_not_there(publisher: Publisher
 
 @pytest.mark.crash
 def test_a_refresh_that_is_killed_anywhere_leaves_what_clients_accept(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     """Every role is signed, a new root too; then the command is simply run again."""
     root, folder = publisher.root, publisher.folder

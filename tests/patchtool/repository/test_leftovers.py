@@ -27,30 +27,14 @@ from patchtool.repository import unfinished
 from patchtool.repository.repository import Repository
 from patchtool.repository.sync import sync
 
-from tests.patchtool.repository.test_repository import (
-    NEW,
-    OLD,
-    DyingDisk,
-    DyingPublisher,
-    Killed,
-    full,
-    killed_everywhere,
-)
+from tests.support.repository.dying import NEW, OLD, DyingDisk, Killed, full, killed_everywhere
 from tests.support.repository.litter import litter
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
 from tests.support.trees.trees import noise, write_tree
 from updater.disk.durable import PART, Disk
 from updater.errors import InstallError, NotEnoughSpace
 
-
-@pytest.fixture
-def dying(tmp_path: Path) -> DyingPublisher:
-    publisher = DyingPublisher(tmp_path / "publisher")
-    publisher.release("1.0", OLD)
-    return publisher
-
-
-Command = Callable[[DyingPublisher], object]
+Command = Callable[[Publisher], object]
 COMMANDS: dict[str, Command] = {
     "add-release": lambda p: p.add("2.0", NEW),
     "promote": lambda p: p.promote("1.0", basis_points=100),
@@ -61,32 +45,32 @@ COMMANDS: dict[str, Command] = {
 @pytest.mark.crash
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_a_killed_command_wrote_is_gone_after_the_next(
-    command: str, dying: DyingPublisher, tmp_path: Path
+    command: str, released: Publisher, tmp_path: Path
 ) -> None:
-    runs = killed_everywhere(dying, tmp_path, lambda: COMMANDS[command](dying))
+    runs = killed_everywhere(released, tmp_path, lambda: COMMANDS[command](released))
     for _ in runs:
-        with dying.repository().held():
+        with released.repository().held():
             """The next command, whichever it is."""
-        assert litter(dying.folder) == []
+        assert litter(released.folder) == []
 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_a_command_wrote_before_a_disk_error_is_gone_at_once(
-    command: str, dying: DyingPublisher, tmp_path: Path
+    command: str, released: Publisher, tmp_path: Path
 ) -> None:
-    shutil.copytree(dying.folder, tmp_path / "before")
+    shutil.copytree(released.folder, tmp_path / "before")
     for step in range(200):
-        shutil.rmtree(dying.folder)
-        shutil.copytree(tmp_path / "before", dying.folder)
-        dying.disk = FailingOnce(step)
+        shutil.rmtree(released.folder)
+        shutil.copytree(tmp_path / "before", released.folder)
+        released.disk = FailingOnce(step)
         try:
-            COMMANDS[command](dying)
+            COMMANDS[command](released)
         except (InstallError, OSError):
-            assert litter(dying.folder) == [], step
+            assert litter(released.folder) == [], step
         else:
-            assert litter(dying.folder) == []
-        if not dying.disk.failed:
+            assert litter(released.folder) == []
+        if not released.disk.failed:
             return
     pytest.fail("it never ends")
 
@@ -288,8 +272,8 @@ def test_half_a_file_of_a_killed_sync_goes_with_the_next(
     assert list((tmp_path / "copy").rglob(f"*{PART}")) == []
 
 
-def test_a_killed_process_is_not_excused_by_an_exception(dying: DyingPublisher) -> None:
+def test_a_killed_process_is_not_excused_by_an_exception(released: Publisher) -> None:
     """`Killed` runs the same undoing as an error would; the disk is dead by then."""
-    dying.disk = DyingDisk(3)
+    released.disk = DyingDisk(3)
     with pytest.raises(Killed):
-        dying.add("2.0", NEW)
+        released.add("2.0", NEW)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterable
@@ -26,14 +25,9 @@ from patchtool.repository.releases import Releases
 from patchtool.repository.stored_files import missing
 from patchtool.repository.targets import Listed
 
-from tests.patchtool.repository.test_repository import (
-    DyingPublisher,
-    files,
-    killed_everywhere,
-    look,
-    offered,
-)
+from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files, look, offered
 from tests.support.servers.serving import served
 from tests.support.trees.trees import Tree, noise, read_tree
 from updater.client import Updater
@@ -42,13 +36,11 @@ from updater.format.release_description import Release
 from updater.local.session import Session
 from updater.update.install_new import install
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 BIG = noise(3000)
 DAY = 86_400
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def tree(n: int) -> Tree:
@@ -141,11 +133,10 @@ def test_what_is_of_another_kind_is_left_alone() -> None:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DyingPublisher:
+def publisher(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Publisher:
     """Six releases, in a world where two are kept and patches to one."""
     monkeypatch.setattr("patchtool.repository.prune.KEPT", 2)
     monkeypatch.setattr("patchtool.repository.prune.PATCHED", 1)
-    publisher = DyingPublisher(tmp_path / "publisher")
     for n in range(1, 7):
         publisher.release(f"{n}.0", tree(n))
     return publisher
@@ -156,7 +147,7 @@ def pruned(publisher: Publisher) -> Pruned:
 
 
 def test_files_go_a_month_after_they_are_published_no_more(
-    publisher: DyingPublisher,
+    publisher: Publisher,
 ) -> None:
     before = files(publisher.folder)
     done = pruned(publisher)
@@ -180,7 +171,7 @@ def test_files_go_a_month_after_they_are_published_no_more(
     )
 
 
-def test_pruning_twice_is_nothing_to_do_and_signs_nothing(publisher: DyingPublisher) -> None:
+def test_pruning_twice_is_nothing_to_do_and_signs_nothing(publisher: Publisher) -> None:
     pruned(publisher)
     before = files(publisher.folder)
     again = pruned(publisher)
@@ -188,7 +179,7 @@ def test_pruning_twice_is_nothing_to_do_and_signs_nothing(publisher: DyingPublis
     assert files(publisher.folder) == before
 
 
-def test_a_file_that_is_needed_again_is_not_deleted(publisher: DyingPublisher) -> None:
+def test_a_file_that_is_needed_again_is_not_deleted(publisher: Publisher) -> None:
     pruned(publisher)
     publisher.now += 20 * DAY
     publisher.release("7.0", tree(7))
@@ -203,9 +194,7 @@ def test_a_file_that_is_needed_again_is_not_deleted(publisher: DyingPublisher) -
 
 
 @pytest.mark.parametrize("record", [b"", b"{", b'{"format":1,"since":[]}\n', None])
-def test_without_its_record_files_wait_anew(
-    record: bytes | None, publisher: DyingPublisher
-) -> None:
+def test_without_its_record_files_wait_anew(record: bytes | None, publisher: Publisher) -> None:
     waiting = pruned(publisher).waiting
     publisher.now += PATIENCE
     if record is None:
@@ -218,7 +207,7 @@ def test_without_its_record_files_wait_anew(
     assert set(waiting) <= set(pruned(publisher).deleted)
 
 
-def test_a_clock_that_was_ahead_deletes_nothing_early(publisher: DyingPublisher) -> None:
+def test_a_clock_that_was_ahead_deletes_nothing_early(publisher: Publisher) -> None:
     publisher.now += 1000 * DAY
     refreshed = pruned(publisher)
     publisher.now -= 1000 * DAY
@@ -230,7 +219,7 @@ def test_a_clock_that_was_ahead_deletes_nothing_early(publisher: DyingPublisher)
 
 
 def test_clients_of_every_version_go_on(
-    publisher: DyingPublisher, session: Session, tmp_path: Path
+    publisher: Publisher, session: Session, tmp_path: Path
 ) -> None:
     with served(publisher.folder) as url:
         folders = {}
@@ -250,7 +239,7 @@ def test_clients_of_every_version_go_on(
 
 
 def test_whoever_has_a_recalled_release_finds_the_way_down_however_old_it_is(
-    publisher: DyingPublisher, session: Session, tmp_path: Path
+    publisher: Publisher, session: Session, tmp_path: Path
 ) -> None:
     with served(publisher.folder) as url:
         install(tmp_path / "app", url, publisher.root, "notes", session=session)
@@ -265,14 +254,14 @@ def test_whoever_has_a_recalled_release_finds_the_way_down_however_old_it_is(
         assert updated.new == "1.0"
 
 
-def test_a_stop_is_not_pruned(publisher: DyingPublisher) -> None:
+def test_a_stop_is_not_pruned(publisher: Publisher) -> None:
     publisher.add("0.5", tree(0), release=Release(stop=True))
     assert not any("/0.5/" in name for name in pruned(publisher).removed)
 
 
 @pytest.mark.crash
 def test_a_prune_that_is_killed_anywhere_is_simply_run_again(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     pruned(publisher)
     publisher.release("7.0", tree(7))
@@ -300,7 +289,7 @@ def test_a_prune_that_is_killed_anywhere_is_simply_run_again(
 
 @pytest.mark.parametrize("fault", ["missing", "of another repository"])
 def test_without_its_keys_nothing_is_removed(
-    fault: str, publisher: DyingPublisher, tmp_path: Path
+    fault: str, publisher: Publisher, tmp_path: Path
 ) -> None:
     before = files(publisher.folder)
     (publisher.keys.folder / "online.pem").unlink()
@@ -312,14 +301,14 @@ def test_without_its_keys_nothing_is_removed(
     assert files(publisher.folder) == before
 
 
-def test_an_app_whose_release_key_is_elsewhere_is_named(publisher: DyingPublisher) -> None:
+def test_an_app_whose_release_key_is_elsewhere_is_named(publisher: Publisher) -> None:
     add_app(publisher.repository(), "draw")
     (publisher.keys.folder / "release.pem").unlink()
     done = pruned(publisher)
     assert (done.removed, done.missing) == ((), ("notes",))
 
 
-def test_which_keys_have_ended_is_not_forgotten(publisher: DyingPublisher) -> None:
+def test_which_keys_have_ended_is_not_forgotten(publisher: Publisher) -> None:
     done = rotate(publisher.repository(), "release", at_once=True)
     (ended,) = done.retired
     pruned(publisher)

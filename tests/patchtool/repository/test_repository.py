@@ -2,179 +2,49 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from patchtool.ceremonies.drill import URL, FolderTransport
 from patchtool.keys.roles import LIFETIMES
 from patchtool.keys.signing_keys import Keys
 from patchtool.repository.repository import Repository
 from tuf.api.metadata import Metadata, Root
 
+from tests.support.repository.dying import NEW, OLD, DyingDisk, Killed, full, killed_everywhere
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
-from tests.support.trees.trees import Tree, noise
-from updater.check.catalogue import (
-    Blob,
-    Catalogue,
-    Signed,
-)
-from updater.check.trust import Trust
-from updater.disk.durable import PART, Disk
+from tests.support.repository.seen_by_clients import files, look, offered
 from updater.errors import (
     FormatError,
     InstallError,
     UpdateInProgress,
 )
 from updater.format.release_description import Release
-from updater.patch.apply import digest_of
-
-OLD: Tree = {"f": noise(5000), "g": b"1"}
-NEW: Tree = {"f": noise(5000) + b"more", "g": b"2"}
-
-
-def look(repository: Path, memory: Path, root: bytes, now: int = NOW) -> Catalogue:
-    """What a client that remembers ``memory`` sees of a repository."""
-    transport = FolderTransport(repository)
-    trust = Trust(memory, URL, root, transport, seen=memory / "seen")
-    return trust.refresh("notes", "stable", now)
-
-
-def offered(repository: Path, catalogue: Catalogue) -> set[str]:
-    """Versions in the catalogue, every file of which is there, whole."""
-    signed: list[Signed | Blob] = [r.manifest for r in catalogue.releases.values()]
-    signed += [r.bundle for r in catalogue.releases.values() if r.bundle is not None]
-    signed += catalogue.patches.values()
-    for target in signed:
-        place = repository / target.url.removeprefix(f"{URL}/")
-        assert place.stat().st_size == target.length
-        assert digest_of(place) == target.digest
-    return set(catalogue.releases)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Every published file; not what a killed command left, nor the lock."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock" and path.suffix != PART
-    }
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class DyingDisk(Disk):
-    """Raises ``fault`` at the n-th change; half of what was being written is there."""
-
-    def __init__(self, steps: int, fault: Callable[[], BaseException] = Killed) -> None:
-        self._left = steps
-        self._fault = fault
-
-    def _step(self, half: Callable[[], object] = lambda: None) -> None:
-        self._left -= 1
-        if self._left < 0:
-            half()
-            raise self._fault()
-
-    def create(self, path: Path, data: bytes, **how: bool) -> None:
-        self._step(lambda: path.write_bytes(data[: len(data) // 2]))
-        super().create(path, data, **how)
-
-    def copy(self, source: Path, path: Path, **how: bool) -> None:
-        self._step(lambda: path.with_name(path.name + PART).write_bytes(b"half"))
-        super().copy(source, path, **how)
-
-    def replace(self, source: Path, path: Path) -> None:
-        self._step()
-        super().replace(source, path)
-
-    def sync_directory(self, path: Path) -> None:
-        self._step()
-        super().sync_directory(path)
-
-    def unlink(self, path: Path) -> None:
-        self._step()
-        super().unlink(path)
-
-    def mkdir(self, path: Path, **how: bool) -> None:
-        self._step()
-        super().mkdir(path, **how)
-
-    def rmdir(self, path: Path) -> None:
-        self._step()
-        super().rmdir(path)
-
-
-class DyingPublisher(Publisher):
-    """A publisher on a disk that may die."""
-
-    disk = Disk()
-
-    def repository(self) -> Repository:
-        return Repository(self.folder, self.keys, self.now, self.disk)
-
-
-@pytest.fixture
-def dying(tmp_path: Path) -> DyingPublisher:
-    publisher = DyingPublisher(tmp_path / "publisher")
-    publisher.release("1.0", OLD)
-    return publisher
-
-
-def killed_everywhere(
-    publisher: DyingPublisher,
-    here: Path,
-    command: Callable[[], object],
-    fault: Callable[[], BaseException] = Killed,
-) -> Iterator[bool]:
-    """Run ``command`` again and again on the same repository, killed ever later.
-
-    Yields whether it lived, with the repository as the command left it.
-    """
-    shutil.copytree(publisher.folder, here / "before")
-    for steps in itertools.count():
-        shutil.rmtree(publisher.folder)
-        shutil.copytree(here / "before", publisher.folder)
-        publisher.disk = DyingDisk(steps, fault)
-        try:
-            command()
-            lived = True
-        except (Killed, InstallError):
-            lived = False
-        publisher.disk = Disk()
-        yield lived
-        if lived:
-            return
-
-
-def full() -> OSError:
-    return OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("fault", [Killed, full], ids=["killed", "disk full"])
 def test_a_release_that_is_stopped_anywhere_is_there_whole_or_not_at_all(
-    fault: Callable[[], BaseException], dying: DyingPublisher, tmp_path: Path
+    fault: Callable[[], BaseException], released: Publisher, tmp_path: Path
 ) -> None:
-    root = dying.root
-    look(dying.folder, tmp_path / "memory", root)
+    root = released.root
+    look(released.folder, tmp_path / "memory", root)
     seen = []
     for n, lived in enumerate(
-        killed_everywhere(dying, tmp_path, lambda: dying.add("2.0", NEW), fault)
+        killed_everywhere(released, tmp_path, lambda: released.add("2.0", NEW), fault)
     ):
         shutil.copytree(tmp_path / "memory", tmp_path / f"{n}", symlinks=True)
-        known = offered(dying.folder, look(dying.folder, tmp_path / f"{n}", root))
-        assert known == offered(dying.folder, look(dying.folder, tmp_path / f"fresh-{n}", root))
+        known = offered(released.folder, look(released.folder, tmp_path / f"{n}", root))
+        assert known == offered(
+            released.folder, look(released.folder, tmp_path / f"fresh-{n}", root)
+        )
         seen.append(known)
         if not lived:
-            dying.add("2.0", NEW)  # the command is simply run again
-            again = look(dying.folder, tmp_path / f"{n}", root)
-            assert offered(dying.folder, again) == {"1.0", "2.0"}
+            released.add("2.0", NEW)  # the command is simply run again
+            again = look(released.folder, tmp_path / f"{n}", root)
+            assert offered(released.folder, again) == {"1.0", "2.0"}
             assert ("1.0", "2.0") in again.patches
     assert seen == sorted(seen, key=len)
     assert (seen[0], seen[-1]) == ({"1.0"}, {"1.0", "2.0"})
@@ -183,12 +53,12 @@ def test_a_release_that_is_stopped_anywhere_is_there_whole_or_not_at_all(
 
 @pytest.mark.crash
 def test_a_promotion_that_is_killed_anywhere_is_seen_whole_or_not_at_all(
-    dying: DyingPublisher, tmp_path: Path
+    released: Publisher, tmp_path: Path
 ) -> None:
-    dying.add("2.0", NEW)
+    released.add("2.0", NEW)
     seen = []
-    for n, _ in enumerate(killed_everywhere(dying, tmp_path, lambda: dying.promote("2.0"))):
-        head = look(dying.folder, tmp_path / f"{n}", dying.root).head
+    for n, _ in enumerate(killed_everywhere(released, tmp_path, lambda: released.promote("2.0"))):
+        head = look(released.folder, tmp_path / f"{n}", released.root).head
         seen.append([offer.version for offer in head.entries])
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (["1.0"], ["2.0", "1.0"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,28 +24,19 @@ from patchtool.repository.writer import name_writer
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Targets
 
-from tests.attacks.test_mutations import JUNK, changed, places
-from tests.patchtool.repository.test_repository import (
-    NEW,
-    OLD,
-    DyingPublisher,
-    files,
-    killed_everywhere,
-    look,
-    offered,
-)
 from tests.support.attacks.hostile import FORGERS, newest, rewrite
+from tests.support.repository.dying import NEW, OLD, killed_everywhere
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files, look, offered
+from tests.support.trees.junk import JUNK, changed, places
 from tests.support.trees.strategies import SETTINGS
 from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError, TrustError, UpdaterError
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 ROLE = "app.notes"
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @dataclass
@@ -54,7 +44,7 @@ class Hosting:
     """A publisher, and the server that his releases go to: it has the online key alone."""
 
     publisher: Publisher
-    server: DyingPublisher
+    server: Publisher
 
     def repository(self) -> Repository:
         server = self.server
@@ -79,7 +69,7 @@ def hosting_in(folder: Path) -> Hosting:
     publisher = Publisher(folder / "publisher")
     publisher.release("1.0", OLD)
     name_writer(Disk(), publisher.folder, "server")
-    server = DyingPublisher(folder / "server")
+    server = Publisher(folder / "server")
     shutil.rmtree(server.folder)
     shutil.copytree(publisher.folder, server.folder)
     shutil.rmtree(server.keys.folder)

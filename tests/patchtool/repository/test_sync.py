@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -12,49 +11,32 @@ from pathlib import Path
 import pytest
 from patchtool.ceremonies.rotation import revoke, rotate
 from patchtool.cli.parser import main
-from patchtool.keys.signing_keys import Keys, Role
+from patchtool.keys.signing_keys import Role
 from patchtool.release.recall import recall
 from patchtool.release.refresh import refresh
 from patchtool.repository.leftovers import PATIENCE
 from patchtool.repository.prune import prune
-from patchtool.repository.repository import Repository
 from patchtool.repository.stored_files import needed
-from patchtool.repository.sync import Synced, sync
+from patchtool.repository.sync import Synced
 
-from tests.patchtool.repository.test_repository import (
-    NEW,
-    OLD,
-    DyingDisk,
-    Killed,
-    files,
-    look,
-    offered,
-)
+from tests.support.repository.copies import synced
+from tests.support.repository.dying import NEW, DyingDisk, Killed
 from tests.support.repository.publisher import PASSWORD, Publisher
+from tests.support.repository.seen_by_clients import files, look, offered
 from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError, UpdateInProgress
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    publisher = Publisher(tmp_path / "publisher")
-    publisher.release("1.0", OLD)
-    return publisher
+def publisher(released: Publisher) -> Publisher:
+    return released
 
 
 @pytest.fixture
 def dest(tmp_path: Path) -> Path:
     return tmp_path / "host" / "updates"
-
-
-def synced(publisher: Publisher, dest: Path, disk: Disk | None = None) -> Synced:
-    copy = Repository(dest, Keys(dest, {}), publisher.now, disk)
-    return sync(publisher.repository(), copy)
 
 
 def sees(publisher: Publisher, dest: Path, memory: Path) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,34 +18,22 @@ from patchtool.repository.writer import (
     writer_of,
 )
 
-from tests.patchtool.repository.test_repository import (
-    NEW,
-    OLD,
-    DyingPublisher,
-    files,
-    killed_everywhere,
-    look,
-    offered,
-)
-from tests.patchtool.repository.test_sync import synced
+from tests.support.repository.copies import synced
+from tests.support.repository.dying import NEW, killed_everywhere
 from tests.support.repository.publisher import Publisher
+from tests.support.repository.seen_by_clients import files, look, offered
 from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> DyingPublisher:
+def publisher(tmp_path: Path, released: Publisher) -> Publisher:
     """A repository that a server writes; no online key is here."""
-    publisher = DyingPublisher(tmp_path / "publisher")
-    publisher.release("1.0", OLD)
-    name_writer(Disk(), publisher.folder, "server")
-    (publisher.keys.folder / "online.pem").rename(tmp_path / "online.pem")
-    return publisher
+    name_writer(Disk(), released.folder, "server")
+    (released.keys.folder / "online.pem").rename(tmp_path / "online.pem")
+    return released
 
 
 def visible(publisher: Publisher, memory: Path) -> set[str]:
@@ -70,7 +57,7 @@ def test_a_repository_is_written_here_unless_somebody_said_else(tmp_path: Path) 
 
 
 def test_releases_are_signed_on_top_of_each_other_and_nobody_sees_them_yet(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     before = files(publisher.folder)
     publisher.add("2.0", NEW)
@@ -100,7 +87,7 @@ COMMANDS: dict[str, Callable[[Publisher], object]] = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_the_server_signs_is_not_signed_here_even_with_its_key(
-    name: str, publisher: DyingPublisher, tmp_path: Path
+    name: str, publisher: Publisher, tmp_path: Path
 ) -> None:
     online(publisher, tmp_path)
     before, keys = files(publisher.folder), files(publisher.keys.folder)
@@ -110,7 +97,7 @@ def test_what_the_server_signs_is_not_signed_here_even_with_its_key(
     assert (files(publisher.folder), files(publisher.keys.folder)) == (before, keys)
 
 
-def test_it_may_be_copied_all_the_same(publisher: DyingPublisher, tmp_path: Path) -> None:
+def test_it_may_be_copied_all_the_same(publisher: Publisher, tmp_path: Path) -> None:
     publisher.add("2.0", NEW)
     synced(publisher, tmp_path / "host")
     assert offered(tmp_path / "host", look(tmp_path / "host", tmp_path / "m", publisher.root)) == {
@@ -121,7 +108,7 @@ def test_it_may_be_copied_all_the_same(publisher: DyingPublisher, tmp_path: Path
 
 @pytest.mark.crash
 def test_a_release_signed_for_the_server_killed_anywhere_is_signed_whole_or_not(
-    publisher: DyingPublisher, tmp_path: Path
+    publisher: Publisher, tmp_path: Path
 ) -> None:
     seen = []
     for n, lived in enumerate(
@@ -147,7 +134,7 @@ def test_a_release_signed_for_the_server_killed_anywhere_is_signed_whole_or_not(
     ],
 )
 def test_if_nobody_can_tell_who_writes_it_nobody_does(
-    data: bytes, publisher: DyingPublisher, tmp_path: Path
+    data: bytes, publisher: Publisher, tmp_path: Path
 ) -> None:
     online(publisher, tmp_path)
     (publisher.folder / NAME).write_bytes(data)
@@ -162,7 +149,7 @@ def test_if_nobody_can_tell_who_writes_it_nobody_does(
 
 
 def test_the_command_tells_and_sets_it(
-    publisher: DyingPublisher, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    publisher: Publisher, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def said(*words: str) -> object:
         assert main(["writer", str(publisher.folder), *words, "--json"]) == 0

@@ -30,8 +30,8 @@ from patchtool.server.server_client import (
     token_of,
 )
 
-from tests.patchtool.repository.test_repository import look, offered
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher, publish
+from tests.support.repository.seen_by_clients import look, offered
 from tests.support.repository.sessions import quick_session
 from tests.support.servers.api_server import ApiServer, Handler, api_served
 from tests.support.trees.trees import Tree, noise, write_tree

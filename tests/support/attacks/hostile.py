@@ -330,3 +330,29 @@ def named(publisher: Publisher, version: str) -> Named:
     target = repository.targets("app.notes")[f"notes/releases/{version}/manifest"]
     data = repository.path_of(target).read_bytes()
     return Named(version, Digest.of(data), len(data), Manifest.parse(data).release)
+
+
+HIGHEST = 2**31 - 1
+
+
+def fast_forward(publisher: Publisher, role: str, version: int) -> bytes:
+    """What a thief of the online key can do: the highest version there is. What was there."""
+    path = publisher.folder / "metadata/timestamp.json"
+    honest = path.read_bytes()
+    (thief,) = publisher.keys.signers("online")
+
+    def forward(metadata: Metadata[Any]) -> None:
+        metadata.signed.version = version
+
+    rewrite(path, forward, thief)
+    return honest
+
+
+def roll_back(publisher: Publisher, role: str = "app.notes", *, by: int = 1) -> None:
+    """What a stolen online key can do: sign a snapshot that names an older version of a role."""
+    publisher.repository().publish("channels.notes", [])
+
+    def back(metadata: Metadata[Any]) -> None:
+        metadata.signed.meta[f"{role}.json"].version -= by
+
+    rewrite(newest(publisher, "snapshot"), back, right_signer(publisher, "snapshot"))

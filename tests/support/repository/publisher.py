@@ -18,6 +18,7 @@ from patchtool.release.rollout import promote
 from patchtool.repository.repository import Repository
 
 from tests.support.trees.trees import Tree, write_tree
+from updater.disk.durable import Disk
 from updater.format.head import EVERYONE, Step
 from updater.format.release_description import Release
 
@@ -42,13 +43,14 @@ def publish(
 
 
 class Publisher:
-    """One repository of one app. ``now`` may be moved."""
+    """One repository of one app. ``now`` may be moved, ``disk`` may die."""
 
     def __init__(
         self, folder: Path, app: str = "notes", now: int = NOW, threshold: int = 1
     ) -> None:
         self.app = app
         self.now = now
+        self.disk = Disk()
         self.folder = folder / "repository"
         self.keys = Keys(folder / "keys", PASSWORD)
         self._releases = folder / "releases"
@@ -58,7 +60,7 @@ class Publisher:
 
     def repository(self) -> Repository:
         """The repository as it is at ``now``."""
-        return Repository(self.folder, self.keys, self.now)
+        return Repository(self.folder, self.keys, self.now, self.disk)
 
     @property
     def root(self) -> bytes:

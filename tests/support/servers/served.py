@@ -24,9 +24,11 @@ from patchserver.ops.server_settings import Settings
 from patchserver.services import Services
 from tests.support.repository.publisher import NOW, Publisher
 from tests.support.repository.publisher import PASSWORD as KEY_PASSWORD
-from tests.support.trees.trees import Tree
+from tests.support.trees.trees import Tree, noise
 from updater.disk.durable import Disk
 
+OLD: Tree = {"app": noise(4000, 1), "data": b"same"}
+NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
 PASSWORD = "a long enough password"
 CHECKIN = {
     "app": "notes",
@@ -91,6 +93,14 @@ class Server:
         self.publisher.add(version, tree)
         folder = self.publisher.folder / "metadata"
         return max(folder.glob("*.app.notes.json"), key=_number).read_bytes()
+
+    def publish(self, version: str, tree: Tree) -> None:
+        """Bring a release to the server, as a push would."""
+        notary, folder = self.services.notary, self.publisher.folder
+        document = self.add(version, tree)
+        shutil.copytree(folder / "targets", notary.folder / "targets", dirs_exist_ok=True)
+        notary.publish("notes", document, lambda: None)
+        shutil.copytree(notary.folder / "metadata", folder / "metadata", dirs_exist_ok=True)
 
     def blobs(self) -> dict[str, Path]:
         """Files of the publisher by their digests."""

@@ -52,16 +52,14 @@ from updater.local.session import Session
 from updater.net.http import HttpTransport
 from updater.update.install_new import install
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 DAY = 86_400
 ROLES = ["timestamp", "snapshot", "targets", "app.notes", "channels.notes"]
 ONE: Tree = {"f": b"1"}
 TWO: Tree = {"f": b"2"}
 THREE: Tree = {"f": b"3"}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from patchtool.keys.signing_keys import Keys
 from patchtool.repository.targets import Target
 from tuf.api.metadata import Metadata
 
-from tests.support.attacks.hostile import newest, rewrite, right_signer
+from tests.support.attacks.hostile import newest, rewrite, right_signer, roll_back
 from tests.support.crash.crash_disk import FaultyDisk, Killed
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
 from tests.support.repository.sessions import QUICK, quick_session
@@ -39,15 +38,13 @@ from updater.net.http import HttpTransport
 from updater.update.install_new import install
 from updater.version import BUILT
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 DAY = 86_400
 ONE: Tree = {"f": b"1"}
 TWO: Tree = {"f": b"2"}
 THREE: Tree = {"f": b"3"}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 class Client:
@@ -79,16 +76,6 @@ def client(tmp_path: Path, publisher: Publisher) -> Iterator[Client]:
     publisher.release("1.0", ONE)
     with served(publisher.folder) as url:
         yield Client(tmp_path / "client", publisher, url)
-
-
-def roll_back(publisher: Publisher, role: str = "app.notes", *, by: int = 1) -> None:
-    """What a stolen online key can do: sign a snapshot that names an older version of a role."""
-    publisher.repository().publish("channels.notes", [])
-
-    def back(metadata: Metadata[Any]) -> None:
-        metadata.signed.meta[f"{role}.json"].version -= by
-
-    rewrite(newest(publisher, "snapshot"), back, right_signer(publisher, "snapshot"))
 
 
 def wipe_all(client: Client) -> None:

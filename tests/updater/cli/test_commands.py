@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +49,10 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    """A publisher of today: the command asks the machine's clock."""
-    publisher = Publisher(tmp_path / "publisher", now=int(time.time()))
-    publisher.release("1.0", OLD)
-    (tmp_path / "root.json").write_bytes(publisher.root)
-    return publisher
-
-
-@pytest.fixture
-def url(publisher: Publisher) -> Iterator[str]:
-    with served(publisher.folder) as url:
-        yield url
+def publisher(tmp_path: Path, publisher_of_today: Publisher) -> Publisher:
+    publisher_of_today.release("1.0", OLD)
+    (tmp_path / "root.json").write_bytes(publisher_of_today.root)
+    return publisher_of_today
 
 
 class Said:

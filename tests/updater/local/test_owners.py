@@ -13,7 +13,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +22,6 @@ import pytest
 
 from tests.support.repository.publisher import Publisher
 from tests.support.servers.processes import environment
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Content, Exe, write_tree
 from updater.client import Updater
 from updater.errors import InstallError
@@ -52,17 +50,9 @@ two_users = pytest.mark.skipif(
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    """One whose releases commands of today take."""
-    publisher = Publisher(tmp_path / "publisher", now=int(time.time()))
-    publisher.release("1.0", OLD)
-    return publisher
-
-
-@pytest.fixture
-def url(publisher: Publisher) -> Iterator[str]:
-    with served(publisher.folder) as url:
-        yield url
+def publisher(publisher_of_today: Publisher) -> Publisher:
+    publisher_of_today.release("1.0", OLD)
+    return publisher_of_today
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 
 from tests.support.crash.crash_disk import FaultyDisk
 from tests.support.repository.publisher import Publisher
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Exe, Tree, noise
 from updater.client import Updater
 from updater.disk.durable import Disk
@@ -33,13 +31,12 @@ NEW: Tree = {"app": Exe(b"2"), "lib/core": noise(3_000, 2), "lib/same": b"same"}
 
 
 @pytest.fixture
-def updater(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Updater]:
+def updater(tmp_path: Path, url: str, publisher: Publisher, session: Session) -> Updater:
     """An install of 1.0 that is offered 2.0."""
     publisher.release("1.0", OLD)
-    with served(publisher.folder) as url:
-        install(tmp_path / "app", url, publisher.root, "notes", session=session)
-        publisher.release("2.0", NEW)
-        yield Updater(tmp_path / "app", session)
+    install(tmp_path / "app", url, publisher.root, "notes", session=session)
+    publisher.release("2.0", NEW)
+    return Updater(tmp_path / "app", session)
 
 
 def reports(updater: Updater) -> list[dict[str, Any]]:

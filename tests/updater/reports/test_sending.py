@@ -34,14 +34,12 @@ from updater.reports.sending import (
 from updater.update.install_new import install
 from updater.version import __version__
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 OLD: Tree = {"app": Exe(b"1"), "data": noise(3_000, 1)}
 NEW: Tree = {"app": Exe(b"2"), "data": noise(3_000, 2)}
 FAILED = Report(identity="0" * 32, step="stage", error="boom", old="1.0", new="2.0")
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

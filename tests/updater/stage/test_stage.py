@@ -24,9 +24,9 @@ from tests.support.crash.crash_disk import (
     settings,
     world_of,
 )
+from tests.support.crash.immutable import immutable
 from tests.support.repository.publisher import Publisher
 from tests.support.repository.sessions import QUICK
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Content, Exe, Link, noise, read_tree
 from tests.support.trees.trees import Tree as Contents
 from updater.client import Updater
@@ -247,11 +247,10 @@ class FullDisk(Disk):
 
 
 @pytest.fixture
-def url(publisher: Publisher) -> Iterator[str]:
+def url(publisher: Publisher, url: str) -> str:
     """Where version 1.0 is BIG."""
     publisher.release("1.0", BIG)
-    with served(publisher.folder) as address:
-        yield address
+    return url
 
 
 def installed(place: Path, publisher: Publisher, url: str, session: Session) -> Updater:
@@ -398,19 +397,6 @@ def test_a_disk_that_becomes_read_only_in_the_middle_can_be_recovered(
         subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
         recover(Disk(), world.state)
         assert world.tree == (NEW if begun else OLD)
-
-
-@contextmanager
-def immutable(path: Path) -> Iterator[None]:
-    """``path`` cannot be changed, by nobody; skips the test where there is no such thing."""
-    try:
-        subprocess.run(["chattr", "+i", path], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no immutable files here")
-    try:
-        yield
-    finally:
-        subprocess.run(["chattr", "-i", path], check=True)
 
 
 @pytest.mark.parametrize("path", ["app", "data/b", "data", "."])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,9 +106,8 @@ class Case:
 
 
 @pytest.fixture
-def case(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Case]:
-    with served(publisher.folder) as url:
-        yield Case(tmp_path, url, publisher, session)
+def case(tmp_path: Path, url: str, publisher: Publisher, session: Session) -> Case:
+    return Case(tmp_path, url, publisher, session)
 
 
 def test_the_whole_release_is_much_more_than_what_these_tests_allow(case: Case) -> None:

@@ -105,11 +105,6 @@ def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
 
 
 @pytest.fixture
-def session(publisher: Publisher) -> Session:
-    return quick_session(lambda: publisher.now)
-
-
-@pytest.fixture
 def _other_zlib(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The machine that updates has a zlib that deflates well, and in its own way."""
     real: Callable[..., Any] = zlib.compressobj

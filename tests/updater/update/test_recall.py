@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from patchtool.repository.targets import Target
 from tuf.api.metadata import Metadata
 
 from tests.support.attacks.hostile import newest, rewrite, right_signer
+from tests.support.attacks.hostile import roll_back as rolled_back
 from tests.support.repository.publisher import Publisher
 from tests.support.servers.serving import served
 from tests.support.trees.trees import Exe, Tree, noise, read_tree
-from tests.updater.check.test_watermarks import roll_back as rolled_back
 from updater.check.trust import recalled
 from updater.client import Updater
 from updater.disk.durable import Disk
@@ -33,16 +32,14 @@ from updater.local.session import Session
 from updater.local.settings import find_install
 from updater.update.install_new import install
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
 VERSIONS = ("1.0", "2.0", "3.0")
 
 
 def tree(version: str) -> Tree:
     return {"app": Exe(b"#!/bin/sh\necho " + version.encode()), "data": noise(20_000)}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @dataclass

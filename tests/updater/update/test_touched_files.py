@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,6 @@ from types import MappingProxyType
 import pytest
 
 from tests.support.repository.publisher import Publisher
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Exe, Tree, noise, read_tree
 from updater.client import Updater
 from updater.disk.durable import Disk
@@ -84,9 +83,8 @@ class Case:
 
 
 @pytest.fixture
-def case(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Case]:
-    with served(publisher.folder) as url:
-        yield Case(tmp_path / "here", url, publisher, session)
+def case(tmp_path: Path, url: str, publisher: Publisher, session: Session) -> Case:
+    return Case(tmp_path / "here", url, publisher, session)
 
 
 def staged(case: Case, version: str) -> None:

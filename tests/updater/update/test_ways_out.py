@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.crash.crash_disk import World
+from tests.support.crash.immutable import immutable
 from tests.support.repository.publisher import Publisher
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Content, Exe, Link, Tree, read_tree
-from tests.updater.stage.test_stage import immutable
 from updater.client import Updater
 from updater.errors import InstallError, RollbackFailed
 from updater.format.release_description import Confirm, Release
@@ -107,9 +106,8 @@ class Case:
 
 
 @pytest.fixture
-def case(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Case]:
-    with served(publisher.folder) as url:
-        yield Case(tmp_path / "here", url, publisher, session)
+def case(tmp_path: Path, url: str, publisher: Publisher, session: Session) -> Case:
+    return Case(tmp_path / "here", url, publisher, session)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +15,6 @@ import pytest
 from tests.support.crash.crash_disk import FaultyDisk, World, copy_world
 from tests.support.crash.crash_runs import every, tell
 from tests.support.repository.publisher import Publisher
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Exe, Tree, noise
 from updater.client import Updater
 from updater.errors import InstallError
@@ -63,9 +62,8 @@ class Case:
 
 
 @pytest.fixture
-def case(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Case]:
-    with served(publisher.folder) as url:
-        yield Case(tmp_path / "here", url, publisher, session)
+def case(tmp_path: Path, url: str, publisher: Publisher, session: Session) -> Case:
+    return Case(tmp_path / "here", url, publisher, session)
 
 
 class Beside(Launcher):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,6 @@ from patchtool.release.recall import recall
 
 from tests.support.paths import ROOT
 from tests.support.repository.publisher import Publisher
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Exe, Tree
 from updater.client import Updater
 from updater.format.release_description import Confirm, Release
@@ -87,18 +85,15 @@ class User:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> Publisher:
-    """A publisher of today: the command asks the machine's clock."""
-    publisher = Publisher(tmp_path / "publisher", now=int(time.time()))
-    publisher.release("1.0", tree("1.0", "time.sleep(60)"), release=ENTRY)
-    return publisher
+def publisher(publisher_of_today: Publisher) -> Publisher:
+    publisher_of_today.release("1.0", tree("1.0", "time.sleep(60)"), release=ENTRY)
+    return publisher_of_today
 
 
 @pytest.fixture
-def user(tmp_path: Path, publisher: Publisher) -> Iterator[User]:
-    with served(publisher.folder) as url:
-        install(tmp_path / "app", url, publisher.root, "notes", session=Session())
-        yield User(tmp_path / "app")
+def user(tmp_path: Path, url: str, publisher: Publisher) -> User:
+    install(tmp_path / "app", url, publisher.root, "notes", session=Session())
+    return User(tmp_path / "app")
 
 
 def test_an_update_of_a_running_application_waits_for_its_next_start(
@@ -436,9 +431,8 @@ class Updating:
 
 
 @pytest.fixture
-def updating(tmp_path: Path, publisher: Publisher) -> Iterator[Updating]:
-    with served(publisher.folder) as url:
-        yield Updating(publisher, tmp_path / "updating", url)
+def updating(tmp_path: Path, url: str, publisher: Publisher) -> Updating:
+    return Updating(publisher, tmp_path / "updating", url)
 
 
 def test_an_application_that_is_alone_becomes_its_new_version(updating: Updating) -> None:

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patchtool.keys.signing_keys import Keys
-from patchtool.repository.repository import Repository
-from patchtool.server.fetch import fetch
-from patchtool.server.push import Pushed, push
-from patchtool.server.server_client import Server as Remote
 from sqlalchemy import select
 
 from patchserver.accounts.users import Scope
 from patchserver.database.tables import Failure, Install
-from tests.support.repository.publisher import NOW, PASSWORD, publish
+from tests.support.repository.publisher import PASSWORD
 from tests.support.repository.sessions import quick_session
-from tests.support.servers.served import Server, server_at
-from tests.support.servers.serving import application_served
-from tests.support.trees.trees import Exe, Tree, noise, write_tree
+from tests.support.servers.runner import Runner
+from tests.support.servers.served import Server
 from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError
-from updater.format.head import EVERYONE, Step
 from updater.launch.commit.rollback import roll_back
-from updater.local.session import Session
-from updater.net.http import HttpTransport
 from updater.update.install_new import install
-
-DAY = 86_400
-
-
-def tree(n: int) -> Tree:
-    return {"app": Exe(b"%d" % n), "data": noise(6_000)}
 
 
 @pytest.fixture(autouse=True)
@@ -43,41 +27,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("patchtool.server.server_client.PIECE", 1_000)
     for name, value in PASSWORD.items():
         monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with server_at(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def url(server: Server) -> Iterator[str]:
-    with application_served(server.app) as url:
-        yield url
-
-
-class Runner:
-    """A CI runner that speaks with the server."""
-
-    def __init__(self, folder: Path, url: str, server: Server, *scopes: Scope) -> None:
-        token = server.token(*scopes)["Authorization"].removeprefix("Bearer ")
-        self.folder = folder
-        self.server = Remote(url, token, HttpTransport(), sleep=lambda _: None)
-        self.session: Session = quick_session(server.clock)
-        self._keys = Keys(server.publisher.keys.folder, PASSWORD)
-        fetch(self.session, url, folder)
-
-    def add(self, version: str, n: int) -> None:
-        place = write_tree(self.folder.with_name(f"{self.folder.name}-{version}"), tree(n))
-        publish(Repository(self.folder, self._keys, NOW), version, place)
-
-    def push(self) -> Pushed | None:
-        repository = Repository(self.folder, self._keys, NOW)
-        return push(self.session, self.server, repository, keys=self._keys)
-
-    def promote(self, version: str) -> None:
-        self.server.promote("notes", "stable", version, (Step(NOW, EVERYONE),))
 
 
 @pytest.fixture

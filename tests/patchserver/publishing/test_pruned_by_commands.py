@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,10 @@ from patchtool.server.push import push
 
 from patchserver.accounts.users import Scope
 from patchserver.run.jobs import Jobs
-from tests.patchtool.server.test_server_client import DAY, Runner, tree
 from tests.support.repository.publisher import NOW
 from tests.support.repository.sessions import quick_session
-from tests.support.servers.served import Server, server_at
-from tests.support.servers.serving import application_served
+from tests.support.servers.runner import DAY, Runner, tree
+from tests.support.servers.served import Server
 from tests.support.trees.trees import read_tree
 from updater.client import Updater
 from updater.errors import FormatError, InstallError
@@ -39,18 +37,6 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr("patchtool.repository.prune.KEPT", 2)
     monkeypatch.setattr("patchtool.repository.prune.PATCHED", 1)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with server_at(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def url(server: Server) -> Iterator[str]:
-    with application_served(server.app) as url:
-        yield url
 
 
 class Pruner(Runner):
