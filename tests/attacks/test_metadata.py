@@ -7,7 +7,6 @@ something of it might have been kept, and an honest repository is then followed 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -23,12 +22,14 @@ from tuf.api.metadata import Metadata
 from tests.support.attacks.hostile import (
     FORGERS,
     HIGHEST,
+    edit_unsigned,
     fast_forward,
     forge,
     newest,
     publish,
     rewrite,
     right_signer,
+    twice_signed,
 )
 from tests.support.attacks.victim import NEW, OLD, Victim
 from tests.support.repository.publisher import Publisher
@@ -154,10 +155,7 @@ def of_two(publisher: Publisher) -> None:
 def test_the_same_signature_twice_is_one(victim: Victim) -> None:
     def attack(publisher: Publisher) -> None:
         of_two(publisher)
-        path = newest(publisher, "app.notes")
-        document = json.loads(path.read_bytes())
-        document["signatures"] *= 2
-        path.write_text(json.dumps(document))
+        edit_unsigned(newest(publisher, "app.notes"), twice_signed)
 
     refused(victim, attack)
 
@@ -253,10 +251,10 @@ def test_a_signature_that_cannot_even_be_checked(signature: object, victim: Vict
     """A check that ends in an exception has not passed (electron-updater #4701)."""
 
     def attack(publisher: Publisher) -> None:
-        path = newest(publisher, "app.notes")
-        document = json.loads(path.read_bytes())
-        document["signatures"][0]["sig"] = signature
-        path.write_text(json.dumps(document))
+        def spoil(document: Any) -> None:
+            document["signatures"][0]["sig"] = signature
+
+        edit_unsigned(newest(publisher, "app.notes"), spoil)
 
     refused(victim, attack)
 

@@ -11,7 +11,6 @@ import datetime as dt
 import ipaddress
 import re
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +28,7 @@ from tests.support.attacks.hostile import flip, message, reset
 from tests.support.attacks.victim import NEW, Victim, patch_of
 from tests.support.paths import ROOT
 from tests.support.repository.sessions import QUICK, quick_session
-from tests.support.servers.serving import send
+from tests.support.servers.serving import running, send
 from tests.support.trees.trees import Tree, noise
 from updater.errors import TransportError, TrustError
 from updater.net.http import HttpTransport
@@ -414,14 +413,8 @@ def over_tls(certificate: Path, newest: ssl.TLSVersion | None = None) -> Iterato
         context.maximum_version = newest
     server = Server(("127.0.0.1", 0), Handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{server.server_address[1]}/file"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(server) as url:
+        yield f"{url.replace('http:', 'https:')}/file"
 
 
 def get(url: str) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.deployment import running_server
-from tests.support.servers.asking import ask, send, write
+from tests.support.servers.asking import BUNDLE, DIGEST, TIMESTAMP, ask, send, write
 from tests.support.servers.serving import served
 from tests.support.servers.slow_clients import (
     longest_wait,
@@ -22,9 +22,6 @@ from tests.support.servers.slow_clients import (
     slow_senders,
 )
 
-DIGEST = "0123456789abcdef" * 4
-BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"
-TIMESTAMP = "/metadata/timestamp.json"
 BODY = bytes(range(256)) * 64
 SECRET = b"private"
 PRIVATE = ("keys/online.pem", ".git/config", "patchserver.db", ".lock", "metadata/.t.json.tmp")

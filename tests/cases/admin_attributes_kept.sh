@@ -5,19 +5,14 @@
 
 needs_root
 needs setfattr getfattr setfacl getfacl
-init
 releases
-add 1.0 r1
-offer 1.0
-serve
-inst a
+begin r1
 chgrp 45678 a/conf
 chmod 640 a/conf
 setfattr -n user.note -v kept a/conf 2>/dev/null || skip "no attributes on this disk"
 setfacl -m u:45679:r a/conf 2>/dev/null || skip "no access lists on this disk"
 getfacl a/conf >before 2>/dev/null
-add 2.0 r2
-offer 2.0
+publish 2.0 r2
 update a || fail update
 cmp r2/conf a/conf || fail "not updated"
 getfacl a/conf >after 2>/dev/null

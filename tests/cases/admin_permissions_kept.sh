@@ -2,17 +2,12 @@
 # An administrator narrowed a released file's permissions: an update that changes the file keeps them.
 . "$(dirname "$0")/prelude.sh"
 
-init
 releases
-add 1.0 r1
-offer 1.0
-serve
-inst a
+begin r1
 echo mine >a/mine
 chmod 750 a/bin/app
 chmod 600 a/conf
-add 2.0 r2
-offer 2.0
+publish 2.0 r2
 update a || fail update
 cmp r2/conf a/conf || fail "not updated"
 modes="$(stat -c %a a/bin/app) $(stat -c %a a/conf)"

@@ -4,13 +4,9 @@
 . "$(dirname "$0")/prelude.sh"
 
 init
-mkdir r1 r2
-echo 1 >r1/a
-echo 2 >r2/a
-add 1.0 r1
-offer 1.0
-add 1.1 r2
-offer 1.1
+tiny_releases
+publish 1.0 r1
+publish 1.1 r2
 patchtool doctor repo >/dev/null 2>&1 || fail "doctor before"
 recall 1.1
 recall 1.0

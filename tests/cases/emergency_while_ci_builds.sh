@@ -4,13 +4,10 @@
 . "$(dirname "$0")/prelude.sh"
 
 init
-mkdir r1 r2 big
-echo 1 >r1/a
-echo 2 >r2/a
-add 1.0 r1
-offer 1.0
-add 1.1 r2
-offer 1.1
+tiny_releases
+mkdir big
+publish 1.0 r1
+publish 1.1 r2
 head -c 12000000 /dev/urandom >big/x
 patchtool add-release repo --app app --version 1.2 big --keys keys --quiet --jobs 1 >ci 2>&1 &
 BUILD=$!

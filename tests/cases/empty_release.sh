@@ -5,8 +5,7 @@
 init
 mkdir r e
 for i in 1 2 3; do echo $i >r/f$i; done
-add 1.0 r
-offer 1.0
+publish 1.0 r
 patchtool add-release repo --app app --version 1.1 e --keys keys --quiet >/dev/null 2>o &&
     fail "an empty release is published without a word"
 grep -qi empty o || fail "refused for another reason: $(cat o)"

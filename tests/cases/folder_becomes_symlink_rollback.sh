@@ -16,15 +16,13 @@ cp -a r1 r2
 mv r2/t r2/u
 ln -s u r2/t
 printf '#!/bin/sh\nexit 3\n' >r2/run
-add 1.0 r1 --config release.toml
-offer 1.0
+publish 1.0 r1 --config release.toml
 serve
 for i in a b; do
     inst $i
     echo mine >$i/mine.txt
 done
-add 2.0 r2 --config release.toml
-offer 2.0
+publish 2.0 r2 --config release.toml
 update a || fail "update a"
 update b || fail "update b"
 [ -L a/t ] && [ -L b/t ] || fail "2.0 is not there"

@@ -8,14 +8,9 @@ needs chattr
 releases
 chattr +i r1/conf 2>/dev/null && chattr -i r1/conf || skip "no immutable files on this disk"
 clean() { chattr -R -i "$W"; }
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
-inst a
+begin r1 --config c.toml
 chattr +i a/conf
-add 2.0 r2 --config c.toml
-offer 2.0
+publish 2.0 r2 --config c.toml
 if update a 2>e; then
     started a 2
 else
@@ -24,13 +19,11 @@ else
     at a 1.0
     chattr -i a/conf
 fi
-add 3.0 r3 --config c.toml
-offer 3.0
+publish 3.0 r3 --config c.toml
 update a 2>e
 cp -a r3 r4
 echo d >r4/conf
-add 4.0 r4 --config c.toml
-offer 4.0
+publish 4.0 r4 --config c.toml
 update a 2>e || fail "exit code $?: $(head -1 e)"
 at a 4.0
 started a 3

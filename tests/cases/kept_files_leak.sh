@@ -3,17 +3,12 @@
 . "$(dirname "$0")/prelude.sh"
 
 releases
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
-inst a
+begin r1 --config c.toml
 chmod 700 a
 echo password=secret >a/conf
 echo password=secret >a/bin/app
 chmod 755 .
-add 2.0 r2 --config c.toml
-offer 2.0
+publish 2.0 r2 --config c.toml
 update a || fail update
 kept=$(grep -rl password=secret a .a.upswap)
 [ -n "$kept" ] || fail "what the user wrote is gone"

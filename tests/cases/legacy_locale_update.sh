@@ -8,7 +8,6 @@ mkdir locales
 localedef -i en_US -f ISO-8859-1 locales/en_US.ISO-8859-1 >/dev/null 2>&1
 latin() { env LOCPATH="$W/locales" LC_ALL=en_US.ISO-8859-1 "$@"; }
 latin python3 -c 'import sys; sys.exit("8859" not in sys.getfilesystemencoding())' || skip "no locale en_US.ISO-8859-1"
-init
 echo 'entry = "run"' >release.toml
 mkdir r1
 printf '#!/bin/sh\necho old\n' >r1/run
@@ -19,13 +18,9 @@ echo L >r2/lib
 echo 2 >r2/x
 echo n >r2/файл
 printf '#!/bin/sh\necho new $(cat "$(dirname $0)/lib")\n' >r2/run
-add 1.0 r1 --config release.toml
-offer 1.0
-serve
-inst a
+begin r1 --config release.toml
 echo mine >a/mine
-add 2.0 r2 --config release.toml
-offer 2.0
+publish 2.0 r2 --config release.toml
 latin timeout 60 updater update --dir a --quiet --no-restart >/dev/null 2>e
 grep -q Traceback e && fail "update: traceback"
 latin timeout 60 updater launch --dir a >out 2>e

@@ -5,11 +5,7 @@
 
 in_own_mounts
 releases
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
-inst a
+begin r1 --config c.toml
 inst b
 over() { # FILE FOLDER/PATH: mounts a copy
     cp -p "$2" "$1"
@@ -18,8 +14,7 @@ over() { # FILE FOLDER/PATH: mounts a copy
 over stays a/lib/same
 over changes b/conf
 clean() { umount -l a/lib/same b/conf; }
-add 2.0 r2 --config c.toml
-offer 2.0
+publish 2.0 r2 --config c.toml
 update a 2>e
 code=$?
 [ a/lib/same -ef stays ] || fail "update: exit code $code, nothing said ($(cat e)); a/lib/same is another file now"

@@ -5,15 +5,10 @@
 needs_root
 needs setpriv
 releases
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
 chmod 755 .
-inst a
+begin r1 --config c.toml
 chown -R 45678:45678 a .a.upswap
-add 2.0 r2 --config c.toml
-offer 2.0
+publish 2.0 r2 --config c.toml
 user updater update --dir a --quiet --no-restart >/dev/null 2>e || fail "exit code $?: $(cat e)"
 user updater launch --dir a >o 2>e
 grep -qx 2 o || fail "it does not start: $(head -1 e)"

@@ -3,15 +3,10 @@
 . "$(dirname "$0")/prelude.sh"
 
 releases
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
-inst a
+begin r1 --config c.toml
 chmod 700 a a/lib a/gone
 chmod 600 a/lib/same
-add 2.0 r2 --config c.toml
-offer 2.0
+publish 2.0 r2 --config c.toml
 private() {
     local modes
     modes="$(stat -c %a a) $(stat -c %a a/lib) $(stat -c %a a/lib/same)"

@@ -6,11 +6,8 @@
 
 needs faketime
 init
-mkdir r1 r2
-echo 1 >r1/a
-echo 2 >r2/a
-add 1.0 r1
-offer 1.0
+tiny_releases
+publish 1.0 r1
 serve
 inst A
 add 1.1 r2

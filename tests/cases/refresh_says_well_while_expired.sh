@@ -7,8 +7,7 @@ needs faketime
 init
 mkdir r cron
 echo 1 >r/a
-add 1.0 r
-offer 1.0
+publish 1.0 r
 cp keys/online.pem cron
 serve
 inst A

@@ -6,8 +6,7 @@
 init
 mkdir r
 echo 1 >r/a
-add 1.0 r
-offer 1.0
+publish 1.0 r
 cat >host.py <<'P'
 import http.server, os
 class H(http.server.SimpleHTTPRequestHandler):

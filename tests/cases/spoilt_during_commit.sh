@@ -3,19 +3,14 @@
 # command ends, and the next update works.
 . "$(dirname "$0")/prelude.sh"
 
-init
 mkdir r1
 for i in $(seq -w 400); do echo "old $i" >"r1/f$i"; done
 cp -a r1 r2
 for i in $(seq -w 400); do echo "new $i" >"r2/f$i"; done
-add 1.0 r1
-offer 1.0
-serve
-inst a
+begin r1
 echo mine >a/mine
 for i in 1 2 3 4 5; do cp -a a "a$i" && cp -a .a.upswap ".a$i.upswap"; done
-add 2.0 r2
-offer 2.0
+publish 2.0 r2
 spoil() {
     python3 - "$1" <<'P' &
 import os, sys, time

@@ -7,14 +7,9 @@ needs_root
 needs setpriv
 releases
 printf '#!/bin/sh\necho 1\nsleep ${SL:-0}\n' >r1/bin/app
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
-inst a
+begin r1 --config c.toml
 chmod 755 .
-add 2.0 r2 --config c.toml
-offer 2.0
+publish 2.0 r2 --config c.toml
 SL=8 user updater launch --dir a >/dev/null 2>&1 &
 PIDS=$!
 sleep 2

@@ -3,13 +3,8 @@
 . "$(dirname "$0")/prelude.sh"
 
 releases
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
-inst a
-add 2.0 r2 --config c.toml
-offer 2.0
+begin r1 --config c.toml
+publish 2.0 r2 --config c.toml
 timeout 60 updater update --dir a --no-restart >/dev/null 2>&-
 code=$?
 [ "$code $(version a)" = "0 2.0" ] || fail "update with 2>&-: exit code $code, version $(version a)"

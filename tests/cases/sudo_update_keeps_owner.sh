@@ -4,16 +4,11 @@
 
 needs_root
 releases
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
-inst a
+begin r1 --config c.toml
 chown -R 45678:45678 a .a.upswap
 mkdir -p r2/new
 echo n >r2/new/n
-add 2.0 r2 --config c.toml
-offer 2.0
+publish 2.0 r2 --config c.toml
 update a || fail update
 timeout 60 updater status --dir a >/dev/null 2>e || fail "status refuses after root's update: $(head -1 e)"
 lost=$(find a .a.upswap ! -uid 45678)

@@ -5,19 +5,13 @@
 needs_root
 needs setpriv
 releases
-init
-add 1.0 r1 --config c.toml
-offer 1.0
-serve
-inst a
+begin r1 --config c.toml
 echo mine >a/mine
 chown -R 45678:45678 a .a.upswap .
 chmod 755 .
-add 2.0 r2 --config c.toml
-offer 2.0
+publish 2.0 r2 --config c.toml
 update a || fail update
-add 3.0 r3 --config c.toml
-offer 3.0
+publish 3.0 r3 --config c.toml
 user updater update --dir a --quiet --no-restart >/dev/null 2>e || fail "the user's update: $(head -1 e)"
 at a 3.0
 user updater recover --dir a >/dev/null 2>e || fail "the user's recover: $(head -1 e)"

@@ -3,7 +3,6 @@
 # the default starts = 1. That says nothing about the version: it is given a start again.
 . "$(dirname "$0")/prelude.sh"
 
-init
 cat >release.toml <<'T'
 entry = "run"
 confirm = {mode = "health", health = ["check"], starts = 1, seconds = 20}
@@ -18,12 +17,8 @@ printf '#!/bin/sh\nsleep 3\n' >r1/check
 chmod +x r1/*
 cp -a r1 r2
 sed -i s/v1/v2/ r2/run
-add 1.0 r1 --config release.toml
-offer 1.0
-serve
-inst a
-add 2.0 r2 --config release.toml
-offer 2.0
+begin r1 --config release.toml
+publish 2.0 r2 --config release.toml
 update a || fail update
 .a.upswap/launcher/start &
 L=$!

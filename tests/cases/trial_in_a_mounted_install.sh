@@ -8,15 +8,13 @@ releases
 printf 'entry = "bin/app"\nconfirm = "app"\n' >trial.toml
 echo 'exit 3' >>r2/bin/app
 init
-add 1.0 r1 --config c.toml
-offer 1.0
+publish 1.0 r1 --config c.toml
 serve
 inst before
 inst since
 mount --bind before before || skip "needs bind mounts"
 clean() { umount -l "$W/before" "$W/since"; }
-add 2.0 r2 --config trial.toml
-offer 2.0
+publish 2.0 r2 --config trial.toml
 for i in before since; do
     update $i 2>e || fail "update of $i: $(cat e)"
     at $i 2.0
@@ -27,8 +25,7 @@ for i in before since; do
     grep -qx 1 o || started $i 1
     at $i 1.0
 done
-add 3.0 r3 --config c.toml
-offer 3.0
+publish 3.0 r3 --config c.toml
 for i in before since; do
     update $i 2>e || fail "update of $i to 3.0: $(cat e)"
     started $i 3

@@ -5,8 +5,7 @@
 init
 mkdir r
 echo 1 >r/a
-add 1.0 r
-offer 1.0
+publish 1.0 r
 serve
 silent() { grep -q s3cretpw "$1" && fail "message of $2: $(head -1 "$1")"; }
 if ! updater install --url "${URL/http:\/\//http://me:s3cretpw@}" --root repo/metadata/1.root.json --app app --quiet a >out 2>&1; then

@@ -3,7 +3,6 @@
 # lines do not restart for ever; after at most one more start the new version runs.
 . "$(dirname "$0")/prelude.sh"
 
-init
 echo 'entry = "run"' >release.toml
 mkdir r1
 printf '#!/bin/sh\npython3 "$(dirname "$0")/app.py"\necho left\n' >r1/run
@@ -18,12 +17,8 @@ if app.update():
 P
 cp -a r1 r2
 sed -i 's/version 1/version 2/' r2/app.py
-add 1.0 r1 --config release.toml
-offer 1.0
-serve
-inst a
-add 2.0 r2 --config release.toml
-offer 2.0
+begin r1 --config release.toml
+publish 2.0 r2 --config release.toml
 timeout 40 .a.upswap/launcher/start >out 2>&1
 code=$?
 starts=$(grep -c 'version 1' out)

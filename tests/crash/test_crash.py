@@ -531,25 +531,24 @@ def test_a_first_install_that_fails_leaves_nothing_behind(
 
 
 def test_an_update_killed_anywhere_is_made_by_the_next_one(
-    tmp_path: Path, publisher: Publisher, session: Session, runs: list[int]
+    tmp_path: Path, publisher: Publisher, session: Session, runs: list[int], url: str
 ) -> None:
     new: Contents = {"app": Exe(b"22"), "lib": b"a file now", "more/f": b"more"}
     publisher.release("1.0", RELEASE)
-    with served(publisher.folder) as url:
-        install(tmp_path / "first" / "app", url, publisher.root, "notes", session=session)
-        publisher.release("2.0", new)
+    install(tmp_path / "first" / "app", url, publisher.root, "notes", session=session)
+    publisher.release("2.0", new)
 
-        def run(at: int) -> bool:
-            copy_world(World(tmp_path / "first"), tmp_path / str(at))
-            place = tmp_path / str(at) / "app"
-            dead = killed(
-                FaultyDisk(kill=at),
-                lambda disk: Updater(place, replace(session, disk=disk)).update(),
-            )
-            Updater(place, session).update()
-            assert read_tree(place) == new, f"killed at {at}"
-            status = Updater(place, session).status()
-            assert (status.version, status.previous, status.state) == ("2.0", "1.0", "clean")
-            return dead
+    def run(at: int) -> bool:
+        copy_world(World(tmp_path / "first"), tmp_path / str(at))
+        place = tmp_path / str(at) / "app"
+        dead = killed(
+            FaultyDisk(kill=at),
+            lambda disk: Updater(place, replace(session, disk=disk)).update(),
+        )
+        Updater(place, session).update()
+        assert read_tree(place) == new, f"killed at {at}"
+        status = Updater(place, session).status()
+        assert (status.version, status.previous, status.state) == ("2.0", "1.0", "clean")
+        return dead
 
-        runs.append(every(run))
+    runs.append(every(run))

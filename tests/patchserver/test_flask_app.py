@@ -16,26 +16,14 @@ from werkzeug.test import TestResponse
 
 from patchserver import Settings, create_app
 from patchserver.files.public_files import Section
+from tests.support.servers.asking import BUNDLE, DIGEST, MTIME, TIMESTAMP, write
 
-DIGEST = "0123456789abcdef" * 4
 BODY = bytes(range(256)) * 4
 SIZE = len(BODY)
-BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"
-TIMESTAMP = "/metadata/timestamp.json"
 ROOT = "/metadata/1.root.json"
-MTIME = 1_700_000_000
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links need rights there, FIFOs do not exist")
-
-
-def write(path: Path, content: bytes) -> None:
-    """Put a file in place the way publishers do: atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.utime(temporary, (MTIME, MTIME))
-    temporary.replace(path)
 
 
 @pytest.fixture

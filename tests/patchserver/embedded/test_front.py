@@ -25,12 +25,9 @@ from patchserver.embedded.wsgi_bridge import (
 )
 from patchserver.files.public_files import Repository
 from patchserver.ops.metrics import Metrics
-from tests.support.servers.asking import MTIME, write
+from tests.support.servers.asking import BUNDLE, DIGEST, MTIME, TIMESTAMP, write
 from updater.errors import InstallError
 
-DIGEST = "0123456789abcdef" * 4
-BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"
-TIMESTAMP = "/metadata/timestamp.json"
 BODY = bytes(range(256)) * 2048
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from patchserver.files.public_names import public_file
+from tests.support.servers.asking import DIGEST
 
-DIGEST = "0123456789abcdef" * 4
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 

@@ -18,19 +18,10 @@ import pytest
 
 from patchserver.run.cli import main
 from tests.support.paths import ROOT
-from tests.support.servers.asking import ask, send
+from tests.support.servers.asking import BUNDLE, DIGEST, ask, send, write
 
-DIGEST = "0123456789abcdef" * 4
-BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"
 BODY = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(256)) * 256  # 2 MiB
 SECRET = b"private"
-
-
-def write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from werkzeug.http import http_date
 
 from benchmarks.deployment import DEPLOY, deployed, missing
 from patchserver import Settings, create_app
-from tests.support.servers.asking import MTIME, ask, write
+from tests.support.servers.asking import BUNDLE, DIGEST, MTIME, TIMESTAMP, ask, write
 from tests.support.servers.slow_clients import (
     longest_wait,
     slow_headers,
@@ -21,10 +21,7 @@ from tests.support.servers.slow_clients import (
     slow_senders,
 )
 
-DIGEST = "0123456789abcdef" * 4
-BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"
 BIG = f"/targets/notes/releases/1.3.0/{DIGEST}.bundle"
-TIMESTAMP = "/metadata/timestamp.json"
 BODY = bytes(range(256)) * 8192
 SECRET = b"private"
 

@@ -28,7 +28,6 @@ from tests.support.attacks.hostile import HIGHEST, fast_forward, newest, rewrite
 from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import PASSWORD, Publisher
 from tests.support.repository.seen_by_clients import files, look, offered
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Tree, read_tree
 from updater import Updater, install
 from updater.errors import InstallError, TransportError, TrustError
@@ -269,22 +268,21 @@ def test_a_key_that_joins_makes_clients_forget_nothing(
 
 
 def test_an_application_installed_before_five_root_rotations_still_updates(
-    publisher: Publisher, tmp_path: Path, session: Session
+    publisher: Publisher, tmp_path: Path, session: Session, url: str
 ) -> None:
     """Every root between has expired; all keys but those of the first root are others by now."""
     first = publisher.root
-    with served(publisher.folder) as url:
-        install(tmp_path / "app", url, first, "notes", session=session)
-        for _ in range(5):
-            publisher.now += 800 * DAY
-            rotate(publisher.repository(), "root", at_once=True)
-        for role in ROLES[1:]:
-            rotate(publisher.repository(), role, at_once=True)
-        refresh(publisher.repository())
-        publisher.release("2.0", TWO)
-        assert Updater(tmp_path / "app", session).update()
-        assert read_tree(tmp_path / "app") == TWO
-        install(tmp_path / "new", url, first, "notes", session=session)
+    install(tmp_path / "app", url, first, "notes", session=session)
+    for _ in range(5):
+        publisher.now += 800 * DAY
+        rotate(publisher.repository(), "root", at_once=True)
+    for role in ROLES[1:]:
+        rotate(publisher.repository(), role, at_once=True)
+    refresh(publisher.repository())
+    publisher.release("2.0", TWO)
+    assert Updater(tmp_path / "app", session).update()
+    assert read_tree(tmp_path / "app") == TWO
+    install(tmp_path / "new", url, first, "notes", session=session)
     found = roots(publisher)
     assert len(found) > 10
     expired = [r for r in found[1:-1] if r.signed.expires.timestamp() < publisher.now]

@@ -27,6 +27,7 @@ from tuf.api.metadata import Metadata, Root
 
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
 from tests.support.repository.seen_by_clients import files, look, offered
+from tests.support.trees.junk import places
 from tests.support.trees.trees import Tree
 from updater.errors import FormatError, InstallError, TrustError, UpdaterError
 from updater.format.encoding.canonical import encode
@@ -370,17 +371,6 @@ def test_other_metadata_is_no_root(team: Team) -> None:
         Proposal.parse(encode({**document, "root": targets.to_dict()}))
 
 
-def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Where something stands in a JSON value."""
-    items: list[tuple[str | int, object]] = []
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list):
-        items = list(enumerate(value))
-    found = [path] if path else []
-    return found + [p for key, inner in items for p in places(inner, (*path, key))]
-
-
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -403,7 +393,7 @@ def test_a_proposal_with_anything_in_any_place_is_refused_or_signed_and_nothing_
 ) -> None:
     root, original, _ = travelling
     document = json.loads(original)
-    *outer, last = data.draw(st.sampled_from(places(document)))
+    *outer, last = data.draw(st.sampled_from(places(document)[1:]))
     inner = document
     for key in outer:
         inner = inner[key]

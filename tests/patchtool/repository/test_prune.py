@@ -28,7 +28,6 @@ from patchtool.repository.targets import Listed
 from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import PASSWORD, Publisher
 from tests.support.repository.seen_by_clients import files, look, offered
-from tests.support.servers.serving import served
 from tests.support.trees.trees import Tree, noise, read_tree
 from updater.client import Updater
 from updater.errors import InstallError
@@ -219,39 +218,37 @@ def test_a_clock_that_was_ahead_deletes_nothing_early(publisher: Publisher) -> N
 
 
 def test_clients_of_every_version_go_on(
-    publisher: Publisher, session: Session, tmp_path: Path
+    publisher: Publisher, session: Session, tmp_path: Path, url: str
 ) -> None:
-    with served(publisher.folder) as url:
-        folders = {}
-        for version in ("6.0", "7.0", "8.0"):
-            folders[version] = tmp_path / version
-            install(folders[version], url, publisher.root, "notes", session=session)
-            following = float(version) + 1
-            publisher.release(f"{following}", tree(int(following)))
-        pruned(publisher)
-        publisher.now += PATIENCE
-        pruned(publisher)
-        publisher.now -= PATIENCE
-        for folder in folders.values():
-            done = Updater(folder, session).update()
-            assert done is not None
-            assert read_tree(folder) == tree(9)
+    folders = {}
+    for version in ("6.0", "7.0", "8.0"):
+        folders[version] = tmp_path / version
+        install(folders[version], url, publisher.root, "notes", session=session)
+        following = float(version) + 1
+        publisher.release(f"{following}", tree(int(following)))
+    pruned(publisher)
+    publisher.now += PATIENCE
+    pruned(publisher)
+    publisher.now -= PATIENCE
+    for folder in folders.values():
+        done = Updater(folder, session).update()
+        assert done is not None
+        assert read_tree(folder) == tree(9)
 
 
 def test_whoever_has_a_recalled_release_finds_the_way_down_however_old_it_is(
-    publisher: Publisher, session: Session, tmp_path: Path
+    publisher: Publisher, session: Session, tmp_path: Path, url: str
 ) -> None:
-    with served(publisher.folder) as url:
-        install(tmp_path / "app", url, publisher.root, "notes", session=session)
-        recall(publisher.repository(), "notes", "6.0", now=publisher.now, floor="1.0")
-        publisher.promote("1.0")
-        pruned(publisher)
-        publisher.now += PATIENCE
-        assert pruned(publisher).deleted
-        publisher.now -= PATIENCE
-        updated = Updater(tmp_path / "app", session).update()
-        assert updated is not None
-        assert updated.new == "1.0"
+    install(tmp_path / "app", url, publisher.root, "notes", session=session)
+    recall(publisher.repository(), "notes", "6.0", now=publisher.now, floor="1.0")
+    publisher.promote("1.0")
+    pruned(publisher)
+    publisher.now += PATIENCE
+    assert pruned(publisher).deleted
+    publisher.now -= PATIENCE
+    updated = Updater(tmp_path / "app", session).update()
+    assert updated is not None
+    assert updated.new == "1.0"
 
 
 def test_a_stop_is_not_pruned(publisher: Publisher) -> None:

@@ -221,6 +221,18 @@ def right_signer(publisher: Publisher, role: str) -> CryptoSigner:
     return publisher.keys.signers(SIGNERS[role.partition(".")[0]])[0]
 
 
+def edit_unsigned(path: Path, change: Callable[[Any], object]) -> None:
+    """Change the JSON of a metadata file in place; its signatures stay as they are."""
+    document = json.loads(path.read_bytes())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def twice_signed(document: Any) -> None:
+    """The same signatures, each of them twice; for `edit_unsigned`."""
+    document["signatures"] *= 2
+
+
 def rewrite(path: Path, edit: Callable[[Metadata[Any]], object], *signers: CryptoSigner) -> None:
     """Change a metadata file in place, signed anew by ``signers`` (by nobody without any)."""
     metadata: Metadata[Any] = Metadata.from_file(str(path))

@@ -9,6 +9,9 @@ from http.client import HTTPMessage
 from pathlib import Path
 
 MTIME = 1_700_000_000
+DIGEST = "0123456789abcdef" * 4
+BUNDLE = f"/targets/notes/releases/1.2.0/{DIGEST}.bundle"
+TIMESTAMP = "/metadata/timestamp.json"
 
 
 def ask(
@@ -33,7 +36,7 @@ def send(port: int, request: bytes) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """A file in one step, of a time that is always the same."""
+    """Put a file in place as publishers do, in one step; of a time that is always the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_bytes(content)

@@ -27,7 +27,7 @@ def served(repository: Path) -> Iterator[str]:
 @contextmanager
 def application_served(application: Flask) -> Iterator[str]:
     """Any application of ours; its URL."""
-    with _running(make_server("127.0.0.1", 0, application, threaded=True)) as url:
+    with running(make_server("127.0.0.1", 0, application, threaded=True)) as url:
         yield url
 
 
@@ -52,12 +52,13 @@ def misserved(repository: Path, misbehave: Misbehave) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    with _running(server) as url:
+    with running(server) as url:
         yield url
 
 
 @contextmanager
-def _running(server: ThreadingHTTPServer | BaseWSGIServer) -> Iterator[str]:
+def running(server: ThreadingHTTPServer | BaseWSGIServer) -> Iterator[str]:
+    """Requests are answered until the end of the block; its URL."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

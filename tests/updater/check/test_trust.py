@@ -22,6 +22,7 @@ from tuf.api.metadata import Metadata
 from tests.support.attacks.hostile import (
     FORGERS,
     custom_of,
+    edit_unsigned,
     message,
     newest,
     publish,
@@ -29,6 +30,7 @@ from tests.support.attacks.hostile import (
     rewrite,
     right_signer,
     says,
+    twice_signed,
 )
 from tests.support.paths import ROOT
 from tests.support.repository.publisher import NOW, Publisher
@@ -93,50 +95,47 @@ def test_metadata_signed_by_others_is_refused_and_not_kept(
     tmp_path: Path,
     publisher: Publisher,
     session: Session,
+    url: str,
 ) -> None:
-    with served(publisher.folder) as url:
-        publisher.release("1.0", ONE)
-        install(tmp_path / "app", url, publisher.root, "notes", session=session)
-        updater = Updater(tmp_path / "app", session)
-        publisher.release("2.0", TWO)
-        if role == "targets":
-            publisher.repository().publish("targets", [])
-        path = newest(publisher, role)
-        honest = path.read_bytes()
-        rewrite(path, lambda _: None, *forger(publisher, role))
-        for _ in range(2):  # at the second try nothing that was refused is believed
-            with pytest.raises(TrustError) as caught:
-                updater.update()
-            assert caught.value.exit_code == 4
-            assert not caught.value.retryable
-            assert read_tree(tmp_path / "app") == ONE
-        path.write_bytes(honest)
-        assert updater.update()
+    publisher.release("1.0", ONE)
+    install(tmp_path / "app", url, publisher.root, "notes", session=session)
+    updater = Updater(tmp_path / "app", session)
+    publisher.release("2.0", TWO)
+    if role == "targets":
+        publisher.repository().publish("targets", [])
+    path = newest(publisher, role)
+    honest = path.read_bytes()
+    rewrite(path, lambda _: None, *forger(publisher, role))
+    for _ in range(2):  # at the second try nothing that was refused is believed
+        with pytest.raises(TrustError) as caught:
+            updater.update()
+        assert caught.value.exit_code == 4
+        assert not caught.value.retryable
+        assert read_tree(tmp_path / "app") == ONE
+    path.write_bytes(honest)
+    assert updater.update()
     assert read_tree(tmp_path / "app") == TWO
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_metadata_changed_after_signing_is_refused(
-    role: str, publisher: Publisher, trust: Callable[..., Catalogue]
+    role: str, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    path = newest(publisher, role)
-    document = json.loads(path.read_bytes())
-    document["signed"]["expires"] = "2039-01-01T00:00:00Z"
-    path.write_text(json.dumps(document))
-    with served(publisher.folder) as url, pytest.raises(TrustError):
+    later = {"expires": "2039-01-01T00:00:00Z"}
+    edit_unsigned(newest(publisher, role), lambda document: document["signed"].update(later))
+    with pytest.raises(TrustError):
         trust(publisher, url)
 
 
 def test_another_spelling_of_the_same_signed_content_is_the_same(
-    publisher: Publisher, trust: Callable[..., Catalogue]
+    publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     """Signatures are over the canonical form; whoever re-indents changes nothing."""
     publisher.release("1.0", ONE)
     path = newest(publisher, "timestamp")
     path.write_text(json.dumps(json.loads(path.read_bytes()), indent=4))
-    with served(publisher.folder) as url:
-        assert trust(publisher, url).head.entries[0].version == "1.0"
+    assert trust(publisher, url).head.entries[0].version == "1.0"
 
 
 @pytest.mark.parametrize(
@@ -145,22 +144,23 @@ def test_another_spelling_of_the_same_signed_content_is_the_same(
     ids=["0", "-1", "text", "huge", "null", "true", "float"],
 )
 def test_a_senseless_threshold_in_the_delegation_never_means_no_signature(
-    value: object, publisher: Publisher, trust: Callable[..., Catalogue]
+    value: object, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     """CVE-2026-23992; even signed by the targets key itself, it lets nothing unsigned in."""
     publisher.release("1.0", ONE)
-    path = newest(publisher, "targets")
-    document = json.loads(path.read_bytes())
-    for role in document["signed"]["delegations"]["roles"]:
-        role["threshold"] = value
-    path.write_text(json.dumps(document))
+
+    def weaken(document: Any) -> None:
+        for role in document["signed"]["delegations"]["roles"]:
+            role["threshold"] = value
+
+    edit_unsigned(newest(publisher, "targets"), weaken)
     rewrite(newest(publisher, "app.notes"), lambda _: None)
-    with served(publisher.folder) as url, pytest.raises(TrustError):
+    with pytest.raises(TrustError):
         trust(publisher, url)
 
 
 def test_the_same_signature_twice_does_not_reach_a_threshold_of_two(
-    publisher: Publisher, trust: Callable[..., Catalogue]
+    publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     """CVE-2026-6966, GMS-2022-4197."""
     publisher.release("1.0", ONE)
@@ -169,11 +169,8 @@ def test_the_same_signature_twice_does_not_reach_a_threshold_of_two(
         metadata.signed.delegations.roles["app.notes"].threshold = 2
 
     rewrite(newest(publisher, "targets"), two, right_signer(publisher, "targets"))
-    path = newest(publisher, "app.notes")
-    document = json.loads(path.read_bytes())
-    document["signatures"] *= 2
-    path.write_text(json.dumps(document))
-    with served(publisher.folder) as url, pytest.raises(TrustError):
+    edit_unsigned(newest(publisher, "app.notes"), twice_signed)
+    with pytest.raises(TrustError):
         trust(publisher, url)
 
 
@@ -191,26 +188,25 @@ def replay(publisher: Publisher, role: str, past: Path) -> None:
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "app.notes", "channels.notes"])
 def test_replayed_metadata_is_refused(
-    role: str, tmp_path: Path, publisher: Publisher, session: Session
+    role: str, tmp_path: Path, publisher: Publisher, session: Session, url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        install(tmp_path / "app", url, publisher.root, "notes", session=session)
-        updater = Updater(tmp_path / "app", session)
-        past = copy_of(publisher, tmp_path / "past")
-        publisher.release("2.0", TWO)
-        if role == "timestamp":
-            updater.update()
-            publisher.release("3.0", THREE)
-        before = read_tree(tmp_path / "app")
-        honest = newest(publisher, role).read_bytes()
-        replay(publisher, role, past)
-        publisher.now += 2 * 86_400  # no cache is behind for so long
-        with pytest.raises(TrustError):
-            updater.update()
-        assert read_tree(tmp_path / "app") == before
-        newest(publisher, role).write_bytes(honest)
-        assert updater.update()
+    install(tmp_path / "app", url, publisher.root, "notes", session=session)
+    updater = Updater(tmp_path / "app", session)
+    past = copy_of(publisher, tmp_path / "past")
+    publisher.release("2.0", TWO)
+    if role == "timestamp":
+        updater.update()
+        publisher.release("3.0", THREE)
+    before = read_tree(tmp_path / "app")
+    honest = newest(publisher, role).read_bytes()
+    replay(publisher, role, past)
+    publisher.now += 2 * 86_400  # no cache is behind for so long
+    with pytest.raises(TrustError):
+        updater.update()
+    assert read_tree(tmp_path / "app") == before
+    newest(publisher, role).write_bytes(honest)
+    assert updater.update()
 
 
 def test_a_whole_repository_put_back_to_its_past_is_refused(
@@ -268,10 +264,9 @@ def test_a_cache_that_is_behind_is_asked_again_and_told_as_that_and_never_believ
 
 
 def test_an_edge_that_catches_up_between_two_tries_is_not_noticed(
-    tmp_path: Path, publisher: Publisher, session: Session
+    tmp_path: Path, publisher: Publisher, session: Session, url: str
 ) -> None:
-    with served(publisher.folder) as url:
-        past = settle(publisher, tmp_path, session, url)
+    past = settle(publisher, tmp_path, session, url)
     asked: list[Path] = []
 
     def misbehave(handler: BaseHTTPRequestHandler, path: Path) -> bool:
@@ -281,10 +276,10 @@ def test_an_edge_that_catches_up_between_two_tries_is_not_noticed(
         send(handler, 200, (past / "timestamp.json").read_bytes())
         return True
 
-    with misserved(publisher.folder, misbehave) as url:
+    with misserved(publisher.folder, misbehave) as edge:
         settings = tmp_path / ".app.upswap/install.json"
         document = json.loads(settings.read_bytes())
-        text = json.dumps({**document, "url": url}, sort_keys=True, separators=(",", ":"))
+        text = json.dumps({**document, "url": edge}, sort_keys=True, separators=(",", ":"))
         settings.write_text(text + "\n")
         assert Updater(tmp_path / "app", session).check() is None
     assert asked
@@ -319,7 +314,7 @@ def test_only_what_is_signed_and_holds_is_called_a_cache(
 
 
 def test_a_snapshot_older_than_seen_is_refused_though_the_online_key_signed_it(
-    publisher: Publisher, trust: Callable[..., Catalogue]
+    publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     publisher.release("2.0", TWO)
@@ -328,29 +323,27 @@ def test_a_snapshot_older_than_seen_is_refused_though_the_online_key_signed_it(
         metadata.signed.version += 1
         metadata.signed.snapshot_meta.version -= 1
 
-    with served(publisher.folder) as url:
-        assert trust(publisher, url).head.entries[0].version == "2.0"
-        key = right_signer(publisher, "timestamp")
-        rewrite(publisher.folder / "metadata/timestamp.json", back, key)
-        with pytest.raises(TrustError):
-            trust(publisher, url)
+    assert trust(publisher, url).head.entries[0].version == "2.0"
+    key = right_signer(publisher, "timestamp")
+    rewrite(publisher.folder / "metadata/timestamp.json", back, key)
+    with pytest.raises(TrustError):
+        trust(publisher, url)
 
 
 def test_an_app_role_older_than_seen_is_refused_though_the_online_key_signed_the_snapshot(
-    publisher: Publisher, trust: Callable[..., Catalogue]
+    publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     publisher.release("2.0", TWO)
-    with served(publisher.folder) as url:
+    trust(publisher, url)
+    publisher.repository().publish("channels.notes", [])
+
+    def back(metadata: Metadata[Any]) -> None:
+        metadata.signed.meta["app.notes.json"].version -= 1
+
+    rewrite(newest(publisher, "snapshot"), back, right_signer(publisher, "snapshot"))
+    with pytest.raises(TrustError):
         trust(publisher, url)
-        publisher.repository().publish("channels.notes", [])
-
-        def back(metadata: Metadata[Any]) -> None:
-            metadata.signed.meta["app.notes.json"].version -= 1
-
-        rewrite(newest(publisher, "snapshot"), back, right_signer(publisher, "snapshot"))
-        with pytest.raises(TrustError):
-            trust(publisher, url)
 
 
 LIVES = {"timestamp": 7, "snapshot": 30, "channels.notes": 30, "app.notes": 365, "targets": 730}
@@ -376,23 +369,22 @@ def keep_fresh(publisher: Publisher, expiring: str, days: int) -> None:
 
 @pytest.mark.parametrize("role", LIVES)
 def test_an_expired_signature_is_told_as_that_and_not_as_an_attack(
-    role: str, tmp_path: Path, publisher: Publisher, session: Session
+    role: str, tmp_path: Path, publisher: Publisher, session: Session, url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        install(tmp_path / "app", url, publisher.root, "notes", session=session)
-        updater = Updater(tmp_path / "app", session)
-        keep_fresh(publisher, role, LIVES[role] - 1)
+    install(tmp_path / "app", url, publisher.root, "notes", session=session)
+    updater = Updater(tmp_path / "app", session)
+    keep_fresh(publisher, role, LIVES[role] - 1)
+    assert not updater.update()
+    keep_fresh(publisher, role, 2)
+    with pytest.raises(TrustError, match="expired") as caught:
+        updater.update()
+    assert "clock" in caught.value.hint
+    assert "no attack" in caught.value.hint
+    publisher.repository().publish("channels.notes", [])
+    publisher.repository().publish("app.notes", [])
+    if role != "targets":
         assert not updater.update()
-        keep_fresh(publisher, role, 2)
-        with pytest.raises(TrustError, match="expired") as caught:
-            updater.update()
-        assert "clock" in caught.value.hint
-        assert "no attack" in caught.value.hint
-        publisher.repository().publish("channels.notes", [])
-        publisher.repository().publish("app.notes", [])
-        if role != "targets":
-            assert not updater.update()
     assert updater.status().version == "1.0"
 
 
@@ -413,14 +405,13 @@ def test_our_clock_decides_what_has_expired_and_no_other(
 
 @pytest.mark.parametrize("now", [253_402_300_800, 2**62])
 def test_a_clock_that_is_thousands_of_years_ahead_is_told_as_that(
-    now: int, publisher: Publisher, trust: Callable[..., Catalogue]
+    now: int, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        with pytest.raises(TrustError, match="expired") as caught:
-            trust(publisher, url, now=now)
-        assert "it says 9999-12-31" in caught.value.hint
-        assert trust(publisher, url).releases
+    with pytest.raises(TrustError, match="expired") as caught:
+        trust(publisher, url, now=now)
+    assert "it says 9999-12-31" in caught.value.hint
+    assert trust(publisher, url).releases
 
 
 PAGE = b"<!DOCTYPE html><html><body>Welcome to the hotel</body></html>"
@@ -548,35 +539,34 @@ def nested(depth: int) -> bytes:
     ids=["empty", "number", "object", "nested", "digits", "nan", "twice"],
 )
 def test_json_that_is_no_metadata_is_an_error_of_ours(
-    data: bytes, publisher: Publisher, trust: Callable[..., Catalogue]
+    data: bytes, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     (publisher.folder / "metadata/timestamp.json").write_bytes(data)
-    with served(publisher.folder) as url, pytest.raises((TrustError, TransportError)):
+    with pytest.raises((TrustError, TransportError)):
         trust(publisher, url)
 
 
 @pytest.mark.parametrize("key", ["_type", "version", "spec_version", "expires", "meta"])
 def test_metadata_without_a_field_or_with_a_senseless_one_is_refused(
-    key: str, publisher: Publisher, trust: Callable[..., Catalogue]
+    key: str, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     path = publisher.folder / "metadata/timestamp.json"
     honest = json.loads(path.read_bytes())
-    with served(publisher.folder) as url:
-        values: list[object] = [-1, 1.5, "x", [], {}]
-        missing = {name: value for name, value in honest["signed"].items() if name != key}
-        for signed in (missing, *({**missing, key: value} for value in values)):
-            path.write_text(json.dumps({**honest, "signed": signed}))
-            with pytest.raises(TrustError):
-                trust(publisher, url)
+    values: list[object] = [-1, 1.5, "x", [], {}]
+    missing = {name: value for name, value in honest["signed"].items() if name != key}
+    for signed in (missing, *({**missing, key: value} for value in values)):
+        path.write_text(json.dumps({**honest, "signed": signed}))
+        with pytest.raises(TrustError):
+            trust(publisher, url)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", PAGE, b"\x00" * 500, b'{"signed":{}}'])
 def test_a_root_that_is_none_is_not_blamed_on_the_network(
-    damage: bytes, tmp_path: Path, publisher: Publisher, session: Session
+    damage: bytes, tmp_path: Path, publisher: Publisher, session: Session, url: str
 ) -> None:
-    with served(publisher.folder) as url, pytest.raises(TrustError, match=r"root\.json") as caught:
+    with pytest.raises(TrustError, match=r"root\.json") as caught:
         install(tmp_path / "app", url, damage, "notes", session=session)
     assert "publisher" in caught.value.hint
     assert not (tmp_path / "app").exists()
@@ -584,11 +574,11 @@ def test_a_root_that_is_none_is_not_blamed_on_the_network(
 
 
 def test_a_root_of_somebody_else_is_refused(
-    tmp_path: Path, publisher: Publisher, session: Session
+    tmp_path: Path, publisher: Publisher, session: Session, url: str
 ) -> None:
     publisher.release("1.0", ONE)
     other = Publisher(tmp_path / "other")
-    with served(publisher.folder) as url, pytest.raises(TrustError):
+    with pytest.raises(TrustError):
         install(tmp_path / "app", url, other.root, "notes", session=session)
 
 
@@ -596,10 +586,10 @@ def test_a_root_of_somebody_else_is_refused(
     ("app", "channel"), [("notes", "beta"), ("other", "stable"), ("notes2", "stable")]
 )
 def test_an_unknown_app_or_channel_is_told_by_name(
-    app: str, channel: str, publisher: Publisher, trust: Callable[..., Catalogue]
+    app: str, channel: str, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url, pytest.raises(InstallError) as caught:
+    with pytest.raises(InstallError) as caught:
         trust(publisher, url, app=app, channel=channel)
     assert app in str(caught.value)
     assert channel in str(caught.value)
@@ -627,15 +617,15 @@ def test_an_app_whose_delegation_was_taken_back_is_refused(
     taken_back: Callable[[Metadata[Any]], None],
     publisher: Publisher,
     trust: Callable[..., Catalogue],
+    url: str,
 ) -> None:
     """What was believed of it before proves nothing."""
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
+    trust(publisher, url)
+    publisher.repository().publish("targets", [])
+    rewrite(newest(publisher, "targets"), taken_back, right_signer(publisher, "targets"))
+    with pytest.raises(InstallError):
         trust(publisher, url)
-        publisher.repository().publish("targets", [])
-        rewrite(newest(publisher, "targets"), taken_back, right_signer(publisher, "targets"))
-        with pytest.raises(InstallError):
-            trust(publisher, url)
 
 
 HEADER = {"length": 10, "sha256": "0" * 64}
@@ -668,13 +658,14 @@ def test_what_is_said_of_a_patch_has_a_closed_schema(
     where: str,
     publisher: Publisher,
     trust: Callable[..., Catalogue],
+    url: str,
 ) -> None:
     publisher.release("1.0", ONE)
     custom = custom_of(publisher, "notes/releases/1.0/bundle") | change
     publish(
         publisher, f"notes/{name}", b"x" * 1000, {k: v for k, v in custom.items() if v is not None}
     )
-    with served(publisher.folder) as url, pytest.raises(FormatError, match=where) as caught:
+    with pytest.raises(FormatError, match=where) as caught:
         trust(publisher, url)
     assert f"notes/{name.replace('1.0/bundle', '1.0')}" in caught.value.context
 
@@ -700,24 +691,23 @@ def test_what_is_said_of_a_patch_has_a_closed_schema(
     ],
 )
 def test_what_is_said_of_a_release_has_a_closed_schema(
-    custom: Any, where: str, publisher: Publisher, trust: Callable[..., Catalogue]
+    custom: Any, where: str, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     publish(publisher, "notes/releases/1.0/manifest", b"{}", custom)
-    with served(publisher.folder) as url, pytest.raises(FormatError, match=where) as caught:
+    with pytest.raises(FormatError, match=where) as caught:
         trust(publisher, url)
     assert "notes/releases/1.0" in str(caught.value)
 
 
 def test_what_is_said_of_a_release_is_what_comes_out(
-    publisher: Publisher, trust: Callable[..., Catalogue]
+    publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     confirm = {"mode": "app", "seconds": 30, "starts": 2}
     said = {"stop": True, "required": True, "min_updater": "0.0.1", "confirm": confirm}
     publish(publisher, "notes/releases/1.0/manifest", b"{}", {**said, "recalled": {"floor": "0.9"}})
-    with served(publisher.folder) as url:
-        release = trust(publisher, url).releases["1.0"]
+    release = trust(publisher, url).releases["1.0"]
     assert (release.stop, release.required, release.min_updater) == (True, True, "0.0.1")
     assert (release.confirm.mode, release.confirm.seconds, release.confirm.starts) == ("app", 30, 2)
     assert release.floor == "0.9"
@@ -729,17 +719,17 @@ def test_what_is_said_of_a_release_is_what_comes_out(
     ["releases/1.0+local/manifest", "releases/1.00/manifest", "patches/1.0_x"],
 )
 def test_a_version_in_another_spelling_is_refused(
-    name: str, publisher: Publisher, trust: Callable[..., Catalogue]
+    name: str, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     targets = Target.of(f"notes/{name}", b"x", {})
     publisher.repository().publish("app.notes", [targets])
-    with served(publisher.folder) as url, pytest.raises(FormatError, match="refused"):
+    with pytest.raises(FormatError, match="refused"):
         trust(publisher, url)
 
 
 def test_targets_of_another_app_signed_by_this_one_count_for_nothing(
-    publisher: Publisher, trust: Callable[..., Catalogue]
+    publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     custom = custom_of(publisher, "notes/releases/1.0/bundle")
@@ -747,8 +737,7 @@ def test_targets_of_another_app_signed_by_this_one_count_for_nothing(
     publish(publisher, "other/releases/9.0/manifest", b"{}", {})
     publish(publisher, "other/patches/1.0_9.0", b"x" * 1000, custom)
     publish(publisher, "notes/else/9.0/manifest", b"{}", {"?": 1})
-    with served(publisher.folder) as url:
-        found = trust(publisher, url)
+    found = trust(publisher, url)
     assert (set(found.releases), set(found.patches)) == ({"1.0"}, set())
 
 
@@ -769,52 +758,48 @@ def test_the_head_of_another_app_or_channel_is_refused(
 
 
 def test_the_kill_trap_of_a_missing_root_link_is_none(
-    tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue]
+    tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     """faults P1: killed between remove and symlink; for ever without the embedded root."""
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        trust(publisher, url)
-        (tmp_path / "trust/root.json").unlink()
-        assert trust(publisher, url).releases
-        assert (tmp_path / "trust/root.json").exists()
+    trust(publisher, url)
+    (tmp_path / "trust/root.json").unlink()
+    assert trust(publisher, url).releases
+    assert (tmp_path / "trust/root.json").exists()
 
 
 @pytest.mark.parametrize("left", [b"", b"\x00" * 300, b'{"signed": {"_ty'])
 def test_metadata_files_that_a_power_cut_emptied_are_fetched_again(
-    left: bytes, tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue]
+    left: bytes, tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        trust(publisher, url)
-        files = [path for path in (tmp_path / "trust").rglob("*.json") if not path.is_symlink()]
-        assert len(files) == 6
-        for path in files:
-            path.write_bytes(left)
-        assert trust(publisher, url).releases
-        assert all(path.stat().st_size > len(left) for path in files)
+    trust(publisher, url)
+    files = [path for path in (tmp_path / "trust").rglob("*.json") if not path.is_symlink()]
+    assert len(files) == 6
+    for path in files:
+        path.write_bytes(left)
+    assert trust(publisher, url).releases
+    assert all(path.stat().st_size > len(left) for path in files)
 
 
 def test_what_a_killed_refresh_was_writing_is_removed_by_the_next(
-    tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue]
+    tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        trust(publisher, url)
-        (tmp_path / "trust/tmp0123abcd").write_bytes(b"half of a timest")
-        (tmp_path / "trust/tmp.json").write_bytes(b"the name of a role, none of python-tuf's")
-        assert trust(publisher, url).releases
+    trust(publisher, url)
+    (tmp_path / "trust/tmp0123abcd").write_bytes(b"half of a timest")
+    (tmp_path / "trust/tmp.json").write_bytes(b"the name of a role, none of python-tuf's")
+    assert trust(publisher, url).releases
     assert [path.name for path in (tmp_path / "trust").glob("tmp*")] == ["tmp.json"]
 
 
 def test_the_metadata_folder_is_harmless_to_lose(
-    tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue]
+    tmp_path: Path, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        trust(publisher, url)
-        shutil.rmtree(tmp_path / "trust")
-        assert trust(publisher, url).releases
+    trust(publisher, url)
+    shutil.rmtree(tmp_path / "trust")
+    assert trust(publisher, url).releases
 
 
 @pytest.mark.parametrize(
@@ -849,7 +834,7 @@ def test_a_wiped_folder_of_the_state_installs_nothing_older_than_what_runs(
 
 
 def test_metadata_is_durable_before_it_is_used(
-    tmp_path: Path, publisher: Publisher, session: Session
+    tmp_path: Path, publisher: Publisher, session: Session, url: str
 ) -> None:
     synced: list[str] = []
 
@@ -859,13 +844,12 @@ def test_metadata_is_durable_before_it_is_used(
             super().sync_file(path)
 
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        transport = HttpTransport(QUICK)
-        folder = tmp_path / "trust"
-        seen = tmp_path / "seen.json"
-        trust = Trust(folder, url, publisher.root, transport, seen=seen, disk=Noting())
-        trust.refresh("notes", "stable", NOW)
-        transport.close()
+    transport = HttpTransport(QUICK)
+    folder = tmp_path / "trust"
+    seen = tmp_path / "seen.json"
+    trust = Trust(folder, url, publisher.root, transport, seen=seen, disk=Noting())
+    trust.refresh("notes", "stable", NOW)
+    transport.close()
     expected = {f"{role}.json" for role in (*ROLES, "1.root")} | {"trust", "root_history"}
     assert expected <= set(synced)
 
@@ -889,24 +873,25 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **extra}
 
 
-def test_six_processes_may_refresh_one_folder_at_once(tmp_path: Path, publisher: Publisher) -> None:
+def test_six_processes_may_refresh_one_folder_at_once(
+    tmp_path: Path, publisher: Publisher, url: str
+) -> None:
     """faults P2: the plain library dies of it, one time in eight."""
     publisher.release("1.0", ONE)
     root = tmp_path / "root.json"
     root.write_bytes(publisher.root)
-    with served(publisher.folder) as url:
-        arguments = [str(tmp_path / "trust"), url, str(root), str(NOW)]
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", REFRESH, *arguments],
-                env=environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(6)
-        ]
-        ended = [process.communicate(timeout=60) for process in processes]
+    arguments = [str(tmp_path / "trust"), url, str(root), str(NOW)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", REFRESH, *arguments],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(6)
+    ]
+    ended = [process.communicate(timeout=60) for process in processes]
     assert ended == [("1\n" * 5, "")] * 6
 
 
@@ -964,7 +949,9 @@ def test_the_client_needs_no_cryptography_library(tmp_path: Path) -> None:
         assert run("update", "--dir", app) == 4  # a check that cannot be made does not pass
 
 
-def test_the_root_may_be_rotated(tmp_path: Path, publisher: Publisher, session: Session) -> None:
+def test_the_root_may_be_rotated(
+    tmp_path: Path, publisher: Publisher, session: Session, url: str
+) -> None:
     """By its own rules: a new one signed by the old; one signed by itself alone is refused."""
     publisher.release("1.0", ONE)
     key = CryptoSigner.generate_ed25519()
@@ -975,30 +962,29 @@ def test_the_root_may_be_rotated(tmp_path: Path, publisher: Publisher, session: 
         metadata.signed.add_key(key.public_key, "root")
         metadata.signed.revoke_key(right_signer(publisher, "root").public_key.keyid, "root")
 
-    with served(publisher.folder) as url:
-        install(tmp_path / "app", url, publisher.root, "notes", session=session)
-        updater = Updater(tmp_path / "app", session)
+    install(tmp_path / "app", url, publisher.root, "notes", session=session)
+    updater = Updater(tmp_path / "app", session)
+    (folder / "2.root.json").write_bytes((folder / "1.root.json").read_bytes())
+    for signers in ([key], [right_signer(publisher, "root")]):
+        rewrite(folder / "2.root.json", rotate, *signers)
+        with pytest.raises(TrustError):
+            updater.update()
         (folder / "2.root.json").write_bytes((folder / "1.root.json").read_bytes())
-        for signers in ([key], [right_signer(publisher, "root")]):
-            rewrite(folder / "2.root.json", rotate, *signers)
-            with pytest.raises(TrustError):
-                updater.update()
-            (folder / "2.root.json").write_bytes((folder / "1.root.json").read_bytes())
-        rewrite(folder / "2.root.json", rotate, key, right_signer(publisher, "root"))
-        publisher.release("2.0", TWO)
-        assert updater.update()
-        assert (
-            json.loads((tmp_path / ".app.upswap/trust/root.json").read_bytes())["signed"]["version"]
-            == 2
-        )
+    rewrite(folder / "2.root.json", rotate, key, right_signer(publisher, "root"))
+    publisher.release("2.0", TWO)
+    assert updater.update()
+    assert (
+        json.loads((tmp_path / ".app.upswap/trust/root.json").read_bytes())["signed"]["version"]
+        == 2
+    )
 
 
 def test_every_refusal_says_nothing_was_installed_or_whom_to_ask(
-    publisher: Publisher, trust: Callable[..., Catalogue]
+    publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
     rewrite(publisher.folder / "metadata/timestamp.json", lambda _: None)
-    with served(publisher.folder) as url, pytest.raises(UpdaterError) as caught:
+    with pytest.raises(UpdaterError) as caught:
         trust(publisher, url)
     assert "nothing was installed" in caught.value.hint
     assert url in str(caught.value)

@@ -215,19 +215,18 @@ def test_a_damaged_memory_alone_lets_nothing_older_in(client: Client, publisher:
 
 
 def test_a_memory_that_cannot_be_read_now_is_not_forgotten(
-    tmp_path: Path, publisher: Publisher, session: Session
+    tmp_path: Path, publisher: Publisher, session: Session, url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    with served(publisher.folder) as url:
-        install(tmp_path / "app", url, publisher.root, "notes", session=session)
-        seen = tmp_path / ".app.upswap/seen.json"
-        seen.rename(seen.with_name("aside"))
-        seen.mkdir()
-        with pytest.raises(InstallError, match=r"seen\.json"):
-            Updater(tmp_path / "app", session).update()
-        seen.rmdir()
-        seen.with_name("aside").rename(seen)
-        assert not Updater(tmp_path / "app", session).update()
+    install(tmp_path / "app", url, publisher.root, "notes", session=session)
+    seen = tmp_path / ".app.upswap/seen.json"
+    seen.rename(seen.with_name("aside"))
+    seen.mkdir()
+    with pytest.raises(InstallError, match=r"seen\.json"):
+        Updater(tmp_path / "app", session).update()
+    seen.rmdir()
+    seen.with_name("aside").rename(seen)
+    assert not Updater(tmp_path / "app", session).update()
 
 
 def dies(step: int) -> FaultyDisk:

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.repository.publisher import Publisher
-from tests.support.servers.serving import served
 from tests.support.trees.trees import read_tree
 from updater.cli.commands import main
 from updater.client import Updater
@@ -141,30 +140,33 @@ def test_a_full_disk_does_not_keep_the_lock_from_being_taken(
 
 
 def test_no_command_changes_an_install_another_process_updates(
-    tmp_path: Path, publisher: Publisher, session: Session, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    publisher: Publisher,
+    session: Session,
+    capsys: pytest.CaptureFixture[str],
+    url: str,
 ) -> None:
     place = tmp_path / "app"
     publisher.release("1.0", {"f": b"1"})
-    with served(publisher.folder) as url:
-        install(place, url, publisher.root, "notes", session=session)
-        publisher.release("2.0", {"f": b"2"})
-        with holder(tmp_path / ".app.upswap" / "lock"):
-            updater = Updater(place, session)
-            for change in (updater.update, updater.recover):
-                with pytest.raises(UpdateInProgress):
-                    change()
-            assert main(["recover", "--dir", str(place)]) == 7
-            assert "another updater is at work" in capsys.readouterr().err
-            assert updater.check() is not None, "asking needs no lock"
-            assert updater.status().version == "1.0"
-        assert read_tree(place) == {"f": b"1"}
-        updater.update()
+    install(place, url, publisher.root, "notes", session=session)
+    publisher.release("2.0", {"f": b"2"})
+    with holder(tmp_path / ".app.upswap" / "lock"):
+        updater = Updater(place, session)
+        for change in (updater.update, updater.recover):
+            with pytest.raises(UpdateInProgress):
+                change()
+        assert main(["recover", "--dir", str(place)]) == 7
+        assert "another updater is at work" in capsys.readouterr().err
+        assert updater.check() is not None, "asking needs no lock"
+        assert updater.status().version == "1.0"
+    assert read_tree(place) == {"f": b"1"}
+    updater.update()
     assert read_tree(place) == {"f": b"2"}
 
 
 @pytest.mark.parametrize("begun", [{}, {"root.json": b"root"}], ids=["just now", "before"])
 def test_an_install_leaves_alone_what_another_install_has_begun(
-    tmp_path: Path, publisher: Publisher, session: Session, begun: dict[str, bytes]
+    tmp_path: Path, publisher: Publisher, session: Session, begun: dict[str, bytes], url: str
 ) -> None:
     place, state = tmp_path / "app", tmp_path / ".app.upswap"
     publisher.release("1.0", {"f": b"1"})
@@ -172,12 +174,11 @@ def test_an_install_leaves_alone_what_another_install_has_begun(
     state.mkdir()
     for name, data in begun.items():
         (state / name).write_bytes(data)
-    with served(publisher.folder) as url:
-        with holder(state / "lock"):
-            with pytest.raises(UpdateInProgress):
-                install(place, url, publisher.root, "notes", session=session)
-            left = read_tree(state)
-            assert str(left.pop("lock")).startswith("b'updating")
-            assert left == begun
-        install(place, url, publisher.root, "notes", session=session)
+    with holder(state / "lock"):
+        with pytest.raises(UpdateInProgress):
+            install(place, url, publisher.root, "notes", session=session)
+        left = read_tree(state)
+        assert str(left.pop("lock")).startswith("b'updating")
+        assert left == begun
+    install(place, url, publisher.root, "notes", session=session)
     assert read_tree(place) == {"f": b"1"}
