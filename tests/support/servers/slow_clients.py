@@ -34,6 +34,18 @@ def slow_readers(port: int, count: int, path: str) -> Iterator[list[socket.socke
         yield clients
 
 
+@contextmanager
+def crowd(port: int, big: str) -> Iterator[None]:
+    """Five hundred slow clients of every kind at once; ``big`` is the path of a large file."""
+    with (
+        slow_senders(port, 200, "/api/v1/reports", 60_000),
+        slow_readers(port, 200, big),
+        slow_headers(port, 100),
+    ):
+        time.sleep(2)
+        yield
+
+
 def longest_wait(port: int, paths: list[str], rounds: int) -> float:
     """Seconds of the slowest among ``rounds`` requests for each of ``paths``, all answered."""
     longest = 0.0

@@ -647,13 +647,18 @@ def starting(out: Path, version: int) -> dict[str, Any]:
     }
 
 
+def installed_noisy(tmp_path: Path, publisher: Publisher, url: str) -> tuple[Path, Path]:
+    """An install of such a release, and where its note will lie."""
+    out, place = tmp_path / "note", tmp_path / "app"
+    publisher.release("2.0", **starting(out, 2))
+    assert process(*first(tmp_path, url), place).code == 0
+    return place, out
+
+
 def test_the_new_version_is_started_after_an_update_and_its_noise_is_its_own(
     tmp_path: Path, publisher: Publisher, url: str
 ) -> None:
-    out = tmp_path / "note"
-    publisher.release("2.0", **starting(out, 2))
-    place = tmp_path / "app"
-    assert process(*first(tmp_path, url), place).code == 0
+    place, out = installed_noisy(tmp_path, publisher, url)
     assert process("check", "--dir", place).code == 10
     publisher.release("3.0", **starting(out, 3))
     assert process("check", "--dir", place, "--json").document["restart"] is True
@@ -671,10 +676,7 @@ def test_the_new_version_is_started_after_an_update_and_its_noise_is_its_own(
 def test_nothing_is_started_if_not_wanted_or_if_nothing_was_updated(
     tmp_path: Path, publisher: Publisher, url: str
 ) -> None:
-    out = tmp_path / "note"
-    publisher.release("2.0", **starting(out, 2))
-    place = tmp_path / "app"
-    assert process(*first(tmp_path, url), place).code == 0
+    place, out = installed_noisy(tmp_path, publisher, url)
     assert process("update", "--dir", place).code == 10
     publisher.release("3.0", **starting(out, 3))
     assert process("update", "--dir", place, "--no-restart").code == 0

@@ -271,14 +271,18 @@ class TestBase:
 class TestHostile:
     """Whatever a signed patch says: one of two errors, and never more than it declared."""
 
+    def one_of_the_blocks(self, data: st.DataObject) -> tuple[list[Packed], int]:
+        """Honest blocks from OLD to NEW, and the number of the one that is to change."""
+        blocks = blocks_of_every_codec(OLD, NEW)
+        return blocks, data.draw(st.integers(0, len(blocks) - 1))
+
     @SETTINGS
     @drawn(st.data())
     def test_any_changed_field_of_a_block(
         self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
     ) -> None:
         made = World(tmp_path_factory.mktemp("world"), OLD, NEW)
-        blocks = blocks_of_every_codec(OLD, NEW)
-        number = data.draw(st.integers(0, len(blocks) - 1))
+        blocks, number = self.one_of_the_blocks(data)
         of, packed = blocks[number]
         sizes = st.integers(0, 40) | st.sampled_from([5_000, 10_000, 16 * MIB, 1 << 40])
         extents = st.lists(st.builds(Extent, st.integers(0, 5), sizes, sizes), max_size=3)
@@ -307,8 +311,7 @@ class TestHostile:
         self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
     ) -> None:
         made = World(tmp_path_factory.mktemp("world"), OLD, NEW)
-        blocks = blocks_of_every_codec(OLD, NEW)
-        number = data.draw(st.integers(0, len(blocks) - 1))
+        blocks, number = self.one_of_the_blocks(data)
         of, packed = blocks[number]
         changed = bytearray(packed)
         for _ in range(data.draw(st.integers(1, 3))):
