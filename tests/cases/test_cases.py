@@ -20,9 +20,12 @@ QUICK = frozenset({"keys_published_as_release"})
 
 
 def cases() -> list[object]:
-    """Every script but the one that all of them begin with."""
-    names = sorted(script.stem for script in CASES.glob("*.sh") if script.stem != "prelude")
-    return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in names]
+    """Every script; the one that all of them begin with lies above them."""
+    scripts = sorted(CASES.glob("*/*.sh"), key=lambda script: script.stem)
+    return [
+        pytest.param(script, marks=[] if script.stem in QUICK else pytest.mark.slow, id=script.stem)
+        for script in scripts
+    ]
 
 
 @pytest.fixture
@@ -33,12 +36,12 @@ def shared() -> Iterator[Path]:
         yield Path(folder)
 
 
-def run(name: str, folder: Path, log: Path) -> tuple[int, str]:
+def run(script: Path, folder: Path, log: Path) -> tuple[int, str]:
     """Exit code and output of a case with its temporary files in ``folder``; no process is left."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with log.open("w") as output:
         case = subprocess.Popen(
-            ["bash", CASES / f"{name}.sh"],
+            ["bash", script],
             env={**os.environ, "PATH": path, "TMPDIR": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -65,9 +68,9 @@ def _end(case: subprocess.Popen[bytes]) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the cases use what Linux offers")
-@pytest.mark.parametrize("name", cases())
-def test_the_promise_of_a_case_holds(name: str, tmp_path: Path, shared: Path) -> None:
-    code, output = run(name, shared, tmp_path / "log")
+@pytest.mark.parametrize("script", cases())
+def test_the_promise_of_a_case_holds(script: Path, tmp_path: Path, shared: Path) -> None:
+    code, output = run(script, shared, tmp_path / "log")
     if code == 0 and (reason := output.partition("SKIP: ")[2]):
         pytest.skip(reason.strip())
     assert code == 0, output

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `patchtool inspect P | head -1`, a console that cannot show a name and a full disk behind it end without a traceback.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 mkdir a b
 echo 1 >a/x

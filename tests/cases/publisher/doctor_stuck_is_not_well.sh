@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All installs are stuck (their version is recalled and nothing is offered) and new installs get nothing: `doctor` as a
 # monitoring check must not end with 0 ("all is well").
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 init
 tiny_releases

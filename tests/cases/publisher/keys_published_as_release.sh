@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The wrong folder: the keys themselves, a build folder that holds them, the repository. The command has these very files
 # open and does not publish them.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 init
 mkdir -p r/deploy

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A password in the repository's URL is not repeated in messages, and what keeps it is readable by its owner only.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 init
 mkdir r

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A host serves other bytes for a patch. The new release's own bundle is there: an update and a new install use it.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 big_releases
 begin r1

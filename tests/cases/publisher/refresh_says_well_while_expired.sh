@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A cron job holds the online key alone and goes by the exit code of `refresh` (0: signed; 10: nothing was; anything
 # else: look). The app's releases have expired, every client is refused: refresh says neither 0 nor 10.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs faketime
 init

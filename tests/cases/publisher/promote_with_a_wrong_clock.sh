@@ -2,7 +2,7 @@
 # The build machine's clock is wrong. It is behind what the repository was signed at: what is signed now has expired for
 # every client. Or it is far ahead: nobody is offered what is promoted. The command refuses, or `doctor` says so with its
 # exit code; it does not end well in both places.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs faketime
 init

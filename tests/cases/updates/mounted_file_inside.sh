@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The administrator has mounted files of their own over some of the release (docker -v conf:/app/conf). An update either
 # keeps them in force, or refuses and names them; it does not silently put the released ones in their place.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 in_own_mounts
 releases

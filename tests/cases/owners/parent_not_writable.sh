@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install and State belong to a service's user, the parent (/opt, /srv) to root: updates work, and so does the way back.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs_root
 needs setpriv

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The build failed and left an empty folder: add-release does not publish that without being told to.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 init
 mkdir r e

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # In a locale whose encoding lacks a file's name an update is refused before anything live changes, or undone; the
 # application starts. Not: half a commit and a launcher that ends with a traceback.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs localedef
 mkdir locales

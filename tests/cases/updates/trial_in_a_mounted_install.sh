@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The install folder is a mount (systemd ReadWritePaths=, a bind mount, a container volume), before an update or since
 # then. A version fails its trial there: the old one comes up within two starts, and a good release follows.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 in_own_mounts
 releases

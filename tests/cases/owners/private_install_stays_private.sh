@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A private install (0700) with a file its user made private (0600) stays private over an update and the way back.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 releases
 begin r1 --config c.toml

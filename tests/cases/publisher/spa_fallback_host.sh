@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A static host answers 200 and a page for what it does not have. `doctor URL` and `fetch` say so, at once: no 1,000
 # requests, nothing about a backup.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 init
 mkdir r

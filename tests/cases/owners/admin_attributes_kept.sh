@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # An administrator gave a released file another group, an attribute and an access list: an update that changes the file
 # keeps them.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs_root
 needs setfattr getfattr setfacl getfacl

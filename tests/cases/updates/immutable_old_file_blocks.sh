@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A release's file that its administrator made immutable (chattr +i). An update either refuses and leaves the old release
 # whole, or it works; and whatever cannot be removed of the old release never blocks the next update.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs_root
 needs chattr

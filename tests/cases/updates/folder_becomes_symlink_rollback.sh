@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A release turns a folder into a symlink. A version that does not come up is taken back all the same, by its start and
 # by `rollback`.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 init
 cat >release.toml <<'T'

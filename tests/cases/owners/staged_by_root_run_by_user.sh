@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # root owns the install, another user runs it. An update meanwhile waits for the next start. A start by that user, who
 # may not change the install, cannot bring it: then it is said, at the update or at the start.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs_root
 needs setpriv

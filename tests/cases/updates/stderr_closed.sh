@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Standard error is closed (daemons, cron wrappers, pythonw): commands do their work all the same.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 releases
 begin r1 --config c.toml

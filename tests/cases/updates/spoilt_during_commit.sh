@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Another program rewrites a new file in the middle of a commit. The update fails, the old release is back whole, the
 # command ends, and the next update works.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 mkdir r1
 for i in $(seq -w 400); do echo "old $i" >"r1/f$i"; done

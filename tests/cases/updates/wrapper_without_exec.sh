@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The entry is a shell script that does not exec: its shell holds what the application inherits. The tutorial's three
 # lines do not restart for ever; after at most one more start the new version runs.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 echo 'entry = "run"' >release.toml
 mkdir r1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # An administrator narrowed a released file's permissions: an update that changes the file keeps them.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 releases
 begin r1

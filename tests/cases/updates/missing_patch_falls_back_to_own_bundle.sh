@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A patch is gone from the host (404: lost by a sync, pruned, not yet at this edge). The new release's own bundle is
 # there: an update and a new install use it, also when "old bundle + patch" is a few bytes smaller.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 big_releases
 begin r1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A service manager stops a healthy new version before its trial is through (systemctl restart, log-out, reboot), with
 # the default starts = 1. That says nothing about the version: it is given a start again.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 cat >release.toml <<'T'
 entry = "run"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # root updates a user's install (sudo updater update). Afterwards all of it is the user's as before.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs_root
 releases

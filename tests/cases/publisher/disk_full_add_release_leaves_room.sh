@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The disk is full while add-release writes its bundle. What it had half written goes away, so that the commands that
 # keep users alive (promote, refresh, recall) still work on that disk.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 in_own_mounts
 init

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A bad release is out while CI is building the next one (minutes). pause, recall and refresh are done within seconds
 # nevertheless, and the build that runs ends well. The build stands still meanwhile, so it certainly lasts longer.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 init
 tiny_releases

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # root updates a user's install once; then the user goes on updating by themselves.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 needs_root
 needs setpriv

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A private install (0700): what is kept of it beside it, for a rollback, is as private as it was in there.
-. "$(dirname "$0")/prelude.sh"
+. "$(dirname "$0")/../prelude.sh"
 
 releases
 begin r1 --config c.toml
