@@ -199,10 +199,10 @@ def test_an_interrupted_build_leaves_nothing_behind(
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
 def test_packing_takes_no_more_memory_than_the_best_effort_says() -> None:
     script = (
-        "from memory_probe import peak\n"
+        "from tests.support.attacks.memory_probe import peak\n"
         "from patchtool.diff.options import EFFORTS\n"
-        "from trees import noise\n"
-        "from updater.format import zstandard\n"
+        "from tests.support.trees.trees import noise\n"
+        "from updater.format.encoding import zstandard\n"
         "best = EFFORTS['best']\n"
         "old, new = (noise(16 << 20, seed) for seed in (1, 2))\n"
         "before = peak()\n"

@@ -299,14 +299,14 @@ def test_a_file_full_of_streams_that_never_end_is_searched_in_linear_time(tmp_pa
 CUT_SHORT = """
 import os, sys
 from pathlib import Path
-from patchtool import inflate
+from patchtool.diff import find_streams
 place = Path(sys.argv[1])
-first = inflate._Scanner.first
+first = find_streams._Scanner.first
 def cut(scanner, at):
     os.truncate(place, 10)
     return first(scanner, at)
-inflate._Scanner.first = cut
-print(inflate.find(place))
+find_streams._Scanner.first = cut
+print(find_streams.find(place))
 """
 
 
