@@ -28,7 +28,7 @@ test-worlds: $(READY)
 ifeq ($(PUT_BACK),)
 	$(BIN)/pytest tests/worlds -n 2 -m worlds -raP --show-capture=stdout
 else
-	PYTHONPATH=tests $(BIN)/python -m worlds.put_back $(PUT_BACK)
+	$(BIN)/python -m tests.worlds.faults.put_back $(PUT_BACK)
 endif
 
 # Recipes, attacks and trees of all shapes, each with a whole install.
@@ -52,11 +52,11 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks --metadata
 
 # 15 minutes for each parser, or as many seconds as FUZZ_SECONDS says; one: `make fuzz FUZZ=manifest`.
-FUZZ ?= $(shell $(BIN)/python tests/fuzz.py --list)
+FUZZ ?= $(shell $(BIN)/python -m tests.attacks.fuzz --list)
 FUZZ_SECONDS ?= 900
 fuzz: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check atheris
-	for name in $(FUZZ); do $(BIN)/python tests/fuzz.py $$name -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	for name in $(FUZZ); do $(BIN)/python -m tests.attacks.fuzz $$name -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 # The three distributions at once, so that none of them is looked for in an index.
 $(READY): pyproject.toml tools/pyproject.toml patchserver/pyproject.toml

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from crash_process import Shelf, Site, shelf_in_memory
-from crash_runs import tell
-from publisher import Publisher
-from serving import served
-from sessions import quick_session
-from victim import Victim, attacked
 
+from tests.support.crash.crash_runs import tell
+from tests.support.repository.publisher import Publisher
+from tests.support.repository.sessions import quick_session
+from tests.support.servers.serving import served
 from updater.local.session import Session
 
 
@@ -29,10 +28,24 @@ def _logging_as_before() -> Iterator[None]:
     root.setLevel(level)
 
 
+@pytest.fixture(scope="module")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Files are not made durable: for tests that look at what is written, not at when."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture
 def publisher(tmp_path: Path) -> Publisher:
     """A publisher with an empty repository."""
     return Publisher(tmp_path / "publisher")
+
+
+@pytest.fixture
+def publisher_of_today(tmp_path: Path) -> Publisher:
+    """A publisher for commands: they ask the machine's clock."""
+    return Publisher(tmp_path / "publisher", now=int(time.time()))
 
 
 @pytest.fixture
@@ -49,13 +62,6 @@ def url(publisher: Publisher) -> Iterator[str]:
 
 
 @pytest.fixture
-def victim(tmp_path: Path, publisher: Publisher, session: Session) -> Iterator[Victim]:
-    """An install that its tests attack."""
-    with attacked(tmp_path / "home", publisher, session) as victim:
-        yield victim
-
-
-@pytest.fixture
 def memory() -> Iterator[Path]:
     """A folder in memory where there is one: thousands of installs are made in it."""
     shared = Path("/dev/shm")
@@ -69,20 +75,6 @@ def runs(request: pytest.FixtureRequest) -> Iterator[list[int]]:
     counts: list[int] = []
     yield counts
     tell(sum(counts), request.node.name)
-
-
-@pytest.fixture(scope="module")
-def shelf() -> Iterator[Shelf]:
-    """Releases on a server, and installs to be copied."""
-    with shelf_in_memory() as shelf:
-        yield shelf
-
-
-@pytest.fixture
-def site(shelf: Shelf) -> Iterator[Site]:
-    """An install of 1.0 that its user works with."""
-    with shelf.copy(shelf.installed) as site:
-        yield site
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,6 +43,10 @@ offer() { # VERSION; a server looks at its repository once a second
     patchtool promote repo --app app --version "$1" --keys keys --quiet >/dev/null || fail "promote $1"
     [ -z "$SRV" ] || sleep 1.2
 }
+publish() { # VERSION FOLDER [OPTION...]: add it and offer it
+    add "$@"
+    offer "$1"
+}
 recall() { patchtool recall repo --app app --version "$1" --keys keys --quiet >/dev/null || fail "recall $1"; }
 serve() { # sets URL
     patchserver serve --repo repo --port 0 2>serve.log &
@@ -57,6 +61,12 @@ serve() { # sets URL
 
 # The user's machine.
 inst() { updater install --url "$URL" --root repo/metadata/1.root.json --app app --quiet "$1" >/dev/null || fail "install $1"; }
+begin() { # FOLDER [OPTION...]: it is 1.0 of a new repository, which is served, and installed as `a`
+    init
+    publish 1.0 "$@"
+    serve
+    inst a
+}
 update() { timeout 60 updater update --dir "$1" --quiet --no-restart >/dev/null; }
 version() { updater status --dir "$1" | sed -n 's/^version: //p'; }
 at() { [ "$(version "$1")" = "$2" ] || fail "$1 is at $(version "$1"), not at $2"; }
@@ -81,6 +91,18 @@ releases() {
     printf '#!/bin/sh\necho 3\n' >r3/bin/app
     echo c >r3/conf
     echo 'entry = "bin/app"' >c.toml
+}
+tiny_releases() { # r1, r2: a file
+    mkdir r1 r2
+    echo 1 >r1/a
+    echo 2 >r2/a
+}
+big_releases() { # r1, r2: a file that does not pack and grows a little; a patch is far smaller than a bundle
+    mkdir r1
+    head -c 300000 /dev/urandom >r1/big
+    cp -a r1 r2
+    printf 'x%.0s' $(seq 5000) >>r2/big
+    head -c 700 /dev/urandom >>r2/big
 }
 started() { # FOLDER TEXT: the launcher starts what prints TEXT
     timeout 60 updater launch --dir "$1" >started.out 2>started.err

@@ -17,21 +17,15 @@ The promises, by the number that every ``fail`` begins with:
 6. whenever a client would be refused or left without an offer, ``doctor`` says so with its exit
    code, and an urgent command of the publisher works at once.
 
-| module | does |
+| folder | holds |
 |---|---|
-| `world` | steps, worlds, what broke: data |
-| `prelude`, `shell` | shell functions every script begins with; one bash for a world, with limits |
-| `product`, `fast`, `warm` | the commands under test, quickly started; a patchtool for grounds |
-| `grounds` | releases, a repository and what a world begins with, made once for many |
-| `play`, `verdict` | plays a world; what the shell said of a step, as a broken promise |
-| `search`, `reduce` | draws worlds for as long as told; makes one smaller |
-| `script`, `report` | prints one as a script, and what was drawn |
-| `releases`, `draft` | releases by number; a world that is being written |
-| `client` | worlds of an install: `client_updates`, `_people`, `_machine`, `_prelude` |
-| `look`, `host`, `program`, `spoil` | run by worlds: the oracle, a bad host, an application |
-| `publisher` | worlds of a publisher: `publisher_commands`, `_folders`, `_hosts`, `_mishaps` |
-| `judge` | a program that worlds of a publisher run: the host, its clients, and doctor |
-| `fault`, `faults`, `put_back` | puts mended faults back, and searches until they are found |
+| here | `world`: steps, worlds, what broke, as data; `halves`: the kinds of worlds; the test |
+| `client` | worlds of an install: what people, machines and updates do to it, and its releases |
+| `publisher` | worlds of a publisher: commands, wrong folders, hosts, mishaps |
+| `programs` | what worlds run: the oracles `look` and `judge`, a bad host, an application |
+| `play` | plays a world: the commands under test, grounds, one bash, the verdict, a script of it |
+| `search` | draws worlds for as long as told, makes one smaller, tells what was drawn |
+| `faults` | puts mended faults back, and searches until they are found |
 
 `make test-worlds WORLDS_SECONDS=600 WORLDS_SEED=1` runs it.
 """

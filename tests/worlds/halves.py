@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from worlds.client import client_worlds
-from worlds.publisher import publisher_worlds
-from worlds.world import World
+from tests.worlds.client.worlds import client_worlds
+from tests.worlds.publisher.worlds import publisher_worlds
+from tests.worlds.world import World
 
 HALVES: dict[str, Callable[[int], Iterator[World]]] = {
     "client": client_worlds,

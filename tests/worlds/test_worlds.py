@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from worlds.grounds import Grounds
-from worlds.halves import HALVES
-from worlds.play import Stage
-from worlds.product import make_product
-from worlds.report import finding, summary
-from worlds.search import Search
+from tests.worlds.halves import HALVES
+from tests.worlds.play.grounds import Grounds
+from tests.worlds.play.product import make_product
+from tests.worlds.play.stage import Stage
+from tests.worlds.search.report import finding, summary
+from tests.worlds.search.search import Search
 
 SECONDS = float(os.environ.get("WORLDS_SECONDS", "180"))
 SEED = int(os.environ.get("WORLDS_SEED", "1"))

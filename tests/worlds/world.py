@@ -42,7 +42,7 @@ class World:
     functions: str = ""
     """Shell functions that ground and steps call."""
     helpers: tuple[str, ...] = ()
-    """Files beside this module that the lines call (`look.py`); printed with the script."""
+    """Files of `programs` that the lines call (`look.py`); printed with the script."""
     warm: bool = False
     """Whether a warm patchtool may publish for its steps too: it is not what is tested."""
     drawn: tuple[str, ...] = field(default=())

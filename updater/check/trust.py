@@ -69,7 +69,7 @@ class TufClient:
     """python-tuf on one metadata folder, and around it what it lacks in the field.
 
     All that is general to TUF is here and what is ours in `Trust`, so that the public conformance
-    suite tests what the application runs (``tests/tuf_client``).
+    suite tests what the application runs (``tests/conformance/tuf_client``).
     """
 
     def __init__(

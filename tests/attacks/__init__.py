@@ -1,0 +1,1 @@
+"""Attackers end to end: on metadata, patches, keys, the network and the server."""

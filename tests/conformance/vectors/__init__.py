@@ -1,0 +1,1 @@
+"""Vectors of docs/format.md, for other implementations too, and the program that writes some."""

@@ -1,0 +1,1 @@
+"""Interruptions: kills, full and broken disks, power cuts, errors at every change."""

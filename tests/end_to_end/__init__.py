@@ -1,0 +1,1 @@
+"""Laws and promises that hold through builder, server and client together."""

@@ -1,0 +1,1 @@
+"""Tests of the server; `patchserver` says what its folders hold."""

@@ -1,0 +1,1 @@
+"""Pages of the dashboard, with a browser and without."""

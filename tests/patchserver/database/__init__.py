@@ -1,0 +1,1 @@
+"""Schema and migrations, on every kind of database."""

@@ -1,0 +1,1 @@
+"""Names of public files, and how long each may be kept."""

@@ -1,0 +1,1 @@
+"""Pushes, uploads, and what a publisher prunes."""

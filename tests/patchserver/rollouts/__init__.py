@@ -1,0 +1,1 @@
+"""Reports of installs, and rollouts that these halt."""

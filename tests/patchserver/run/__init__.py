@@ -1,0 +1,1 @@
+"""Commands of the server, its processes, and the files of `deploy/`."""

@@ -1,0 +1,1 @@
+"""Tests of the build tool; `patchtool` says what its folders hold."""

@@ -1,0 +1,1 @@
+"""Commands of the tool, as people and CI type them."""

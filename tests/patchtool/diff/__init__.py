@@ -1,0 +1,1 @@
+"""Patches: renames, blocks, views, and the proof that a patch gives the whole tree."""

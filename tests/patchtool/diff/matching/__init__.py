@@ -1,0 +1,1 @@
+"""Matches between old and new bytes."""

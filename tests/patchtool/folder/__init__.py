@@ -1,0 +1,1 @@
+"""Release folders: what is read from them, and written."""

@@ -1,0 +1,1 @@
+"""Keys, their passwords, roots, and the clock that signs."""

@@ -1,0 +1,1 @@
+"""Releases: added, offered, refreshed, withdrawn."""

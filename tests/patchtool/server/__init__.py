@@ -1,0 +1,1 @@
+"""Pushes to a server and copies from it."""

@@ -1,0 +1,1 @@
+"""The project itself: documents, packages, benchmarks, and the rules of its folders."""

@@ -1,0 +1,1 @@
+"""Attackers, their victim, and every parser they may reach."""

@@ -1,0 +1,1 @@
+"""Disks, processes and machines that stop in the middle."""

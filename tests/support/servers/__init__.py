@@ -1,0 +1,1 @@
+"""Real servers on loopback, their databases, and who talks to them."""

@@ -1,0 +1,1 @@
+"""Release trees and values of our formats, fixed and random."""

@@ -1,0 +1,1 @@
+"""Tests of the client; `updater` says what its folders hold."""

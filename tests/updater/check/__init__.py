@@ -1,0 +1,1 @@
+"""Trust, the route to a version, and what was seen before."""

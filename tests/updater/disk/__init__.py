@@ -1,0 +1,1 @@
+"""Primitives of the disk, and locks."""

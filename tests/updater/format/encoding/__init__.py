@@ -1,0 +1,1 @@
+"""Encodings below the documents."""

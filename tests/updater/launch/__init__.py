@@ -1,0 +1,1 @@
+"""The State of an install; below it commits and starts."""

@@ -1,0 +1,1 @@
+"""Commits of an update: journal, swap, recovery, rollback."""

@@ -1,0 +1,1 @@
+"""Settings, owners and identity of an install, and its restart."""

@@ -1,0 +1,1 @@
+"""Requests and downloads over connections that break in every way."""

@@ -1,0 +1,1 @@
+"""Patches applied, in parallel and within a memory bound."""

@@ -1,0 +1,1 @@
+"""Deltas: blocks, control numbers, views."""

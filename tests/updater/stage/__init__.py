@@ -1,0 +1,1 @@
+"""Staging: files made whole before anything live is touched."""

@@ -1,0 +1,1 @@
+"""Updates, installs, adoptions, repairs and recalls, over real connections."""

@@ -1,0 +1,1 @@
+"""Worlds of an install: its releases, its users, its machine."""

@@ -1,0 +1,1 @@
+"""Playing a world: the commands under test, grounds, one shell, the verdict."""

@@ -1,0 +1,1 @@
+"""Worlds of a publisher: commands, folders, hosts, mishaps."""
