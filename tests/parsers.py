@@ -18,7 +18,7 @@ from patchtool.release.release_toml import read_description
 from served import checkin, report
 
 from patchserver.rollouts.report_messages import Checkin, FailureReport
-from updater.check.catalogue import Entry, Listing
+from updater.check.catalogue import ListedTarget, Listing
 from updater.check.watermarks import Mark, Seen
 from updater.disk.durable import Disk
 from updater.disk.json_file import read as read_document
@@ -225,7 +225,7 @@ def _control() -> Parser:
 def _listing(data: bytes, _: Path) -> None:
     custom = decode(data, MIB)
     if isinstance(custom, dict):
-        entries = [Entry(name, 99, "0" * 64, value) for name, value in custom.items()]
+        entries = [ListedTarget(name, 99, "0" * 64, value) for name, value in custom.items()]
         Listing("http://x", "notes", DEFAULT).read(entries)
 
 

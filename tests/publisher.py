@@ -18,7 +18,7 @@ from patchtool.release.rollout import promote
 from patchtool.repository.repository import Repository
 from trees import Tree, write_tree
 
-from updater.format.head import EVERYONE, Step
+from updater.format.head import EVERYONE, RolloutStep
 from updater.format.release_description import Release
 
 NOW = 1_800_000_000
@@ -86,7 +86,7 @@ class Publisher:
             "stable",
             version,
             now=self.now,
-            steps=(Step(self.now, basis_points),),
+            steps=(RolloutStep(self.now, basis_points),),
         )
 
     def release(self, version: str, tree: Tree, *, release: Release | None = None) -> None:

@@ -28,7 +28,7 @@ from trees import Exe, Tree, read_tree
 from tuf.api.metadata import DelegatedRole, Delegations, Key, Metadata, MetaFile
 from victim import NEW, Victim
 
-from updater.check.catalogue import Entry, Listing
+from updater.check.catalogue import ListedTarget, Listing
 from updater.errors import TransportError, TrustError
 from updater.format import header
 from updater.format.encoding import lzma2, zstandard
@@ -64,7 +64,7 @@ class Reading:
         self.data.clear()
         self.listed.clear()
 
-    def read(self, listing: Listing, entries: Iterable[Entry]) -> Any:
+    def read(self, listing: Listing, entries: Iterable[ListedTarget]) -> Any:
         """`Listing.read`, watched; without a URL it reads what the State has kept."""
         found = list(entries)
         self.calls.append("Listing" if listing._url else KEPT)
@@ -100,7 +100,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
         parse = getattr(owner, name)
         monkeypatch.setattr(owner, name, reading.noting(owner.__name__, parse))
 
-    def read(listing: Listing, entries: Iterable[Entry]) -> Any:
+    def read(listing: Listing, entries: Iterable[ListedTarget]) -> Any:
         return reading.read(listing, entries)
 
     monkeypatch.setattr(Listing, "read", read)

@@ -16,7 +16,7 @@ from trees import Tree, noise
 from patchserver.accounts.audit import SERVER
 from patchserver.accounts.users import Role
 from patchserver.rollouts.halting import Rule
-from updater.format.head import EVERYONE, Step
+from updater.format.head import EVERYONE, RolloutStep
 
 OLD: Tree = {"app": noise(4000, 1), "data": b"same"}
 NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
@@ -36,7 +36,7 @@ def released(server: Server) -> Server:
     publish(server, "2.0", NEW)
     rollouts, now = server.services.rollouts, server.clock.now
     rollouts.promote(SERVER, "notes", "stable", "1.0")
-    steps = (Step(now, 1000), Step(now + DAY, EVERYONE))
+    steps = (RolloutStep(now, 1000), RolloutStep(now + DAY, EVERYONE))
     rollouts.promote(SERVER, "notes", "stable", "2.0", steps)
     return server
 

@@ -18,9 +18,9 @@ from trees import Tree, noise
 from tuf.api.metadata import Metadata, Root
 
 from updater.check.catalogue import (
-    Blob,
     Catalogue,
-    Signed,
+    PatchTarget,
+    Target,
 )
 from updater.check.trust import Trust
 from updater.disk.durable import PART, Disk
@@ -45,7 +45,7 @@ def look(repository: Path, memory: Path, root: bytes, now: int = NOW) -> Catalog
 
 def offered(repository: Path, catalogue: Catalogue) -> set[str]:
     """Versions in the catalogue, every file of which is there, whole."""
-    signed: list[Signed | Blob] = [r.manifest for r in catalogue.releases.values()]
+    signed: list[Target | PatchTarget] = [r.manifest for r in catalogue.releases.values()]
     signed += [r.bundle for r in catalogue.releases.values() if r.bundle is not None]
     signed += catalogue.patches.values()
     for target in signed:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from updater.check.catalogue import (
-    Blob,
     Catalogue,
-    Published,
-    Signed,
+    PatchTarget,
+    PublishedRelease,
+    Target,
 )
 from updater.check.route import (
     Plan,
@@ -23,7 +23,7 @@ from updater.check.route import (
     make_plan,
 )
 from updater.errors import InstallError
-from updater.format.head import EVERYONE, Head, Offer, Step
+from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
 from updater.format.names import Digest
 from updater.version import __version__
 
@@ -32,8 +32,10 @@ WHOLE = 1000
 """Bytes of every bundle unless a test says otherwise."""
 
 
-def blob(name: str, length: int, write: int = 0, scratch: int = 0) -> Blob:
-    return Blob(name, "", length, Digest.of(name.encode()), 1, Digest.of(b""), write, scratch)
+def blob(name: str, length: int, write: int = 0, scratch: int = 0) -> PatchTarget:
+    return PatchTarget(
+        name, "", length, Digest.of(name.encode()), 1, Digest.of(b""), write, scratch
+    )
 
 
 def release(
@@ -44,25 +46,25 @@ def release(
     required: bool = False,
     min_updater: str = "",
     floor: str | None = None,
-) -> Published:
-    signed = Signed(f"a/releases/{version}/manifest", "", 1, Digest.of(version.encode()))
+) -> PublishedRelease:
+    signed = Target(f"a/releases/{version}/manifest", "", 1, Digest.of(version.encode()))
     whole = None if bundle is None else blob(f"a/releases/{version}/bundle", bundle)
-    return Published(version, signed, whole, stop, required, min_updater, floor=floor)
+    return PublishedRelease(version, signed, whole, stop, required, min_updater, floor=floor)
 
 
-def offers(*versions: str) -> tuple[Offer, ...]:
-    return tuple(Offer(version, (Step(0, EVERYONE),)) for version in versions)
+def offers(*versions: str) -> tuple[HeadEntry, ...]:
+    return tuple(HeadEntry(version, (RolloutStep(0, EVERYONE),)) for version in versions)
 
 
 def catalogue(
-    *releases: Published | str,
-    patches: dict[tuple[str, str], int | Blob] | None = None,
-    head: tuple[Offer, ...] | None = None,
+    *releases: PublishedRelease | str,
+    patches: dict[tuple[str, str], int | PatchTarget] | None = None,
+    head: tuple[HeadEntry, ...] | None = None,
 ) -> Catalogue:
     """Releases by version or in full; the newest is offered to everyone unless ``head`` says."""
     known = [release(r) if isinstance(r, str) else r for r in releases]
     blobs = {
-        pair: way if isinstance(way, Blob) else blob("_".join(pair), way)
+        pair: way if isinstance(way, PatchTarget) else blob("_".join(pair), way)
         for pair, way in (patches or {}).items()
     }
     entries = offers(known[-1].version) if head is None else head
@@ -344,14 +346,14 @@ def test_a_head_that_names_what_is_not_published_offers_nothing() -> None:
 
 def test_a_paused_offer_and_one_that_does_not_reach_this_install_are_passed_over() -> None:
     paused = replace(offers("3.0")[0], paused=True)
-    later = Offer("3.0", (Step(NOW + 1, EVERYONE),))
-    for entry in (paused, later, Offer("3.0", (Step(0, 0),))):
+    later = HeadEntry("3.0", (RolloutStep(NOW + 1, EVERYONE),))
+    for entry in (paused, later, HeadEntry("3.0", (RolloutStep(0, 0),))):
         published = catalogue("1.0", "2.0", "3.0", head=(entry, *offers("2.0")))
         assert chosen(published, "1.0") == "2.0"
 
 
 def test_a_rollout_reaches_its_share_of_installs() -> None:
-    published = catalogue("1.0", "2.0", head=(Offer("2.0", (Step(0, 3000),)),))
+    published = catalogue("1.0", "2.0", head=(HeadEntry("2.0", (RolloutStep(0, 3000),)),))
     served = sum(
         choose(published, str(n), NOW, installed="1.0", bad=frozenset()) == "2.0"
         for n in range(2000)
@@ -383,7 +385,7 @@ DEMANDS: dict[str, dict[str, Any]] = {
 
 def test_every_demand_of_a_release_is_in_these_tables() -> None:
     of_updates = {"version", "manifest", "bundle", "floor", "confirm"}  # the last: of its trial
-    assert {field.name for field in fields(Published)} == of_updates | set(DEMANDS)
+    assert {field.name for field in fields(PublishedRelease)} == of_updates | set(DEMANDS)
 
 
 def told(published: Catalogue, installed: str) -> str:

@@ -27,7 +27,7 @@ from updater.disk.durable import Disk
 from updater.errors import InstallError, TrustError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
-from updater.format.head import EVERYONE, Head, Offer, Step
+from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
 from updater.launch.commit.rollback import roll_back
 from updater.local.session import Session
 from updater.local.settings import find_install
@@ -74,7 +74,7 @@ class World:
 
     def offer(self, *versions: str) -> None:
         """Whatever the online key wants offered: its thief asks nobody."""
-        offers = tuple(Offer(version, (Step(0, EVERYONE),)) for version in versions)
+        offers = tuple(HeadEntry(version, (RolloutStep(0, EVERYONE),)) for version in versions)
         document = Head("notes", "stable", self.publisher.now, "seed", offers).to_json()
         target = Target.of("notes/channels/stable", encode(document), document)
         self.publisher.repository().publish("channels.notes", [target])

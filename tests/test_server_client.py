@@ -24,7 +24,7 @@ from patchserver.database.tables import Failure, Install
 from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError
-from updater.format.head import EVERYONE, Step
+from updater.format.head import EVERYONE, RolloutStep
 from updater.launch.commit.rollback import roll_back
 from updater.local.session import Session
 from updater.net.http import HttpTransport
@@ -77,7 +77,7 @@ class Runner:
         return push(self.session, self.server, repository, keys=self._keys)
 
     def promote(self, version: str) -> None:
-        self.server.promote("notes", "stable", version, (Step(NOW, EVERYONE),))
+        self.server.promote("notes", "stable", version, (RolloutStep(NOW, EVERYONE),))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from patchserver.rollouts.report_messages import Checkin, FailureReport
 from patchserver.run.jobs import Jobs
 from updater.disk.lock import locked
 from updater.errors import InstallError, TrustError
-from updater.format.head import Head, Step
+from updater.format.head import Head, RolloutStep
 
 ANNA = Actor("user anna")
 EVERY: Mapping[str, str] = {}
@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
             assert pusher.push(server.add(version, tree), base).status_code == 200
         rollouts = server.services.rollouts
         rollouts.promote(ANNA, "notes", "stable", "1.0")
-        rollouts.promote(ANNA, "notes", "stable", "2.0", [Step(server.clock.now, 1000)])
+        rollouts.promote(ANNA, "notes", "stable", "2.0", [RolloutStep(server.clock.now, 1000)])
         yield server
 
 
@@ -194,7 +194,7 @@ def test_what_is_not_offered_yet_and_what_is_paused_is_not_judged(server: Server
 
 def test_a_ramp_goes_on_by_itself_and_stops_where_it_is_halted(server: Server) -> None:
     now = server.clock.now
-    steps = [Step(now + 60, 5000), Step(now + 120, 10_000)]
+    steps = [RolloutStep(now + 60, 5000), RolloutStep(now + 120, 10_000)]
     server.services.rollouts.promote(ANNA, "notes", "stable", "2.0", steps)
     assert [head(server).entries[0].reach(now + at) for at in (0, 60, 120)] == [1000, 5000, 10_000]
     server.clock.now += 90

@@ -11,7 +11,7 @@ from updater.errors import TransportError
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResponseBody:
     """The body of one answer."""
 
     start: int
@@ -27,7 +27,7 @@ class Transport(Protocol):
 
     def get(
         self, url: str, start: int = 0, stop: int | None = None
-    ) -> AbstractContextManager[Answer]:
+    ) -> AbstractContextManager[ResponseBody]:
         """The file at ``url`` from byte ``start`` on, up to ``stop`` if the server can end there.
 
         Raises:

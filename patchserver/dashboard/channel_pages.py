@@ -15,7 +15,7 @@ from patchserver.rollouts.halting import Rule
 from patchserver.services import services
 from patchserver.web.access import actor, signed_in
 from updater.errors import InstallError
-from updater.format.head import Step
+from updater.format.head import RolloutStep
 from updater.format.names import check_channel
 from updater.format.next_head import parse_percent, parse_ramp
 
@@ -98,7 +98,7 @@ def offers_of(app: App, channel: str) -> list[Offered]:
     ]
 
 
-def _steps(text: str, now: int) -> tuple[Step, ...]:
+def _steps(text: str, now: int) -> tuple[RolloutStep, ...]:
     """The steps of a percentage, or of a ramp.
 
     Raises:
@@ -106,7 +106,7 @@ def _steps(text: str, now: int) -> tuple[Step, ...]:
     """
     if "@" in text:
         return parse_ramp(text, now)
-    return (Step(now, parse_percent(text)),)
+    return (RolloutStep(now, parse_percent(text)),)
 
 
 def _sample(text: str) -> int:

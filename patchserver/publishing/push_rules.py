@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from patchserver.files.public_names import public_file
-from updater.check.catalogue import Entry, Listing
+from updater.check.catalogue import ListedTarget, Listing
 from updater.errors import FormatError
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import order
 
-Entries = Mapping[str, Entry]
+Entries = Mapping[str, ListedTarget]
 
 
 def check_succession(
@@ -25,7 +25,7 @@ def check_succession(
     after: Entries,
     offered: Collection[str] = (),
     limits: Limits = DEFAULT,
-) -> list[Entry]:
+) -> list[ListedTarget]:
     """Refuse targets that may not follow others; those that are new.
 
     Args:
@@ -70,7 +70,7 @@ def _check_apart(versions: list[str]) -> None:
             raise FormatError(f"{one} and {other} are the same version", hint="choose a higher one")
 
 
-def _check_same(before: Entry, after: Entry) -> None:
+def _check_same(before: ListedTarget, after: ListedTarget) -> None:
     if (before.length, before.sha256) != (after.length, after.sha256):
         raise FormatError(
             f"{before.name} is published with other content",
@@ -94,13 +94,13 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
             yield key
 
 
-def _stops(entries: Iterable[Entry]) -> set[str]:
+def _stops(entries: Iterable[ListedTarget]) -> set[str]:
     """Releases that installs must be able to come to: those that are recalled are jumped over."""
     said = ((entry.name.split("/")[2], entry.custom or {}) for entry in entries)
     return {version for version, custom in said if custom.get("stop") and "recalled" not in custom}
 
 
-def _check_gone(entry: Entry, offered: Collection[str], stops: Collection[str]) -> None:
+def _check_gone(entry: ListedTarget, offered: Collection[str], stops: Collection[str]) -> None:
     custom = entry.custom or {}
     version = entry.name.split("/")[2]
     needs: dict[str, Callable[[], bool]] = {

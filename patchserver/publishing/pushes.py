@@ -20,7 +20,7 @@ from patchserver.publishing.signer import (
 )
 from patchserver.publishing.uploads import Uploads
 from patchserver.publishing.verify_files import Contents
-from updater.check.catalogue import Entry
+from updater.check.catalogue import ListedTarget
 from updater.disk.durable import Disk, told
 from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError
 from updater.format.encoding.limits import GIB, MIB
@@ -181,13 +181,13 @@ class Pushes:
             if self.uploads.place(push, entry.sha256) is None
         )
 
-    def _place(self, push: str, entry: Entry) -> Path:
+    def _place(self, push: str, entry: ListedTarget) -> Path:
         place = self.uploads.place(push, entry.sha256)
         if place is None:
             raise Incomplete((Missing(entry.sha256, entry.length, 0),))
         return place
 
-    def _settle(self, push: str, entry: Entry) -> None:
+    def _settle(self, push: str, entry: ListedTarget) -> None:
         """Put a file where clients will look for it; what is there by that name is the same."""
         place = self.notary.place(entry)
         if place.exists() and place.stat().st_size == entry.length:

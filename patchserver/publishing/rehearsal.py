@@ -19,7 +19,7 @@ from updater.check.trust import Trust
 from updater.config import UpdaterConfig
 from updater.disk.durable import Disk, told
 from updater.errors import TransportError, TrustError
-from updater.transport import Answer
+from updater.transport import ResponseBody
 
 TIMESTAMP = f"{URL}/metadata/timestamp.json"
 ONCE = UpdaterConfig(attempts=1)
@@ -37,10 +37,10 @@ class _Next(FolderTransport):
         self._timestamp = timestamp
 
     @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[ResponseBody]:
         """See `Transport`."""
         if url == TIMESTAMP:
-            yield Answer(0, iter([self._timestamp]))
+            yield ResponseBody(0, iter([self._timestamp]))
             return
         with super().get(url, start, stop) as answer:
             yield answer

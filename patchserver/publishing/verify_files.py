@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from updater.check.catalogue import Entry
+from updater.check.catalogue import ListedTarget
 from updater.errors import FormatError
 from updater.format.encoding.canonical import INTEGER_MAX, Record
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
-from updater.format.patch import Tree
+from updater.format.patch import TreeDescriptor
 from updater.patch.apply import PatchFile
 from updater.patch.file_digest import digest_of
 
@@ -26,12 +26,12 @@ class Contents:
     """The targets of an app, and where their files lie."""
 
     app: str
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, ListedTarget]
     """All of them by name, also those whose files were looked at long ago."""
-    place: Callable[[Entry], Path]
+    place: Callable[[ListedTarget], Path]
     limits: Limits = DEFAULT
 
-    def check(self, entry: Entry) -> None:
+    def check(self, entry: ListedTarget) -> None:
         """Refuse a file that clients would refuse.
 
         Raises:
@@ -43,7 +43,7 @@ class Contents:
         except FormatError as error:
             raise error.within(entry.name) from error
 
-    def _check(self, entry: Entry) -> None:
+    def _check(self, entry: ListedTarget) -> None:
         path = self.place(entry)
         if path.stat().st_size != entry.length or str(digest_of(path)) != entry.sha256:
             raise FormatError("not the file that was signed", hint="push it again")
@@ -65,7 +65,7 @@ class Contents:
         if (manifest.app, manifest.version) != (self.app, version):
             raise FormatError(f"the manifest of {manifest.app} {manifest.version}")
 
-    def _check_patch(self, entry: Entry, path: Path, old: str, new: str) -> None:
+    def _check_patch(self, entry: ListedTarget, path: Path, old: str, new: str) -> None:
         """``old`` is empty for a bundle, which is a patch from nothing."""
         patch = PatchFile(path, self.limits)
         header = patch.header
@@ -78,7 +78,7 @@ class Contents:
             self._check_tree(header.old, old, is_base=True)
         _check_said(entry, patch)
 
-    def _check_tree(self, tree: Tree, version: str, *, is_base: bool = False) -> None:
+    def _check_tree(self, tree: TreeDescriptor, version: str, *, is_base: bool = False) -> None:
         """The base of a patch may have been pruned; installs compare it with what they have."""
         manifest = self.entries.get(f"{self.app}/releases/{version}/manifest")
         is_same = is_base if manifest is None else str(tree.digest) == manifest.sha256
@@ -86,7 +86,7 @@ class Contents:
             raise FormatError(f"it names another tree than that of {version}")
 
 
-def _check_said(entry: Entry, patch: PatchFile) -> None:
+def _check_said(entry: ListedTarget, patch: PatchFile) -> None:
     """The metadata tells the truth of the header, by which clients plan before they fetch it."""
     with patch.path.open("rb") as file:
         start = file.read(patch.start)

@@ -31,7 +31,7 @@ from patchserver.database.tables import (
 )
 from patchserver.publishing.signer import Notary
 from updater.errors import InstallError
-from updater.format.head import EVERYONE, Head, Step
+from updater.format.head import EVERYONE, Head, RolloutStep
 
 THRESHOLD = 500
 """Basis points of failures above which a rollout halts, if nobody says otherwise."""
@@ -99,7 +99,7 @@ class Rollouts:
     notary: Notary
 
     def promote(
-        self, actor: Actor, app: str, channel: str, version: str, steps: Sequence[Step] = ()
+        self, actor: Actor, app: str, channel: str, version: str, steps: Sequence[RolloutStep] = ()
     ) -> Head:
         """Offer a version; see `patchtool.release.rollout.promote`."""
         with self.audit.change(actor, "promote", app, f"{channel} {version}", self._now()):

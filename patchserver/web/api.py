@@ -34,7 +34,7 @@ from updater.format.encoding.limits import (
     KIB,
     MIB,
 )
-from updater.format.head import Head, Step, parse_step
+from updater.format.head import Head, RolloutStep, parse_step
 from updater.format.names import check_channel, check_version
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -110,7 +110,7 @@ def promote(app: str, channel: str) -> Response:
     """Let a channel offer a version."""
     record = _order()
     version = _named(record)
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RolloutStep, ...] = ()
     if record.has("steps"):
         steps = record.items("steps", parse_step, DEFAULT.rollout_steps)
     record.end()

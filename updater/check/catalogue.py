@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedTarget:
     """A target as signed metadata lists it; ``custom`` is what our own format is about."""
 
     name: str
@@ -34,7 +34,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Signed:
+class Target:
     """A target: a file whose length and digest the publisher signed."""
 
     name: str
@@ -44,7 +44,7 @@ class Signed:
 
 
 @dataclass(frozen=True)
-class Blob(Signed):
+class PatchTarget(Target):
     """A bundle or a patch."""
 
     header_length: int
@@ -56,12 +56,12 @@ class Blob(Signed):
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRelease:
     """One release as the metadata describes it."""
 
     version: str
-    manifest: Signed
-    bundle: Blob | None
+    manifest: Target
+    bundle: PatchTarget | None
     stop: bool = False
     required: bool = False
     min_updater: str = ""
@@ -75,8 +75,8 @@ class Catalogue:
     """What one repository offers for one app and channel; everything in it is verified."""
 
     head: Head
-    releases: Mapping[str, Published]
-    patches: Mapping[tuple[str, str], Blob]
+    releases: Mapping[str, PublishedRelease]
+    patches: Mapping[tuple[str, str], PatchTarget]
     """Patches by (from, to)."""
     now: int = BUILT
     """The time of this run: the clock's, or a later one that was signed."""
@@ -92,15 +92,15 @@ class Listing:
         self._limits = limits
 
     def read(
-        self, entries: Iterable[Entry]
-    ) -> tuple[Mapping[str, Published], Mapping[tuple[str, str], Blob]]:
+        self, entries: Iterable[ListedTarget]
+    ) -> tuple[Mapping[str, PublishedRelease], Mapping[tuple[str, str], PatchTarget]]:
         """Releases by version, and patches by (from, to); other targets are not for us.
 
         Raises:
             FormatError: one of ours is not what our format allows.
         """
-        patches: dict[tuple[str, str], Blob] = {}
-        found: dict[str, dict[str, Entry]] = {}
+        patches: dict[tuple[str, str], PatchTarget] = {}
+        found: dict[str, dict[str, ListedTarget]] = {}
         for entry in entries:
             name, parts = entry.name, entry.name.split("/")
             match parts:
@@ -116,10 +116,10 @@ class Listing:
         }
         return MappingProxyType(releases), MappingProxyType(patches)
 
-    def _release(self, version: str, entries: dict[str, Entry]) -> Published:
+    def _release(self, version: str, entries: dict[str, ListedTarget]) -> PublishedRelease:
         manifest, bundle = entries["manifest"], entries.get("bundle")
         custom = Record(manifest.custom or {})
-        release = Published(
+        release = PublishedRelease(
             version,
             self._signed(manifest),
             within("bundle", self._blob, bundle) if bundle else None,
@@ -132,13 +132,13 @@ class Listing:
         custom.end()
         return release
 
-    def _blob(self, entry: Entry) -> Blob:
+    def _blob(self, entry: ListedTarget) -> PatchTarget:
         custom = Record(entry.custom or {})
         header = Record(custom.value("header"))
         most = self._limits.file_bytes
         signed = self._signed(entry)
         header_most = min(signed.length, 2 * self._limits.header_bytes)
-        blob = Blob(
+        blob = PatchTarget(
             **vars(signed),
             header_length=header.integer("length", header_most),
             header_digest=Digest.parse(header.text("sha256")),
@@ -149,14 +149,14 @@ class Listing:
         custom.end()
         return blob
 
-    def _signed(self, entry: Entry) -> Signed:
+    def _signed(self, entry: ListedTarget) -> Target:
         digest = Digest.parse(entry.sha256)
         folder, _, base = entry.name.rpartition("/")
         url = f"{self._url}/targets/{folder}/{digest}.{base}"
-        return Signed(entry.name, url, entry.length, digest)
+        return Target(entry.name, url, entry.length, digest)
 
 
-def head_of(entry: Entry, app: str, channel: str) -> Head:
+def head_of(entry: ListedTarget, app: str, channel: str) -> Head:
     """The head that a target of a channel holds.
 
     Raises:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from updater.check.catalogue import (
-    Blob,
     Catalogue,
-    Published,
+    PatchTarget,
+    PublishedRelease,
 )
 from updater.errors import FormatError, InstallError
 from updater.format.names import order
@@ -25,7 +25,7 @@ class Hop:
 
     old: str | None
     new: str
-    blob: Blob
+    blob: PatchTarget
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def make_plan(
     )
 
 
-def check_header(header: Header, app: str, hop: Hop, release: Published) -> None:
+def check_header(header: Header, app: str, hop: Hop, release: PublishedRelease) -> None:
     """Refuse a patch that is another than it was published as.
 
     Args:
@@ -175,7 +175,7 @@ def _stops(catalogue: Catalogue, installed: str, wanted: str) -> list[str]:
     return [r.version for r in _passed(catalogue, installed, wanted) if r.stop]
 
 
-def _passed(catalogue: Catalogue, installed: str, wanted: str) -> list[Published]:
+def _passed(catalogue: Catalogue, installed: str, wanted: str) -> list[PublishedRelease]:
     """``wanted``, and what an update of an install jumps over; what was recalled demands nothing.
 
     Nobody who installs afresh jumps over anything.
@@ -197,7 +197,7 @@ def _hops(catalogue: Catalogue, at: str, *, start: bool) -> Iterator[Hop]:
             yield Hop(None, version, published.bundle)
 
 
-def check_updater(published: Published) -> None:
+def check_updater(published: PublishedRelease) -> None:
     """Refuse a release this updater is too old for.
 
     Raises:

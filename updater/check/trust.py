@@ -35,7 +35,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from updater.check.catalogue import (
     Catalogue,
-    Entry,
+    ListedTarget,
     Listing,
     head_of,
 )
@@ -605,9 +605,9 @@ def _nothing(app: str) -> str:
     return f"{app}/patches/-"
 
 
-def entry_of(target: TargetFile) -> Entry:
+def entry_of(target: TargetFile) -> ListedTarget:
     """A target as python-tuf has it, without python-tuf."""
-    return Entry(target.path, target.length, target.hashes.get("sha256", ""), target.custom)
+    return ListedTarget(target.path, target.length, target.hashes.get("sha256", ""), target.custom)
 
 
 def _signed_time(head: Head, timestamp: Timestamp, others: Sequence[Role]) -> int:

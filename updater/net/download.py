@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from updater.check.catalogue import Blob
+from updater.check.catalogue import PatchTarget
 from updater.config import UpdaterConfig
 from updater.errors import FormatError, TransportError, TrustError
 from updater.format.header import decode_header
 from updater.format.names import Digest
 from updater.format.patch import Header, Select
 from updater.progress import Progress, Silent
-from updater.transport import Answer, Transport, refuse_page
+from updater.transport import ResponseBody, Transport, refuse_page
 
 READ = 1 << 20
 RANGE_REFUSED = {206, 416}
@@ -72,7 +72,7 @@ class Download:
     def __init__(
         self,
         transport: Transport,
-        blob: Blob,
+        blob: PatchTarget,
         path: Path,
         *,
         select: Select | None = None,
@@ -143,7 +143,7 @@ class Download:
                     hint="nothing was installed; tell the publisher",
                 ) from error
 
-    def _get(self, at: _Spot, stop: int) -> AbstractContextManager[Answer]:
+    def _get(self, at: _Spot, stop: int) -> AbstractContextManager[ResponseBody]:
         if not self._is_part(at, stop):
             return self._transport.get(self._blob.url)
         bound = stop if stop < self._blob.length else None
@@ -180,7 +180,7 @@ class Download:
         self._show(self._sure)
         return None
 
-    def _receive(self, file: BinaryIO, at: _Spot, stop: int, answer: Answer) -> None:
+    def _receive(self, file: BinaryIO, at: _Spot, stop: int, answer: ResponseBody) -> None:
         """Write what the answer has of the pieces that are missing, from ``at`` on.
 
         It is read up to ``stop`` or a piece that is there already; but if the server knows no
@@ -262,7 +262,7 @@ def _wanted(header: Header, wanted: Collection[int] | None, start: int) -> Itera
 class _Arriving:
     """The bytes of one answer, one after the other."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ResponseBody) -> None:
         self._at = answer.start
         self._chunks = answer.chunks
         self._data = b""

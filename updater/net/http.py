@@ -24,7 +24,7 @@ from updater.config import UpdaterConfig
 from updater.errors import TransportError, causes
 from updater.net.address import Address, without_secrets
 from updater.net.minimum_rate import PacedAnswer, TooSlow
-from updater.transport import Answer, Reply
+from updater.transport import Reply, ResponseBody
 from updater.version import __version__
 
 CHUNK = 64 * 1024
@@ -60,14 +60,14 @@ class HttpTransport:
         self._session.mount("https://", adapter)
 
     @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[ResponseBody]:
         """See `Transport.get`."""
         is_part = start > 0 or stop is not None
         last = "" if stop is None else stop - 1
         headers = {"Range": f"bytes={start}-{last}"} if is_part else {}
         with self._asked("GET", url, headers) as response:
             begin = _check(url, response, start if is_part else None)
-            yield Answer(begin, self._chunks(response))
+            yield ResponseBody(begin, self._chunks(response))
 
     def send(
         self, method: str, url: str, body: bytes, headers: Mapping[str, str] | None = None

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from updater.errors import PatchError
 from updater.format.names import Digest
-from updater.format.patch import Extent, View
+from updater.format.patch import Extent, FileView
 from updater.patch.delta.view import Views, view_of
 from updater.patch.file_digest import digest_of
 from updater.patch.parallel import in_order
@@ -89,7 +89,7 @@ class Outputs:
     """The new files of one patch, by number, in one folder with numbers for names."""
 
     def __init__(
-        self, folder: Path, sizes: Mapping[int, int], views: Iterable[View], known: Views
+        self, folder: Path, sizes: Mapping[int, int], views: Iterable[FileView], known: Views
     ) -> None:
         """``sizes``: bytes of each file that blocks give, for some through ``views``."""
         self._folder = folder

@@ -86,7 +86,7 @@ def allow(disk: Disk, state: State, *, on: bool) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class CheckIn:
     """How an install stands, as its check-in tells it."""
 
     app: str
@@ -106,7 +106,7 @@ def tell(session: Session, state: State, settings: Settings, version: str, stand
         standing: ``clean``, ``staged`` or ``unconfirmed``; no check-in tells another.
     """
     over = threading.Event()
-    said = Standing(app=settings.app, channel=settings.channel, version=version, state=standing)
+    said = CheckIn(app=settings.app, channel=settings.channel, version=version, state=standing)
     outbox = _Outbox(session, state, settings, said, over)
     courier = threading.Thread(target=outbox.empty, name="upswap-outbox", daemon=True)
     with suppress(RuntimeError):  # no thread is left: what waits is told another time
@@ -165,7 +165,7 @@ class _Outbox:
         session: Session,
         state: State,
         settings: Settings,
-        standing: Standing,
+        standing: CheckIn,
         over: threading.Event,
     ) -> None:
         self._session = session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from updater.check.catalogue import Published, Signed
+from updater.check.catalogue import PublishedRelease, Target
 from updater.errors import FormatError, TransportError, TrustError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
@@ -10,7 +10,7 @@ from updater.local.session import Session
 from updater.transport import refuse_page
 
 
-def take_manifest(session: Session, app: str, release: Published) -> Manifest:
+def take_manifest(session: Session, app: str, release: PublishedRelease) -> Manifest:
     """The manifest of a release of ``app``, as its publisher signed it; nothing is written.
 
     Raises:
@@ -33,7 +33,7 @@ def take_manifest(session: Session, app: str, release: Published) -> Manifest:
     return manifest
 
 
-def _fetch(session: Session, signed: Signed) -> bytes:
+def _fetch(session: Session, signed: Target) -> bytes:
     """At most one byte more than was signed; small enough to begin again if the line breaks."""
     for _ in range(session.config.attempts - 1):
         before = session.transport.received
@@ -46,7 +46,7 @@ def _fetch(session: Session, signed: Signed) -> bytes:
     return _try(session, signed)
 
 
-def _try(session: Session, signed: Signed) -> bytes:
+def _try(session: Session, signed: Target) -> bytes:
     data = bytearray()
     with session.transport.get(signed.url) as answer:
         for chunk in answer.chunks:

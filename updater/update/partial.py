@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from updater.check.catalogue import Blob, Published
+from updater.check.catalogue import PatchTarget, PublishedRelease
 from updater.check.route import Hop, check_header
 from updater.disk.durable import written_to
 from updater.errors import PatchError
@@ -23,7 +23,7 @@ def take_files(
     session: Session,
     state: State,
     app: str,
-    release: Published,
+    release: PublishedRelease,
     paths: Collection[str],
     out: Path,
     *,
@@ -75,7 +75,7 @@ def take_files(
     return extract(excerpt, wanted, out, progress=progress, jobs=config.jobs)
 
 
-def bundle_of(app: str, release: Published) -> Blob:
+def bundle_of(app: str, release: PublishedRelease) -> PatchTarget:
     """The bundle of a release of ``app``.
 
     Raises:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from updater.check.catalogue import Catalogue, Published
+from updater.check.catalogue import Catalogue, PublishedRelease
 from updater.check.fallback import Unusable, blaming
 from updater.disk.durable import remove_tree
 from updater.errors import (
@@ -136,7 +136,12 @@ class Mend:
         return {file.path: tree.places[file.path] for file in files}
 
     def _excerpt(
-        self, manifest: Manifest, release: Published, files: list[File], out: Path, reserve: int
+        self,
+        manifest: Manifest,
+        release: PublishedRelease,
+        files: list[File],
+        out: Path,
+        reserve: int,
     ) -> Mapping[str, Path]:
         """Files from the bundle of the release; how much of it that needs is fetched."""
         paths = [file.path for file in files]
@@ -148,7 +153,7 @@ class Mend:
                 check_file(file, places[file.path])
         return places
 
-    def _published(self, manifest: Manifest) -> Published:
+    def _published(self, manifest: Manifest) -> PublishedRelease:
         release = self._catalogue().releases.get(manifest.version)
         if release is None or release.manifest.digest != manifest.digest:
             raise PatchError(

@@ -29,7 +29,7 @@ from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust
 from updater.disk.durable import told
 from updater.errors import InstallError, TransportError, UpdaterError
-from updater.transport import Answer
+from updater.transport import ResponseBody
 
 URL = "http://drill"
 
@@ -60,12 +60,12 @@ class FolderTransport:
         url: str,
         start: int = 0,  # noqa: ARG002 - a whole file comes, always
         stop: int | None = None,  # noqa: ARG002
-    ) -> Iterator[Answer]:
+    ) -> Iterator[ResponseBody]:
         """See `Transport`."""
         path = self._folder / url.removeprefix(f"{URL}/")
         if not path.is_file():
             raise TransportError(f"{url}: HTTP status 404", status=404)
-        yield Answer(0, iter([path.read_bytes()]))
+        yield ResponseBody(0, iter([path.read_bytes()]))
 
 
 class Stage:

@@ -27,7 +27,7 @@ from updater.errors import FormatError
 from updater.exit_codes import INTERRUPTED
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.encoding.limits import GIB, MIB
-from updater.format.head import EVERYONE, Step
+from updater.format.head import EVERYONE, RolloutStep
 from updater.format.next_head import parse_percent, parse_ramp
 from updater.patch.apply import PatchFile
 from updater.version import __version__
@@ -458,7 +458,7 @@ def _percent(text: str) -> int:
         return parse_percent(text)
 
 
-def _ramp(text: str) -> tuple[Step, ...]:
+def _ramp(text: str) -> tuple[RolloutStep, ...]:
     with _usage():
         return parse_ramp(text, int(time.time()))
 

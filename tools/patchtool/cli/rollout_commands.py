@@ -16,7 +16,7 @@ from patchtool.repository.writer import writer_of
 from updater.cli.terminal import tell
 from updater.errors import InstallError
 from updater.exit_codes import NOTHING_TO_DO
-from updater.format.head import EVERYONE, Head, Step
+from updater.format.head import EVERYONE, Head, RolloutStep
 from updater.format.names import check_app
 
 NOWHERE = "-"
@@ -26,7 +26,7 @@ NOWHERE = "-"
 def offer(options: argparse.Namespace) -> int:
     """``patchtool promote``."""
     now = int(time.time())
-    asked, steps = _asked(options), options.ramp or (Step(now, options.rollout),)
+    asked, steps = _asked(options), options.ramp or (RolloutStep(now, options.rollout),)
     if options.to:
         _refuse_own(options)
         head = server_of(options).promote(*asked, steps)
@@ -95,7 +95,7 @@ def _offered(head: Head, version: str, now: int) -> str:
     return f"{head.channel} offers {head.app} {version} {', '.join(shares)}"
 
 
-def _percent(step: Step) -> str:
+def _percent(step: RolloutStep) -> str:
     return f"{step.basis_points * 100 / EVERYONE:g} %"
 
 

@@ -29,8 +29,7 @@ from updater.format.changes import Layout
 from updater.format.encoding.limits import MIB
 from updater.format.header import encode_header
 from updater.format.manifest import Manifest
-from updater.format.patch import Header, check_header
-from updater.format.patch import Tree as Named
+from updater.format.patch import Header, TreeDescriptor, check_header
 from updater.patch.apply import (
     PatchFile,
     Tree,
@@ -130,8 +129,8 @@ def _make_blocks(old: Tree, new: Tree, folder: Path, options: Options, *, bundle
     )
 
 
-def _named(manifest: Manifest) -> Named:
-    return Named(manifest.version, manifest.digest, len(manifest.data), manifest.release)
+def _named(manifest: Manifest) -> TreeDescriptor:
+    return TreeDescriptor(manifest.version, manifest.digest, len(manifest.data), manifest.release)
 
 
 def _assemble(header: bytes, folder: Path) -> Path:

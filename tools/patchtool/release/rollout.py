@@ -13,7 +13,7 @@ from patchtool.repository.targets import Target
 from updater.errors import InstallError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
-from updater.format.head import EVERYONE, Head, Step
+from updater.format.head import EVERYONE, Head, RolloutStep
 from updater.format.names import check_channel, check_version
 from updater.format.next_head import (
     is_paused,
@@ -31,7 +31,7 @@ def promote(
     version: str,
     *,
     now: int,
-    steps: Sequence[Step] = (),
+    steps: Sequence[RolloutStep] = (),
 ) -> Head:
     """Let ``channel`` offer ``version`` to a share of its installs; the new head.
 
@@ -62,7 +62,7 @@ def promote(
             app,
             channel,
             version,
-            steps=steps or (Step(now, EVERYONE),),
+            steps=steps or (RolloutStep(now, EVERYONE),),
             now=now,
             seed=secrets.token_hex(8),
         )

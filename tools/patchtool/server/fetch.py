@@ -23,9 +23,9 @@ from patchtool.repository.unpublished import is_overtaken
 from patchtool.repository.writer import name_writer, writer_of
 from patchtool.server.mirror import mirror
 from updater.check.catalogue import (
-    Blob,
-    Entry,
+    ListedTarget,
     Listing,
+    PatchTarget,
 )
 from updater.check.trust import (
     TufClient,
@@ -216,7 +216,7 @@ def _take(session: Session, url: str, here: Repository, app: str, bundles: int) 
     releases = Releases.of(here, app)
     versions = releases.last(most=bundles) if bundles else []
     entries = [
-        Entry(target.path, target.length, target.hashes["sha256"], target.custom)
+        ListedTarget(target.path, target.length, target.hashes["sha256"], target.custom)
         for target in releases.targets.values()
     ]
     listed, _ = Listing(url, app, DEFAULT).read(entries)
@@ -230,7 +230,7 @@ def _take(session: Session, url: str, here: Repository, app: str, bundles: int) 
     return tuple(versions)
 
 
-def _download(session: Session, blob: Blob, place: Path, disk: Disk) -> None:
+def _download(session: Session, blob: PatchTarget, place: Path, disk: Disk) -> None:
     """Fetch a bundle, verified as it comes; what came before a stop is kept."""
     if place.exists() and place.stat().st_size == blob.length:
         return

@@ -21,7 +21,7 @@ from updater.format.encoding.canonical import (
     within,
 )
 from updater.format.encoding.limits import MIB
-from updater.format.head import Head, Step
+from updater.format.head import Head, RolloutStep
 from updater.format.names import Digest
 from updater.net.http import RETRY_STATUS
 from updater.transport import Reply, Sender
@@ -153,7 +153,7 @@ class Server:
             raise self._behind(reply)
         return reply.status == 200
 
-    def promote(self, app: str, channel: str, version: str, steps: Sequence[Step]) -> Head:
+    def promote(self, app: str, channel: str, version: str, steps: Sequence[RolloutStep]) -> Head:
         """Let a channel offer a version; the new head.
 
         Raises:

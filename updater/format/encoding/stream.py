@@ -13,14 +13,14 @@ CHUNK = 1 << 16
 """Bytes of a piece, packed or not: few enough to cost no memory, enough to cost no time."""
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Where bytes come from."""
 
     def read(self, most: int, /) -> bytes:
         """At most ``most`` more bytes; none only at the end."""
 
 
-class Part:
+class LimitedReader:
     """The ``length`` bytes of a file from where it stands."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:
@@ -58,7 +58,7 @@ class Unpacked:
     """What a decoder makes of packed bytes."""
 
     def __init__(
-        self, decoder: Decoder, packed: Source, what: str, errors: tuple[type[Exception], ...]
+        self, decoder: Decoder, packed: ByteSource, what: str, errors: tuple[type[Exception], ...]
     ) -> None:
         """``errors``: what the decoder raises for damage; ``what`` names the bytes in ours."""
         self._decoder = decoder
@@ -89,13 +89,13 @@ class Unpacked:
             raise FormatError(f"{self._what}: damaged stream") from None
 
 
-class Stream:
+class ExactReader:
     """A source that must give ``length`` bytes; each method takes the next of them.
 
     Every one raises `FormatError` where the source is damaged, shorter or longer.
     """
 
-    def __init__(self, source: Source, length: int, what: str) -> None:
+    def __init__(self, source: ByteSource, length: int, what: str) -> None:
         self._source = source
         self._left = length
         self._wrong = FormatError(f"{what}: stream is not of {length} bytes")

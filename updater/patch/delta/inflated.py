@@ -210,7 +210,7 @@ def deflate(parts: Iterable[bytes], parameters: Parameters) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-class Source:
+class LookaheadReader:
     """A file read forward, with a look ahead; never much of it in memory."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -286,7 +286,7 @@ class Source:
 class Deflated:
     """The deflate stream at a source's position, perhaps in pieces."""
 
-    def __init__(self, source: Source, first: int = ENDLESS) -> None:
+    def __init__(self, source: LookaheadReader, first: int = ENDLESS) -> None:
         """``first`` is the length of the first piece."""
         self.separators = bytearray()
         """What stands between the pieces, known when all is inflated."""
@@ -520,7 +520,7 @@ class InflatedView:
             FormatError: not a recipe; its author is at fault.
             OSError: the disk.
         """
-        source, sink = Source(file), _Sink(view)
+        source, sink = LookaheadReader(file), _Sink(view)
         for kind, difference in _read_starts(recipe):
             length = predict(source.peek(WINDOW)) + difference
             if length < 0:
@@ -539,7 +539,7 @@ class InflatedView:
             OSError: the disk.
         """
         self.check(recipe)
-        source = Source(view)
+        source = LookaheadReader(view)
         for kind, parameters in _read_streams(recipe):
             length = source.varint(DEFAULT.view_bytes, "bytes before a stream")
             lead = b""
@@ -566,7 +566,7 @@ def _copy_gap(sink: _Sink, parts: Iterable[bytes]) -> bytes:
     return lead
 
 
-def _open_stream(source: Source, sink: _Sink, kind: int, first: int) -> None:
+def _open_stream(source: LookaheadReader, sink: _Sink, kind: int, first: int) -> None:
     start = source.position
     stream = Deflated(source, first)
     length, held = _measured(stream, sink.left)
@@ -594,7 +594,7 @@ def _measured(stream: Deflated, most: int) -> tuple[int, list[bytes]]:
 
 
 def _close_stream(
-    source: Source, file: BinaryIO, parameters: Parameters, kind: int, first: int
+    source: LookaheadReader, file: BinaryIO, parameters: Parameters, kind: int, first: int
 ) -> None:
     length = source.varint(DEFAULT.view_bytes, "length of a stream")
     count = source.varint(SEPARATORS_MOST, "number of separators") if kind == CHUNKED else 0
