@@ -22,7 +22,7 @@ from patchserver.publishing.uploads import FolderUploads
 from patchserver.rollouts.group_commit import Batches
 from patchserver.rollouts.halting import Rollouts
 from patchserver.rollouts.ingest import Ingest
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.disk.lock import locked
 from updater.errors import InstallError
 
@@ -104,7 +104,7 @@ def services() -> Services:
 
 def _prepare(data: Path) -> bytes:
     """Make the data folder; its secret, which is made once, whoever comes first."""
-    with told(f"preparing {data}"):
+    with machine_errors(f"preparing {data}"):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = data / SECRET
         with locked(data / "secret.lock", "making the server's secret", PATIENCE):

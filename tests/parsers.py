@@ -19,7 +19,7 @@ from served import checkin, report
 
 from patchserver.rollouts.report_messages import Checkin, FailureReport
 from updater.check.catalogue import ListedTarget, Listing
-from updater.check.watermarks import Mark, Seen
+from updater.check.watermarks import Watermark, Watermarks
 from updater.disk.durable import Disk
 from updater.disk.json_file import read as read_document
 from updater.errors import FormatError, InstallError, PatchError
@@ -38,7 +38,7 @@ from updater.launch.commit.journal import (
     Journal,
     Step,
 )
-from updater.launch.start.release_facts import Brief, read_brief
+from updater.launch.start.release_facts import ReleaseFacts, read_release_facts
 from updater.launch.start.trial import Trial, read_trial
 from updater.launch.state import State
 from updater.local.settings import Settings
@@ -136,14 +136,21 @@ def of_the_state(folder: Path) -> dict[str, Parser]:
     """What the disk, another program or the user may have changed; and ``release.toml``."""
     local = (InstallError,)
     settings = Settings(app="notes", channel="stable", url="http://x", previous="1.0", bad=("2",))
-    seen = Seen(root=Mark(1), targets=Mark.of(2, ["a"]), app=Mark.of(3, ["b"]), time=Mark(4))
-    brief = Brief("1.0", ("app", "-x"), "health", ("app", "--check"), 3, 9)
+    seen = Watermarks(
+        root=Watermark(1),
+        targets=Watermark.of(2, ["a"]),
+        app=Watermark.of(3, ["b"]),
+        time=Watermark(4),
+    )
+    facts = ReleaseFacts("1.0", ("app", "-x"), "health", ("app", "--check"), 3, 9)
     return {
         "settings": Parser(settings.data, lambda d, _: Settings.parse(d)),
-        "seen": Parser(seen.data, lambda d, _: Seen.parse(d)),
+        "seen": Parser(seen.data, lambda d, _: Watermarks.parse(d)),
         "journal": Parser(_journal(folder), lambda d, f: journal.read(_file(f, d)), local),
         "document": Parser(encode({"a": [1]}), lambda d, f: read_document(_file(f, d)), local),
-        "brief": Parser(brief.data, lambda d, f: read_brief(_state(f, "release", d)), local),
+        "brief": Parser(
+            facts.data, lambda d, f: read_release_facts(_state(f, "release", d)), local
+        ),
         "trial": Parser(
             Trial("2.0", "1.0", ran=True, failed=1, why="x").data,
             lambda d, f: read_trial(_state(f, "trial", d)),

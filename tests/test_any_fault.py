@@ -23,7 +23,7 @@ from updater.disk.durable import Disk
 from updater.errors import InstallError, RollbackFailed, causes
 from updater.launch.commit.journal import Phase, phase_of
 from updater.launch.commit.recover import commit, recover
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 from updater.local.session import Session
 from updater.update.install_new import install
 
@@ -131,7 +131,7 @@ def test_a_rollback_is_gone_on_with_whatever_is_raised_in_it(case: Case, raised:
     versions = []
     for disk in points(raised):
         world = case.copy(case.new)
-        error = ended_with(partial(roll_back, disk, world.state, "a test"))
+        error = ended_with(partial(rollback, disk, world.state, "a test"))
         begun = phase_of(world.state) is Phase.REVERTING
         assert isinstance(error, RollbackFailed | SystemExit) or not begun
         recover(Disk(), world.state)

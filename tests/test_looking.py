@@ -29,7 +29,7 @@ from updater.disk.durable import (
 from updater.errors import InstallError, PatchError
 from updater.launch.commit.journal import phase_of
 from updater.launch.commit.recover import commit, recover
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 
 OLD: dict[str, Content] = {
     "app": Exe(b"1"),
@@ -116,7 +116,7 @@ class Case:
 
 
 def take_back(disk: Disk, world: World) -> None:
-    roll_back(disk, world.state, "a test")
+    rollback(disk, world.state, "a test")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from updater.cli.commands import main
 from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.errors import TransportError
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 from updater.launch.failure_report import Report
 from updater.local.session import Session
 from updater.local.settings import find_install
@@ -156,8 +156,8 @@ class TestACheckIn:
     ) -> None:
         for damage in (b"", b"{}", b"\xff", b'{"at":1,"format":2}\n'):
             updater.check()
-            updater._state.told.write_bytes(damage)
-        updater._state.told.unlink()
+            updater._state.last_sent.write_bytes(damage)
+        updater._state.last_sent.unlink()
         updater.check()
         assert len(server.asked("POST")) == 5
         assert len(server.checkins) == 1
@@ -186,7 +186,7 @@ class TestAReport:
     ) -> None:
         publisher.release("2.0", NEW)
         updater.update()
-        roll_back(Disk(), updater._state, "exited with 1")
+        rollback(Disk(), updater._state, "exited with 1")
         updater.check()
         (report,) = server.reports.values()
         assert (report["step"], report["from"], report["to"]) == ("confirm", "1.0", "2.0")

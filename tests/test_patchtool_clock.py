@@ -32,7 +32,7 @@ from serving import misserved
 from test_patchtool_repository import files, look
 from trees import Tree, write_tree
 
-from updater.check.watermarks import clock_doubt, read_seen
+from updater.check.watermarks import clock_doubt, read_watermarks
 from updater.errors import FormatError, InstallError
 
 ONE: Tree = {"f": b"1"}
@@ -150,7 +150,7 @@ def test_a_refresh_puts_right_what_a_clock_that_was_ahead_has_signed(
     publisher.now = wrong = right + days * DAY
     publisher.release("3.0", {"f": b"3"})
     look(folder, tmp_path / "victim", root, right)
-    assert read_seen(tmp_path / "victim/seen").time.value == wrong
+    assert read_watermarks(tmp_path / "victim/seen").time.value == wrong
     publisher.now = right
     found = diagnose(publisher.repository(), right)
     assert f"{days} days before the last signature" in found.ahead
@@ -161,7 +161,7 @@ def test_a_refresh_puts_right_what_a_clock_that_was_ahead_has_signed(
         memory = tmp_path / f"new {later}"
         for client in ("victim", memory.name):
             look(folder, tmp_path / client, root, publisher.now)
-        assert read_seen(memory / "seen").time.value <= publisher.now
+        assert read_watermarks(memory / "seen").time.value <= publisher.now
     assert diagnose(publisher.repository(), publisher.now).ahead == ""
 
 

@@ -28,7 +28,7 @@ from updater.errors import InstallError, TrustError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
 from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 from updater.local.session import Session
 from updater.local.settings import find_install
 from updater.update.install_new import install
@@ -229,7 +229,7 @@ def test_only_the_release_key_recalls(world: World) -> None:
 def test_a_version_that_failed_here_is_not_gone_back_to(world: World) -> None:
     world.recall("3.0", floor="1.0")
     world.goes_to("2.0")
-    roll_back(Disk(), find_install(world.folder), "it did not come up")
+    rollback(Disk(), find_install(world.folder), "it did not come up")
     assert read_tree(world.folder) == tree("3.0")
     assert world.updater.status().bad == ("2.0",)
     world.goes_to(None)

@@ -18,7 +18,7 @@ from trees import Exe, Tree, noise
 from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.errors import InstallError, TransportError, TrustError
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 from updater.launch.failure_report import (
     MOST,
     PATHS_MOST,
@@ -91,7 +91,7 @@ def test_it_does_not_tell_where_the_user_keeps_the_application(
 ) -> None:
     updater.update()
     launched = str(OSError(errno.ENOENT, "no such file", str(updater._state.install / "app")))
-    roll_back(Disk(), updater._state, f"cannot be started: {launched}")
+    rollback(Disk(), updater._state, f"cannot be started: {launched}")
     (report,) = reports(updater)
     assert str(tmp_path) not in json.dumps(report)
     assert "DIR/app" in report["error"]
@@ -123,7 +123,7 @@ def test_a_report_that_cannot_be_made_hides_no_error(
 
 def test_a_name_that_is_no_text_is_told_in_a_report(updater: Updater) -> None:
     updater.update()
-    roll_back(Disk(), updater._state, "cannot read \udcff")
+    rollback(Disk(), updater._state, "cannot read \udcff")
     (report,) = reports(updater)
     assert report["error"] == "cannot read \\udcff"
 

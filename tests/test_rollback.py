@@ -40,7 +40,7 @@ from updater.launch.commit.recover import (
     commit,
     recover,
 )
-from updater.launch.commit.rollback import previous_version, roll_back
+from updater.launch.commit.rollback import previous_version, rollback
 from updater.launch.state import State
 from updater.local.settings import Settings
 
@@ -126,14 +126,14 @@ def case(tmp_path: Path) -> Case:
 
 def test_the_old_version_is_back_whole_and_the_new_one_is_bad(case: Case) -> None:
     assert previous_version(case.world.state) == "1.0"
-    taken_back = roll_back(Disk(), case.world.state, "it crashed")
+    taken_back = rollback(Disk(), case.world.state, "it crashed")
     assert (taken_back.old, taken_back.new) == ("1.0", "2.0")
     assert case.is_old()
     assert phase_of(case.world.state) is None
 
 
 def test_a_rollback_leaves_no_litter_but_a_report_and_whence_it_came(case: Case) -> None:
-    roll_back(Disk(), case.world.state, "it crashed")
+    rollback(Disk(), case.world.state, "it crashed")
     names = {path.name for path in case.world.state.folder.iterdir()}
     assert names == {"manifest", "install.json", "known", "reports", "arrival"}
     assert json.loads(case.world.state.arrival.read_bytes()) == {"previous": "2.0"}
@@ -143,19 +143,19 @@ def test_a_rollback_leaves_no_litter_but_a_report_and_whence_it_came(case: Case)
 
 
 def test_there_is_no_way_back_twice(case: Case) -> None:
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert previous_version(case.world.state) == ""
     with pytest.raises(InstallError, match="no previous version") as caught:
-        roll_back(Disk(), case.world.state, "")
+        rollback(Disk(), case.world.state, "")
     assert caught.value.hint
 
 
 def test_a_repair_does_not_take_the_way_back(case: Case) -> None:
     (case.install / "link").unlink()
-    commit(Disk(), case.world.state, prepare(Disk(), case.world, case.new, NEW, mend=True))
+    commit(Disk(), case.world.state, prepare(Disk(), case.world, case.new, NEW, repair=True))
     assert case.world.tree == NEW
     assert previous_version(case.world.state) == "1.0"
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert case.world.tree == OLD
 
 
@@ -167,12 +167,12 @@ def test_the_next_update_keeps_its_own_old_version(tmp_path: Path, case: Case) -
         prepare(Disk(), case.world, manifest_of(tmp_path, "3.0", third), third),
     )
     assert previous_version(case.world.state) == "2.0"
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert case.world.tree == NEW
 
 
 def test_after_a_rollback_the_next_update_works(tmp_path: Path, case: Case) -> None:
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     third = {**NEW, "app": Exe(b"333")}
     commit(
         Disk(),
@@ -199,7 +199,7 @@ def test_what_the_user_made_since_the_update_survives_with_its_latest_content(
     for path, data in MINE[where].items():
         (case.install / path).parent.mkdir(parents=True, exist_ok=True)
         (case.install / path).write_bytes(data)
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     tree = case.world.tree
     assert {path: tree[path] for path in OLD} == OLD
     mine = {path: data_of(tree[path]) for path in tree.keys() - OLD.keys()}
@@ -211,7 +211,7 @@ def test_what_the_user_made_since_the_update_survives_with_its_latest_content(
 def test_a_folder_of_the_user_where_an_old_file_was_steps_aside(case: Case) -> None:
     (case.install / "gone" / "deep").mkdir(parents=True)
     (case.install / "gone" / "deep" / "mine").write_bytes(b"mine")
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert case.world.tree == OLD | {"gone.old/deep/mine": b"mine"}
 
 
@@ -221,7 +221,7 @@ def test_user_files_of_a_folder_that_became_a_file_are_in_it_again(tmp_path: Pat
 
     case = updated(tmp_path, before)
     assert case.world.tree["dir.old/mine"] == b"mine"
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert case.world.tree == OLD | {"dir/mine": b"mine"}
 
 
@@ -232,7 +232,7 @@ def test_a_file_edited_before_the_update_comes_back_as_it_was_edited(tmp_path: P
 
     case = updated(tmp_path, before)
     assert case.world.tree["edited.old"] == b"my edit"
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert case.world.tree == OLD | {"edited": b"my edit", "gone": b"my other edit"}
 
 
@@ -242,7 +242,7 @@ def test_a_link_that_leads_out_of_the_install_is_not_followed(case: Case, tmp_pa
     (outside / "x" / "y").write_bytes(b"not ours")
     shutil.rmtree(case.install / "new-folder")
     (case.install / "new-folder").symlink_to(outside)
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert read_tree(outside) == {"x/y": b"not ours"}
     assert case.world.tree == OLD | {"new-folder": Link(str(outside))}
 
@@ -254,7 +254,7 @@ def test_a_folder_that_became_a_link_is_refused_before_anything_changes(
     (case.install / "lib").symlink_to(tmp_path / "lib")
     disk = CountingDisk()
     with pytest.raises(InstallError, match="lib is a symlink, in the place of a folder") as caught:
-        roll_back(disk, case.world.state, "")
+        rollback(disk, case.world.state, "")
     assert disk.log == []
     assert caught.value.hint
 
@@ -268,7 +268,7 @@ def test_a_folder_nobody_may_change_is_refused_before_anything_changes(
     )
     disk = CountingDisk()
     with pytest.raises(InstallError, match=r"no permission to change .*/lib"):
-        roll_back(disk, case.world.state, "")
+        rollback(disk, case.world.state, "")
     assert disk.log == []
 
 
@@ -279,7 +279,7 @@ def test_bytecode_that_a_release_has_is_brought_back_like_any_file(tmp_path: Pat
     world = world_of(tmp_path / "world", old, compiled)
     commit(Disk(), world.state, prepare(Disk(), world, new, later))
     assert world.tree == later
-    roll_back(Disk(), world.state, "")
+    rollback(Disk(), world.state, "")
     assert world.tree == compiled
 
 
@@ -288,7 +288,7 @@ def test_an_install_that_was_moved_is_rolled_back_and_updated_where_it_is(case: 
     (place / "app").rename(place / "app2")
     (place / ".app.upswap").rename(place / ".app2.upswap")
     state = State(place / "app2", place / ".app2.upswap")
-    roll_back(Disk(), state, "")
+    rollback(Disk(), state, "")
     assert read_tree(place / "app2") == OLD
     assert state.manifest.read_bytes() == case.old.data
 
@@ -302,7 +302,7 @@ def test_a_name_too_long_for_a_second_one_is_shortened(tmp_path: Path) -> None:
     world = world_of(tmp_path / "world", old, {name: b"1"})
     commit(Disk(), world.state, prepare(Disk(), world, new, {name: b"2"}))
     (world.state.install / name).write_bytes(b"mine")
-    roll_back(Disk(), world.state, "")
+    rollback(Disk(), world.state, "")
     tree = world.tree
     assert tree.pop(name) == b"1"
     assert list(tree.values()) == [b"mine"]
@@ -313,7 +313,7 @@ def test_an_edit_whose_second_name_was_removed_is_brought_back_all_the_same(
 ) -> None:
     case = updated(tmp_path, lambda place: (place / "edited").write_bytes(b"mine"))
     (case.install / "edited.old").unlink()
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert case.world.tree == OLD | {"edited": b"mine"}
 
 
@@ -322,7 +322,7 @@ def test_a_state_file_that_was_not_kept_whole_is_refused(case: Case) -> None:
         if path.is_file() and path.read_bytes() == case.old.data:
             path.write_bytes(b"")
     with pytest.raises(InstallError, match="was not kept whole"):
-        roll_back(Disk(), case.world.state, "")
+        rollback(Disk(), case.world.state, "")
     assert case.world.tree == NEW
 
 
@@ -331,7 +331,7 @@ def test_compiled_modules_of_the_new_version_go(case: Case) -> None:
     cache.mkdir()
     for name in ("core.cpython-311.pyc", "more.cpython-311.pyc", "plugin.cpython-311.pyc"):
         (cache / name).write_bytes(b"compiled")
-    roll_back(Disk(), case.world.state, "")
+    rollback(Disk(), case.world.state, "")
     assert case.world.tree == OLD | {"lib/__pycache__/plugin.cpython-311.pyc": b"compiled"}
 
 
@@ -342,7 +342,7 @@ def test_an_old_version_that_was_not_kept_whole_is_refused_before_anything_chang
     next(path for path in files if path.read_bytes() == b"gone").write_bytes(b"rotten")
     disk = CountingDisk()
     with pytest.raises(InstallError, match="was not kept whole: gone"):
-        roll_back(disk, case.world.state, "")
+        rollback(disk, case.world.state, "")
     assert disk.log == []
     assert case.world.tree == NEW
 
@@ -354,11 +354,11 @@ def test_a_rollback_killed_anywhere_is_finished_or_was_not_begun(
     def run(at: int) -> bool:
         world = copy_world(case.world, tmp_path / str(at))
         copy = Case(world, case.old, case.new)
-        dead = killed(FaultyDisk(kill=at), lambda disk: roll_back(disk, world.state, ""))
+        dead = killed(FaultyDisk(kill=at), lambda disk: rollback(disk, world.state, ""))
         outcome = recover(Disk(), world.state)
         assert copy.is_old() or outcome is Outcome.CLEAN, f"killed at {at}"
         if not copy.is_old():
-            roll_back(Disk(), world.state, "")
+            rollback(Disk(), world.state, "")
             assert copy.is_old(), f"killed at {at}"
         return dead
 
@@ -372,7 +372,7 @@ def test_a_recovery_of_a_rollback_killed_anywhere_is_finished_by_the_next(
 ) -> None:
     def run(at: int) -> bool:
         first = copy_world(case.world, tmp_path / str(at))
-        dead = killed(FaultyDisk(kill=at), lambda disk: roll_back(disk, first.state, ""))
+        dead = killed(FaultyDisk(kill=at), lambda disk: rollback(disk, first.state, ""))
 
         def again(later: int) -> bool:
             world = copy_world(first, tmp_path / f"{at}-{later}")
@@ -398,7 +398,7 @@ def test_a_fault_in_a_rollback_is_told_and_the_next_recovery_makes_it_whole(
         copy = Case(world, case.old, case.new)
         begun = False
         try:
-            roll_back(disk, world.state, "")
+            rollback(disk, world.state, "")
         except RollbackFailed:
             begun = True
             assert phase_of(world.state) is not None or copy.is_old(), f"failed at {at}"
@@ -428,7 +428,7 @@ class FullDisk(Disk):
 
 def test_a_rollback_needs_no_disk_space(case: Case) -> None:
     state = case.world.state
-    assert roll_back(FullDisk(), state, "").old == "1.0"
+    assert rollback(FullDisk(), state, "").old == "1.0"
     assert case.is_old()
     assert (read_document(state.settings) or {})["bad"] == ["2.0"]
 
@@ -441,8 +441,8 @@ def test_settings_that_could_not_be_marked_at_the_update_are_marked_by_the_rollb
     assert commit_pending(FullDisk(lambda: phase_of(state) is Phase.COMMITTED), state)
     assert phase_of(state) is None, "the update is made, and can be taken back"
     with pytest.raises(OSError, match="no space left"):
-        roll_back(FullDisk(), state, "")
-    roll_back(Disk(), state, "")
+        rollback(FullDisk(), state, "")
+    rollback(Disk(), state, "")
     assert (read_document(state.settings) or {})["bad"] == ["2.0"]
 
 
@@ -527,7 +527,7 @@ def commit_in(state: State, journal: Journal, disk: Disk) -> None:
 
 
 def roll_back_in(state: State, disk: Disk) -> None:
-    roll_back(disk, state, "")
+    rollback(disk, state, "")
 
 
 def test_a_client_in_the_tree_takes_part_in_it_like_any_file(

@@ -25,7 +25,7 @@ from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError
 from updater.format.head import EVERYONE, RolloutStep
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 from updater.local.session import Session
 from updater.net.http import HttpTransport
 from updater.update.install_new import install
@@ -157,7 +157,7 @@ def test_what_an_install_tells_is_stored(
     runner.push()
     runner.promote("2.0")
     updater.update()
-    roll_back(Disk(), updater._state, "exited with 1")
+    rollback(Disk(), updater._state, "exited with 1")
     updater.check()
     with server.services.database.reading() as database:
         failures = database.scalars(select(Failure)).all()

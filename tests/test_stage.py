@@ -130,7 +130,7 @@ def test_a_file_to_carry_over_that_is_not_as_released_is_refused(
 ) -> None:
     (world.state.install / "lib" / "same").write_bytes(b"edit")
     with pytest.raises(PatchError, match="lib/copy"):
-        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW, mend=False)
+        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW, repair=False)
 
 
 @pytest.mark.parametrize("instead", ["nothing", "a folder", "a symlink"])
@@ -145,7 +145,7 @@ def test_a_file_that_stays_and_is_missing_is_noticed(
         place.symlink_to("core.py")
     new = {path: content for path, content in NEW.items() if path != "lib/copy"}
     with pytest.raises(PatchError, match="lib/same"):
-        prepare(Disk(), world, manifest_of(tmp_path, "2.0", new), new, mend=False)
+        prepare(Disk(), world, manifest_of(tmp_path, "2.0", new), new, repair=False)
 
 
 def test_every_attempt_begins_with_an_empty_stage(world: World, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_mending_looks_at_every_file_and_puts_back_what_is_not_as_released(
         places[file.path] = scratch / str(number)
         assert isinstance(content, bytes | Exe)
         places[file.path].write_bytes(content.data if isinstance(content, Exe) else content)
-    journal = stage.fill(manifest, Tree(manifest, places), settings("1.0"), mend=True)
+    journal = stage.fill(manifest, Tree(manifest, places), settings("1.0"), repair=True)
     own = {f"../.app.upswap/{name}" for name in ("manifest", "install.json", "release.json")}
     assert {step.path for step in journal.steps} - own == {"lib/core.py", "lib/same", "link"}
     commit(Disk(), world.state, journal)

@@ -28,14 +28,14 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import InstallError
 from updater.launch.start.environment import (
     FOLDER,
     PREVIOUS,
     VERSION,
     WATCHED,
-    say_up,
+    report_up,
 )
 from updater.launch.start.trial import confirm as confirm_trial
 from updater.launch.start.trial import is_confirmed, read_trial
@@ -73,7 +73,7 @@ def confirm(environment: Mapping[str, str] | None = None) -> Confirmation:
     folder, version = known.get(FOLDER), known.get(VERSION)
     if not folder or not version:
         return _confirm_own()
-    with told(f"confirming {version}"):
+    with machine_errors(f"confirming {version}"):
         try:
             state = find(Path(folder))
             return Confirmation.NOT_INSTALLED if state is None else _confirm(state, version)
@@ -82,7 +82,7 @@ def confirm(environment: Mapping[str, str] | None = None) -> Confirmation:
                 raise
     if not known.get(WATCHED):
         return Confirmation.NOT_ON_TRIAL
-    if say_up(known):
+    if report_up(known):
         return Confirmation.KEPT
     raise InstallError(
         f"confirming {version}: this process may not write beside {folder}",
@@ -102,7 +102,7 @@ def _confirm(state: State, version: str) -> Confirmation:
 
 def _confirm_own() -> Confirmation:
     """Confirm the version of the install this program lies in, started around the launcher."""
-    with told("confirming this version"), suppress(PermissionError):
+    with machine_errors("confirming this version"), suppress(PermissionError):
         state = _own_install()
         trial = None if state is None else read_trial(state)
         if state is None or trial is None:

@@ -13,17 +13,17 @@ from typing import NoReturn
 
 from updater.check.catalogue import Catalogue
 from updater.check.route import (
-    Plan,
+    Route,
     choose,
+    find_route,
     is_recalled,
     is_required,
-    make_plan,
 )
-from updater.check.watermarks import clock_doubt, read_seen
+from updater.check.watermarks import clock_doubt, read_watermarks
 from updater.disk.durable import (
     WINDOWS,
+    machine_errors,
     present,
-    told,
 )
 from updater.disk.lock import locked
 from updater.errors import (
@@ -49,7 +49,7 @@ from updater.launch.commit.recover import (
     end_mixed,
     recover,
 )
-from updater.launch.commit.rollback import previous_version, roll_back
+from updater.launch.commit.rollback import previous_version, rollback
 from updater.launch.commit.trash import spare
 from updater.launch.start.environment import (
     WAIT,
@@ -86,19 +86,19 @@ from updater.local.settings import (
     read_manifest,
     read_settings,
 )
-from updater.reports.failures import reported
+from updater.reports.failures import report_failure
 from updater.reports.sending import (
-    allow,
-    may_tell,
+    allow_reports,
     public_name,
-    tell,
+    reports_allowed,
+    send_reports,
 )
 from updater.stage.inspect import (
     Findings,
     inspect,
     is_exchanged,
 )
-from updater.stage.stage import brief_of, renew_brief
+from updater.stage.stage import facts_of, renew_release_facts
 from updater.transport import server_time
 from updater.update.job import (
     Job,
@@ -187,7 +187,7 @@ class Updater:
         Raises:
             InstallError: the state is damaged, or the disk.
         """
-        with told(f"looking at {self._state.install}"):
+        with machine_errors(f"looking at {self._state.install}"):
             settings, manifest = self._read()
             condition = self._condition()
             if condition == "clean" and is_exchanged(self._state, manifest):
@@ -210,23 +210,23 @@ class Updater:
         Raises:
             UpdaterError: as `update`.
         """
-        with self._telling():
+        with self._sending_reports():
             return self._check()
 
     def _check(self) -> Offer | None:
         settings, manifest = self._read()
-        catalogue, plan = self._plan(settings, manifest.version)
-        if plan is None:
+        catalogue, route = self._route(settings, manifest.version)
+        if route is None:
             return None
-        published = catalogue.releases[plan.version]
+        published = catalogue.releases[route.version]
         return Offer(
             manifest.version,
-            plan.version,
-            plan.fetch_bytes,
+            route.version,
+            route.fetch_bytes,
             published.bundle.length if published.bundle else 0,
-            plan.write_bytes,
-            plan.disk_bytes,
-            is_required(catalogue, manifest.version, plan.version),
+            route.write_bytes,
+            route.disk_bytes,
+            is_required(catalogue, manifest.version, route.version),
             bool(manifest.release.entry),
             is_recalled(catalogue, manifest.version),
         )
@@ -257,29 +257,32 @@ class Updater:
             InstallError: this machine; among them `NotEnoughSpace` and `UpdateInProgress`.
                 But for `RollbackFailed` the old version is whole.
         """
-        with self._telling():
+        with self._sending_reports():
             return self._update(running)
 
     def _update(self, running: Running) -> Updated:
-        with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
+        with (
+            machine_errors(f"updating {self._state.install}"),
+            locked(self._state.lock, "updating"),
+        ):
             self._recover()
             settings, manifest = self._read()
             with suppress(InstallError):  # it is found again the next time
                 self._session.identities(self._state).keep()
             received = self._session.transport.received
-            with reported(self._session, self._state, manifest):
-                catalogue, plan = self._plan(settings, manifest.version)
-            if plan is None:
+            with report_failure(self._session, self._state, manifest):
+                catalogue, route = self._route(settings, manifest.version)
+            if route is None:
                 discard_stage(self._session.disk, self._state)
                 self._session.disk.unlink(self._state.announced)
                 fetched = self._session.transport.received - received
                 version = manifest.version
                 return Updated(version, version, UpdateOutcome.CURRENT, fetched, 0, 0)
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
-            waits = pending_version(self._state) == plan.version
-            with reported(self._session, self._state, manifest, plan.version):
+            waits = pending_version(self._state) == route.version
+            with report_failure(self._session, self._state, manifest, route.version):
                 done = job.resume() if waits else None
-                return self._before_confirmation(job.run(plan.version) if done is None else done)
+                return self._before_confirmation(job.run(route.version) if done is None else done)
 
     def _before_confirmation(self, done: Updated) -> Updated:
         """In a start that its launcher watches nothing is restarted, until it has confirmed."""
@@ -299,12 +302,16 @@ class Updater:
             RollbackFailed: it could not be finished; `recover` goes on with it.
         """
         what = f"rolling back {self._state.install}"
-        with told(what), locked(self._state.lock, "rolling back"), alone(self._state) as is_alone:
+        with (
+            machine_errors(what),
+            locked(self._state.lock, "rolling back"),
+            alone(self._state) as is_alone,
+        ):
             recover(self._session.disk, self._state)
             if not is_alone:
                 raise ApplicationRuns("the application runs", hint="end it and try again")
             self._refuse_recalled(previous_version(self._state))
-            commit = roll_back(self._session.disk, self._state, "rolled back by its user")
+            commit = rollback(self._session.disk, self._state, "rolled back by its user")
             return RolledBack(commit.new, commit.old)
 
     def recover(self) -> Outcome:
@@ -314,7 +321,10 @@ class Updater:
             UpdateInProgress: an update is under way just now.
             RollbackFailed: the disk lets neither happen now.
         """
-        with told(f"recovering {self._state.install}"), locked(self._state.lock, "recovering"):
+        with (
+            machine_errors(f"recovering {self._state.install}"),
+            locked(self._state.lock, "recovering"),
+        ):
             return self._recover()
 
     def verify(self, *, full: bool = False) -> Findings:
@@ -328,7 +338,7 @@ class Updater:
             InstallError: the state is damaged or an update was interrupted.
             UpdateInProgress: an update came in between; try again.
         """
-        with told(f"verifying {self._state.install}"):
+        with machine_errors(f"verifying {self._state.install}"):
             manifest = self._settled()
             findings = inspect(self._state, manifest, self._session.progress, full=full)
             if self._is_changing() or self._settled() != manifest:
@@ -350,7 +360,10 @@ class Updater:
             InstallError: as `update`; or the state is damaged, and what is installed is no
                 published release either. But for `RollbackFailed` the tree is as before.
         """
-        with told(f"repairing {self._state.install}"), locked(self._state.lock, "repairing"):
+        with (
+            machine_errors(f"repairing {self._state.install}"),
+            locked(self._state.lock, "repairing"),
+        ):
             try:
                 self._recover()
             except DamagedJournal:
@@ -452,8 +465,8 @@ class Updater:
         Raises:
             InstallError: the state cannot be read.
         """
-        with told(f"reading {self._state.seen}"):
-            signed = read_seen(self._state.seen).time.value
+        with machine_errors(f"reading {self._state.seen}"):
+            signed = read_watermarks(self._state.seen).time.value
         return clock_doubt(self._session.now(), signed, server_time(self._session.transport))
 
     @property
@@ -465,12 +478,12 @@ class Updater:
         Raises:
             InstallError: the State cannot be read, or written.
         """
-        with told(f"reading {self._state.consent}"):
-            return may_tell(self._state)
+        with machine_errors(f"reading {self._state.consent}"):
+            return reports_allowed(self._state)
 
     @reports.setter
     def reports(self, on: bool) -> None:
-        allow(self._session.disk, self._state, on=on)
+        allow_reports(self._session.disk, self._state, on=on)
 
     @property
     def identity(self) -> str:
@@ -494,26 +507,28 @@ class Updater:
             self._session.identities(self._state).draw()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _sending_reports(self) -> Iterator[None]:
         """Tell the publisher at the end, also of a failure; not where there is no network."""
         try:
             yield
         except TransportError:
             raise
         except (UpdaterError, OSError):
-            self._tell()
+            self._send_reports()
             raise
-        self._tell()
+        self._send_reports()
 
-    def _tell(self) -> None:
+    def _send_reports(self) -> None:
         with suppress(Exception):  # what a command did counts, and not what is said of it
             # Who may only read could not note that it was told, and would tell it again.
-            if may_tell(self._state) and os.access(self._state.folder, os.W_OK):
+            if reports_allowed(self._state) and os.access(self._state.folder, os.W_OK):
                 settings, manifest = self._read()
-                tell(self._session, self._state, settings, manifest.version, self._condition())
+                send_reports(
+                    self._session, self._state, settings, manifest.version, self._condition()
+                )
 
     def _read(self) -> tuple[Settings, Manifest]:
-        with told(f"looking at {self._state.install}"):
+        with machine_errors(f"looking at {self._state.install}"):
             is_first = phase_of(self._state) is not None and not present(self._state.manifest)
         if is_first:
             raise InstallError(
@@ -540,7 +555,7 @@ class Updater:
             )
         return read_manifest(self._state, self._session.config.limits)
 
-    def _plan(self, settings: Settings, installed: str) -> tuple[Catalogue, Plan | None]:
+    def _route(self, settings: Settings, installed: str) -> tuple[Catalogue, Route | None]:
         catalogue = self._session.refresh(self._state, settings, self._session.now())
         version = choose(
             catalogue,
@@ -549,8 +564,8 @@ class Updater:
             installed=installed,
             bad=frozenset(settings.bad),
         )
-        plan = None if version is None else make_plan(catalogue, installed, version)
-        return catalogue, plan
+        route = None if version is None else find_route(catalogue, installed, version)
+        return catalogue, route
 
     def _recover(self) -> Outcome:
         disk, state = self._session.disk, self._state
@@ -561,7 +576,7 @@ class Updater:
         # A damaged manifest is told by whoever needs it; a launcher is renewed another time.
         with suppress(InstallError, OSError):
             manifest = read_manifest(state, self._session.config.limits)
-            renew_brief(disk, state, manifest)
+            renew_release_facts(disk, state, manifest)
             if trial is None or launcher_command(state) is None:
                 renew_launcher(disk, state, manifest)
         return outcome
@@ -579,8 +594,8 @@ class Updater:
         )
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
-        brief = brief_of(read_manifest(self._state, self._session.config.limits))
-        direct = Launcher(self._state).command(brief, arguments)
-        with told(f"starting {self._state.install}"):
+        facts = facts_of(read_manifest(self._state, self._session.config.limits))
+        direct = Launcher(self._state).command(facts, arguments)
+        with machine_errors(f"starting {self._state.install}"):
             launcher = launcher_command(self._state)
         return direct if launcher is None else [*launcher, *arguments]

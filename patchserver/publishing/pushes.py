@@ -21,7 +21,7 @@ from patchserver.publishing.signer import (
 from patchserver.publishing.uploads import Uploads
 from patchserver.publishing.verify_files import Contents
 from updater.check.catalogue import ListedTarget
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError
 from updater.format.encoding.limits import GIB, MIB
 
@@ -152,7 +152,7 @@ class Pushes:
                 self._settle(push, entry)
 
         contents = Contents(app, announced.entries, lambda entry: self._place(push, entry))
-        with told(f"publishing push {push}"):
+        with machine_errors(f"publishing push {push}"):
             for entry in announced.new:
                 contents.check(entry)
             settle()  # while others may write; what is big takes its time

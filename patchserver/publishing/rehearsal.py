@@ -17,7 +17,7 @@ from patchtool.folder.temporary import scratch, staging
 
 from updater.check.trust import Trust
 from updater.config import UpdaterConfig
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import TransportError, TrustError
 from updater.transport import ResponseBody
 
@@ -88,7 +88,7 @@ class Witness:
         """
         transport = _Next(self.repository, timestamp)
         for (app, channel), now in looks.items():
-            with told("asking the witness"), staging(scratch()) as work:
+            with machine_errors("asking the witness"), staging(scratch()) as work:
                 fresh, old = work / "fresh", work / "old"
                 self._look(transport, fresh, app, channel, now, _Fleeting())
                 if self._place(app, channel).exists():
@@ -106,7 +106,7 @@ class Witness:
         """
         transport = FolderTransport(self.repository)
         for (app, channel), now in looks.items():
-            with told("asking the witness"), _compared():
+            with machine_errors("asking the witness"), _compared():
                 place = self._place(app, channel)
                 place.mkdir(parents=True, exist_ok=True)
                 self._look(transport, place, app, channel, now, Disk())

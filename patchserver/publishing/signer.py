@@ -33,7 +33,7 @@ from patchserver.publishing.push_rules import check_succession
 from patchserver.publishing.rehearsal import Looks, Witness
 from updater.check.catalogue import ListedTarget
 from updater.check.trust import entry_of
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.format.head import Head, RolloutStep
 
 __all__ = ["Announced", "Cleared", "Date", "NotNext", "Notary", "Releases", "Standing"]
@@ -216,7 +216,7 @@ class Notary:
         Raises:
             InstallError: the repository cannot be read.
         """
-        with told(f"reading {self.folder}"):
+        with machine_errors(f"reading {self.folder}"):
             return (self.folder / "metadata" / "timestamp.json").read_bytes()
 
     def due(self) -> list[Standing]:

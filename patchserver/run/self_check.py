@@ -19,7 +19,7 @@ from patchserver.publishing.signer import (
     Standing,
     keys_in,
 )
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import InstallError, UpdaterError
 from updater.exit_codes import Concern, Severity
 
@@ -58,7 +58,7 @@ def _found(
 ) -> list[Concern]:
     """What a step finds; an error that ends it is a concern too."""
     try:
-        with told("looking at the server"):
+        with machine_errors("looking at the server"):
             return list(step(settings, now))
     except UpdaterError as error:
         return [Concern.of(error)]
@@ -136,7 +136,7 @@ def _data(settings: Settings, _now: int) -> Iterator[Concern]:
     """The folders that are written into."""
     for folder in (settings.data, settings.repository / "metadata"):
         if folder is not None:
-            with told(f"writing into {folder}"), tempfile.TemporaryFile(dir=folder):
+            with machine_errors(f"writing into {folder}"), tempfile.TemporaryFile(dir=folder):
                 pass
     mode = settings.data.stat().st_mode if settings.data and os.name != "nt" else 0
     if mode & 0o007:

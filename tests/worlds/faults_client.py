@@ -21,14 +21,14 @@ CLIENT_FAULTS = (
         if isinstance(error, InstallError):
             error.rolled_back = True
         elif isinstance(error, Exception):
-            raise _told(error) from error
+            raise _undone_error(error) from error
         raise""",
                 """\
         if isinstance(error, InstallError):
             error.rolled_back = True
             raise error from error
         if isinstance(error, Exception):
-            raise _told(error) from error
+            raise _undone_error(error) from error
         raise""",
             ),
         ),
@@ -83,12 +83,12 @@ CLIENT_FAULTS = (
                 "updater/check/fallback.py",
                 """\
                 self.exclude(error)
-                plan = self._plan()""",
+                route = self._route()""",
                 """\
                 self.failed.append(error.reason)
-                if plan.starts_afresh or len(self.failed) > 1:
+                if route.starts_afresh or len(self.failed) > 1:
                     raise self._all() from error.reason
-                plan = make_plan(self._catalogue, None, self._version)""",
+                route = find_route(self._catalogue, None, self._version)""",
             ),
         ),
     ),
@@ -188,14 +188,14 @@ CLIENT_FAULTS = (
                 "updater/client.py",
                 """\
             received = self._session.transport.received
-            with reported(self._session, self._state, manifest):
-                catalogue, plan""",
+            with report_failure(self._session, self._state, manifest):
+                catalogue, route""",
                 """\
             received = self._session.transport.received
             if self._unconfirmed():
                 raise InstallError(f"{manifest.version} is not confirmed yet")
-            with reported(self._session, self._state, manifest):
-                catalogue, plan""",
+            with report_failure(self._session, self._state, manifest):
+                catalogue, route""",
             ),
         ),
     ),
@@ -465,7 +465,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "State wider than a private install",
         (
             Edit(
-                "updater/local/claim.py",
+                "updater/local/state_folder.py",
                 "        permit(state.folder, state.folder.stat().st_mode & 0o755)",
                 "        permit(state.folder, 0o755)",
             ),
@@ -565,7 +565,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
             Edit(
                 "updater/launch/start/launcher.py",
                 """\
-            self._say_what_waits()
+            self._print_what_waits()
             return None  # somebody else's install: its owner's starts decide""",
                 "            return None  # somebody else's install: its owner's starts decide",
             ),

@@ -1,4 +1,4 @@
-"""The plan: which version this install shall have, and the cheapest way there. Pure."""
+"""The route: the version this install shall have, and the cheapest way there. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Hop:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Route:
     """The way to ``version``, told before anything is done."""
 
     version: str
@@ -102,12 +102,12 @@ def is_recalled(catalogue: Catalogue, version: str) -> bool:
     return published is not None and published.floor is not None
 
 
-def make_plan(
+def find_route(
     catalogue: Catalogue,
     installed: str | None,
     version: str,
     without: frozenset[str] = frozenset(),
-) -> Plan:
+) -> Route:
     """The cheapest way to ``version``, by bytes to fetch, then by bytes to write.
 
     Args:
@@ -127,7 +127,7 @@ def make_plan(
     while queue:
         fetch, write, at, hops = heapq.heappop(queue)
         if at == version:
-            return Plan(version, hops)
+            return Route(version, hops)
         for hop in _hops(catalogue, at, start=not hops):
             if hop.blob.name in without:
                 continue

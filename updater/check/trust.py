@@ -40,10 +40,10 @@ from updater.check.catalogue import (
     head_of,
 )
 from updater.check.watermarks import (
-    Mark,
-    Seen,
+    Watermark,
+    Watermarks,
     clock_doubt,
-    read_seen,
+    read_watermarks,
 )
 from updater.config import UpdaterConfig
 from updater.disk.durable import Disk
@@ -116,7 +116,10 @@ class TufClient:
         """
         self._disk.mkdir(self._folder)
         timeout = self._config.trust_lock_timeout
-        with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url, now):
+        with (
+            locked(self._folder / ".lock", "refreshing metadata", timeout),
+            _tuf_errors(self._url, now),
+        ):
             self._sweep()
             try:
                 yield
@@ -294,7 +297,7 @@ class Trust:
             OSError: the disk. After any error what was seen before is still remembered.
         """
         with self._tuf.alone(now):
-            seen = read_seen(self._memory)
+            seen = read_watermarks(self._memory)
             target = self._verified(app, channel, now, seen)
             self._tuf.make_durable()
             if target is None or not self._is_delegated(app):
@@ -305,7 +308,7 @@ class Trust:
         releases, patches = Listing(self._url, app, self._config.limits).read(listed)
         return Catalogue(head, releases, patches, max(now, BUILT, newest))
 
-    def _verified(self, app: str, channel: str, now: int, seen: Seen) -> TargetFile | None:
+    def _verified(self, app: str, channel: str, now: int, seen: Watermarks) -> TargetFile | None:
         """Verify at the newest time known; the head's target.
 
         A time that a stolen online key signed would make all that follows look expired: it is
@@ -333,7 +336,7 @@ class Trust:
         updater.get_targetinfo(_nothing(app))
         return target
 
-    def _found(self, app: str, head: Head) -> Seen:
+    def _found(self, app: str, head: Head) -> Watermarks:
         """What the metadata just verified says of itself."""
         root = Metadata[Root].from_bytes(self._tuf.read("root")).signed
         timestamp = Metadata[Timestamp].from_bytes(self._tuf.read("timestamp")).signed
@@ -343,14 +346,14 @@ class Trust:
         delegations = targets.delegations
         roles = (delegations and delegations.roles) or {}
         time = _signed_time(head, timestamp, (root, snapshot, targets, release, channels))
-        return Seen(
-            root=Mark.of(root.version),
-            targets=Mark.of(targets.version, root.roles["targets"].keyids),
-            app=Mark.of(release.version, roles[f"app.{app}"].keyids),
-            time=Mark.of(time, root.roles["timestamp"].keyids),
+        return Watermarks(
+            root=Watermark.of(root.version),
+            targets=Watermark.of(targets.version, root.roles["targets"].keyids),
+            app=Watermark.of(release.version, roles[f"app.{app}"].keyids),
+            time=Watermark.of(time, root.roles["timestamp"].keyids),
         )
 
-    def _remember(self, app: str, seen: Seen, found: Seen, now: int) -> Seen:
+    def _remember(self, app: str, seen: Watermarks, found: Watermarks, now: int) -> Watermarks:
         """Keep what was found, durably and before it is used; drop it if it is older than seen."""
         try:
             after = seen.follow(found)
@@ -374,7 +377,7 @@ class Trust:
                 return role == f"app.{app}"
         return False
 
-    def _absent(self, app: str, channel: str, seen: Seen) -> InstallError:
+    def _absent(self, app: str, channel: str, seen: Watermarks) -> InstallError:
         """What to tell of an app or a channel that is not there."""
         if seen.app.value and not self._is_delegated(app):
             return InstallError(
@@ -548,7 +551,7 @@ def _refuse_twins(keys: Mapping[str, Key], roles: Iterable[Signers]) -> None:
 
 
 @contextmanager
-def _told(url: str, now: int) -> Iterator[None]:
+def _tuf_errors(url: str, now: int) -> Iterator[None]:
     """Turn python-tuf's errors into ours; ``now`` is what the clock says."""
     try:
         yield

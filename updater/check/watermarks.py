@@ -34,19 +34,19 @@ KEYS_MOST = 1000
 
 
 @dataclass(frozen=True)
-class Mark:
+class Watermark:
     """The highest value seen, and the keys that could sign it."""
 
     value: int = 0
     keys: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, value: int, keys: Iterable[str] = ()) -> Mark:
+    def of(cls, value: int, keys: Iterable[str] = ()) -> Watermark:
         """A mark whose keys have one order."""
         return cls(value, tuple(sorted(keys)))
 
     @classmethod
-    def parse(cls, value: object) -> Mark:
+    def parse(cls, value: object) -> Watermark:
         """The mark of a JSON value.
 
         Raises:
@@ -64,7 +64,7 @@ class Mark:
         """The JSON object of this value."""
         return {"keys": list(self.keys), "value": self.value}
 
-    def is_older(self, seen: Mark) -> bool:
+    def is_older(self, seen: Watermark) -> bool:
         """Whether keys that may all still sign have signed a higher value before."""
         return seen.may_all(self.keys) and self.value < seen.value
 
@@ -74,13 +74,13 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Watermarks:
     """``seen.json``: versions of three roles, and the newest signed time."""
 
-    root: Mark = field(default_factory=Mark)
-    targets: Mark = field(default_factory=Mark)
-    app: Mark = field(default_factory=Mark)
-    time: Mark = field(default_factory=Mark)
+    root: Watermark = field(default_factory=Watermark)
+    targets: Watermark = field(default_factory=Watermark)
+    app: Watermark = field(default_factory=Watermark)
+    time: Watermark = field(default_factory=Watermark)
     """Seconds since 1970; its keys are those of the timestamp."""
 
     @property
@@ -90,7 +90,7 @@ class Seen:
         return encode({**marks, "format": FORMAT})
 
     @classmethod
-    def parse(cls, data: bytes) -> Seen:
+    def parse(cls, data: bytes) -> Watermarks:
         """What ``data`` remembers.
 
         Raises:
@@ -99,11 +99,11 @@ class Seen:
         record = Record(decode(data, MIB))
         record.integer("format", FORMAT, low=FORMAT)
         names = ("root", "targets", "app", "time")
-        marks = {name: within(name, Mark.parse, record.value(name)) for name in names}
+        marks = {name: within(name, Watermark.parse, record.value(name)) for name in names}
         record.end()
         return cls(**marks)
 
-    def follow(self, found: Seen) -> Seen:
+    def follow(self, found: Watermarks) -> Watermarks:
         """What is to be remembered once ``found`` was verified too.
 
         Raises:
@@ -147,7 +147,7 @@ def _day(seconds: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
-def read_seen(path: Path) -> Seen:
+def read_watermarks(path: Path) -> Watermarks:
     """What was seen; nothing if the file is not there or damaged.
 
     It is written in one step, so only a bad disk damages it, or who may write the State and could
@@ -158,6 +158,6 @@ def read_seen(path: Path) -> Seen:
         OSError: the disk does not give it now; that may pass, and nothing is forgotten.
     """
     try:
-        return Seen.parse(path.read_bytes())
+        return Watermarks.parse(path.read_bytes())
     except (FileNotFoundError, FormatError):
-        return Seen()
+        return Watermarks()

@@ -13,11 +13,11 @@ from typing import Any
 from updater.cli.terminal import (
     Bar,
     add_command,
+    print_result,
     run,
-    tell,
 )
 from updater.client import Status, Updater
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.disk.permissions import ROOT, WINDOWS
 from updater.errors import InstallError, UpdaterError
 from updater.exit_codes import NOTHING_TO_DO
@@ -125,7 +125,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
 
 
 def _install(options: argparse.Namespace) -> int:
-    with told(f"reading {options.root}"):
+    with machine_errors(f"reading {options.root}"):
         root = options.root.read_bytes()
     done = install(
         options.folder,
@@ -136,10 +136,10 @@ def _install(options: argparse.Namespace) -> int:
         _session(options),
         reports=options.reports,
     )
-    tell(options, _document("installed", done), f"installed {options.app} {done.new}")
-    _warn_of_failed(done.failed)
+    print_result(options, _document("installed", done), f"installed {options.app} {done.new}")
+    _hint_failed_routes(done.failed)
     with suppress(InstallError):  # it is installed: a hint is not worth an error
-        _warn_of_no_launcher(Updater(options.folder))
+        _hint_no_launcher(Updater(options.folder))
     return 0
 
 
@@ -147,11 +147,11 @@ def _status(options: argparse.Namespace) -> int:
     updater = Updater(options.folder)
     status = updater.status()
     lines = (f"{key}: {_plain(value)}" for key, value in asdict(status).items())
-    tell(options, asdict(status), "\n".join(lines))
-    _warn_of_exchange(status)
+    print_result(options, asdict(status), "\n".join(lines))
+    _hint_exchanged(status)
     if status.recalled:
-        _warn_of_recall(status.version)
-    _warn_of_no_launcher(updater)
+        _hint_recalled(status.version)
+    _hint_no_launcher(updater)
     return 0
 
 
@@ -160,18 +160,18 @@ def _check(options: argparse.Namespace) -> int:
     offer = updater.check()
     if offer is None:
         status = updater.status()
-        _warn_of_clock(updater)
+        _hint_clock(updater)
         document = {"available": None, "installed": status.version, "recalled": status.recalled}
-        _tell_current(options, document, status)
+        _print_current(options, document, status)
         return NOTHING_TO_DO
-    tell(
+    print_result(
         options,
         asdict(offer),
         f"{offer.installed} -> {offer.available}: {offer.fetch_bytes:,} bytes to fetch "
         f"(whole: {offer.full_bytes:,}), {offer.disk_bytes:,} bytes of disk",
     )
     if offer.recalled:
-        _warn_of_recall(offer.installed)
+        _hint_recalled(offer.installed)
     return 0
 
 
@@ -181,18 +181,18 @@ def _update(options: argparse.Namespace) -> int:
     if done.outcome is UpdateOutcome.CURRENT:
         status = updater.status()
         document = {"state": "current", "from": status.version, "to": status.version}
-        _warn_of_clock(updater)
-        _warn_of_trial(status)
-        _tell_current(options, document, status)
+        _hint_clock(updater)
+        _hint_trial(status)
+        _print_current(options, document, status)
         return NOTHING_TO_DO
     if done.outcome is not UpdateOutcome.UPDATED:
         words = f"{done.new} is ready: the next start of the application brings it"
-        tell(options, _document(done.outcome.value, done), words)
-        _tell_who_brings_it(options.folder)
-        _warn_of_failed(done.failed)
+        print_result(options, _document(done.outcome.value, done), words)
+        _hint_who_commits(options.folder)
+        _hint_failed_routes(done.failed)
         return 0 if done else NOTHING_TO_DO
-    tell(options, _document(done.outcome.value, done), f"updated {done.old} -> {done.new}")
-    _warn_of_failed(done.failed)
+    print_result(options, _document(done.outcome.value, done), f"updated {done.old} -> {done.new}")
+    _hint_failed_routes(done.failed)
     for kept in done.kept:
         print(f"your own version is kept as {kept}", file=sys.stderr)
     if not options.no_restart and updater.release.entry:
@@ -200,20 +200,20 @@ def _update(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_current(options: argparse.Namespace, document: dict[str, Any], status: Status) -> None:
+def _print_current(options: argparse.Namespace, document: dict[str, Any], status: Status) -> None:
     """There is no update: all is well, or what is installed was recalled without a successor."""
     recalled = "was recalled by its publisher, and nothing is offered in its place yet"
     words = recalled if status.recalled else "is up to date"
-    tell(options, document, f"{status.version} {words}")
+    print_result(options, document, f"{status.version} {words}")
 
 
-def _warn_of_failed(failed: Sequence[str]) -> None:
+def _hint_failed_routes(failed: Sequence[str]) -> None:
     """All went well, by another way than the cheapest."""
     for reason in failed:
         print(f"hint: another way was taken, tell the publisher: {reason}", file=sys.stderr)
 
 
-def _warn_of_exchange(status: Status) -> None:
+def _hint_exchanged(status: Status) -> None:
     if status.state == "damaged":
         print(
             f"hint: the folder does not hold {status.version}: was it restored or copied? run "
@@ -222,7 +222,7 @@ def _warn_of_exchange(status: Status) -> None:
         )
 
 
-def _tell_who_brings_it(folder: Path) -> None:
+def _hint_who_commits(folder: Path) -> None:
     """An install of root's is mostly started by others, who may not change it."""
     if not WINDOWS and folder.stat().st_uid == ROOT:
         print(
@@ -232,17 +232,17 @@ def _tell_who_brings_it(folder: Path) -> None:
         )
 
 
-def _warn_of_recall(version: str) -> None:
+def _hint_recalled(version: str) -> None:
     print(f"hint: {version} was recalled by its publisher: run updater update", file=sys.stderr)
 
 
-def _warn_of_trial(status: Status) -> None:
+def _hint_trial(status: Status) -> None:
     if status.state == "unconfirmed":
         start = f"start the application by {status.launcher}" if status.launcher else "start it"
         print(f"hint: {status.version} is not confirmed yet: {start}", file=sys.stderr)
 
 
-def _warn_of_no_launcher(updater: Updater) -> None:
+def _hint_no_launcher(updater: Updater) -> None:
     """What an install without one has to do without; updates come all the same."""
     if not updater.status().launcher and updater.release.entry:
         print(
@@ -253,7 +253,7 @@ def _warn_of_no_launcher(updater: Updater) -> None:
         )
 
 
-def _warn_of_clock(updater: Updater) -> None:
+def _hint_clock(updater: Updater) -> None:
     """Nothing newer was found by a clock that sees nothing expire: that is not all there is."""
     doubt = updater.clock_doubt
     if doubt:
@@ -264,13 +264,13 @@ def _updated(options: argparse.Namespace, updater: Updater) -> Updated:
     """Update; a rollback is a result too, and stands in the JSON document."""
     status = updater.status()
     before = status.version
-    _warn_of_exchange(status)
+    _hint_exchanged(status)
     try:
         return updater.update(options.running)
     except UpdaterError as error:
         if error.rolled_back and options.json:
             document = {"error": str(error), "from": before, "state": "rolled-back", "to": before}
-            tell(options, document, "")
+            print_result(options, document, "")
         raise
 
 
@@ -291,14 +291,14 @@ def _recover(options: argparse.Namespace) -> int:
         Outcome.FINISHED: "the interrupted update is finished",
         Outcome.UNDONE: "the interrupted update is undone",
     }
-    tell(options, {"recovered": outcome.value}, words[outcome])
+    print_result(options, {"recovered": outcome.value}, words[outcome])
     return 0
 
 
 def _rollback(options: argparse.Namespace) -> int:
     done = Updater(options.folder).rollback()
     document = {"state": "rolled-back", "from": done.old, "to": done.new}
-    tell(options, document, f"{done.new} is back; {done.old} will not be offered again")
+    print_result(options, document, f"{done.new} is back; {done.old} will not be offered again")
     return 0
 
 
@@ -308,12 +308,12 @@ def _launch(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     findings = Updater(options.folder, _session(options)).verify(full=options.full)
-    _tell_findings(options, findings)
+    _print_findings(options, findings)
     findings.require_whole(hint="run updater repair")
     return 0
 
 
-def _tell_findings(options: argparse.Namespace, findings: Findings) -> None:
+def _print_findings(options: argparse.Namespace, findings: Findings) -> None:
     """All of them for programs; for people a line for each path, then the verdict."""
     lines = [
         f"{kind.value.replace('_', ' ')}: {shown(path)}"
@@ -321,7 +321,7 @@ def _tell_findings(options: argparse.Namespace, findings: Findings) -> None:
         for path in getattr(findings, kind.value)
     ]
     verdict = f"{findings.version} is {'whole' if findings.whole else 'damaged'}"
-    tell(options, findings.document, "\n".join([*lines, verdict]))
+    print_result(options, findings.document, "\n".join([*lines, verdict]))
 
 
 def _repair(options: argparse.Namespace) -> int:
@@ -329,9 +329,9 @@ def _repair(options: argparse.Namespace) -> int:
     done = updater.repair()
     if done is None:
         version = updater.status().version
-        tell(options, {"state": "whole", "version": version}, f"{version} is whole")
+        print_result(options, {"state": "whole", "version": version}, f"{version} is whole")
         return NOTHING_TO_DO
-    _tell_repaired(options, "repaired", done, f"repaired {done.version}")
+    _print_repaired(options, "repaired", done, f"repaired {done.version}")
     return 0
 
 
@@ -341,7 +341,7 @@ def _reports(options: argparse.Namespace) -> int:
         updater.reports = options.to == "on"
     on = updater.reports
     words = "tells its publisher which version works, and what failed" if on else "tells nobody"
-    tell(options, {"reports": on}, f"this install {words}")
+    print_result(options, {"reports": on}, f"this install {words}")
     return 0
 
 
@@ -350,12 +350,12 @@ def _identity(options: argparse.Namespace) -> int:
     if options.to:
         updater.draw_identity()
     name = updater.identity
-    tell(options, {"identity": name}, f"{options.folder} calls itself {name}")
+    print_result(options, {"identity": name}, f"{options.folder} calls itself {name}")
     return 0
 
 
 def _adopt(options: argparse.Namespace) -> int:
-    with told(f"reading {options.root}"):
+    with machine_errors(f"reading {options.root}"):
         root = options.root.read_bytes()
     try:
         done = adopt(
@@ -365,21 +365,21 @@ def _adopt(options: argparse.Namespace) -> int:
             options.app,
             options.version,
             options.channel,
-            mend=options.repair,
+            repair=options.repair,
             reports=options.reports,
             session=_session(options),
         )
     except NotWhole as error:
-        _tell_findings(options, error.findings)
+        _print_findings(options, error.findings)
         raise
-    _tell_repaired(options, "adopted", done, f"adopted {options.app} {done.version}")
+    _print_repaired(options, "adopted", done, f"adopted {options.app} {done.version}")
     return 0
 
 
-def _tell_repaired(options: argparse.Namespace, state: str, done: Repaired, words: str) -> None:
+def _print_repaired(options: argparse.Namespace, state: str, done: Repaired, words: str) -> None:
     lines = [*(f"put back: {shown(path)}" for path in done.repaired), words]
-    tell(options, {"state": state, **asdict(done)}, "\n".join(lines))
-    _warn_of_failed(done.failed)
+    print_result(options, {"state": state, **asdict(done)}, "\n".join(lines))
+    _hint_failed_routes(done.failed)
     for kept in done.kept:
         print(f"what was there is kept as {kept}", file=sys.stderr)
 

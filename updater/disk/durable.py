@@ -295,7 +295,7 @@ def written_to(disk: Disk, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def machine_errors(what: str) -> Iterator[None]:
     """Turn `OSError` into the `InstallError` that tells the user what to do."""
     try:
         yield

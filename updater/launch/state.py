@@ -135,9 +135,9 @@ class State:
         return self.folder / "consent.json"
 
     @property
-    def told(self) -> Path:
+    def last_sent(self) -> Path:
         """What the publisher was told last; harmless to lose."""
-        return self.folder / "told.json"
+        return self.folder / "last_sent.json"
 
     @property
     def launcher(self) -> Path:

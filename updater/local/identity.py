@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import FormatError
 from updater.format.encoding.canonical import (
     INTEGER_MAX,
@@ -85,7 +85,7 @@ class Identities:
         Raises:
             InstallError: the disk does not give it now.
         """
-        with told(f"reading {self._state.identity}"):
+        with machine_errors(f"reading {self._state.identity}"):
             try:
                 known = Identity.parse(self._state.identity.read_bytes())
             except (FileNotFoundError, FormatError):  # the same at every look, until it is kept
@@ -104,7 +104,7 @@ class Identities:
             InstallError: the disk.
         """
         now = self.read().data
-        with told(f"writing {self._state.identity}"):
+        with machine_errors(f"writing {self._state.identity}"):
             with suppress(FileNotFoundError):
                 if self._state.identity.read_bytes() == now:
                     return
@@ -116,7 +116,7 @@ class Identities:
         Raises:
             InstallError: the disk; it stays as it was.
         """
-        with told(f"writing {self._state.identity}"):
+        with machine_errors(f"writing {self._state.identity}"):
             self._disk.write(self._state.identity, self._of(uuid.uuid4().hex).data)
 
     def _of(self, name: str) -> Identity:

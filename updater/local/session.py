@@ -15,7 +15,7 @@ from typing import Any
 from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust, recalled
 from updater.config import UpdaterConfig
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import NotEnoughSpace
 from updater.launch.state import State
 from updater.local.identity import Identities, machine_id
@@ -67,7 +67,7 @@ class Session:
             InstallError: the metadata folder cannot be used.
         """
         self.admit(read_address(state, settings))
-        with told(f"using {state.trust}"), _memory(state) as memory:
+        with machine_errors(f"using {state.trust}"), _memory(state) as memory:
             trust = Trust(
                 memory.trust,
                 settings.url,
@@ -97,7 +97,7 @@ class Session:
         Raises:
             InstallError: the disk does not give it now.
         """
-        with told(f"reading {state.trust}"):
+        with machine_errors(f"reading {state.trust}"):
             return recalled(state.trust, app, self.config.limits)
 
     def require_space(self, state: State, needed: int) -> None:

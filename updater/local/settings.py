@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from updater.disk.durable import present, told
+from updater.disk.durable import machine_errors, present
 from updater.errors import DamagedState, FormatError, InstallError
 from updater.format.encoding.canonical import (
     Record,
@@ -79,7 +79,7 @@ def find_install(folder: Path) -> State:
     Raises:
         InstallError: upswap installed nothing there.
     """
-    with told(f"looking at {folder}"):
+    with machine_errors(f"looking at {folder}"):
         install = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError on a loop
         if not present(install):
             raise InstallError(f"{install} is not there", hint=GONE_HINT)
@@ -137,7 +137,7 @@ def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:
 
 
 def _read(state: State, path: Path, parse: Callable[[bytes], T], hint: str) -> T:
-    with told(f"reading {path}"):  # a disk that fails now need not do so later
+    with machine_errors(f"reading {path}"):  # a disk that fails now need not do so later
         try:
             return parse(path.read_bytes())
         except (FormatError, FileNotFoundError, IsADirectoryError) as error:

@@ -134,7 +134,7 @@ class Download:
                 raise
             if refused:
                 self._ranges = False
-            elif attempt > 1:  # what stands behind a piece being mended is worth one try only:
+            elif attempt > 1:  # what stands behind a damaged piece is worth one try only:
                 file.truncate(file.tell())  # without it a piece is resumed where the line broke
         except _Damaged as error:
             if last:

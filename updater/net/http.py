@@ -23,7 +23,7 @@ import urllib3
 from updater.config import UpdaterConfig
 from updater.errors import TransportError, causes
 from updater.net.address import Address, without_secrets
-from updater.net.minimum_rate import PacedAnswer, TooSlow
+from updater.net.minimum_rate import PacedResponse, TooSlow
 from updater.transport import Reply, ResponseBody
 from updater.version import __version__
 
@@ -131,7 +131,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
     """Connections whose answers have to come at a minimum rate."""
 
     def __init__(self, config: UpdaterConfig) -> None:
-        self._answer = partial(PacedAnswer, config)
+        self._answer = partial(PacedResponse, config)
         super().__init__(max_retries=_retries(config))
 
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:

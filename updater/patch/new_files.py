@@ -52,7 +52,7 @@ class Bounded(io.RawIOBase):
         return self._file.write(data)
 
 
-class _Output:
+class _NewFile:
     """One new file's (view) bytes, hashed as they come as long as they come in order."""
 
     def __init__(self, path: Path, length: int) -> None:
@@ -85,7 +85,7 @@ class _Output:
         return Digest(self._digest.digest()) if whole else digest_of(self.path)
 
 
-class Outputs:
+class NewFiles:
     """The new files of one patch, by number, in one folder with numbers for names."""
 
     def __init__(
@@ -96,8 +96,8 @@ class Outputs:
         self._sizes = sizes
         self._views = {view.file: view for view in views}
         self._known = known
-        self._begun: dict[int, _Output] = {}
-        self._open: OrderedDict[int, _Output] = OrderedDict()
+        self._begun: dict[int, _NewFile] = {}
+        self._open: OrderedDict[int, _NewFile] = OrderedDict()
         self.digests: dict[int, Digest] = {}
         """SHA-256 of every file that is complete."""
 
@@ -138,11 +138,11 @@ class Outputs:
         if number not in self._views:
             self.digests[number] = output.digest()
 
-    def _output(self, number: int) -> _Output:
+    def _output(self, number: int) -> _NewFile:
         if number not in self._begun:
             view = self._views.get(number)
             length = view.length if view else self._sizes[number]
-            self._begun[number] = _Output(self._raw(number), length)
+            self._begun[number] = _NewFile(self._raw(number), length)
         if number not in self._open and len(self._open) == OPEN_MOST:
             self._open.popitem(last=False)[1].close()
         self._open[number] = self._begun[number]

@@ -21,7 +21,7 @@ BATCH = 4 << 20
 """Bytes of small files checked by one thread in a row: handing over each would cost more."""
 
 
-class Bases:
+class OldFiles:
     """Old files by number, each at the place where its (view) bytes lie."""
 
     def __init__(

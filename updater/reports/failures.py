@@ -20,7 +20,9 @@ _LOGIN = re.compile(r"//[^/@\s]*@")
 
 
 @contextmanager
-def reported(session: Session, state: State, manifest: Manifest, new: str = "") -> Iterator[None]:
+def report_failure(
+    session: Session, state: State, manifest: Manifest, new: str = ""
+) -> Iterator[None]:
     """Queue a report if the body fails, unless trying again may help.
 
     Args:
@@ -38,16 +40,16 @@ def reported(session: Session, state: State, manifest: Manifest, new: str = "") 
         raise
 
 
-def report_passed(
+def report_fallbacks(
     session: Session,
     state: State,
     manifest: Manifest,
     new: str,
     errors: Sequence[UpdaterError],
 ) -> None:
-    """Queue a report of each way that failed, though another led there; arguments as `reported`.
+    """Queue a report of each route that failed though another led there; see `report_failure`.
 
-    It says nothing against the version: whoever serves the files can mend it.
+    It says nothing against the version: whoever serves the files can repair it.
     """
     with suppress(Exception):  # what was done counts, whatever is wrong with a report
         for error in errors:

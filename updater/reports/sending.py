@@ -21,8 +21,8 @@ from typing import Any
 
 from updater.disk.durable import (
     Disk,
+    machine_errors,
     present,
-    told,
 )
 from updater.errors import FormatError
 from updater.format.encoding.canonical import (
@@ -59,7 +59,7 @@ STATES = {"clean", "staged", "unconfirmed"}
 STEPS = {"check", "fetch", "stage", "commit", "confirm"}
 
 
-def may_tell(state: State) -> bool:
+def reports_allowed(state: State) -> bool:
     """Whether this install tells its publisher anything.
 
     Raises:
@@ -68,7 +68,7 @@ def may_tell(state: State) -> bool:
     return present(state.consent)
 
 
-def allow(disk: Disk, state: State, *, on: bool) -> None:
+def allow_reports(disk: Disk, state: State, *, on: bool) -> None:
     """Let this install tell its publisher how it fares, or end that.
 
     It stands in a file of its own, because a rollback brings earlier settings back, and must not
@@ -77,7 +77,7 @@ def allow(disk: Disk, state: State, *, on: bool) -> None:
     Raises:
         InstallError: the disk; it stays as it was.
     """
-    with told(f"writing {state.consent}"):
+    with machine_errors(f"writing {state.consent}"):
         if on:
             disk.write(state.consent, encode({"format": FORMAT}))
         else:
@@ -95,7 +95,9 @@ class CheckIn:
     state: str
 
 
-def tell(session: Session, state: State, settings: Settings, version: str, standing: str) -> None:
+def send_reports(
+    session: Session, state: State, settings: Settings, version: str, standing: str
+) -> None:
     """Send what waits, and a check-in if one is due. Raises nothing, and takes `SECONDS` at most.
 
     Args:
@@ -116,8 +118,8 @@ def tell(session: Session, state: State, settings: Settings, version: str, stand
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
-    """``told.json``."""
+class _LastSent:
+    """``last_sent.json``."""
 
     identity: str = ""
     """Of the last check-in that was taken."""
@@ -129,7 +131,7 @@ class _Told:
     """The server asked not to be told anything before."""
 
     @classmethod
-    def read(cls, path: Path) -> _Told:
+    def read(cls, path: Path) -> _LastSent:
         """What was told; nothing if that is lost."""
         with suppress(OSError, FormatError), path.open("rb") as file:
             record = Record(decode(file.read(KIB), KIB))
@@ -181,11 +183,11 @@ class _Outbox:
     def empty(self) -> None:
         """Send all of it; what was not taken stays."""
         with suppress(Exception):  # nobody waits for it, and nobody shall hear of it
-            before = _Told.read(self._state.told)
+            before = _LastSent.read(self._state.last_sent)
             if not self._now < before.wait <= self._now + DAY:
                 self._keep(before, self._sent(before))
 
-    def _sent(self, before: _Told) -> _Told:
+    def _sent(self, before: _LastSent) -> _LastSent:
         """What is to be remembered after a round."""
         try:
             for path in self._waiting():
@@ -194,9 +196,11 @@ class _Outbox:
         except _NotNowError as error:
             return replace(before, wait=self._now + error.seconds) if error.seconds else before
 
-    def _keep(self, before: _Told, after: _Told) -> None:
+    def _keep(self, before: _LastSent, after: _LastSent) -> None:
         if after != before:
-            self._session.disk.write(self._state.told, encode(asdict(after) | {"format": FORMAT}))
+            self._session.disk.write(
+                self._state.last_sent, encode(asdict(after) | {"format": FORMAT})
+            )
 
     def _waiting(self) -> Iterator[Path]:
         if self._state.reports.is_dir() and not self._state.reports.is_symlink():
@@ -207,7 +211,7 @@ class _Outbox:
         if report is None or self._is_settled("reports", report | self._who()):
             self._session.disk.unlink(path)
 
-    def _check_in(self, before: _Told) -> _Told:
+    def _check_in(self, before: _LastSent) -> _LastSent:
         facts = asdict(self._standing)
         said = _digest("said", *facts.values(), __version__)
         if self._standing.state not in STATES or not before.is_due(said, self._now):
@@ -215,7 +219,7 @@ class _Outbox:
         # The same until it was taken, so that a lost answer makes no second one of it.
         identity = _digest("check-in", self._name, before.identity, said, str(self._now // DAY))
         self._is_settled("checkins", {"id": identity, **facts, **self._who()})
-        return _Told(identity=identity, said=said, at=self._now)
+        return _LastSent(identity=identity, said=said, at=self._now)
 
     def _who(self) -> dict[str, Any]:
         return {

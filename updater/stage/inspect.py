@@ -35,7 +35,7 @@ from updater.patch.file_digest import (
     untouched_since,
 )
 from updater.progress import Progress, Silent
-from updater.stage.own_files import Known, sure_until
+from updater.stage.own_files import OwnFiles, sure_until
 
 TOLD_MOST = 5
 """Paths named in a message; the findings have them all."""
@@ -199,8 +199,8 @@ class Inspection:
         return sure_until(self._state, self._manifest)
 
     @cached_property
-    def _known(self) -> Known:
-        return Known.read(self._state)
+    def _known(self) -> OwnFiles:
+        return OwnFiles.read(self._state)
 
     def _look(self, entry: Entry) -> Finding | None:
         try:

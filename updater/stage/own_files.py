@@ -27,13 +27,13 @@ MOST = 2 << 20
 
 
 @dataclass(frozen=True)
-class Known:
+class OwnFiles:
     """Files that releases had here, each at its path."""
 
     marks: frozenset[bytes]
 
     @classmethod
-    def read(cls, state: State) -> Known:
+    def read(cls, state: State) -> OwnFiles:
         """All that was written down; nothing if that was lost.
 
         Raises:

@@ -28,7 +28,7 @@ from updater.launch.commit.journal import (
 )
 from updater.launch.commit.obstacles import refuse_names, refuse_obstacles
 from updater.launch.commit.trash import spare
-from updater.launch.start.release_facts import Brief
+from updater.launch.start.release_facts import ReleaseFacts
 from updater.launch.state import State
 from updater.patch.apply import (
     Tree,
@@ -42,12 +42,12 @@ from updater.patch.file_digest import (
     untouched_since,
 )
 from updater.stage.own_files import (
-    Known,
+    OwnFiles,
     remember,
     sure_until,
 )
 from updater.stage.plan_files import StepPlan
-from updater.stage.user_files import Edits
+from updater.stage.user_files import UserFiles
 
 NO_NOTES: Mapping[Path, bytes] = MappingProxyType({})
 
@@ -79,7 +79,7 @@ class Stage:
         new: Tree,
         settings: bytes,
         *,
-        mend: bool = False,
+        repair: bool = False,
         over_links: bool = False,
         notes: Mapping[Path, bytes] = NO_NOTES,
     ) -> Journal:
@@ -90,12 +90,12 @@ class Stage:
             new: what shall be, and where its bytes lie; files still at their live place and
                 listed alike in ``old`` are left alone if they are whole.
             settings: ``install.json`` as it shall be afterwards.
-            mend: hash every live file, and put what is damaged in its place.
+            repair: hash every live file, and put what is damaged in its place.
             over_links: put folders of the release in the place of symlinks, which are kept aside.
             notes: other files of the State that shall be there afterwards.
 
         Raises:
-            PatchError: a file to carry over is not as released; without ``mend``, one that stays.
+            PatchError: a file to carry over is not as released; without ``repair``, one that stays.
             InstallError: this user may not change the install, or a symlink is in the way.
             OSError: the disk; nothing live was touched.
         """
@@ -107,9 +107,9 @@ class Stage:
         remember(self._disk, self._state, new.manifest, old)
         staged: dict[str, int] = {}
         offered: dict[str, int] = {}
-        edits = Edits(self._state.install, old, new.manifest)
+        edits = UserFiles(self._state.install, old, new.manifest)
         for entry in new.manifest.entries:
-            if isinstance(entry, Directory) or self._is_live(entry, old, edits, mend=mend):
+            if isinstance(entry, Directory) or self._is_live(entry, old, edits, repair=repair):
                 continue
             if not (stays := edits.stays(entry)) or edits.is_offered(entry):
                 number = len(staged) + len(offered)
@@ -135,7 +135,7 @@ class Stage:
         files = {
             self._state.manifest: new.manifest.data,
             self._state.settings: settings,
-            self._state.release: brief_of(new.manifest).data,
+            self._state.release: facts_of(new.manifest).data,
             **notes,
         }
         own = [
@@ -184,15 +184,17 @@ class Stage:
             self._disk.copy(place, staged, executable=entry.executable)
             check_file(entry, staged)
 
-    def _is_live(self, entry: File | Symlink, old: Manifest, edits: Edits, *, mend: bool) -> bool:
+    def _is_live(
+        self, entry: File | Symlink, old: Manifest, edits: UserFiles, *, repair: bool
+    ) -> bool:
         """Whether the live tree has the entry already, whole."""
         place = self._state.install / entry.path
         if old.by_path.get(entry.path) != entry or self._is_behind_link(entry.path):
             return False
-        if not mend and edits.was_ours(entry.path) and self._is_untouched(entry, place):
+        if not repair and edits.was_ours(entry.path) and self._is_untouched(entry, place):
             return True
         is_right = not differs(entry, place)
-        if not mend and not is_right and not edits.stays(entry):
+        if not repair and not is_right and not edits.stays(entry):
             raise PatchError(
                 f"{shown(entry.path)} is missing or not as released",
                 hint="it was removed, edited or damaged after it was installed",
@@ -225,14 +227,14 @@ class Stage:
 
     def _released(self, paths: Iterable[str]) -> frozenset[str]:
         """Those at which lies what a release had there: no work of the user's is lost by them."""
-        known = Known.read(self._state)
+        known = OwnFiles.read(self._state)
         return frozenset(path for path in paths if known.is_of_a_release(self._state, path))
 
 
-def brief_of(manifest: Manifest) -> Brief:
+def facts_of(manifest: Manifest) -> ReleaseFacts:
     """What the launcher must know of a release."""
     release, confirm = manifest.release, manifest.release.confirm
-    return Brief(
+    return ReleaseFacts(
         manifest.version,
         release.entry,
         confirm.mode,
@@ -242,13 +244,13 @@ def brief_of(manifest: Manifest) -> Brief:
     )
 
 
-def renew_brief(disk: Disk, state: State, manifest: Manifest) -> None:
+def renew_release_facts(disk: Disk, state: State, manifest: Manifest) -> None:
     """Have ``release.json`` say what is installed, should somebody have damaged it.
 
     Raises:
         OSError: the disk; it is as before.
     """
-    data = brief_of(manifest).data
+    data = facts_of(manifest).data
     if content_of(state.release) != str(Digest.of(data)):
         disk.write(state.release, data)
 

@@ -35,7 +35,7 @@ class Kept:
     """Paths of those beside which ours of the old release lies, untouched, and makes way."""
 
 
-class Edits:
+class UserFiles:
     """The user's work in an install that goes from ``old`` to ``new``; looks, changes nothing."""
 
     def __init__(self, install: Path, old: Manifest, new: Manifest) -> None:

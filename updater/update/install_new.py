@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from updater.check.route import choose
-from updater.disk.durable import present, told
+from updater.disk.durable import machine_errors, present
 from updater.disk.lock import locked
 from updater.errors import InstallError, UpdateInProgress
 from updater.format.manifest import Manifest
@@ -14,20 +14,20 @@ from updater.format.names import check_app, check_channel
 from updater.launch.commit.journal import phase_of
 from updater.launch.commit.recover import recover
 from updater.launch.state import State
-from updater.local.claim import (
-    Origin,
-    check_empty,
-    claim,
-    empty,
-    is_empty,
-    real,
-    withdraw,
-)
 from updater.local.launcher_files import renew_launcher
 from updater.local.session import Session
 from updater.local.settings import Settings, read_manifest
+from updater.local.state_folder import (
+    Origin,
+    check_empty,
+    clear_state,
+    create_state,
+    is_empty,
+    remove_state,
+    without_links,
+)
 from updater.net.address import Address
-from updater.reports.sending import allow
+from updater.reports.sending import allow_reports
 from updater.update.job import Job, Updated
 
 
@@ -60,9 +60,9 @@ def install(
     )
     place = Path(folder)
     is_new = not present(place)
-    with told(f"installing into {place}"):
+    with machine_errors(f"installing into {place}"):
         try:
-            state = _claim(session, place)
+            state = _install_state(session, place)
             with locked(state.lock, "installing"):
                 _start_over(session, state)
                 return _undisturbed(session, state, settings, origin, reports=reports)
@@ -70,7 +70,7 @@ def install(
             raise
         except BaseException:
             with suppress(OSError):  # the cause is what counts
-                withdraw(session, real(place), is_new=is_new)
+                remove_state(session, without_links(place), is_new=is_new)
             raise
 
 
@@ -81,12 +81,12 @@ def _undisturbed(
     try:
         origin.keep(session, state)
         if reports:
-            allow(session.disk, state, on=True)
+            allow_reports(session.disk, state, on=True)
         return _first_install(session, state, settings)
     except BaseException:
         if phase_of(state) is None and not present(state.manifest):
             with suppress(OSError):  # the cause is what counts
-                empty(session, state)
+                clear_state(session, state)
         raise
 
 
@@ -112,12 +112,12 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
     return done
 
 
-def _claim(session: Session, place: Path) -> State:
+def _install_state(session: Session, place: Path) -> State:
     """The install folder and its State, made if they are not there."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if not present(place):
         session.disk.mkdir(place, own=True)
-    return claim(session, real(place), check_empty)
+    return create_state(session, without_links(place), check_empty)
 
 
 def _start_over(session: Session, state: State) -> None:
@@ -132,4 +132,4 @@ def _start_over(session: Session, state: State) -> None:
                 f"{state.install} is an install already", hint="use `updater update`"
             )
         check_empty(state)
-    empty(session, state)
+    clear_state(session, state)

@@ -11,11 +11,11 @@ from typing import Literal
 
 from updater.check.catalogue import Catalogue
 from updater.check.fallback import (
+    Fallback,
     Unusable,
-    Ways,
     blaming,
 )
-from updater.check.route import Plan
+from updater.check.route import Route
 from updater.disk.durable import present, remove_tree
 from updater.disk.json_file import encode
 from updater.disk.json_file import read as read_document
@@ -41,11 +41,11 @@ from updater.launch.state import State
 from updater.local.launcher_files import check_launcher
 from updater.local.session import Session
 from updater.local.settings import Settings, read_manifest
-from updater.reports.failures import report_passed
+from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import damage
 from updater.stage.own_files import note_folders
 from updater.stage.stage import Stage
-from updater.update.follow_route import Follower
+from updater.update.follow_route import RouteFollower
 
 Running = Literal["stage", "wait", "force"]
 """What to do while the application runs: leave the update to its next launch, wait, or go on."""
@@ -97,7 +97,7 @@ class Updated:
 
 
 class Job:
-    """Brings one install from ``manifest`` to a plan's version. The caller holds the lock."""
+    """Brings one install from ``manifest`` to a route's version. The caller holds the lock."""
 
     def __init__(
         self,
@@ -117,8 +117,8 @@ class Job:
         self._manifest = manifest
         self._received = received
         self._running = running
-        self._follower = Follower(session, state, catalogue, manifest)
-        self._mend = False
+        self._follower = RouteFollower(session, state, catalogue, manifest)
+        self._repair = False
 
     def run(self, version: str) -> Updated:
         """Bring the install to ``version``, by the cheapest way that works.
@@ -128,10 +128,10 @@ class Job:
         Raises:
             UpdaterError: see `Updater.update`; no way is left, with the reason of each.
         """
-        ways = Ways(self._catalogue, self._manifest.version or None, version)
-        journal, outcome = self._conclude(ways.follow(self._attempt))
-        report_passed(self._session, self._state, self._manifest, version, ways.failed)
-        return self._report(journal, outcome, ways.reasons)
+        fallback = Fallback(self._catalogue, self._manifest.version or None, version)
+        journal, outcome = self._conclude(fallback.follow(self._attempt))
+        report_fallbacks(self._session, self._state, self._manifest, version, fallback.failed)
+        return self._report(journal, outcome, fallback.reasons)
 
     def resume(self) -> Updated | None:
         """Go on with the update that waits for the application to end; None if it fits no more.
@@ -218,32 +218,32 @@ class Job:
             return untold if isinstance(untold, str) and untold else installed
         return installed
 
-    def _attempt(self, plan: Plan) -> Journal:
-        """Follow ``plan``; if what is installed is not as its patches need it, mend that first."""
-        if self._mend or plan.starts_afresh:
-            return self._prepare(plan, mend=True)
+    def _attempt(self, route: Route) -> Journal:
+        """Follow ``route``; if its patches need files that are damaged, repair those first."""
+        if self._repair or route.starts_afresh:
+            return self._prepare(route, repair=True)
         try:
-            return self._prepare(plan, mend=False)
+            return self._prepare(route, repair=False)
         except Unusable as error:
             if not isinstance(error.reason, PatchError):
                 raise
             first = error.reason
-        self._mend = True
+        self._repair = True
         try:
-            return self._prepare(plan, mend=True)
+            return self._prepare(route, repair=True)
         except Unusable as error:
             raise error.after(first) from first
 
-    def _prepare(self, plan: Plan, *, mend: bool) -> Journal:
+    def _prepare(self, route: Route, *, repair: bool) -> Journal:
         """Everything before the live tree is touched; on a fault only downloads are left."""
         with self._cleared():
             stage = Stage(self._session.disk, self._state)
             stage.clear()
-            tree = self._follower.tree(plan, stage, mend=mend)
+            tree = self._follower.tree(route, stage, repair=repair)
             settings = replace(self._settings, previous=self._manifest.version)
             notes = self._notes(tree.manifest)
-            with blaming(plan.hops[0].blob.name):  # what it carries over may be damaged
-                return stage.fill(self._manifest, tree, settings.data, mend=mend, notes=notes)
+            with blaming(route.hops[0].blob.name):  # what it carries over may be damaged
+                return stage.fill(self._manifest, tree, settings.data, repair=repair, notes=notes)
 
     @contextmanager
     def _cleared(self) -> Iterator[None]:

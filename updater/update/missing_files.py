@@ -16,12 +16,12 @@ from updater.launch.state import State
 from updater.local.session import Session
 from updater.patch.apply import WrongTree
 from updater.patch.file_digest import check_file, differs
-from updater.stage.user_files import Edits
+from updater.stage.user_files import UserFiles
 from updater.update.manifests import take_manifest
 from updater.update.partial import bundle_of, take_files
 
 
-class Sources:
+class MissingFiles:
     """Files for one update that come from bundles: of the old release, or of the new one."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Sources:
         """Whether the user's file stays at ``path``, so that nobody asks for ours."""
         entry = self._installed.by_path.get(path)
         empty = Manifest(header.app, header.new.version, header.new.release, ())
-        edits = Edits(self._state.install, self._installed, empty)
+        edits = UserFiles(self._state.install, self._installed, empty)
         return isinstance(entry, File) and edits.stays(entry)
 
     def _take(self, version: str, files: list[File], out: Path, reserve: int) -> Mapping[str, Path]:

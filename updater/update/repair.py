@@ -1,4 +1,4 @@
-"""Mending: what is damaged in an install is put back as it was released.
+"""Repair: damaged files of an install are put back as they were released.
 
 The way of an update: staged whole, checked, then a commit that can be interrupted anywhere. Old
 manifest and new one are the same, so that the tree is either as it was found or as released.
@@ -41,7 +41,7 @@ from updater.local.settings import (
 )
 from updater.patch.apply import Tree
 from updater.patch.file_digest import check_file
-from updater.reports.failures import report_passed
+from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import Findings, inspect
 from updater.stage.own_files import note_folders
 from updater.stage.stage import Stage, live_tree
@@ -52,7 +52,7 @@ from updater.update.partial import bundle_of, take_files
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was mended."""
+    """The result of a repair."""
 
     version: str
     repaired: tuple[str, ...]
@@ -67,7 +67,7 @@ class Repaired:
     """Why what was asked first did not help: nothing is lost, but its publisher should know."""
 
 
-class Mend:
+class Repair:
     """Mends one install. The caller holds the lock, and has recovered."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Mend:
             self._session.disk.stamp(self._state.manifest)
             note_folders(self._session.disk, self._state, manifest)
             remove_tree(self._session.disk, self._state.downloads)
-        report_passed(self._session, self._state, manifest, manifest.version, self._failed)
+        report_fallbacks(self._session, self._state, manifest, manifest.version, self._failed)
         return self._report(findings, journal)
 
     def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:
@@ -110,7 +110,7 @@ class Mend:
         places = dict(live_tree(self._state, manifest).places)
         places |= self._take(manifest, findings, stage.scratch(0), size + len(manifest.data))
         tree = Tree(manifest, places)
-        return stage.fill(manifest, tree, self._settings.data, mend=True, over_links=True)
+        return stage.fill(manifest, tree, self._settings.data, repair=True, over_links=True)
 
     def _take(
         self, manifest: Manifest, findings: Findings, out: Path, reserve: int
@@ -124,7 +124,7 @@ class Mend:
             return self._excerpt(manifest, release, files, out, reserve)
         except (Unusable, PatchError) as error:
             failed = error if isinstance(error, Unusable) else Unusable(frozenset(), error)
-        tree, ways = rebuilt(
+        tree, fallback = rebuilt(
             self._session,
             self._state,
             self._catalogue(),
@@ -132,7 +132,7 @@ class Mend:
             manifest.version,
             failed,
         )
-        self._failed = ways.failed
+        self._failed = fallback.failed
         return {file.path: tree.places[file.path] for file in files}
 
     def _excerpt(
@@ -174,7 +174,7 @@ class Mend:
 
 
 def repair(session: Session, state: State) -> Repaired | None:
-    """Look at every installed file and mend what is damaged; None if nothing is.
+    """Look at every installed file and repair the damaged ones; None if none is.
 
     If the State does not know any more what is installed, it is asked of the repository: see
     `identify`.
@@ -184,24 +184,26 @@ def repair(session: Session, state: State) -> Repaired | None:
     """
     settings = read_settings(state)
     catalogue = cache(lambda: session.refresh(state, settings, session.now()))
-    mend = Mend(session, state, settings, catalogue)
+    work = Repair(session, state, settings, catalogue)
     try:
         manifest = read_manifest(state, session.config.limits)
     except CannotSpell:
         raise
     except InstallError as error:
         manifest = identify(session, state, settings.app, catalogue(), error)
-        return mend.run(manifest, inspect(state, manifest, session.progress, full=True))
+        return work.run(manifest, inspect(state, manifest, session.progress, full=True))
     findings = inspect(state, manifest, session.progress, full=True)
     if findings.whole:
         _tidy(session, state)
         return None
     signed = (
-        _signed(session, state, manifest, catalogue) if _lacking(manifest, findings) else manifest
+        _signed_manifest(session, state, manifest, catalogue)
+        if _lacking(manifest, findings)
+        else manifest
     )
     if signed != manifest:
         findings = inspect(state, signed, session.progress, full=True)
-    return mend.run(signed, findings)
+    return work.run(signed, findings)
 
 
 def _tidy(session: Session, state: State) -> None:
@@ -212,14 +214,14 @@ def _tidy(session: Session, state: State) -> None:
 
 
 def _lacking(manifest: Manifest, findings: Findings) -> list[File]:
-    """The files whose bytes are not there: all other damage is mended without any."""
+    """The files whose bytes are not there: all other damage is repaired without any."""
     paths = frozenset(findings.damaged) - frozenset(findings.mode_changed)
     behind = frozenset(findings.wrong_kind)  # below such a path nothing of the release can be
     files = manifest.files()
     return [f for f in files if f.path in paths or not behind.isdisjoint(parents(f.path))]
 
 
-def _signed(
+def _signed_manifest(
     session: Session, state: State, manifest: Manifest, catalogue: Callable[[], Catalogue]
 ) -> Manifest:
     """The manifest as it was signed, if the one of the State is not that."""

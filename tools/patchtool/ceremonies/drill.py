@@ -27,7 +27,7 @@ from patchtool.keys.signing_keys import (
 from patchtool.repository.repository import Repository
 from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import InstallError, TransportError, UpdaterError
 from updater.transport import ResponseBody
 
@@ -185,7 +185,7 @@ class _Drill:
 
     @contextmanager
     def _stage(self) -> Iterator[Stage]:
-        with told("rehearsing"), staging(scratch()) as work:
+        with machine_errors("rehearsing"), staging(scratch()) as work:
             yield Stage(work, self.repository, self.keys, self.now)
 
     def _seen(self, stage: Stage, client: str) -> list[object]:

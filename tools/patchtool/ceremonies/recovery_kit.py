@@ -12,7 +12,7 @@ from patchtool.keys.signing_keys import (
     write_secret,
 )
 from patchtool.repository.repository import Repository
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import InstallError
 
 ROOT = "root.json"
@@ -91,7 +91,7 @@ def new_keys(
         raise InstallError(f"{kits} is not empty", hint="name a new folder for the kits")
     made = keys.make_missing(threshold, count)
     data = Repository(keys.folder, keys, now).first_root(threshold)
-    with told(f"writing {root}"):
+    with machine_errors(f"writing {root}"):
         put_away = _write_kits(keys, kits, data, threshold) if kits else []
         Disk().write(root, data)
     return Made(tuple(made), root, tuple(put_away))
@@ -103,7 +103,7 @@ def first_root_of(folder: Path) -> bytes | None:
     Raises:
         InstallError: it cannot be read.
     """
-    with told(f"reading {folder / ROOT}"):
+    with machine_errors(f"reading {folder / ROOT}"):
         return (folder / ROOT).read_bytes() if (folder / ROOT).exists() else None
 
 

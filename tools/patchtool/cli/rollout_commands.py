@@ -13,7 +13,7 @@ from patchtool.release.rollout import (
     resume,
 )
 from patchtool.repository.writer import writer_of
-from updater.cli.terminal import tell
+from updater.cli.terminal import print_result
 from updater.errors import InstallError
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.head import EVERYONE, Head, RolloutStep
@@ -32,7 +32,7 @@ def offer(options: argparse.Namespace) -> int:
         head = server_of(options).promote(*asked, steps)
     else:
         head = promote(repository_of(options), *asked, now=now, steps=steps)
-    tell(options, head.to_json(), _offered(head, options.version, now))
+    print_result(options, head.to_json(), _offered(head, options.version, now))
     return 0
 
 
@@ -78,9 +78,9 @@ def _asked(options: argparse.Namespace) -> tuple[str, str, str]:
 def _tell_change(options: argparse.Namespace, head: Head | None, done: str, before: str) -> int:
     what = f"{options.app} {options.version} on {options.channel}"
     if head is None:
-        tell(options, {"version": options.version, "state": before}, f"{what} {before}")
+        print_result(options, {"version": options.version, "state": before}, f"{what} {before}")
         return NOTHING_TO_DO
-    tell(options, head.to_json(), f"{what} {done}")
+    print_result(options, head.to_json(), f"{what} {done}")
     return 0
 
 

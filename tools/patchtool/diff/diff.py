@@ -23,7 +23,7 @@ from patchtool.diff.view_files import (
 )
 from patchtool.folder.scan import scan
 from patchtool.folder.temporary import staging
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.changes import Layout
 from updater.format.encoding.limits import MIB
@@ -97,7 +97,7 @@ def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None 
         raise InstallError(f"{out} is not a file", hint="name a file for the patch")
     options = options or Options()
     begin = options.monotonic()
-    with told(f"writing {out}"), staging(out.parent) as folder:
+    with machine_errors(f"writing {out}"), staging(out.parent) as folder:
         base = old or nothing(new.manifest.app)
         header = _make_blocks(base, new, folder, options, bundle=old is None)
         data = encode_header(check_header(header))

@@ -21,7 +21,7 @@ from patchtool.repository.stored_files import (
     unneeded,
 )
 from patchtool.server.mirror import absent, mirror
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError, UpdaterError
 from updater.exit_codes import Concern, Severity
 from updater.transport import Transport
@@ -180,7 +180,7 @@ def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -
         InstallError: this machine's disk.
     """
     address = url.rstrip("/")
-    with told(f"looking at {url}"), staging(scratch()) as work:
+    with machine_errors(f"looking at {url}"), staging(scratch()) as work:
         copy = Repository(work, Keys(work, {}), now)
         mirror(transport, address, copy)
         content = {name: length for name, length in needed(copy).items() if length >= 0}

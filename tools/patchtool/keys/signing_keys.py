@@ -30,7 +30,7 @@ from patchtool.keys.key_command import (
 from updater.disk.durable import (
     WINDOWS,
     Disk,
-    told,
+    machine_errors,
 )
 from updater.errors import InstallError
 
@@ -93,7 +93,7 @@ class Keys:
             InstallError: unreadable, readable by others, or a wrong password; or the command that
                 is to tell it fails.
         """
-        with told(f"reading keys in {self.folder}"):
+        with machine_errors(f"reading keys in {self.folder}"):
             handed = [self._open(role, name, pem) for name, pem in self._handed(role)]
             signers = [*handed, *(self._load(role, path) for path in self.paths(role, app))]
         found = {signer.public_key.keyid: signer for signer in signers}
@@ -110,7 +110,7 @@ class Keys:
         """
         count = root_keys or (1 if threshold == 1 else threshold + 1)
         roots = ["root"] if count == 1 else [f"root-{n + 1}" for n in range(count)]
-        with told(f"writing keys into {self.folder}"):
+        with machine_errors(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             there = {path.stem for path in self.paths("root")}
             was_stopped = there < set(roots) and not any(self.paths(role) for role in ROLES[1:])
@@ -127,7 +127,7 @@ class Keys:
         Raises:
             InstallError: no password to protect it with, or the disk.
         """
-        with told(f"writing keys into {self.folder}"):
+        with machine_errors(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             taken = {path.name.removeprefix(REVOKED) for path in self.folder.iterdir()}
             path = self.folder / next(name for name in _names(role, app) if name not in taken)
@@ -141,7 +141,7 @@ class Keys:
             InstallError: a key cannot be opened, or the disk.
         """
         ids = set(ended)
-        with told(f"renaming keys in {self.folder}"):
+        with machine_errors(f"renaming keys in {self.folder}"):
             held = [(path, self._load(role, path)) for path in self.paths(role, app)]
             old = [path for path, signer in held if signer.public_key.keyid in ids]
             return [path.replace(path.with_name(REVOKED + path.name)) for path in old]
@@ -152,7 +152,7 @@ class Keys:
         Raises:
             InstallError: unreadable, readable by others, or a wrong password.
         """
-        with told(f"reading {path}"):
+        with machine_errors(f"reading {path}"):
             return self._load(role, path)
 
     def _is_handed(self, role: Role) -> bool:

@@ -30,8 +30,8 @@ from patchtool.repository.repository import Repository
 from patchtool.repository.targets import Target
 from updater.disk.durable import (
     Disk,
+    machine_errors,
     move,
-    told,
 )
 from updater.errors import FormatError, InstallError
 from updater.format.manifest import Manifest
@@ -174,7 +174,7 @@ def _difference(
     """
     for before in releases.below(manifest.version)[:1]:
         place = repository.path_of(releases.manifest(before))
-        with told(f"reading {place}"), suppress(FormatError):
+        with machine_errors(f"reading {place}"), suppress(FormatError):
             if place.exists():
                 return Difference.of(Manifest.parse(place.read_bytes()), manifest)
     return None
@@ -325,7 +325,7 @@ class Workshop:
     def build(self, old: Tree | None, new: Tree, name: str, options: Options | None) -> Built:
         """Build a patch, proven, under a name of its own: see `build_patch`."""
         built = build_patch(old, new, self.work / name, options)
-        with told(f"writing {self.ready.parent}"):
+        with machine_errors(f"writing {self.ready.parent}"):
             move(self.disk, built.path, self.ready / name)
         return replace(built, path=self.ready / name)
 
@@ -339,7 +339,7 @@ class Workshop:
         """
         folder = Path(tempfile.mkdtemp(dir=self.work))
         try:
-            with told(f"unpacking {bundle}"):
+            with machine_errors(f"unpacking {bundle}"):
                 patch = PatchFile(bundle)
                 tree = apply_patch(patch, nothing(patch.header.app), folder)
             yield tree
@@ -354,5 +354,5 @@ def workshop(repository: Repository) -> Iterator[Workshop]:
     Raises:
         InstallError: the folder is no repository, or the disk.
     """
-    with told("building"), staging(scratch()) as work, repository.staging() as ready:
+    with machine_errors("building"), staging(scratch()) as work, repository.staging() as ready:
         yield Workshop(work, ready, repository.disk)

@@ -17,7 +17,7 @@ from patchtool.repository.repository import Repository
 from patchtool.repository.stored_files import unneeded
 from patchtool.repository.targets import Listed
 from patchtool.repository.unpublished import signed_since
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import InstallError
 from updater.format.head import Head
 from updater.format.names import order
@@ -92,7 +92,7 @@ def clear_unneeded(repository: Repository) -> Cleared:
         InstallError: the disk; run it again.
         FormatError: the repository is damaged.
     """
-    with told(f"deleting files of {repository.folder}"):
+    with machine_errors(f"deleting files of {repository.folder}"):
         now = int(repository.now.timestamp())
         return clear(repository.disk, repository.folder, unneeded(repository), now)
 

@@ -66,7 +66,7 @@ from patchtool.repository.writer import Writer, refuse_others
 from updater.disk.durable import (
     PART,
     Disk,
-    told,
+    machine_errors,
 )
 from updater.disk.lock import locked
 from updater.errors import InstallError, TrustError, UpdaterError
@@ -156,7 +156,7 @@ class Repository(Visible):
         """
         author = self._author
         busy = f"another command writes {self.folder}"
-        with told(f"writing repository {self.folder}"):
+        with machine_errors(f"writing repository {self.folder}"):
             self.require()
             with locked(self.folder / ".lock", author.task, author.patience, busy):
                 if author.clock is not None:
@@ -199,7 +199,7 @@ class Repository(Visible):
             InstallError: the folder is not a repository, or the disk.
         """
         self.require()
-        with told(f"building in {self.folder}"), staging(self.folder) as folder:
+        with machine_errors(f"building in {self.folder}"), staging(self.folder) as folder:
             yield folder
 
     def open_keys(self, *roles: str) -> None:
@@ -232,7 +232,7 @@ class Repository(Visible):
             InstallError: there is one, a key is missing or not in ``root``, or the disk.
             FormatError: ``root`` is none.
         """
-        with told(f"making repository {self.folder}"):
+        with machine_errors(f"making repository {self.folder}"):
             self.check_new()
             self._metadata.mkdir(parents=True, exist_ok=True)
             (self.folder / "targets").mkdir(exist_ok=True)
@@ -458,7 +458,7 @@ class Repository(Visible):
             )
         data = root.to_bytes(JSONSerializer(compact=True))
         name = f"metadata/{root.signed.version}.root.json"
-        with told(f"writing repository {self.folder}"):
+        with machine_errors(f"writing repository {self.folder}"):
             self._note([name + PART])
             self.disk.write(self.folder / name, data)
             forget(self.disk, self.folder)

@@ -23,7 +23,7 @@ from patchtool.repository.stored_files import (
     missing,
     needed,
 )
-from updater.disk.durable import PART, told
+from updater.disk.durable import PART, machine_errors
 from updater.errors import InstallError
 
 ROOT = "metadata/1.root.json"
@@ -62,13 +62,13 @@ def sync(repository: Repository, copy: Repository) -> Synced:
     _refuse_nested(repository.folder, copy.folder)
     repository.require()
     waiting = transferring(repository.folder, repository.patience)
-    with told(f"copying {repository.folder}"), waiting, repository.staging() as work:
+    with machine_errors(f"copying {repository.folder}"), waiting, repository.staging() as work:
         source = _Source.of(repository, work)
         _refuse_parts(source)
         is_new = not (copy.folder / TIMESTAMP).exists()
         if not is_new:
             _refuse_other(source, copy)
-        with told(f"copying to {copy.folder}"):
+        with machine_errors(f"copying to {copy.folder}"):
             done = [_take(source, copy, name) for name in _in_order(source, copy, is_new)]
             _remove_parts(copy)
             gone = sorted({*held(copy)} - {*needed(source.seen)})
@@ -170,7 +170,7 @@ def _refuse_parts(source: _Source) -> None:
 def _refuse_other(source: _Source, copy: Repository) -> None:
     """Refuse to make a copy older than it is, or another repository's."""
     one, other = source.place(ROOT), copy.folder / ROOT
-    with told(f"reading {other}"):
+    with machine_errors(f"reading {other}"):
         if not other.exists() or one.read_bytes() != other.read_bytes():
             raise InstallError(
                 f"{copy.folder} is another repository", hint="name the folder of this one's copy"
@@ -183,7 +183,7 @@ def _refuse_other(source: _Source, copy: Repository) -> None:
             f"{here.get(newer[0], 0)} here",
             hint=RESTORED,
         )
-    with told(f"reading {copy.folder}"):
+    with machine_errors(f"reading {copy.folder}"):
         apart = [name for name in sorted(needed(copy)) if _is_apart(source, copy, name)]
     if apart and (apart != [TIMESTAMP] or here["timestamp"] == there["timestamp"]):
         raise InstallError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import FormatError, InstallError
 from updater.format.encoding.canonical import (
     Record,
@@ -43,7 +43,7 @@ def writer_of(folder: Path) -> Writer:
         InstallError: it cannot be read.
     """
     place = folder / NAME
-    with told(f"reading {place}"):
+    with machine_errors(f"reading {place}"):
         if not place.exists():
             return "local"
         data = place.read_bytes()

@@ -35,7 +35,7 @@ from updater.check.trust import (
 from updater.disk.durable import (
     PART,
     Disk,
-    told,
+    machine_errors,
 )
 from updater.disk.lock import locked
 from updater.errors import InstallError, TrustError
@@ -92,7 +92,7 @@ def fetch(
             was, or a newer one that lacks content.
     """
     _prepare(folder)
-    with told(f"fetching {url}"), transferring(folder, patience):
+    with machine_errors(f"fetching {url}"), transferring(folder, patience):
         here = Repository(folder, nobody(folder), session.now())
         with served(session, url, folder, root) as there, _held(folder, patience):
             check_time(server_time(session.transport))
@@ -119,7 +119,7 @@ def served(
     Raises:
         TransportError, TrustError, FormatError, InstallError: as `fetch`.
     """
-    with told("looking at what is served"), staging(scratch()) as work:
+    with machine_errors("looking at what is served"), staging(scratch()) as work:
         place = work / "repository"
         place.mkdir()
         there = Repository(place, keys or nobody(place), session.now())

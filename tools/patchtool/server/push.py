@@ -37,7 +37,7 @@ from patchtool.server.server_client import (
     Blob,
     Server,
 )
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import InstallError
 from updater.local.session import Session
 from updater.progress import Progress
@@ -88,7 +88,10 @@ def push(
     """
     repository.require()
     _refuse_local(repository.folder)
-    with told(f"pushing {repository.folder}"), transferring(repository.folder, repository.patience):
+    with (
+        machine_errors(f"pushing {repository.folder}"),
+        transferring(repository.folder, repository.patience),
+    ):
         return _Push(session, server, repository, apps, keys).run(check_time)
 
 

@@ -39,7 +39,7 @@ NOT_BY_RENAME = {errno.EXDEV, errno.EACCES, errno.EPERM}
 """What says that a folder must be made anew: another disk, or one that nobody may write."""
 
 
-class Reversal:
+class FileSwapBack:
     """Runs a committed journal the other way."""
 
     def __init__(self, disk: Disk, state: State, journal: Journal) -> None:

@@ -18,7 +18,7 @@ and only what it replaced is forgotten. `updater repair` makes one release of a 
 gives the damaged journal the name ``journal.mixed``, which stands until the repair is made,
 whatever the journal of the repair itself goes through.
 
-How a step tells from the disk whether it was done stands with the step: `FileSwap`, `Reversal`.
+How a step tells from the disk whether it was done stands with the step: `FileSwap`, `FileSwapBack`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from updater.disk.durable import (
     Disk,
     disk_error,
     fault,
+    machine_errors,
     present,
-    told,
 )
 from updater.disk.json_file import encode
 from updater.errors import InstallError, RollbackFailed
 from updater.launch.commit.bad_versions import mark_bad
 from updater.launch.commit.file_swap import FileSwap, discard_stage
-from updater.launch.commit.file_swap_back import Reversal
+from updater.launch.commit.file_swap_back import FileSwapBack
 from updater.launch.commit.journal import (
     DamagedJournal,
     Journal,
@@ -86,7 +86,7 @@ def commit(disk: Disk, state: State, journal: Journal) -> None:
         if isinstance(error, InstallError):
             error.rolled_back = True
         elif isinstance(error, Exception):
-            raise _told(error) from error
+            raise _undone_error(error) from error
         raise
     with suppress(Exception):  # the update is made; the next recovery removes what is left over
         _clean(disk, state, journal)
@@ -179,14 +179,14 @@ def _go_back(disk: Disk, state: State, journal: Journal) -> Outcome:
 
 
 def _clean_up(disk: Disk, state: State, journal: Journal) -> Outcome:
-    with told(f"cleaning up after the update to {journal.new}"):
+    with machine_errors(f"cleaning up after the update to {journal.new}"):
         _clean(disk, state, journal)
     return Outcome.FINISHED
 
 
 def _forget(disk: Disk, state: State) -> Outcome:
     """The new tree is in place; what it replaced cannot be told any more, and stays aside."""
-    with told(f"cleaning up after an update of {state.install}"):
+    with machine_errors(f"cleaning up after an update of {state.install}"):
         clear(disk, state, state.old)
         disk.unlink(state.trial)  # it could not be taken back
         _end(disk, state, Phase.COMMITTED)
@@ -196,7 +196,7 @@ def _forget(disk: Disk, state: State) -> Outcome:
 def _take_back(disk: Disk, state: State, journal: Journal) -> Outcome:
     try:
         disk.sync_directory(state.folder)
-        Reversal(disk, state, journal).run()
+        FileSwapBack(disk, state, journal).run()
         disk.unlink(state.trial)
         disk.unlink(state.confirmed)
         with suppress(OSError):  # told to the application if it can be; the tree counts more
@@ -275,8 +275,8 @@ def _end(disk: Disk, state: State, phase: Phase) -> None:
         sweep(disk, state)
 
 
-def _told(error: Exception) -> InstallError:
+def _undone_error(error: Exception) -> InstallError:
     what = "the update was undone"
-    told = disk_error(what, error) if isinstance(error, OSError) else fault(what, error)
-    told.rolled_back = True
-    return told
+    undone = disk_error(what, error) if isinstance(error, OSError) else fault(what, error)
+    undone.rolled_back = True
+    return undone

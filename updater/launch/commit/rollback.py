@@ -9,7 +9,7 @@ from updater.disk.content import content_of
 from updater.disk.durable import Disk, present
 from updater.errors import InstallError
 from updater.launch.commit.bad_versions import mark_bad
-from updater.launch.commit.file_swap_back import Reversal
+from updater.launch.commit.file_swap_back import FileSwapBack
 from updater.launch.commit.journal import (
     Action,
     Journal,
@@ -47,7 +47,7 @@ def _way_here(state: State) -> Journal | None:
     return journal if led_here else None
 
 
-def roll_back(disk: Disk, state: State, why: str) -> Journal:
+def rollback(disk: Disk, state: State, why: str) -> Journal:
     """Bring the version before back; the present one is bad from now on. The commit taken back.
 
     The caller holds the lock, and no application runs.
@@ -68,7 +68,7 @@ def roll_back(disk: Disk, state: State, why: str) -> Journal:
             f"no previous version of {state.install} is kept",
             hint="there is one after an update, until the next update or rollback",
         )
-    way = Reversal(disk, state, journal)
+    way = FileSwapBack(disk, state, journal)
     try:
         way.refuse_obstacles()
     except InstallError as error:

@@ -121,7 +121,7 @@ def watched(environment: Mapping[str, str], lock: int | None) -> dict[str, str]:
     return {**environment, WATCHED: heard_by}
 
 
-def say_up(environment: Mapping[str, str]) -> bool:
+def report_up(environment: Mapping[str, str]) -> bool:
     """Tell the launcher that watches; False if it cannot be reached from here.
 
     It has the inherited lock open together with this process, so both have one position in it.
@@ -138,7 +138,7 @@ def say_up(environment: Mapping[str, str]) -> bool:
     return False
 
 
-def is_said_up(lock: int | None) -> bool:
+def is_reported_up(lock: int | None) -> bool:
     """Whether the application that has ``lock`` from this process says that it is up."""
     return not WINDOWS and lock is not None and os.lseek(lock, 0, os.SEEK_CUR) > 0
 

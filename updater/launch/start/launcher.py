@@ -21,8 +21,8 @@ from updater.disk.durable import (
     WINDOWS,
     Disk,
     disk_error,
+    machine_errors,
     present,
-    told,
 )
 from updater.disk.json_file import read
 from updater.disk.lock import locked
@@ -30,12 +30,12 @@ from updater.errors import InstallError, UpdateInProgress, UpdaterError
 from updater.launch.commit.journal import Phase, phase_of
 from updater.launch.commit.pending import commit_pending, pending_version
 from updater.launch.commit.recover import recover
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 from updater.launch.start.environment import for_application, seconds_to_wait
 from updater.launch.start.release_facts import (
-    Brief,
+    ReleaseFacts,
     is_text,
-    read_brief,
+    read_release_facts,
 )
 from updater.launch.start.running import alone, share
 from updater.launch.start.trial import (
@@ -84,19 +84,19 @@ class Launcher:
         Raises:
             InstallError: the tree is not whole and cannot be made so, or nothing can be started.
         """
-        with told(f"starting {self.state.install}"):
+        with machine_errors(f"starting {self.state.install}"):
             self._require_folder()
             trial = self._make_ready()
-            start, brief = self._start(arguments)
+            start, facts = self._start(arguments)
             for tried in count(1):
                 if trial is None:
                     break
-                ended = self._watch(start, brief, trial)
-                is_last = tried >= brief.starts
-                if ended.why is None or not self._goes_on(ended.why, trial, brief, is_last=is_last):
+                ended = self._watch(start, facts, trial)
+                is_last = tried >= facts.starts
+                if ended.why is None or not self._goes_on(ended.why, trial, facts, is_last=is_last):
                     return ended.code
                 trial = self._trial()
-                start, brief = self._start(arguments)
+                start, facts = self._start(arguments)
             return self._become(start)
 
     def _require_folder(self) -> None:
@@ -115,21 +115,21 @@ class Launcher:
         except UpdateInProgress:
             return self._trial()
         except PermissionError:
-            self._say_what_waits()
+            self._print_what_waits()
             return None  # somebody else's install: its owner's starts decide
         except (OSError, UpdaterError) as error:
             if not self._is_whole():
                 raise
-            _tell(error)  # old or new, the tree is whole: it is started, and watched
+            _print_error(error)  # old or new, the tree is whole: it is started, and watched
             return None if _is_read_only(error) else self._trial()
 
-    def _say_what_waits(self) -> None:
+    def _print_what_waits(self) -> None:
         """This user's starts do not bring it, as an update may have promised."""
         with suppress(OSError, InstallError):
             if phase_of(self.state) is Phase.STAGED:  # its journal is for the owner to read
                 pending = pending_version(self.state) or "an update"
-                _say(f"{pending} waits: this user may not change {self.state.install}")
-                _say("hint: its owner brings it, by a start or by updater update")
+                _print(f"{pending} waits: this user may not change {self.state.install}")
+                _print("hint: its owner brings it, by a start or by updater update")
 
     def _trial(self) -> Trial | None:
         """The trial that is on, for a start without the lock; None if that cannot be told."""
@@ -158,17 +158,17 @@ class Launcher:
         with alone(self.state) as nobody_runs:
             pass
         if pending and not nobody_runs:
-            _say(f"{pending} waits up to {seconds:g} seconds for the application to end")
+            _print(f"{pending} waits up to {seconds:g} seconds for the application to end")
         with alone(self.state, patience=seconds if pending else 0.0) as nobody_runs:
             if pending and not nobody_runs:
-                _say(f"{pending} comes with a later start: the application still runs")
+                _print(f"{pending} comes with a later start: the application still runs")
             yield nobody_runs
 
     def _is_taken_back(self, trial: Trial) -> bool:
         """Roll back what has failed before, when another window of it ran."""
-        why = trial.verdict(read_brief(self.state).starts)
+        why = trial.verdict(read_release_facts(self.state).starts)
         if why:
-            self._roll_back(why)
+            self._rollback(why)
         return bool(why)
 
     def _begin(self, trial: Trial) -> Trial:
@@ -176,20 +176,22 @@ class Launcher:
         try:
             return begin_start(self.disk, self.state, trial)
         except OSError as error:
-            _tell(error)
+            _print_error(error)
             return trial
 
     def _commit(self) -> None:
         pending = pending_version(self.state)
         try:
             if commit_pending(self.disk, self.state) is None and pending:
-                _say(f"{pending} does not fit what was changed here meanwhile: updater update does")
+                _print(
+                    f"{pending} does not fit what was changed here meanwhile: updater update does"
+                )
         except InstallError as error:
             if phase_of(self.state) is not None:
                 raise
-            _tell(error)  # the old version is whole: it is started
+            _print_error(error)  # the old version is whole: it is started
 
-    def _goes_on(self, why: str, trial: Trial, brief: Brief, *, is_last: bool) -> bool:
+    def _goes_on(self, why: str, trial: Trial, facts: ReleaseFacts, *, is_last: bool) -> bool:
         """Whether something is to be started in place of what failed: it again, or the old one.
 
         Not if another start has decided meanwhile. While another window runs nothing is taken
@@ -201,8 +203,8 @@ class Launcher:
             if now is None or now.version != trial.version:
                 return False
             now = self._count(now, why)
-            if now.failed < brief.starts and not is_last:
-                _say(f"{now.version} {why}: it is started once more")
+            if now.failed < facts.starts and not is_last:
+                _print(f"{now.version} {why}: it is started once more")
                 self._begin(now)
                 return True
             return self._gives_back(now.version, why)
@@ -210,14 +212,14 @@ class Launcher:
     def _gives_back(self, version: str, why: str) -> bool:
         with alone(self.state, patience=ALONE_TIMEOUT) as nobody_runs:
             if not nobody_runs:
-                _say(f"{version} {why}: not rolled back, because it still runs elsewhere")
+                _print(f"{version} {why}: not rolled back, because it still runs elsewhere")
                 return False
             try:
-                self._roll_back(why)
+                self._rollback(why)
             except InstallError as error:
                 if not self._is_whole():
                     raise
-                _tell(error)  # there is no way back: every start tries what is there
+                _print_error(error)  # there is no way back: every start tries what is there
                 return False
             return True
 
@@ -226,12 +228,12 @@ class Launcher:
         try:
             return end_start(self.disk, self.state, trial, why)
         except OSError as error:
-            _tell(error)
+            _print_error(error)
             return replace(trial, failed=trial.failed + 1, why=why)
 
-    def _roll_back(self, why: str) -> None:
-        commit = roll_back(self.disk, self.state, why)
-        _say(f"{commit.new} {why}: {commit.old} is back")
+    def _rollback(self, why: str) -> None:
+        commit = rollback(self.disk, self.state, why)
+        _print(f"{commit.new} {why}: {commit.old} is back")
 
     def _share(self) -> int | None:
         """The lock of a running application, when the tree is whole.
@@ -269,20 +271,20 @@ class Launcher:
         except OSError:  # whose install this is not cannot tell, and is not to be kept out
             return self._is_whole()
 
-    def _start(self, arguments: Sequence[str]) -> tuple[Start, Brief]:
+    def _start(self, arguments: Sequence[str]) -> tuple[Start, ReleaseFacts]:
         """What to start, and what is said of it; from here on nothing is committed."""
         lock = self._share()
-        brief = read_brief(self.state)  # not before: a commit may have been at work
+        facts = read_release_facts(self.state)  # not before: a commit may have been at work
         environment = for_application(
-            self.environment, self.state.install, brief.version, self._previous(), lock
+            self.environment, self.state.install, facts.version, self._previous(), lock
         )
-        return Start(self.command(brief, arguments), environment, lock), brief
+        return Start(self.command(facts, arguments), environment, lock), facts
 
-    def _watch(self, start: Start, brief: Brief, trial: Trial) -> Ended:
+    def _watch(self, start: Start, facts: ReleaseFacts, trial: Trial) -> Ended:
         """Watch one start; one that says nothing of the version is not held against it."""
         is_failed = False
         try:
-            ended = Watch(self.state, self.disk, self.clock, brief, trial).run(start)
+            ended = Watch(self.state, self.disk, self.clock, facts, trial).run(start)
             is_failed = ended.why is not None
             return ended
         finally:
@@ -306,18 +308,18 @@ class Launcher:
             os.execve(start.line[0], start.line, start.environment)  # noqa: S606 - verified
         return subprocess.call(start.line, env=start.environment)  # noqa: S603 - as above
 
-    def command(self, brief: Brief, arguments: Sequence[str]) -> list[str]:
+    def command(self, facts: ReleaseFacts, arguments: Sequence[str]) -> list[str]:
         """The command line that starts the application.
 
         Raises:
             InstallError: the release names nothing to start.
         """
-        if not brief.entry:
+        if not facts.entry:
             raise InstallError(
                 "this release names no entry to start",
                 hint="set entry in release.toml when the release is made",
             )
-        return [str(self.state.install / brief.entry[0]), *brief.entry[1:], *arguments]
+        return [str(self.state.install / facts.entry[0]), *facts.entry[1:], *arguments]
 
     def _previous(self) -> str:
         with suppress(OSError, InstallError):
@@ -332,14 +334,14 @@ def _is_read_only(error: OSError | UpdaterError) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EROFS
 
 
-def _tell(error: OSError | UpdaterError) -> None:
+def _print_error(error: OSError | UpdaterError) -> None:
     shown = disk_error("starting", error) if isinstance(error, OSError) else error
-    _say(f"error: {shown}")
+    _print(f"error: {shown}")
     if shown.hint:
-        _say(f"hint: {shown.hint}")
+        _print(f"hint: {shown.hint}")
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     if sys.stderr is not None:
         sys.stderr.write(f"{text}\n")
 
@@ -371,5 +373,5 @@ def main(launcher: Path, arguments: Sequence[str]) -> int:
     try:
         return Launcher(state_around(launcher)).run(arguments)
     except UpdaterError as error:
-        _tell(error)
+        _print_error(error)
         return error.exit_code

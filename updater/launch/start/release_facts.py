@@ -18,7 +18,7 @@ _HALF = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Brief:
+class ReleaseFacts:
     """The installed release, in short."""
 
     version: str
@@ -39,7 +39,7 @@ class Brief:
         return encode(asdict(self))
 
 
-def read_brief(state: State) -> Brief:
+def read_release_facts(state: State) -> ReleaseFacts:
     """What is installed.
 
     Raises:
@@ -52,18 +52,20 @@ def read_brief(state: State) -> Brief:
             f"{state.release} is missing", hint="run updater recover, or updater repair"
         )
     try:
-        brief = Brief(**document)
-        _check(brief)
-        return Brief(**document | {"entry": tuple(brief.entry), "health": tuple(brief.health)})
+        facts = ReleaseFacts(**document)
+        _check(facts)
+        return ReleaseFacts(
+            **document | {"entry": tuple(facts.entry), "health": tuple(facts.health)}
+        )
     except (TypeError, ValueError) as error:
         raise InstallError(
             f"{state.release} is damaged: {error}", hint="run updater repair"
         ) from error
 
 
-def _check(brief: Brief) -> None:
-    words: list[object] = [brief.version, brief.mode, *brief.entry, *brief.health]
-    numbers: list[object] = [brief.starts, brief.seconds]
+def _check(facts: ReleaseFacts) -> None:
+    words: list[object] = [facts.version, facts.mode, *facts.entry, *facts.health]
+    numbers: list[object] = [facts.starts, facts.seconds]
     if not all(is_text(word) for word in words):
         raise ValueError("a text expected")
     if not all(isinstance(number, int) and number < MOST for number in numbers):

@@ -23,8 +23,8 @@ from updater.disk.durable import (
     Disk,
 )
 from updater.errors import InstallError
-from updater.launch.start.environment import is_said_up, watched
-from updater.launch.start.release_facts import Brief
+from updater.launch.start.environment import is_reported_up, watched
+from updater.launch.start.release_facts import ReleaseFacts
 from updater.launch.start.running import VARIABLE as RUN_LOCK
 from updater.launch.start.trial import (
     Trial,
@@ -127,11 +127,13 @@ class Ended:
 class Watch:
     """One start of a version on trial."""
 
-    def __init__(self, state: State, disk: Disk, clock: Clock, brief: Brief, trial: Trial) -> None:
+    def __init__(
+        self, state: State, disk: Disk, clock: Clock, facts: ReleaseFacts, trial: Trial
+    ) -> None:
         self._state = state
         self._disk = disk
         self._clock = clock
-        self._brief = brief
+        self._facts = facts
         self._trial = trial
         self._lock: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -173,9 +175,9 @@ class Watch:
 
     def _until_settled(self, child: subprocess.Popen[bytes], start: Start) -> str | None:
         """Wait until the version is confirmed or has ended well (None), or has failed (why)."""
-        time_left = _TimeLeft(self._clock, self._brief.seconds)
+        time_left = _TimeLeft(self._clock, self._facts.seconds)
         health = _Health(
-            self._state, self._disk, self._clock, self._brief, start, self._is_over(time_left)
+            self._state, self._disk, self._clock, self._facts, start, self._is_over(time_left)
         )
         while not self._is_settled():
             if child.poll() is not None:
@@ -200,7 +202,7 @@ class Watch:
 
     def _why_late(self) -> str | None:
         """It may take its time to end, if it was asked to; until then it may still be confirmed."""
-        return None if self._asked_to_end else f"not confirmed in {self._brief.seconds} seconds"
+        return None if self._asked_to_end else f"not confirmed in {self._facts.seconds} seconds"
 
     def _is_over(self, time_left: _TimeLeft) -> Callable[[subprocess.Popen[bytes]], bool]:
         """Whether nobody waits for an answer any more."""
@@ -214,7 +216,7 @@ class Watch:
     def _is_settled(self) -> bool:
         """Without the lock, which the application may want for an update of its own."""
         with suppress(OSError):  # the next look sees it
-            self._was_heard = self._was_heard or is_said_up(self._lock)
+            self._was_heard = self._was_heard or is_reported_up(self._lock)
             self._note_what_was_heard()
             return is_confirmed(self._state, self._trial) or read_trial(self._state) is None
         return self._was_heard
@@ -222,7 +224,7 @@ class Watch:
     def _note_what_was_heard(self) -> None:
         """On the disk; if that is full just now, the version counts as confirmed all the same."""
         if self._was_heard:
-            confirm(self._disk, self._state, self._brief.version)
+            confirm(self._disk, self._state, self._facts.version)
 
     @contextmanager
     def _passing_on(self) -> Iterator[None]:
@@ -281,14 +283,14 @@ class _Health:
         state: State,
         disk: Disk,
         clock: Clock,
-        brief: Brief,
+        facts: ReleaseFacts,
         start: Start,
         is_over: Callable[[subprocess.Popen[bytes]], bool],
     ) -> None:
         self._state = state
         self._disk = disk
         self._clock = clock
-        self._brief = brief
+        self._facts = facts
         self._environment = start.environment
         self._asked = clock.monotonic()
         self._is_over = is_over
@@ -300,10 +302,10 @@ class _Health:
 
     def ask_at_once(self, child: subprocess.Popen[bytes]) -> None:
         """Ask, and confirm the version if it is well and ``child`` did not crash."""
-        if self._brief.health:
+        if self._facts.health:
             with suppress(OSError):
                 if self._is_well(child):
-                    confirm(self._disk, self._state, self._brief.version)
+                    confirm(self._disk, self._state, self._facts.version)
             self._asked = self._clock.monotonic()
 
     def _is_well(self, child: subprocess.Popen[bytes]) -> bool:
@@ -315,7 +317,7 @@ class _Health:
         return is_well
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        install, words = self._state.install, self._brief.health
+        install, words = self._state.install, self._facts.health
         known = {name: text for name, text in self._environment.items() if name != RUN_LOCK}
         nothing = subprocess.DEVNULL  # the application speaks there
         return subprocess.Popen(  # noqa: S603 - the publisher's own, verified executable

@@ -20,7 +20,7 @@ from updater.local.session import Session
 from updater.net.address import Address
 
 
-def claim(session: Session, place: Path, check: Callable[[State], None]) -> State:
+def create_state(session: Session, place: Path, check: Callable[[State], None]) -> State:
     """The State of the folder ``place``, made if it is not there and ``check`` allows it.
 
     Whoever may not enter the install may not enter its State, and its owner owns it.
@@ -95,7 +95,7 @@ class Origin:
         session.disk.write(state.root, self.root)
 
 
-def empty(session: Session, state: State, keep: Collection[Path] = ()) -> None:
+def clear_state(session: Session, state: State, keep: Collection[Path] = ()) -> None:
     """Leave nothing in the State but the lock this process holds, and what cannot be deleted yet.
 
     Args:
@@ -111,7 +111,7 @@ def empty(session: Session, state: State, keep: Collection[Path] = ()) -> None:
             clear(session.disk, state, child)
 
 
-def withdraw(session: Session, place: Path, *, is_new: bool) -> None:
+def remove_state(session: Session, place: Path, *, is_new: bool) -> None:
     """Remove a State with nothing in it but the lock, which nobody holds any more.
 
     ``is_new``: whether the install folder was made for it too, and goes as well.
@@ -123,6 +123,6 @@ def withdraw(session: Session, place: Path, *, is_new: bool) -> None:
         session.disk.rmdir(place)
 
 
-def real(place: Path) -> Path:
+def without_links(place: Path) -> Path:
     """``place`` without symlinks; one that leads to itself stays as it is, and is found later."""
     return Path(os.path.realpath(place))
