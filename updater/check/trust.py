@@ -52,6 +52,7 @@ from updater.errors import FormatError, InstallError, TransportError, TrustError
 from updater.format.encoding.canonical import INTEGER_MAX, Record
 from updater.format.encoding.limits import Limits
 from updater.format.head import Head
+from updater.retry import Tries
 from updater.transport import Transport, server_time
 from updater.version import BUILT
 
@@ -162,17 +163,16 @@ class TufClient:
 
     def _refreshed(self, now: int) -> Updater:
         """What has fetched and verified the top-level roles, asked again if a cache is behind."""
-        failed = 0
+        tries = Tries(self._config, self._sleep)
         while True:
-            self._sleep(self._config.wait(failed))
+            tries.begin()
             updater = self.updater(now)
             try:
                 updater.refresh()
             except BadVersionNumberError as error:
-                failed += 1
                 if not self._is_behind(now):
                     raise
-                if failed >= self._config.attempts:
+                if tries.is_last:
                     raise behind_error(self._url) from error
             else:
                 return updater

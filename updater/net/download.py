@@ -25,6 +25,7 @@ from updater.format.header import decode_header
 from updater.format.names import Digest
 from updater.format.patch import Header, Select
 from updater.progress import Progress, Silent
+from updater.retry import Tries
 from updater.transport import ResponseBody, Transport, refuse_page
 
 READ = 1 << 20
@@ -103,25 +104,21 @@ class Download:
             OSError: the disk.
         """
         mode = "r+b" if self._path.exists() else "w+b"
-        attempt, best = 0, -1
+        tries, best = Tries(self._config, self._sleep), -1
         self._sure = 0
         try:
             with self._path.open(mode) as opened:
                 file = cast("BinaryIO", opened)
                 while (at := self._verified(file)) is not None:
                     # a line that breaks often but brings something each time is a good line
-                    attempt, best = (1, at.place) if at.place > best else (attempt + 1, best)
-                    self._wait(attempt)
-                    self._attempt(file, at, attempt)
+                    tries.begin(afresh=at.place > best)
+                    best = max(best, at.place)
+                    self._attempt(file, at, tries)
         finally:
             self._progress.finish()
 
-    def _wait(self, attempt: int) -> None:
-        if attempt > 1:
-            self._sleep(self._config.wait(attempt - 1))
-
-    def _attempt(self, file: BinaryIO, at: _Spot, attempt: int) -> None:
-        begun, last = False, attempt >= self._config.attempts
+    def _attempt(self, file: BinaryIO, at: _Spot, tries: Tries) -> None:
+        begun = False
         stop = self._stop(at)
         try:
             with self._get(at, stop) as answer:
@@ -130,14 +127,14 @@ class Download:
         except TransportError as error:
             refused = self._is_part(at, stop) and error.status in RANGE_REFUSED
             # Until an answer begins, the transport tries.
-            if last or not (refused or (begun and error.retryable)):
+            if tries.is_last or not (refused or (begun and error.retryable)):
                 raise
             if refused:
                 self._ranges = False
-            elif attempt > 1:  # what stands behind a damaged piece is worth one try only:
+            elif tries.number > 1:  # what stands behind a damaged piece is worth one try only:
                 file.truncate(file.tell())  # without it a piece is resumed where the line broke
         except _Damaged as error:
-            if last:
+            if tries.is_last:
                 raise TrustError(
                     f"{self._blob.name}: the server sends other bytes than its publisher signed",
                     hint="nothing was installed; tell the publisher",

@@ -24,6 +24,7 @@ from updater.config import UpdaterConfig
 from updater.errors import TransportError, causes
 from updater.net.address import Address, without_secrets
 from updater.net.minimum_rate import PacedResponse, TooSlow
+from updater.retry import RETRY_STATUS, RetryPolicy
 from updater.transport import Reply, ResponseBody
 from updater.version import __version__
 
@@ -32,7 +33,6 @@ URL_MOST = 300
 """Characters of a URL of somebody else that are repeated to people."""
 REPLY_MOST = 4 << 20
 """Bytes of a reply to what was sent: a list of some ten thousand files."""
-RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _PROXIES = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say which proxy is used"
 _HINTS = {
     401: "the host wants a user name and a password: https://USER:PASSWORD@HOST/... at install",
@@ -155,15 +155,15 @@ def _server_time(response: requests.Response) -> int | None:
         return None
 
 
-def _retries(config: UpdaterConfig) -> urllib3.Retry:
+def _retries(policy: RetryPolicy) -> urllib3.Retry:
     """Tries until an answer begins; a body that breaks off is its reader's to resume."""
     return urllib3.Retry(
-        total=config.attempts - 1,
+        total=policy.attempts - 1,
         redirect=False,
         status_forcelist=RETRY_STATUS,
-        backoff_factor=config.backoff,
-        backoff_max=config.backoff_limit,
-        retry_after_max=int(config.backoff_limit),
+        backoff_factor=policy.backoff,
+        backoff_max=policy.backoff_limit,
+        retry_after_max=int(policy.backoff_limit),
         raise_on_status=False,
     )
 

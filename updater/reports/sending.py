@@ -39,6 +39,7 @@ from updater.local.session import Session
 from updater.local.settings import Settings, read_address
 from updater.net.address import Address
 from updater.net.http import HttpTransport
+from updater.retry import seconds_of
 from updater.transport import Reply, Sender
 from updater.version import __version__
 
@@ -276,8 +277,7 @@ def _patience(reply: Reply) -> int:
     """Seconds for which the server shall not be asked again."""
     if reply.status == ABSENT:
         return DAY
-    asked = reply.headers.get("Retry-After", "")
-    return min(int(asked[:9]), DAY) if asked.isascii() and asked.isdecimal() else 0
+    return min(seconds_of(reply.headers.get("Retry-After", "")), DAY)
 
 
 def _report(path: Path) -> dict[str, Any] | None:

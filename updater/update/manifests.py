@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from updater.check.catalogue import PublishedRelease, Target
 from updater.errors import FormatError, TransportError, TrustError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
 from updater.local.session import Session
+from updater.retry import Tries
 from updater.transport import refuse_page
 
 
@@ -35,15 +38,16 @@ def take_manifest(session: Session, app: str, release: PublishedRelease) -> Mani
 
 def _fetch(session: Session, signed: Target) -> bytes:
     """At most one byte more than was signed; small enough to begin again if the line breaks."""
-    for _ in range(session.config.attempts - 1):
+    tries = Tries(session.config, time.sleep)
+    while True:
+        tries.begin()
         before = session.transport.received
         try:
             return _try(session, signed)
         except TransportError as error:
             # Until bytes come, the transport tries; and a page stays one.
-            if session.transport.received == before or not error.retryable:
+            if tries.is_last or session.transport.received == before or not error.retryable:
                 raise
-    return _try(session, signed)
 
 
 def _try(session: Session, signed: Target) -> bytes:

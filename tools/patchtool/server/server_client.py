@@ -23,7 +23,7 @@ from updater.format.encoding.canonical import (
 from updater.format.encoding.limits import MIB
 from updater.format.head import Head, RolloutStep
 from updater.format.names import Digest
-from updater.net.http import RETRY_STATUS
+from updater.retry import RETRY_STATUS, RetryPolicy, Tries
 from updater.transport import Reply, Sender
 
 PIECE = 8 * MIB
@@ -31,10 +31,7 @@ PIECE = 8 * MIB
 BLOBS_MOST = 100_000
 TRIES = 6
 """Of one request; and how often one upload may be set back without getting further."""
-BACKOFF = 1.0
-"""Seconds before the second try; doubled each time."""
-BACKOFF_LIMIT = 60.0
-"""Longest wait between two tries, also when the server asks for more."""
+POLICY = RetryPolicy(attempts=TRIES, backoff=1.0, backoff_limit=60.0)
 TEXT_MOST = 300
 """Characters of what a server says that are repeated to people."""
 
@@ -180,19 +177,19 @@ class Server:
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], good: set[int]
     ) -> Reply:
         """A reply with one of the ``good`` statuses."""
-        attempt = 0
+        tries, retry_after = Tries(POLICY, self.sleep), ""
         while True:
-            attempt += 1
+            tries.begin(retry_after=retry_after)
             try:
                 reply = self._once(method, path, body, headers)
             except TransportError as error:
-                if error.status is not None or attempt == TRIES:  # such as a redirect
+                if error.status is not None or tries.is_last:  # such as a redirect
                     raise
-                self.sleep(_wait(attempt))
+                retry_after = ""
                 continue
-            if reply.status not in RETRY_STATUS or attempt == TRIES:
+            if reply.status not in RETRY_STATUS or tries.is_last:
                 break
-            self.sleep(_wait(attempt, reply.headers.get("Retry-After", "")))
+            retry_after = reply.headers.get("Retry-After", "")
         if reply.status in good:
             return reply
         raise self._refusal(reply)
@@ -267,12 +264,6 @@ def _is_here(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _wait(attempt: int, asked: str = "") -> float:
-    """Seconds before the next try; ``asked``: what the server wants it to be."""
-    least = float(asked[:9]) if asked.isascii() and asked.isdecimal() else 0.0
-    return min(max(BACKOFF * 2.0 ** (attempt - 1), least), BACKOFF_LIMIT)
 
 
 def _document(reply: Reply) -> Any:
