@@ -465,7 +465,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "State wider than a private install",
         (
             Edit(
-                "updater/local/state_folder.py",
+                "updater/update/new_state.py",
                 "        permit(state.folder, state.folder.stat().st_mode & 0o755)",
                 "        permit(state.folder, 0o755)",
             ),

@@ -8,9 +8,8 @@ from pathlib import Path
 from updater.check.route import check_updater
 from updater.check.trust import is_root
 from updater.disk.durable import machine_errors, present
-from updater.disk.lock import locked
-from updater.errors import DamagedState, InstallError, RollbackFailed, UpdateInProgress
-from updater.format.names import check_app, check_channel, check_version
+from updater.errors import DamagedState, InstallError, RollbackFailed
+from updater.format.names import check_version
 from updater.launch.commit.journal import (
     DamagedJournal,
     Phase,
@@ -33,18 +32,17 @@ from updater.local.settings import (
     read_root,
     read_settings,
 )
-from updater.local.state_folder import (
+from updater.stage.inspect import inspect
+from updater.update.follow_route import find_manifest
+from updater.update.new_state import (
     Origin,
     check_owned,
     clear_state,
-    create_state,
-    remove_state,
+    first_commit,
+    installed_error,
+    new_state,
     without_links,
 )
-from updater.net.address import Address
-from updater.reports.sending import allow_reports
-from updater.stage.inspect import inspect
-from updater.update.follow_route import find_manifest
 from updater.update.repair import Repair, Repaired
 
 
@@ -86,28 +84,16 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             State, but for what starts the application if it was an install.
     """
     session = session or Session()
-    origin = Origin(Address.parse(url), root)
-    settings = Settings(
-        app=check_app(app),
-        channel=check_channel(channel),
-        url=origin.address.url,
-    )
+    origin = Origin.of(url, root, app, channel, reports=reports)
     check_version(version)
     place = without_links(Path(folder))
-    with machine_errors(f"adopting {place}"):
-        try:
-            state = create_state(session, place, _check_place)
-            with locked(state.lock, "adopting"):
-                _start_over(session, state, repair=repair)
-                if reports:
-                    allow_reports(session.disk, state, on=True)
-                return _undisturbed(session, state, settings, origin, version, repair=repair)
-        except UpdateInProgress:
-            raise
-        except BaseException:
-            with suppress(OSError, InstallError):  # the cause is what counts
-                remove_state(session, place, is_new=False)
-            raise
+    with (
+        machine_errors(f"adopting {place}"),
+        new_state(session, place, _check_place, "adopting") as state,
+    ):
+        _start_over(session, state, repair=repair)
+        with first_commit(session, state, origin, _needed_to_start(state)):
+            return _adopt(session, state, origin.settings, version, repair=repair)
 
 
 def _check_place(state: State) -> None:
@@ -132,13 +118,13 @@ def _start_over(session: Session, state: State, *, repair: bool) -> None:
         begin_mixed(session.disk, state)
     if present(state.manifest):
         _require_damage(state, damage, repair=repair)
-    _clear_unused(session, state)
+    clear_state(session, state, _needed_to_start(state))
 
 
 def _require_damage(state: State, damage: DamagedState | None, *, repair: bool) -> None:
     """Refuse what is an install already, unless it cannot be used, and is to be repaired."""
     if damage is None:
-        raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
+        raise installed_error(state)
     if not repair:
         raise damage
 
@@ -155,30 +141,9 @@ def _damage(session: Session, state: State) -> DamagedState | None:
     return DamagedState(f"{state.root} is no root metadata", hint=ADOPT_HINT)
 
 
-def _clear_unused(session: Session, state: State) -> None:
-    """Leave nothing in the State but what the application, if it was an install, is started by."""
-    mixed = named(state, Phase.MIXED)
-    clear_state(session, state, (state.launcher, state.release, state.run_lock, mixed))
-
-
-def _undisturbed(
-    session: Session,
-    state: State,
-    settings: Settings,
-    origin: Origin,
-    version: str,
-    *,
-    repair: bool,
-) -> Repaired:
-    """The adoption itself, by the holder of the lock."""
-    try:
-        origin.keep(session, state)
-        return _adopt(session, state, settings, version, repair=repair)
-    except BaseException:
-        if phase_of(state) is None and not present(state.manifest):
-            with suppress(OSError):  # the cause is what counts
-                _clear_unused(session, state)
-        raise
+def _needed_to_start(state: State) -> tuple[Path, ...]:
+    """The files that start the application, if it was an install: they stay in the State."""
+    return state.launcher, state.release, state.run_lock, named(state, Phase.MIXED)
 
 
 def _adopt(
