@@ -17,15 +17,13 @@ from updater.disk.durable import (
     is_link,
     present,
 )
+from updater.disk.spare_names import spare_names
 from updater.errors import InstallError
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import folded, parents, shown
 from updater.format.policies import Policies
 from updater.launch.commit.journal import Action, Step
 from updater.stage.user_files import DIST, Kept
-
-NAME_BYTES = 255
-"""NAME_MAX: a longer ``NAME.old`` is shortened."""
 
 
 class StepPlan:
@@ -212,16 +210,10 @@ class StepPlan:
 
     def _free(self, path: str, suffix: str) -> str:
         """A name beside ``path`` that neither the disk, the release nor another step has."""
-        parent, _, name = path.rpartition("/")
-        number = 0
-        while True:
-            end = suffix if number == 0 else f"{suffix}-{number}"
-            short = name.encode()[: NAME_BYTES - len(end) - len(PART)].decode(errors="ignore")
-            candidate = f"{parent}/{short}{end}" if parent else f"{short}{end}"
-            if self._is_free(candidate) and self._is_free(candidate + PART):
-                self._taken.add(folded(candidate))
-                return candidate
-            number += 1
+        names = map(str, spare_names(PurePosixPath(path), suffix))
+        free = next(name for name in names if self._is_free(name) and self._is_free(name + PART))
+        self._taken.add(folded(free))
+        return free
 
     def _is_free(self, path: str) -> bool:
         return folded(path) not in self._taken and not present(self._install / path)

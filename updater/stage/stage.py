@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -66,6 +67,16 @@ class Stage:
         discard_stage(self._disk, self._state)
         self._disk.mkdir(self._state.stage, private=True)
         self._disk.mkdir(self._state.scratch, private=True)
+
+    @contextmanager
+    def discarded_on_failure(self) -> Iterator[None]:
+        """Leave no stage behind if the body fails."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # harmless to leave; the cause is what counts
+                discard_stage(self._disk, self._state)
+            raise
 
     def scratch(self, name: int | str) -> Path:
         """A new empty folder, for the files of one hop or for others."""

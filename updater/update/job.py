@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -21,7 +20,7 @@ from updater.disk.json_file import encode
 from updater.disk.json_file import read as read_document
 from updater.errors import InstallError, PatchError
 from updater.format.manifest import Manifest
-from updater.launch.commit.file_swap import FileSwap, discard_stage
+from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Journal
 from updater.launch.commit.pending import (
     announce,
@@ -236,24 +235,14 @@ class Job:
 
     def _prepare(self, route: Route, *, repair: bool) -> Journal:
         """Everything before the live tree is touched; on a fault only downloads are left."""
-        with self._cleared():
-            stage = Stage(self._session.disk, self._state)
+        stage = Stage(self._session.disk, self._state)
+        with stage.discarded_on_failure():
             stage.clear()
             tree = self._follower.tree(route, stage, repair=repair)
             settings = replace(self._settings, previous=self._manifest.version)
             notes = self._notes(tree.manifest)
             with blaming(route.hops[0].blob.name):  # what it carries over may be damaged
                 return stage.fill(self._manifest, tree, settings.data, repair=repair, notes=notes)
-
-    @contextmanager
-    def _cleared(self) -> Iterator[None]:
-        """Leave no stage behind if the body fails."""
-        try:
-            yield
-        except BaseException:
-            with suppress(OSError):  # harmless to leave; the cause is what counts
-                discard_stage(self._session.disk, self._state)
-            raise
 
     def _report(
         self, journal: Journal, outcome: UpdateOutcome, failed: tuple[str, ...] = ()
@@ -265,7 +254,7 @@ class Job:
             outcome,
             self._session.transport.received - self._received,
             bundle.length if bundle else 0,
-            sum(max(step.size, 0) for step in journal.steps if not step.own),
+            journal.written_bytes,
             dict(self._follower.changes),
             self._kept(journal),
             failed,

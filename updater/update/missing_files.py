@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from updater.check.catalogue import Catalogue
-from updater.check.fallback import Unusable, blaming
+from updater.check.fallback import Unusable
 from updater.errors import PatchError
 from updater.format.changes import Layout
 from updater.format.manifest import File, Manifest
@@ -15,10 +15,10 @@ from updater.format.paths import shown
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.patch.apply import WrongTree
-from updater.patch.file_digest import check_file, differs
+from updater.patch.file_digest import differs
 from updater.stage.user_files import UserFiles
 from updater.update.manifests import take_manifest
-from updater.update.partial import bundle_of, take_files
+from updater.update.partial import take_right_files
 
 
 class MissingFiles:
@@ -115,15 +115,10 @@ class MissingFiles:
         app = self._installed.app
         if release is None:
             raise PatchError(f"{app} {version} is not published any more")
-        paths = [file.path for file in files]
-        size = sum(file.size for file in files)
-        with blaming(bundle_of(app, release).name):
-            places = take_files(
-                self._session, self._state, app, release, paths, out, reserve=reserve + size
-            )
-            for file in files:
-                check_file(file, places[file.path])
-        return places
+        reserve += sum(file.size for file in files)
+        return take_right_files(
+            self._session, self._state, app, release, files, out, reserve=reserve
+        )
 
 
 def _is_made(layout: Layout, path: str) -> bool:

@@ -27,7 +27,7 @@ from updater.format.manifest import File, Manifest
 from updater.format.names import order
 from updater.format.paths import parents
 from updater.format.policies import Policies
-from updater.launch.commit.file_swap import FileSwap, discard_stage
+from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Journal
 from updater.launch.commit.obstacles import CannotSpell
 from updater.launch.commit.recover import commit
@@ -40,14 +40,13 @@ from updater.local.settings import (
     read_settings,
 )
 from updater.patch.apply import Tree
-from updater.patch.file_digest import check_file
 from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import Findings, inspect
 from updater.stage.own_files import note_folders
 from updater.stage.stage import Stage, live_tree
 from updater.update.follow_route import find_manifest, rebuilt
 from updater.update.manifests import take_manifest
-from updater.update.partial import bundle_of, take_files
+from updater.update.partial import take_right_files
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,7 @@ class Repair:
         self._settings = settings
         self._catalogue = catalogue
         self._received = session.transport.received
+        self._stage = Stage(session.disk, state)
         self._failed: list[UpdaterError] = []
 
     def run(self, manifest: Manifest, findings: Findings) -> Repaired:
@@ -88,12 +88,8 @@ class Repair:
             PatchError: the files cannot be had: the release or its bundle is published no more.
             UpdaterError: as `Updater.update`. The tree is as it was found.
         """
-        try:
+        with self._stage.discarded_on_failure():
             journal = self._prepare(manifest, findings)
-        except BaseException:
-            with suppress(OSError):  # harmless to leave; the cause is what counts
-                discard_stage(self._session.disk, self._state)
-            raise
         commit(self._session.disk, self._state, journal)
         with suppress(OSError):  # harmless; the install is whole
             self._session.disk.stamp(self._state.manifest)
@@ -103,14 +99,13 @@ class Repair:
         return self._report(findings, journal)
 
     def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:
-        stage = Stage(self._session.disk, self._state)
         size = sum(file.size for file in _lacking(manifest, findings))
         self._session.require_space(self._state, size + len(manifest.data))
-        stage.clear()
+        self._stage.clear()
         places = dict(live_tree(self._state, manifest).places)
-        places |= self._take(manifest, findings, stage.scratch(0), size + len(manifest.data))
+        places |= self._take(manifest, findings, self._stage.scratch(0), size + len(manifest.data))
         tree = Tree(manifest, places)
-        return stage.fill(manifest, tree, self._settings.data, repair=True, over_links=True)
+        return self._stage.fill(manifest, tree, self._settings.data, repair=True, over_links=True)
 
     def _take(
         self, manifest: Manifest, findings: Findings, out: Path, reserve: int
@@ -121,7 +116,9 @@ class Repair:
             return {}
         release = self._published(manifest)
         try:
-            return self._excerpt(manifest, release, files, out, reserve)
+            return take_right_files(
+                self._session, self._state, manifest.app, release, files, out, reserve=reserve
+            )
         except (Unusable, PatchError) as error:
             failed = error if isinstance(error, Unusable) else Unusable(frozenset(), error)
         tree, fallback = rebuilt(
@@ -134,24 +131,6 @@ class Repair:
         )
         self._failed = fallback.failed
         return {file.path: tree.places[file.path] for file in files}
-
-    def _excerpt(
-        self,
-        manifest: Manifest,
-        release: PublishedRelease,
-        files: list[File],
-        out: Path,
-        reserve: int,
-    ) -> Mapping[str, Path]:
-        """Files from the bundle of the release; how much of it that needs is fetched."""
-        paths = [file.path for file in files]
-        with blaming(bundle_of(manifest.app, release).name):
-            places = take_files(
-                self._session, self._state, manifest.app, release, paths, out, reserve=reserve
-            )
-            for file in files:
-                check_file(file, places[file.path])
-        return places
 
     def _published(self, manifest: Manifest) -> PublishedRelease:
         release = self._catalogue().releases.get(manifest.version)
@@ -167,7 +146,7 @@ class Repair:
             journal.new,
             findings.damaged,
             self._session.transport.received - self._received,
-            sum(max(step.size, 0) for step in journal.steps if not step.own),
+            journal.written_bytes,
             FileSwap(self._session.disk, self._state, journal).kept(),
             tuple(dict.fromkeys(map(str, self._failed))),
         )

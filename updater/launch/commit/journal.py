@@ -1,23 +1,21 @@
 """The journal: what a commit is about to do, written before it does it.
 
-One JSON file. How far the commit has come is its *name*, because a rename needs no disk space
-and is one step; at most one of the names exists
-(``journal.mixed`` may stand beside another).
+One JSON file. Its *name* says how far the commit has come, because a rename needs no disk space
+and is one step. At most one of the names exists; only ``journal.mixed`` may stand beside another.
+This is the one table of these states:
 
-=================== ============================================
-name                the live tree may be
-=================== ============================================
-(none)              old or new, whole
-``journal.staged``  old, whole; the new one waits for the next launch
-``journal``         anything between; all new files are durable
-``journal.undo``    anything between, on the way back from a commit that failed
-``journal.done``    new; old files may still lie aside
-``journal.revert``  anything between, on the way back from a commit that was made
-``journal.mixed``   anything between, and nobody can tell how far it came: a repair must see to it
-``old/journal``     new; the commit was made and can be rolled back
-=================== ============================================
-
-What recovery does with each stands in recover.py.
+=================== ============================================ ==============================
+name                the live tree                                `recover` does
+=================== ============================================ ==============================
+(none)              old or new, whole                            nothing
+``journal.staged``  old, whole; the stage is complete            nothing: the next launch commits
+``journal``         each step done or not; new files are durable go forward; on a fault, back
+``journal.undo``    each step done, undone or not begun          go back
+``journal.done``    new, whole; old files aside or parked        park them, end
+``journal.revert``  each step of a commit taken back or not      take back, end
+``journal.mixed``   anything between, nobody can tell what       refuse; `updater repair` ends it
+``old/journal``     new, whole; `rollback` can take it back      nothing
+=================== ============================================ ==============================
 """
 
 from __future__ import annotations
@@ -114,6 +112,11 @@ class Journal:
     def is_update(self) -> bool:
         """Whether it leads to another version; a first install and a repair do not."""
         return self.old not in {"", self.new}
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes of the new files of the release."""
+        return sum(max(step.size, 0) for step in self.steps if not step.own)
 
     def write(self, disk: Disk, state: State) -> None:
         """Begin: from here on recovery leads to the new tree or back, never between."""

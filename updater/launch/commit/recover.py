@@ -1,17 +1,6 @@
 """Commit, and recovery from any interruption of it; both may be interrupted anywhere.
 
-What `recover` finds, and does:
-
-===================== ======================================== =======================
-journal               what may be on disk                      action
-===================== ======================================== =======================
-none                  old or new, whole                        nothing
-``journal.staged``    old, whole; the stage is complete        nothing: the next launch commits
-``journal``           each step done or not                    go forward; on a fault, back
-``journal.undo``      each step done, undone or not begun      go back
-``journal.done``      new, whole; old files aside or parked    park them, end
-``journal.revert``    each step taken back or not              take back, end
-===================== ======================================== =======================
+What `recover` finds, and does: see the table in `updater.launch.commit.journal`.
 
 A journal that is damaged stops all this, but for ``journal.done``: then the new tree is in place,
 and only what it replaced is forgotten. `updater repair` makes one release of a mixed tree; it

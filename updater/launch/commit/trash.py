@@ -9,9 +9,10 @@ nothing is deleted that somebody has changed since. Every command tries both aga
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from updater.disk.content import content_of
@@ -104,7 +105,7 @@ def clear(disk: Disk, state: State, folder: Path) -> None:
     except OSError:
         if present(folder):
             disk.mkdir(state.trash, private=True)
-            disk.replace(folder, next(_free(state)))
+            disk.replace(folder, _free_place(state))
 
 
 def sweep(disk: Disk, state: State) -> None:
@@ -197,8 +198,6 @@ def _write(disk: Disk, state: State, files: dict[str, str], folders: Iterable[st
         disk.unlink(place)
 
 
-def _free(state: State) -> Iterator[Path]:
-    number = 0
-    while present(place := state.trash / str(number)):
-        number += 1
-    yield place
+def _free_place(state: State) -> Path:
+    places = (state.trash / str(number) for number in count())
+    return next(place for place in places if not present(place))
