@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-OURS = ["updater", "patchserver.rollouts.report_messages", "patchtool.release.release_toml", "json"]
+OURS = ["updater", "updater.format.reports", "patchtool.release.release_toml", "json"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(CHECKOUT / name) for name in ("", "tools", "tests")]
 
@@ -28,7 +28,7 @@ def main() -> int:
     with atheris.instrument_imports(
         include=[
             "updater",
-            "patchserver.rollouts.report_messages",
+            "updater.format.reports",
             "patchtool.release.release_toml",
             "json",
         ]

@@ -17,7 +17,6 @@ from patchtool.diff.matching.match import whole
 from patchtool.release.release_toml import read_description
 from served import checkin, report
 
-from patchserver.rollouts.report_messages import Checkin, FailureReport
 from updater.check.catalogue import ListedTarget, Listing
 from updater.check.watermarks import Watermark, Watermarks
 from updater.disk.durable import Disk
@@ -32,6 +31,7 @@ from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.patch import Block, Extent, Header
 from updater.format.release_description import Confirm, Release
+from updater.format.reports import CheckIn, FailureReport
 from updater.launch.commit import journal
 from updater.launch.commit.journal import (
     Action,
@@ -104,7 +104,7 @@ def of_the_network() -> dict[str, Parser]:
         "custom": Parser(encode(CUSTOM), _listing),
         "release": Parser(encode(_release().to_json()), lambda d, _: Release.parse(decode(d, MIB))),
         **_views(),
-        "checkin": Parser(checkin(1), lambda d, _: Checkin.parse(d)),
+        "checkin": Parser(checkin(1), lambda d, _: CheckIn.parse(d)),
         "report": Parser(report(1), lambda d, _: FailureReport.parse(d)),
     }
 

@@ -20,15 +20,14 @@ from updater.cli.commands import main
 from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.errors import TransportError
+from updater.format.reports import ERROR_MOST, REPORT_BYTES
 from updater.launch.commit.rollback import rollback
 from updater.launch.failure_report import Report
 from updater.local.session import Session
 from updater.local.settings import find_install
 from updater.reports import sending
 from updater.reports.sending import (
-    BODY_MOST,
     DAY,
-    ERROR_MOST,
     platform_name,
 )
 from updater.update.install_new import install
@@ -250,7 +249,7 @@ class TestAReport:
     def test_that_is_too_large_names_fewer_files(self, updater: Updater, server: ApiServer) -> None:
         queue(updater, error="x" * 9_000, changed=tuple(f"{n}{'y' * 1_000}" for n in range(100)))
         updater.check()
-        assert max(len(body) for body in server.bodies) <= BODY_MOST
+        assert max(len(body) for body in server.bodies) <= REPORT_BYTES
         (report,) = server.reports.values()
         assert (len(report["error"]), len(report["changed"])) == (ERROR_MOST, 50)
 

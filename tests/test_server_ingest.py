@@ -24,13 +24,13 @@ from patchserver.database.tables import (
     Sighting,
 )
 from patchserver.rollouts.ingest import RESERVE
-from patchserver.rollouts.report_messages import (
+from updater.errors import FormatError
+from updater.format.reports import (
     CHECKIN_BYTES,
     REPORT_BYTES,
-    Checkin,
+    CheckIn,
     FailureReport,
 )
-from updater.errors import FormatError
 
 DAY = 86_400
 
@@ -166,7 +166,7 @@ def test_a_flood_of_reports_is_forgotten_but_for_the_newest(
 def test_a_checkin_is_parsed_or_refused_and_nothing_else(value: dict[str, Any], end: bytes) -> None:
     for data in (json.dumps(value).encode(), json.dumps(value).encode() + end, end):
         with suppress(FormatError):
-            Checkin.parse(data)
+            CheckIn.parse(data)
 
 
 @given(_values(REPORT), st.binary(max_size=20))

@@ -23,11 +23,11 @@ from patchserver.rollouts.halting import (
     Rule,
 )
 from patchserver.rollouts.ingest import Ingest
-from patchserver.rollouts.report_messages import Checkin, FailureReport
 from patchserver.run.jobs import Jobs
 from updater.disk.lock import locked
 from updater.errors import InstallError, TrustError
 from updater.format.head import Head, RolloutStep
+from updater.format.reports import CheckIn, FailureReport
 
 ANNA = Actor("user anna")
 EVERY: Mapping[str, str] = {}
@@ -61,7 +61,7 @@ def tell(
         message = FailureReport.parse(report(number, **changes))
         ingest.report(message, at or address(number), server.clock.now)
     for number in range(1000, 1000 + good):
-        message_in = Checkin.parse(checkin(number, version="2.0"))
+        message_in = CheckIn.parse(checkin(number, version="2.0"))
         ingest.checkin(message_in, at or address(number), server.clock.now)
 
 
@@ -149,14 +149,14 @@ def test_an_install_that_fails_again_and_again_counts_once(server: Server) -> No
 def test_an_install_that_failed_has_not_succeeded(server: Server) -> None:
     tell(server, bad=3)
     for number in range(3):
-        message = Checkin.parse(checkin(number, version="2.0"))
+        message = CheckIn.parse(checkin(number, version="2.0"))
         server.services.ingest.checkin(message, address(number), server.clock.now)
     assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, 3)
 
 
 def test_an_install_that_is_not_confirmed_has_not_succeeded(server: Server) -> None:
     for number in range(30):
-        message = Checkin.parse(checkin(number, version="2.0", state="unconfirmed"))
+        message = CheckIn.parse(checkin(number, version="2.0", state="unconfirmed"))
         server.services.ingest.checkin(message, address(number), server.clock.now)
     assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, 0)
 

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from updater.disk.durable import (
     Disk,
@@ -30,10 +29,10 @@ from updater.format.encoding.canonical import (
     Record,
     decode,
     encode,
-    string,
 )
 from updater.format.encoding.limits import KIB
-from updater.launch.failure_report import PATHS_MOST, queued
+from updater.format.reports import REPORT_BYTES, STATES, CheckIn, FailureReport, ReportingInstall
+from updater.launch.failure_report import queued
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.local.settings import Settings, read_address
@@ -46,18 +45,12 @@ from updater.version import __version__
 DAY = 86_400
 SECONDS = 5.0
 """What it may cost a command, in all; a name that is not resolved in time is not waited for."""
-BODY_MOST = 64 * KIB
-"""Bytes of a report, as the server takes it."""
-ERROR_MOST = 4_000
-"""Characters of an error."""
 FORMAT = 1
 TAKEN = {204}
 REFUSED = {400, 413}
 """It will never be taken."""
 ABSENT = 404
 """Nobody listens there: a static host, or a server that takes none of this app."""
-STATES = {"clean", "staged", "unconfirmed"}
-STEPS = {"check", "fetch", "stage", "commit", "confirm"}
 
 
 def reports_allowed(state: State) -> bool:
@@ -86,16 +79,6 @@ def allow_reports(disk: Disk, state: State, *, on: bool) -> None:
             disk.sync_directory(state.folder)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckIn:
-    """How an install stands, as its check-in tells it."""
-
-    app: str
-    channel: str
-    version: str
-    state: str
-
-
 def send_reports(
     session: Session, state: State, settings: Settings, version: str, standing: str
 ) -> None:
@@ -109,8 +92,7 @@ def send_reports(
         standing: ``clean``, ``staged`` or ``unconfirmed``; no check-in tells another.
     """
     over = threading.Event()
-    said = CheckIn(app=settings.app, channel=settings.channel, version=version, state=standing)
-    outbox = _Outbox(session, state, settings, said, over)
+    outbox = _Outbox(session, state, settings, version, standing, over)
     courier = threading.Thread(target=outbox.empty, name="upswap-outbox", daemon=True)
     with suppress(RuntimeError):  # no thread is left: what waits is told another time
         courier.start()
@@ -168,12 +150,14 @@ class _Outbox:
         session: Session,
         state: State,
         settings: Settings,
-        standing: CheckIn,
+        version: str,
+        standing: str,
         over: threading.Event,
     ) -> None:
         self._session = session
         self._state = state
         self._settings = settings
+        self._version = version
         self._standing = standing
         self._over = over
         self._now = session.now()
@@ -208,31 +192,43 @@ class _Outbox:
             yield from queued(self._state)
 
     def _send_report(self, path: Path) -> None:
-        report = _report(path)
-        if report is None or self._is_settled("reports", report | self._who()):
-            self._session.disk.unlink(path)
+        report = self._report(path)
+        if report is not None:
+            self._send("reports", report.data)
+        self._session.disk.unlink(path)
+
+    def _report(self, path: Path) -> FailureReport | None:
+        """A report that waits; None if it is none that anybody would take."""
+        with path.open("rb") as file:
+            data = file.read(2 * REPORT_BYTES + 1)
+        with suppress(FormatError):
+            report = FailureReport.waiting(data, self._sender_named(""))
+            return report if path.name == f"{report.sender.id}.json" else None
+        return None
 
     def _check_in(self, before: _LastSent) -> _LastSent:
-        facts = asdict(self._standing)
-        said = _digest("said", *facts.values(), __version__)
-        if self._standing.state not in STATES or not before.is_due(said, self._now):
+        facts = (self._settings.app, self._settings.channel, self._version, self._standing)
+        said = _digest("said", *facts, __version__)
+        if self._standing not in STATES or not before.is_due(said, self._now):
             return before
         # The same until it was taken, so that a lost answer makes no second one of it.
         identity = _digest("check-in", self._name, before.identity, said, str(self._now // DAY))
-        self._is_settled("checkins", {"id": identity, **facts, **self._who()})
+        self._send("checkins", CheckIn(self._sender_named(identity), *facts[2:]).data)
         return _LastSent(identity=identity, said=said, at=self._now)
 
-    def _who(self) -> dict[str, Any]:
-        return {
-            "install": public_name(self._name),
-            "app": self._settings.app,
-            "channel": self._settings.channel,
-            "platform": platform_name(),
-            "updater": __version__,
-        }
+    def _sender_named(self, message: str) -> ReportingInstall:
+        """This install as the sender of a message of that name."""
+        return ReportingInstall(
+            id=message,
+            install=public_name(self._name),
+            app=self._settings.app,
+            channel=self._settings.channel,
+            platform=platform_name(),
+            updater=__version__,
+        )
 
-    def _is_settled(self, what: str, document: dict[str, Any]) -> bool:
-        """Whether it was taken, or refused for good.
+    def _send(self, what: str, body: bytes) -> None:
+        """Send a message; it is taken, or refused for good.
 
         Raises:
             _NotNowError: neither.
@@ -241,10 +237,9 @@ class _Outbox:
         if self._over.is_set():
             raise _NotNowError(0)
         headers = {"Content-Type": "application/json"}
-        reply = self._sender.send("POST", f"{self._url}/{what}", _fitted(document), headers)
+        reply = self._sender.send("POST", f"{self._url}/{what}", body, headers)
         if reply.status not in TAKEN | REFUSED:
             raise _NotNowError(_patience(reply))
-        return True
 
 
 def public_name(name: str) -> str:
@@ -278,37 +273,6 @@ def _patience(reply: Reply) -> int:
     if reply.status == ABSENT:
         return DAY
     return min(seconds_of(reply.headers.get("Retry-After", "")), DAY)
-
-
-def _report(path: Path) -> dict[str, Any] | None:
-    """A report that waits; None if it is none that anybody would take."""
-    with path.open("rb") as file:
-        data = file.read(2 * BODY_MOST + 1)
-    try:
-        record = Record(decode(data, 2 * BODY_MOST))
-        identity, step = record.text("id"), record.text("step")
-        report = {
-            "id": identity,
-            "step": step,
-            "error": record.text("error").replace("\0", "")[:ERROR_MOST],
-            "from": record.text("from"),
-            "to": record.text("to"),
-            "changed": list(record.items("changed", string, PATHS_MOST)),
-        }
-        record.end()
-    except FormatError:
-        return None
-    is_ours = path.name == f"{identity}.json" and step in STEPS
-    return report if is_ours else None
-
-
-def _fitted(document: dict[str, Any]) -> bytes:
-    """The document with as many names of files as the server takes."""
-    data = encode(document)
-    while len(data) > BODY_MOST and document.get("changed"):
-        document = document | {"changed": document["changed"][: len(document["changed"]) // 2]}
-        data = encode(document)
-    return data
 
 
 def _digest(*parts: str) -> str:
