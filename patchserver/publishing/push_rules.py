@@ -15,6 +15,7 @@ from updater.check.catalogue import ListedTarget, Listing
 from updater.errors import FormatError
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import order
+from updater.format.target_names import TargetName, file_name
 
 Entries = Mapping[str, ListedTarget]
 
@@ -50,12 +51,12 @@ def check_succession(
 def _check_format(app: str, after: Entries, limits: Limits) -> None:
     """Every target has a public name, and is what our format allows."""
     for entry in after.values():
-        folder, _, base = entry.name.rpartition("/")
-        place = public_file(f"targets/{folder}/{entry.sha256}.{base}")
-        if place is None or not entry.name.startswith((f"{app}/releases/", f"{app}/patches/")):
+        name = TargetName.parse(entry.name)
+        place = public_file(file_name(entry.name, entry.sha256))
+        if place is None or name is None or name.app != app or name.kind == "head":
             raise FormatError(f"{entry.name} is no target of {app}", hint="see docs/format.md")
     releases, patches = Listing("", app, limits).read(after.values())
-    bundles = [name.split("/")[2] for name in after if name.endswith("/bundle")]
+    bundles = [name.last for name in map(TargetName.parse, after) if name and name.kind == "bundle"]
     for version in (*bundles, *(new for _, new in patches)):  # what a patch starts from may be gone
         if version not in releases:
             raise FormatError(f"{app} {version} has no manifest", hint="push all of a release")
@@ -96,23 +97,23 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
 
 def _stops(entries: Iterable[ListedTarget]) -> set[str]:
     """Releases that installs must be able to come to: those that are recalled are jumped over."""
-    said = ((entry.name.split("/")[2], entry.custom or {}) for entry in entries)
-    return {version for version, custom in said if custom.get("stop") and "recalled" not in custom}
+    said = ((TargetName.parse(entry.name), entry.custom or {}) for entry in entries)
+    stops = (n for n, custom in said if custom.get("stop") and "recalled" not in custom)
+    return {name.last for name in stops if name}
 
 
 def _check_gone(entry: ListedTarget, offered: Collection[str], stops: Collection[str]) -> None:
     custom = entry.custom or {}
-    version = entry.name.split("/")[2]
+    name = TargetName.parse(entry.name)
+    if name is None or name.kind == "patch":
+        return
     needs: dict[str, Callable[[], bool]] = {
         "was recalled, which its installs must be told": lambda: "recalled" in custom,
         "is a stop on the way of old installs": lambda: (
-            bool(custom.get("stop")) or version in stops
+            bool(custom.get("stop")) or name.last in stops
         ),
-        "is offered by a channel": lambda: version in offered,
+        "is offered by a channel": lambda: name.last in offered,
     }
-    if "/releases/" in entry.name:
-        for why, is_so in needs.items():
-            if is_so():
-                raise FormatError(
-                    f"{entry.name} is gone, and {why}", hint="prune knows what may go"
-                )
+    for why, is_so in needs.items():
+        if is_so():
+            raise FormatError(f"{entry.name} is gone, and {why}", hint="prune knows what may go")

@@ -35,6 +35,7 @@ from updater.check.catalogue import ListedTarget
 from updater.check.trust import entry_of
 from updater.disk.durable import machine_errors
 from updater.format.head import Head, RolloutStep
+from updater.format.target_names import file_name
 
 __all__ = ["Announced", "Cleared", "Date", "NotNext", "Notary", "Releases", "Standing"]
 CLOCK_HINT = (
@@ -125,8 +126,7 @@ class Notary:
 
     def place(self, entry: ListedTarget) -> Path:
         """Where the content of a target lies once it is published."""
-        folder, _, base = entry.name.rpartition("/")
-        return self.folder / "targets" / folder / f"{entry.sha256}.{base}"
+        return self.folder / file_name(entry.name, entry.sha256)
 
     def announced(self, app: str, document: bytes) -> Announced:
         """What a push wants to publish, if nothing speaks against it so far.

@@ -17,6 +17,7 @@ from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
 from updater.format.patch import TreeDescriptor
+from updater.format.target_names import TargetName, release_name
 from updater.patch.apply import PatchFile
 from updater.patch.file_digest import digest_of
 
@@ -47,16 +48,13 @@ class Contents:
         path = self.place(entry)
         if path.stat().st_size != entry.length or str(digest_of(path)) != entry.sha256:
             raise FormatError("not the file that was signed", hint="push it again")
-        match entry.name.split("/")[1:]:
-            case ["patches", pair]:
-                old, new = pair.split("_")
-                self._check_patch(entry, path, old, new)
-            case ["releases", version, "bundle"]:
-                self._check_patch(entry, path, "", version)
-            case ["releases", version, "manifest"]:
-                self._check_manifest(path, version)
-            case _:
-                raise FormatError("no kind of target of ours")
+        name = TargetName.parse(entry.name)
+        if name is None or name.kind == "head":
+            raise FormatError("no kind of target of ours")
+        if name.kind == "manifest":
+            self._check_manifest(path, name.last)
+        else:
+            self._check_patch(entry, path, name.old, name.last)
 
     def _check_manifest(self, path: Path, version: str) -> None:
         if path.stat().st_size > self.limits.manifest_bytes:
@@ -80,7 +78,7 @@ class Contents:
 
     def _check_tree(self, tree: TreeDescriptor, version: str, *, is_base: bool = False) -> None:
         """The base of a patch may have been pruned; installs compare it with what they have."""
-        manifest = self.entries.get(f"{self.app}/releases/{version}/manifest")
+        manifest = self.entries.get(release_name(self.app, version, "manifest"))
         is_same = is_base if manifest is None else str(tree.digest) == manifest.sha256
         if tree.version != version or not is_same:
             raise FormatError(f"it names another tree than that of {version}")

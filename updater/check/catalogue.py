@@ -18,6 +18,7 @@ from updater.format.encoding.limits import Limits
 from updater.format.head import Head
 from updater.format.names import Digest, check_version, order
 from updater.format.release_description import Confirm
+from updater.format.target_names import TargetName, file_name
 from updater.version import BUILT
 
 T = TypeVar("T")
@@ -102,13 +103,15 @@ class Listing:
         patches: dict[tuple[str, str], PatchTarget] = {}
         found: dict[str, dict[str, ListedTarget]] = {}
         for entry in entries:
-            name, parts = entry.name, entry.name.split("/")
-            match parts:
-                case [owner, "patches", pair] if owner == self._app and pair.count("_") == 1:
-                    old, new = (within(name, check_version, part) for part in pair.split("_"))
-                    patches[old, new] = within(name, self._blob, entry)
-                case [owner, "releases", version, "manifest" | "bundle"] if owner == self._app:
-                    found.setdefault(within(name, check_version, version), {})[parts[-1]] = entry
+            name = TargetName.parse(entry.name)
+            if name is None or name.app != self._app or name.kind == "head":
+                continue
+            version = within(entry.name, check_version, name.last)
+            if name.kind == "patch":
+                old = within(entry.name, check_version, name.old)
+                patches[old, version] = within(entry.name, self._blob, entry)
+            else:
+                found.setdefault(version, {})[name.kind] = entry
         releases = {
             version: within(f"{self._app}/releases/{version}", partial(self._release, version), of)
             for version, of in found.items()
@@ -151,8 +154,7 @@ class Listing:
 
     def _signed(self, entry: ListedTarget) -> Target:
         digest = Digest.parse(entry.sha256)
-        folder, _, base = entry.name.rpartition("/")
-        url = f"{self._url}/targets/{folder}/{digest}.{base}"
+        url = f"{self._url}/{file_name(entry.name, str(digest))}"
         return Target(entry.name, url, entry.length, digest)
 
 

@@ -52,6 +52,7 @@ from updater.errors import FormatError, InstallError, TransportError, TrustError
 from updater.format.encoding.canonical import INTEGER_MAX, Record
 from updater.format.encoding.limits import Limits
 from updater.format.head import Head
+from updater.format.target_names import head_name, patch_name
 from updater.retry import Tries
 from updater.transport import Transport, server_time
 from updater.version import BUILT
@@ -331,7 +332,7 @@ class Trust:
 
     def _load(self, app: str, channel: str, now: int) -> TargetFile | None:
         updater = self._tuf.refreshed(now)
-        target = updater.get_targetinfo(f"{app}/channels/{channel}")
+        target = updater.get_targetinfo(head_name(app, channel))
         # Loads and verifies app.APP, whatever the name: no such target need exist.
         updater.get_targetinfo(_nothing(app))
         return target
@@ -605,7 +606,7 @@ def _moment(now: int) -> dt.datetime:
 
 def _nothing(app: str) -> str:
     """The name of a target that would be the app's; to look it up is to verify who vouches."""
-    return f"{app}/patches/-"
+    return patch_name(app, "", "")
 
 
 def entry_of(target: TargetFile) -> ListedTarget:

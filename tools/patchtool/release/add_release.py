@@ -23,8 +23,6 @@ from patchtool.release.outline import Difference, Outline
 from patchtool.release.release_toml import Description
 from patchtool.repository.releases import (
     Releases,
-    patch_name,
-    target_name,
 )
 from patchtool.repository.repository import Repository
 from patchtool.repository.targets import Target
@@ -36,6 +34,7 @@ from updater.disk.durable import (
 from updater.errors import FormatError, InstallError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, order
+from updater.format.target_names import patch_name, release_name
 from updater.patch.apply import (
     PatchFile,
     Tree,
@@ -226,7 +225,7 @@ class _Build:
         manifest = self._new.manifest
         if self._bundle is None:
             built = self._shop.build(None, self._new, "bundle", self._options)
-            name = target_name(manifest.app, manifest.version, "bundle")
+            name = release_name(manifest.app, manifest.version, "bundle")
             self._bundle = Target.of(name, built.path, _custom(built))
         for base, bundle in bases.items():
             with self._shop.unpacked(bundle) as old:
@@ -237,7 +236,7 @@ class _Build:
         """What is to be published."""
         manifest, bundle = self._new.manifest, self._bundle
         assert bundle is not None  # noqa: S101 - `is_done`
-        name = target_name(manifest.app, manifest.version, "manifest")
+        name = release_name(manifest.app, manifest.version, "manifest")
         smaller = [self._patches[base] for base in self._smaller()]
         return [Target.of(name, manifest.data, _said(manifest)), bundle, *smaller]
 

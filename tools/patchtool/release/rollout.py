@@ -22,6 +22,7 @@ from updater.format.next_head import (
     resumed,
     without,
 )
+from updater.format.target_names import head_name
 
 
 def promote(
@@ -139,12 +140,12 @@ def heads_ahead(repository: Repository, app: str) -> list[Head]:
 
 def target_of(head: Head) -> Target:
     """What is published of a head."""
-    name, document = f"{head.app}/channels/{head.channel}", head.to_json()
+    name, document = head_name(head.app, head.channel), head.to_json()
     return Target.of(name, encode(document), document)
 
 
 def _head(repository: Repository, app: str, channel: str) -> Head | None:
-    target = repository.targets(f"channels.{app}").get(f"{app}/channels/{channel}")
+    target = repository.targets(f"channels.{app}").get(head_name(app, channel))
     return _put_right(Head.parse(target.custom), repository) if target else None
 
 

@@ -21,6 +21,7 @@ from updater.disk.durable import machine_errors
 from updater.errors import InstallError
 from updater.format.head import Head
 from updater.format.names import order
+from updater.format.target_names import TargetKind, TargetName
 
 KEPT = 20
 """Last releases that are kept whole, so that installs of them can be repaired."""
@@ -141,15 +142,9 @@ def outdated(releases: Releases, offered: set[str]) -> list[str]:
 
 
 def _is_kept(name: str, whole: set[str], known: set[str], patched: set[str]) -> bool:
-    match name.split("/"):
-        case [_, "releases", version, "bundle"]:
-            return version in whole
-        case [_, "releases", version, "manifest"]:
-            return version in known
-        case [_, "patches", pair]:
-            return pair.partition("_")[2] in patched
-        case _:
-            return True
+    kept: dict[TargetKind, set[str]] = {"bundle": whole, "manifest": known, "patch": patched}
+    parts = TargetName.parse(name)
+    return parts is None or parts.kind not in kept or parts.last in kept[parts.kind]
 
 
 def _last(releases: Releases, count: int) -> set[str]:

@@ -39,6 +39,7 @@ from patchtool.server.server_client import (
 )
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import InstallError
+from updater.format.target_names import file_name
 from updater.local.session import Session
 from updater.progress import Progress
 from updater.transport import server_time
@@ -312,8 +313,7 @@ def _files(folder: Path, targets: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _path(folder: Path, name: str, target: Mapping[str, Any]) -> Path:
-    parent, _, base = name.rpartition("/")
-    return folder / "targets" / parent / f"{target['hashes']['sha256']}.{base}"
+    return folder / file_name(name, target["hashes"]["sha256"])
 
 
 def _require(files: Mapping[str, Path], blob: Blob) -> None:
