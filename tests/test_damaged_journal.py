@@ -19,14 +19,8 @@ from trees import Content, Exe, Tree, noise, read_tree
 from updater.cli.commands import main
 from updater.client import Updater
 from updater.disk.durable import Disk
-from updater.errors import InstallError, TransportError
-from updater.launch.commit.journal import (
-    DamagedJournal,
-    Phase,
-    enter,
-    named,
-    phase_of,
-)
+from updater.errors import DamagedJournal, InstallError, TransportError
+from updater.launch.commit.journal import Phase, enter, named, phase_of
 from updater.launch.commit.recover import Outcome
 from updater.launch.state import State
 from updater.local.session import Session

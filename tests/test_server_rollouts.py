@@ -105,7 +105,7 @@ def test_one_failure_in_many_is_more_than_the_rule_of_nobody(server: Server) -> 
         {"step": "fetch", "error": "TransportError: reset"},
         {"step": "check", "error": "TrustError: expired"},
         {"step": "commit", "error": "NotEnoughSpace: ENOSPC"},
-        {"step": "stage", "error": "InstallError: EACCES"},
+        {"step": "stage", "error": "MachineError: EACCES"},
         {"to": "1.0"},
         {"channel": "beta"},
     ],

@@ -29,7 +29,7 @@ from enum import Enum
 from pathlib import Path
 
 from updater.disk.durable import Disk, machine_errors
-from updater.errors import InstallError
+from updater.errors import InstallError, MachineError
 from updater.launch.start.environment import (
     FOLDER,
     PREVIOUS,
@@ -84,7 +84,7 @@ def confirm(environment: Mapping[str, str] | None = None) -> Confirmation:
         return Confirmation.NOT_ON_TRIAL
     if report_up(known):
         return Confirmation.KEPT
-    raise InstallError(
+    raise MachineError(
         f"confirming {version}: this process may not write beside {folder}",
         hint="confirm before giving up privileges or closing inherited files",
     )

@@ -28,7 +28,10 @@ from updater.disk.durable import (
 from updater.disk.lock import locked
 from updater.errors import (
     ApplicationRuns,
+    DamagedJournal,
     InstallError,
+    MachineError,
+    RequestError,
     RollbackFailed,
     TransportError,
     UpdateInProgress,
@@ -37,11 +40,7 @@ from updater.errors import (
 from updater.format.manifest import Manifest
 from updater.format.release_description import Release
 from updater.launch.commit.file_swap import discard_stage
-from updater.launch.commit.journal import (
-    DamagedJournal,
-    Phase,
-    phase_of,
-)
+from updater.launch.commit.journal import Phase, phase_of
 from updater.launch.commit.pending import pending_version
 from updater.launch.commit.recover import (
     Outcome,
@@ -531,7 +530,7 @@ class Updater:
         with machine_errors(f"looking at {self._state.install}"):
             is_first = phase_of(self._state) is not None and not present(self._state.manifest)
         if is_first:
-            raise InstallError(
+            raise MachineError(
                 f"the installation into {self._state.install} was interrupted",
                 hint="run updater recover",
             )
@@ -549,7 +548,7 @@ class Updater:
             InstallError: one is, or was interrupted.
         """
         if self._is_changing():
-            raise InstallError(
+            raise MachineError(
                 f"an update of {self._state.install} is under way or was interrupted",
                 hint="run updater recover, then try again",
             )
@@ -586,7 +585,7 @@ class Updater:
         if version not in self._session.recalled(self._state, read_settings(self._state).app):
             return
         start = start_command(self._state) or "updater launch"
-        raise InstallError(
+        raise RequestError(
             f"{version} was recalled by its publisher",
             hint=f"start the application by {start}: if it does not come up, it goes back by itself"
             if read_trial(self._state)

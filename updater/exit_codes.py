@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from updater.errors import FormatError, InstallError, PatchError, TrustError, UpdaterError
+from updater.errors import (
+    FormatError,
+    MachineError,
+    PatchError,
+    RequestError,
+    TrustError,
+    UpdaterError,
+)
 
 INTERRUPTED = 130
 """After Ctrl-C, as shells give it."""
@@ -35,8 +42,8 @@ class Severity(IntEnum):
 
 
 ERRORS: dict[Severity, type[UpdaterError]] = {
-    Severity.SOON: InstallError,
-    Severity.UNSEEN: InstallError,
+    Severity.SOON: RequestError,
+    Severity.UNSEEN: MachineError,
     Severity.DAMAGED: PatchError,
     Severity.NOW: TrustError,
 }

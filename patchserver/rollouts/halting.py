@@ -39,7 +39,14 @@ SAMPLE = 20
 """Installs that must have told before anything is judged."""
 ORIGIN_MOST = 5
 """Installs of one network that count."""
-MACHINE = ("InstallError", "NotEnoughSpace", "UpdateInProgress", "OSError", "PermissionError")
+MACHINE = (
+    "MachineError",
+    "RequestError",
+    "NotEnoughSpace",
+    "UpdateInProgress",
+    "OSError",
+    "PermissionError",
+)
 """Errors of a machine, such as a full disk: they say nothing against a version."""
 DECIDING = ("stage", "commit", "confirm")
 """Steps at which a version shows what it is worth; before, it is the network that fails."""

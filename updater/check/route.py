@@ -13,7 +13,7 @@ from updater.check.catalogue import (
     PatchTarget,
     PublishedRelease,
 )
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.names import order
 from updater.format.patch import Header
 from updater.version import __version__
@@ -89,7 +89,7 @@ def choose(
         return None
     nearest = min((wanted, *_stops(catalogue, installed, wanted)), key=order)
     if nearest in bad:
-        raise InstallError(
+        raise RequestError(
             f"{wanted} is there, but {nearest} has to come first, and it failed here",
             hint="tell the publisher: a release that mends it must be published",
         )
@@ -135,7 +135,7 @@ def find_route(
             if hop.new not in best or cost < best[hop.new]:
                 best[hop.new] = cost
                 heapq.heappush(queue, (*cost, hop.new, (*hops, hop)))
-    raise InstallError(
+    raise RequestError(
         f"no patch or bundle leads to {version}",
         hint="the publisher pruned it; install the application again",
     )
@@ -205,7 +205,7 @@ def check_updater(published: PublishedRelease) -> None:
     """
     needed = published.min_updater
     if needed and Version(__version__) < Version(needed):
-        raise InstallError(
+        raise RequestError(
             f"{published.version} needs updater {needed}, this is {__version__}",
             hint="install the application again from its publisher",
         )

@@ -48,7 +48,7 @@ from updater.check.watermarks import (
 from updater.config import UpdaterConfig
 from updater.disk.durable import Disk
 from updater.disk.lock import locked
-from updater.errors import FormatError, InstallError, TransportError, TrustError
+from updater.errors import FormatError, RequestError, TransportError, TrustError
 from updater.format.encoding.canonical import INTEGER_MAX, Record
 from updater.format.encoding.limits import Limits
 from updater.format.head import Head
@@ -378,14 +378,14 @@ class Trust:
                 return role == f"app.{app}"
         return False
 
-    def _absent(self, app: str, channel: str, seen: Watermarks) -> InstallError:
+    def _absent(self, app: str, channel: str, seen: Watermarks) -> RequestError:
         """What to tell of an app or a channel that is not there."""
         if seen.app.value and not self._is_delegated(app):
-            return InstallError(
+            return RequestError(
                 f"{self._url} publishes {app} no more, on {channel} or elsewhere",
                 hint="what is installed goes on working; its publisher knows where updates are now",
             )
-        return InstallError(
+        return RequestError(
             f"{self._url} has no channel {channel} of {app}",
             hint="check the app and channel names; was a release promoted?",
         )

@@ -19,7 +19,7 @@ from updater.cli.terminal import (
 from updater.client import Status, Updater
 from updater.disk.durable import machine_errors
 from updater.disk.permissions import ROOT, WINDOWS
-from updater.errors import InstallError, UpdaterError
+from updater.errors import InstallError, MachineError, UpdaterError
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.paths import shown
 from updater.launch.commit.recover import Outcome
@@ -278,7 +278,7 @@ def _start(updater: Updater, version: str) -> None:
     try:
         updater.start()
     except InstallError as error:
-        raise InstallError(
+        raise MachineError(
             f"updated to {version}, but it does not start: {error}",
             hint="the update is whole; start the application by hand to see what it says",
         ) from error

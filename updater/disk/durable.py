@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from updater.disk import permissions
-from updater.errors import InstallError, NotEnoughSpace
+from updater.errors import MachineError, NotEnoughSpace
 
 PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
@@ -296,14 +296,14 @@ def written_to(disk: Disk, path: Path) -> Iterator[None]:
 
 @contextmanager
 def machine_errors(what: str) -> Iterator[None]:
-    """Turn `OSError` into the `InstallError` that tells the user what to do."""
+    """Turn an `OSError` of the body into the `MachineError` that tells the user what to do."""
     try:
         yield
     except OSError as error:
         raise disk_error(what, error) from error
 
 
-def disk_error(what: str, error: OSError) -> InstallError:
+def disk_error(what: str, error: OSError) -> MachineError:
     """The error to tell for ``error``, which happened while doing ``what``."""
     reason = error.strerror or type(error).__name__
     where = f" ({error.filename})" if error.filename else ""
@@ -311,13 +311,13 @@ def disk_error(what: str, error: OSError) -> InstallError:
     if error.errno in FULL:
         return NotEnoughSpace(message, hint="free some disk space and try again")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return InstallError(message, hint="run as the owner of the folder, on a writable disk")
-    return InstallError(message, hint="try again, and check the disk")
+        return MachineError(message, hint="run as the owner of the folder, on a writable disk")
+    return MachineError(message, hint="try again, and check the disk")
 
 
-def fault(what: str, error: Exception) -> InstallError:
+def fault(what: str, error: Exception) -> MachineError:
     """The error to tell for one that no disk gives: no memory, no thread, a name of no encoding."""
     if isinstance(error, UnicodeError):
-        return InstallError(f"{what}: {error}", hint=NAMES_HINT)
+        return MachineError(f"{what}: {error}", hint=NAMES_HINT)
     reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-    return InstallError(f"{what}: {reason}", hint="try again, with fewer programs running")
+    return MachineError(f"{what}: {reason}", hint="try again, with fewer programs running")

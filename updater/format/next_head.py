@@ -14,7 +14,7 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.encoding.limits import DEFAULT
 from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
 from updater.format.names import order
@@ -56,7 +56,7 @@ def promoted(
     head = _at(before, now) if before else Head(app, channel, now, seed, ())
     same = next((offer for offer in head.entries if offer.version == version), None)
     if same is not None and same.paused:
-        raise InstallError(
+        raise RequestError(
             f"{app} {version} is paused on {channel}", hint="resume it first, if all is well"
         )
     come = [s for s in (same.steps if same else ()) if s.utc <= now and s.utc < steps[0].utc]
@@ -179,7 +179,7 @@ def _offer(head: Head, version: str) -> HeadEntry:
     for offer in head.entries:
         if offer.version == version:
             return offer
-    raise InstallError(
+    raise RequestError(
         f"{head.channel} does not offer {head.app} {version}",
         hint=f"it offers {', '.join(o.version for o in head.entries) or 'nothing'}",
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from updater.disk.permissions import ROOT, WINDOWS
-from updater.errors import InstallError
+from updater.errors import MachineError
 
 SUFFIX = ".upswap"
 GONE_HINT = "if it was moved, name where it is; if it was removed, run updater install"
@@ -188,12 +188,12 @@ def find(install: Path) -> State | None:
     there = [folder for folder in _candidates(install) if folder.is_dir()]
     found = [folder for folder in there if _is_owners(folder, install)]
     if there and not found:
-        raise InstallError(
+        raise MachineError(
             f"{there[0]} is not a folder that only the owner of {install} may write",
             hint=f"if it is yours: {_remedy(there[0], install)}; else remove it",
         )
     if len(found) > 1:
-        raise InstallError(
+        raise MachineError(
             f"two state folders: {found[0]} and {found[1]}",
             hint="move away the one that was not made by this install",
         )

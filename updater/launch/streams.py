@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal, TextIO, cast
 
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.exit_codes import INTERRUPTED, NOTHING_TO_DO, PIPE_CLOSED
 
 _NO_THREAD = "can't start new thread"
@@ -123,7 +123,7 @@ def _exit_code(command: Callable[[], int]) -> int:
         what = "thread" if isinstance(error, RuntimeError) else "memory"
         _print(f"error: this machine gives this process no more {what}")
         _print("hint: end other programs, or raise the limits (ulimit -u, ulimit -v)")
-        return InstallError.exit_code
+        return MachineError.exit_code
 
 
 def _with_lost_output(code: int, output: LossyStream) -> int:
@@ -136,7 +136,7 @@ def _with_lost_output(code: int, output: LossyStream) -> int:
         return PIPE_CLOSED if well else code
     _print(f"error: writing the result: {(output.failure.strerror or 'failed').lower()}")
     _print("hint: the command itself has ended; free the disk that its output goes to")
-    return InstallError.exit_code if well else code
+    return MachineError.exit_code if well else code
 
 
 def _is_closed_pipe(failure: OSError) -> bool:

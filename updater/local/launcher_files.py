@@ -22,7 +22,7 @@ from updater.disk.durable import (
     present,
     remove_tree,
 )
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
 from updater.launch.commit import journal
@@ -105,7 +105,7 @@ def check_launcher(state: State) -> None:
     """
     folder = _current(state)
     if folder is not None and (folder / "format").read_text() != _FORMAT:
-        raise InstallError(
+        raise MachineError(
             "the launcher of this install is not that of its updater",
             hint="run updater recover, which renews it, or end the application and update again",
         )

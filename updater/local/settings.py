@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from updater.disk.durable import machine_errors, present
-from updater.errors import DamagedState, FormatError, InstallError
+from updater.errors import DamagedState, FormatError, RequestError
 from updater.format.encoding.canonical import (
     Record,
     decode,
@@ -82,10 +82,10 @@ def find_install(folder: Path) -> State:
     with machine_errors(f"looking at {folder}"):
         install = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError on a loop
         if not present(install):
-            raise InstallError(f"{install} is not there", hint=GONE_HINT)
+            raise RequestError(f"{install} is not there", hint=GONE_HINT)
         state = find(install)
     if state is None:
-        raise InstallError(
+        raise RequestError(
             f"{install} is not an install of upswap",
             hint="name the folder given to `updater install`",
         )

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.encoding.canonical import (
     Record,
     decode,
@@ -41,7 +41,7 @@ class Address:
         """
         parts = _parts(text)
         if parts is None:
-            raise InstallError(
+            raise RequestError(
                 f"{without_secrets(text)!a} is not the URL of a repository",
                 hint="http:// or https://",
             )

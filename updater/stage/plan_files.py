@@ -18,7 +18,7 @@ from updater.disk.durable import (
     present,
 )
 from updater.disk.spare_names import spare_names
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import folded, parents, shown
 from updater.format.policies import Policies
@@ -227,7 +227,7 @@ def refuse_links(install: Path, manifest: Manifest) -> None:
     """
     for path in sorted(manifest.directories):
         if is_link(install / path):
-            raise InstallError(
+            raise MachineError(
                 f"{shown(path)} is a symlink here, and a folder of the release",
                 hint="put the folder back in its place; updater repair does, and keeps the link",
             )

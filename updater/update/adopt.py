@@ -8,14 +8,9 @@ from pathlib import Path
 from updater.check.route import check_updater
 from updater.check.trust import is_root
 from updater.disk.durable import machine_errors, present
-from updater.errors import DamagedState, InstallError, RollbackFailed
+from updater.errors import DamagedJournal, DamagedState, RequestError, RollbackFailed
 from updater.format.names import check_version
-from updater.launch.commit.journal import (
-    DamagedJournal,
-    Phase,
-    named,
-    phase_of,
-)
+from updater.launch.commit.journal import Phase, named, phase_of
 from updater.launch.commit.recover import (
     begin_mixed,
     end_mixed,
@@ -98,7 +93,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
 
 def _check_place(state: State) -> None:
     if not state.install.is_dir():
-        raise InstallError(
+        raise RequestError(
             f"{state.install} is not a folder", hint="name the folder of the application"
         )
     check_owned(state)
@@ -152,7 +147,7 @@ def _adopt(
     catalogue = session.refresh(state, settings, session.now())
     release = catalogue.releases.get(version)
     if release is None:
-        raise InstallError(
+        raise RequestError(
             f"{settings.app} {version} is not published", hint="which version is installed?"
         )
     check_updater(release)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from updater.check.route import choose
 from updater.disk.durable import machine_errors, present
-from updater.errors import InstallError
+from updater.errors import InstallError, RequestError
 from updater.format.manifest import Manifest
 from updater.launch.commit.recover import recover
 from updater.launch.state import State
@@ -71,7 +71,7 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
         bad=frozenset(),
     )
     if version is None:
-        raise InstallError(
+        raise RequestError(
             f"channel {settings.channel} of {settings.app} offers nothing",
             hint="was a release promoted? was it recalled?",
         )

@@ -18,7 +18,7 @@ from updater.check.route import Route
 from updater.disk.durable import present, remove_tree
 from updater.disk.json_file import encode
 from updater.disk.json_file import read as read_document
-from updater.errors import InstallError, PatchError
+from updater.errors import InstallError, MachineError, PatchError
 from updater.format.manifest import Manifest
 from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Journal
@@ -188,7 +188,7 @@ class Job:
         """The commit over what the application and its user have made of the tree meanwhile."""
         fitting = as_it_is(self._state, journal)
         if fitting is None:
-            raise InstallError(
+            raise MachineError(
                 "the install was changed while the application was waited for",
                 hint="try again",
                 retryable=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 from updater.disk.durable import present, remove_tree
 from updater.disk.lock import locked
 from updater.disk.permissions import ROOT, WINDOWS, permit
-from updater.errors import InstallError, UpdateInProgress
+from updater.errors import InstallError, MachineError, RequestError, UpdateInProgress
 from updater.format.names import check_app, check_channel
 from updater.launch.commit.journal import phase_of
 from updater.launch.commit.trash import clear
@@ -135,7 +135,7 @@ def check_empty(state: State) -> None:
         InstallError: it has.
     """
     if not is_empty(state):
-        raise InstallError(
+        raise RequestError(
             f"{state.install} is not empty", hint="name a new folder; other files are not touched"
         )
 
@@ -147,14 +147,14 @@ def check_owned(state: State) -> None:
         InstallError: it is.
     """
     if not WINDOWS and os.geteuid() not in {ROOT, state.install.stat().st_uid}:
-        raise InstallError(
+        raise MachineError(
             f"{state.install} belongs to another user", hint="run as the owner of the folder"
         )
 
 
-def installed_error(state: State) -> InstallError:
+def installed_error(state: State) -> RequestError:
     """The error of a folder that is an install already."""
-    return InstallError(f"{state.install} is an install already", hint="use `updater update`")
+    return RequestError(f"{state.install} is an install already", hint="use `updater update`")
 
 
 def without_links(place: Path) -> Path:

@@ -16,8 +16,10 @@ from updater.check.catalogue import Catalogue, PublishedRelease
 from updater.check.fallback import Unusable, blaming
 from updater.disk.durable import remove_tree
 from updater.errors import (
+    CannotSpell,
     FormatError,
     InstallError,
+    MachineError,
     PatchError,
     TransportError,
     TrustError,
@@ -29,7 +31,6 @@ from updater.format.paths import parents
 from updater.format.policies import Policies
 from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Journal
-from updater.launch.commit.obstacles import CannotSpell
 from updater.launch.commit.recover import commit
 from updater.launch.state import State
 from updater.local.session import Session
@@ -238,7 +239,7 @@ def identify(
             manifest = find_manifest(session, state, catalogue, app, version)
             if _is_installed(session, state, manifest):
                 return manifest
-    raise InstallError(
+    raise MachineError(
         f"{error}; and what is in {state.install} is no published release of {app}",
         hint=ADOPT_HINT,
     ) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from updater.disk.durable import Disk
 from updater.disk.json_file import encode, read
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.launch.commit.journal import Journal
 from updater.launch.state import State
 
@@ -35,7 +35,7 @@ def mark_bad(disk: Disk, state: State, journal: Journal) -> None:
     settings = read(place)
     bad = settings.get("bad") if settings else None
     if settings is None or not isinstance(bad, list):
-        raise InstallError(f"{place} is damaged", hint="run updater update or repair")
+        raise MachineError(f"{place} is damaged", hint="run updater update or repair")
     if journal.new not in bad:
         settings["bad"] = [*bad, journal.new][-BAD_MOST:]
         disk.write(place, encode(settings))

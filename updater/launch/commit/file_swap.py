@@ -35,7 +35,7 @@ from updater.disk.durable import (
     same,
     sync_folders,
 )
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.launch.commit.journal import (
     Action,
     Journal,
@@ -196,7 +196,7 @@ class FileSwap:
         if present(incoming):
             aside = self._at(step.aside)
             if not step.aside and not step.own and present(path):
-                raise InstallError(
+                raise MachineError(
                     f"{step.path} was made while the update was made ready",
                     hint="try again",
                     retryable=True,
@@ -266,7 +266,7 @@ class FileSwap:
 
     def _check(self, step: Step) -> None:
         if step.action == Action.PUT and content_of(self._at(step.path)) != step.content:
-            raise InstallError(
+            raise MachineError(
                 f"{step.path} is not what was put there",
                 hint="another program changes the install folder; try again",
             )

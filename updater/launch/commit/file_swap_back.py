@@ -25,7 +25,7 @@ from updater.disk.durable import (
     sync_folders,
 )
 from updater.disk.spare_names import free_name, taken_names
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.launch.commit.journal import (
     Action,
     Journal,
@@ -78,7 +78,7 @@ class FileSwapBack:
         restored = [step for step in self._steps if step.parks and not step.own]
         for step in restored:
             if link := self._link_above(self._at(step.path)):
-                raise InstallError(
+                raise MachineError(
                     f"{link} is a symlink, in the place of a folder that the old version has",
                     hint=f"put the folder back at {link}, or run updater update or repair",
                 )

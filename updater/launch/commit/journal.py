@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from updater.disk.durable import Disk, present
-from updater.errors import InstallError
+from updater.errors import DamagedJournal, MachineError
 from updater.launch.state import State
 
 FORMAT = 4
@@ -149,10 +149,6 @@ def named(state: State, phase: Phase) -> Path:
     return state.journal.with_name(state.journal.name + phase.value)
 
 
-class DamagedJournal(InstallError):  # noqa: N818 - reads as what the user is told
-    """A journal says nothing any more: the disk, or somebody, has changed it."""
-
-
 def read(path: Path) -> Journal:
     """The journal at ``path``.
 
@@ -163,7 +159,7 @@ def read(path: Path) -> Journal:
     try:
         return _parse(json.loads(path.read_bytes()), path)
     except OSError as error:
-        raise InstallError(
+        raise MachineError(
             f"journal {path} cannot be read: {error}", hint="check the disk and the permissions"
         ) from error
     except (ValueError, RecursionError) as error:
@@ -176,7 +172,7 @@ _HINT = "nothing was touched; run updater repair"
 def _parse(document: Any, path: Path) -> Journal:
     try:
         if document["journal"] != FORMAT:
-            raise InstallError(
+            raise MachineError(
                 f"journal {path} was written by another version of upswap",
                 hint="run updater recover of the version that wrote it",
             )

@@ -19,16 +19,12 @@ from updater.disk.durable import (
     info_of,
     is_folder,
 )
-from updater.errors import InstallError
+from updater.errors import CannotSpell, MachineError
 
 MOUNTS = Path("/proc/self/mountinfo")
 OWNER = "run as the owner of the folder"
 IMMUTABLE = 0x10 | 0x20
 """Of a file's attributes on Linux: it cannot be changed; it can only grow."""
-
-
-class CannotSpell(InstallError):  # noqa: N818 - reads as what the user is told
-    """A name of the release has no spelling in the encoding of this process."""
 
 
 def refuse_obstacles(install: Path, paths: Iterable[str]) -> None:
@@ -40,21 +36,21 @@ def refuse_obstacles(install: Path, paths: Iterable[str]) -> None:
     """
     places = {install / path for path in paths}
     for place, mount in _mounts(places):
-        raise InstallError(
+        raise MachineError(
             f"{place} is changed by this, and {mount} is a mount",
             hint=f"unmount {mount}, or mount it outside {install}",
         )
     for place in sorted(places):
         if reason := _immutable(place):
-            raise InstallError(reason, hint=f"run chattr -i -a {place}, or the like")
+            raise MachineError(reason, hint=f"run chattr -i -a {place}, or the like")
     for folder in sorted({place.parent for place in places}):
         if reason := _immutable(folder):
-            raise InstallError(reason, hint=f"run chattr -i -a {folder}, or the like")
+            raise MachineError(reason, hint=f"run chattr -i -a {folder}, or the like")
         if is_folder(folder) and not os.access(folder, os.W_OK | os.X_OK):
-            raise InstallError(f"no permission to change {folder}", hint=OWNER)
+            raise MachineError(f"no permission to change {folder}", hint=OWNER)
     for place in sorted(places):
         if _is_stuck(place):
-            raise InstallError(f"no permission to replace {place}", hint=OWNER)
+            raise MachineError(f"no permission to replace {place}", hint=OWNER)
 
 
 def refuse_names(paths: Iterable[str]) -> None:

@@ -24,19 +24,11 @@ from updater.disk.durable import (
     present,
 )
 from updater.disk.json_file import encode
-from updater.errors import InstallError, RollbackFailed
+from updater.errors import DamagedJournal, InstallError, MachineError, RollbackFailed
 from updater.launch.commit.bad_versions import mark_bad
 from updater.launch.commit.file_swap import FileSwap, discard_stage
 from updater.launch.commit.file_swap_back import FileSwapBack
-from updater.launch.commit.journal import (
-    DamagedJournal,
-    Journal,
-    Phase,
-    enter,
-    named,
-    phase_of,
-    read,
-)
+from updater.launch.commit.journal import Journal, Phase, enter, named, phase_of, read
 from updater.launch.commit.obstacles import refuse_names
 from updater.launch.commit.trash import clear, sweep
 from updater.launch.state import State
@@ -264,7 +256,7 @@ def _end(disk: Disk, state: State, phase: Phase) -> None:
         sweep(disk, state)
 
 
-def _undone_error(error: Exception) -> InstallError:
+def _undone_error(error: Exception) -> MachineError:
     what = "the update was undone"
     undone = disk_error(what, error) if isinstance(error, OSError) else fault(what, error)
     undone.rolled_back = True

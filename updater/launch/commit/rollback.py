@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from updater.disk.content import content_of
 from updater.disk.durable import Disk, present
-from updater.errors import InstallError
+from updater.errors import InstallError, MachineError, RequestError
 from updater.launch.commit.bad_versions import mark_bad
 from updater.launch.commit.file_swap_back import FileSwapBack
 from updater.launch.commit.journal import (
@@ -64,7 +64,7 @@ def rollback(disk: Disk, state: State, why: str) -> Journal:
     """
     journal = _way_here(state)
     if journal is None:
-        raise InstallError(
+        raise RequestError(
             f"no previous version of {state.install} is kept",
             hint="there is one after an update, until the next update or rollback",
         )
@@ -72,11 +72,11 @@ def rollback(disk: Disk, state: State, why: str) -> Journal:
     try:
         way.refuse_obstacles()
     except InstallError as error:
-        raise InstallError(
+        raise MachineError(
             f"{journal.new} cannot be taken back: {error}", hint=error.hint
         ) from error
     if damaged := way.damaged():
-        raise InstallError(
+        raise MachineError(
             f"{journal.old} was not kept whole: {damaged[0]}", hint="run updater update or repair"
         )
     mark_bad(disk, state, journal)

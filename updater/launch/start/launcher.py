@@ -26,7 +26,7 @@ from updater.disk.durable import (
 )
 from updater.disk.json_file import read
 from updater.disk.lock import locked
-from updater.errors import InstallError, UpdateInProgress, UpdaterError
+from updater.errors import InstallError, RequestError, UpdateInProgress, UpdaterError
 from updater.launch.commit.journal import Phase, phase_of
 from updater.launch.commit.pending import commit_pending, pending_version
 from updater.launch.commit.recover import recover
@@ -102,7 +102,7 @@ class Launcher:
     def _require_folder(self) -> None:
         """Without it nothing can be told, nor held against a version on trial."""
         if not present(self.state.install):
-            raise InstallError(f"{self.state.install} is not there", hint=GONE_HINT)
+            raise RequestError(f"{self.state.install} is not there", hint=GONE_HINT)
 
     def _make_ready(self) -> Trial | None:
         """The tree whole, and what was staged in place; the trial that is now on."""
@@ -315,7 +315,7 @@ class Launcher:
             InstallError: the release names nothing to start.
         """
         if not facts.entry:
-            raise InstallError(
+            raise RequestError(
                 "this release names no entry to start",
                 hint="set entry in release.toml when the release is made",
             )
@@ -362,7 +362,7 @@ def state_around(launcher: Path) -> State:
             return State(folder.parent, folder)
         if folder.name.startswith(".") and folder.name.endswith(SUFFIX):
             return State(folder.parent / folder.name[1 : -len(SUFFIX)], folder)
-    raise InstallError(
+    raise RequestError(
         f"{launcher.parents[2]} is not the State of an install",
         hint=f"put it beside the install, with the name .NAME{SUFFIX}, NAME being the install's",
     )

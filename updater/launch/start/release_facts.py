@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from updater.disk.json_file import encode, read
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.launch.state import State
 
 MOST = 1 << 31
@@ -48,7 +48,7 @@ def read_release_facts(state: State) -> ReleaseFacts:
     """
     document = read(state.release)
     if document is None:
-        raise InstallError(
+        raise MachineError(
             f"{state.release} is missing", hint="run updater recover, or updater repair"
         )
     try:
@@ -58,7 +58,7 @@ def read_release_facts(state: State) -> ReleaseFacts:
             **document | {"entry": tuple(facts.entry), "health": tuple(facts.health)}
         )
     except (TypeError, ValueError) as error:
-        raise InstallError(
+        raise MachineError(
             f"{state.release} is damaged: {error}", hint="run updater repair"
         ) from error
 

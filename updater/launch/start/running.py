@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from updater.disk.permissions import hand_over
-from updater.errors import ApplicationRuns, InstallError, UpdateInProgress
+from updater.errors import ApplicationRuns, InstallError, MachineError, UpdateInProgress
 from updater.launch.state import State
 
 POLL = 0.05
@@ -152,7 +152,7 @@ def _hold_again(state: State, number: int) -> None:
 
 def _open(state: State, how: int) -> int:
     if state.run_lock.is_dir():  # which POSIX would lock for an application, not for a commit
-        raise InstallError(
+        raise MachineError(
             f"{state.run_lock} is a folder, where the lock of the running application belongs",
             hint=f"remove it: {state.run_lock}",
         )

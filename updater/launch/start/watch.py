@@ -22,7 +22,7 @@ from updater.disk.durable import (
     WINDOWS,
     Disk,
 )
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.launch.start.environment import is_reported_up, watched
 from updater.launch.start.release_facts import ReleaseFacts
 from updater.launch.start.running import VARIABLE as RUN_LOCK
@@ -344,7 +344,7 @@ def _not_begun(start: Start, error: OSError) -> Ended:
     entry, why = start.line[0], f"cannot be started: {error.strerror}"
     is_denied = error.errno == errno.EACCES and _may_not_run(entry, error)
     if is_denied or error.errno in MACHINES:
-        raise InstallError(
+        raise MachineError(
             f"{entry} {why}",
             hint="this says nothing about its version: see to the machine and start it again",
         ) from error
