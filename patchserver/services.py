@@ -24,7 +24,7 @@ from patchserver.rollouts.halting import Rollouts
 from patchserver.rollouts.ingest import Ingest
 from updater.disk.durable import machine_errors
 from updater.disk.lock import locked
-from updater.errors import InstallError
+from updater.errors import RequestError
 
 SECRET = "secret"  # noqa: S105 - the name of a file
 SECRET_BYTES = 32
@@ -72,7 +72,7 @@ def open_services(
         InstallError: the data folder cannot be written, or the database not be used.
     """
     if settings.data is None:
-        raise InstallError("the server has no data folder", hint="name one with --data")
+        raise RequestError("the server has no data folder", hint="name one with --data")
     secret = _prepare(settings.data)
     database = Database(settings.database)
     database.upgrade()

@@ -22,7 +22,7 @@ from patchserver.publishing.uploads import Uploads
 from patchserver.publishing.verify_files import Contents
 from updater.check.catalogue import ListedTarget
 from updater.disk.durable import Disk, machine_errors
-from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError
+from updater.errors import FormatError, NotEnoughSpace, RequestError, TrustError
 from updater.format.encoding.limits import GIB, MIB
 
 RESERVE = 256 * MIB
@@ -34,11 +34,11 @@ STALE = 7 * DAY
 """A push of which nothing came for so long is dropped."""
 
 
-class UnknownPush(InstallError):  # noqa: N818 - reads as what it says
+class UnknownPush(RequestError):  # noqa: N818 - reads as what it says
     """Nothing of this was announced, or it was dropped since."""
 
 
-class TooMany(InstallError):  # noqa: N818 - reads as what it says
+class TooMany(RequestError):  # noqa: N818 - reads as what it says
     """So many pushes are under way that one has to end before another begins."""
 
 
@@ -52,7 +52,7 @@ class Missing:
     """Bytes that are here already."""
 
 
-class Incomplete(InstallError):  # noqa: N818 - reads as what it says
+class Incomplete(RequestError):  # noqa: N818 - reads as what it says
     """Files of a push have not come yet."""
 
     def __init__(self, missing: tuple[Missing, ...]) -> None:

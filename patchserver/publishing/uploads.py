@@ -20,7 +20,7 @@ from updater.disk.durable import (
     remove_tree,
 )
 from updater.disk.lock import locked
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.patch.file_digest import digest_of
 
 DOCUMENT = "document"
@@ -28,7 +28,7 @@ LOCK = "lock"
 PART = ".part"
 
 
-class WrongOffset(InstallError):  # noqa: N818 - reads as what it says
+class WrongOffset(RequestError):  # noqa: N818 - reads as what it says
     """An upload goes on elsewhere than its sender thought."""
 
     def __init__(self, received: int) -> None:
@@ -38,7 +38,7 @@ class WrongOffset(InstallError):  # noqa: N818 - reads as what it says
         self.received = received
 
 
-class WrongDigest(InstallError):  # noqa: N818 - reads as what it says
+class WrongDigest(RequestError):  # noqa: N818 - reads as what it says
     """A whole upload has other content than was announced; it was dropped."""
 
     def __init__(self, digest: str) -> None:

@@ -30,7 +30,7 @@ from patchserver.database.tables import (
     Policy,
 )
 from patchserver.publishing.signer import Notary
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.format.head import EVERYONE, Head, RolloutStep
 
 THRESHOLD = 500
@@ -68,7 +68,7 @@ class Rule:
             InstallError: it makes no sense.
         """
         if not (0 <= self.threshold <= EVERYONE and 1 <= self.sample <= 1_000_000):
-            raise InstallError(
+            raise RequestError(
                 f"no rule: {self.threshold} of 10,000, sample {self.sample}",
                 hint="a threshold from 0 to 100 %, a sample from 1 to 1,000,000",
             )

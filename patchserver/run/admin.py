@@ -32,7 +32,7 @@ from updater.cli.terminal import (
     print_concerns,
     print_result,
 )
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.names import check_channel
 from updater.format.next_head import parse_percent
 
@@ -160,10 +160,10 @@ def _password() -> str:
     if PASSWORD in os.environ:
         return os.environ[PASSWORD]
     if not sys.stdin.isatty():
-        raise InstallError("no password", hint=f"set {PASSWORD}, or run this in a terminal")
+        raise RequestError("no password", hint=f"set {PASSWORD}, or run this in a terminal")
     first = getpass.getpass("password: ")
     if getpass.getpass("again: ") != first:
-        raise InstallError("the two differ", hint="try again")
+        raise RequestError("the two differ", hint="try again")
     return first
 
 
@@ -231,7 +231,7 @@ def _require_hosted(services: Services, app: str) -> None:
     """Refuse a token that would be good for nothing."""
     hosted = services.notary.apps()
     if app and app not in hosted:
-        raise InstallError(
+        raise RequestError(
             f"no app {app} is hosted", hint=f"choose one of: {', '.join(sorted(hosted))}"
         )
 

@@ -20,7 +20,7 @@ from patchserver.publishing.signer import (
     keys_in,
 )
 from updater.disk.durable import machine_errors
-from updater.errors import InstallError, UpdaterError
+from updater.errors import MachineError, UpdaterError
 from updater.exit_codes import Concern, Severity
 
 _OTHERS: tuple[Literal["root", "targets", "release"], ...] = ("root", "targets", "release")
@@ -50,7 +50,7 @@ def require_repository(repo: Path) -> None:
         reason = (error.strerror or str(error)).lower()
         message = f"{repo} is not a repository: metadata/timestamp.json: {reason}"
         hint = "name the folder that patchtool init made, and let this user read it"
-        raise InstallError(message, hint=hint) from error
+        raise MachineError(message, hint=hint) from error
 
 
 def _found(

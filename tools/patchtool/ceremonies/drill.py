@@ -28,7 +28,7 @@ from patchtool.repository.repository import Repository
 from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust
 from updater.disk.durable import machine_errors
-from updater.errors import InstallError, TransportError, UpdaterError
+from updater.errors import RequestError, TransportError, UpdaterError
 from updater.transport import ResponseBody
 
 URL = "http://drill"
@@ -212,7 +212,7 @@ def _channels(repository: Repository) -> dict[str, str]:
     found = {app: sorted(repository.targets(f"channels.{app}")) for app in repository.apps()}
     channels = {app: names[0].rpartition("/")[2] for app, names in found.items() if names}
     if not channels:
-        raise InstallError(
+        raise RequestError(
             "nothing is offered to clients yet", hint="patchtool promote comes first"
         )
     return channels

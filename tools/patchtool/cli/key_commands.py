@@ -25,7 +25,7 @@ from patchtool.keys.root_documents import (
 )
 from updater.cli.terminal import print_concerns, print_result
 from updater.disk.durable import Disk, machine_errors
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.exit_codes import NOTHING_TO_DO, Concern, Severity
 
 
@@ -139,11 +139,11 @@ def _concern(failed: Rehearsal) -> Concern:
 def _check_ceremony(options: argparse.Namespace) -> None:
     """Refuse options that would be ignored, and a proposal that would be lost."""
     if options.threshold and options.role != "root":
-        raise InstallError("only root has a threshold", hint="leave out --threshold")
+        raise RequestError("only root has a threshold", hint="leave out --threshold")
     if options.app and options.role != "release":
-        raise InstallError("only release keys are an app's own", hint="leave out --app")
+        raise RequestError("only release keys are an app's own", hint="leave out --app")
     if options.proposal and options.proposal.exists():
-        raise InstallError(
+        raise RequestError(
             f"{options.proposal} is there already", hint="it may hold signatures: name another file"
         )
 
@@ -179,7 +179,7 @@ def _trusted(options: argparse.Namespace) -> bytes:
     """A root that the signer has from a place of their own."""
     path: Path = options.root or options.keys / ROOT
     if not path.exists():
-        raise InstallError(
+        raise RequestError(
             f"{path} is not there, so a forged proposal could not be told from a genuine one",
             hint="name a root.json you trust, such as the one of your recovery kit: --root FILE",
         )
@@ -201,5 +201,5 @@ def _read_proposal(path: Path) -> Proposal:
 
 def _is_agreed() -> bool:
     if not sys.stdin.isatty():
-        raise InstallError("nobody is here to agree to this", hint="read it, then add --yes")
+        raise RequestError("nobody is here to agree to this", hint="read it, then add --yes")
     return input("sign this? [y/N] ").strip().lower() in {"y", "yes"}

@@ -43,7 +43,7 @@ from updater.cli.terminal import (
     print_result,
 )
 from updater.disk.durable import machine_errors
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, InstallError, RequestError
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_app
 from updater.net.address import Address
@@ -77,7 +77,7 @@ def init(options: argparse.Namespace) -> int:
     if prepared and made_at(prepared) > time.time():
         check_clock(int(time.time()), made_at(prepared), options.clock)
     if prepared and options.threshold:
-        raise InstallError(
+        raise RequestError(
             f"{options.keys / ROOT} says how many must sign", hint="leave out --threshold"
         )
     threshold = options.threshold or 1
@@ -304,7 +304,7 @@ def keys_of(options: argparse.Namespace) -> Keys:
     """The keys a command is told to use; not those that would be served with its repository."""
     refuse_published(options.keys)
     if lies_in(options.keys, options.repository):
-        raise InstallError(
+        raise RequestError(
             f"{options.keys} lies inside the repository",
             hint="who serves the repository would serve the keys: name a folder elsewhere",
         )

@@ -14,7 +14,7 @@ from patchtool.release.rollout import (
 )
 from patchtool.repository.writer import writer_of
 from updater.cli.terminal import print_result
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.head import EVERYONE, Head, RolloutStep
 from updater.format.names import check_app
@@ -65,7 +65,7 @@ def go_on(options: argparse.Namespace) -> int:
 def _refuse_own(options: argparse.Namespace) -> None:
     """Refuse to tell a server of a repository that is written here."""
     if str(options.repository) != NOWHERE and writer_of(options.repository) != "server":
-        raise InstallError(
+        raise RequestError(
             f"{options.repository} is written here, and no server is to be told",
             hint="leave out --to and name --keys; without a copy at hand, write - for REPO",
         )

@@ -24,7 +24,7 @@ from patchtool.diff.view_files import (
 from patchtool.folder.scan import scan
 from patchtool.folder.temporary import staging
 from updater.disk.durable import machine_errors
-from updater.errors import FormatError, InstallError, PatchError
+from updater.errors import FormatError, PatchError, RequestError
 from updater.format.changes import Layout
 from updater.format.encoding.limits import MIB
 from updater.format.header import encode_header
@@ -94,7 +94,7 @@ def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None 
         InstallError: the disk. After any error there is no ``out``.
     """
     if out.exists() and not out.is_file():
-        raise InstallError(f"{out} is not a file", hint="name a file for the patch")
+        raise RequestError(f"{out} is not a file", hint="name a file for the patch")
     options = options or Options()
     begin = options.monotonic()
     with machine_errors(f"writing {out}"), staging(out.parent) as folder:

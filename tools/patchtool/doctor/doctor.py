@@ -22,7 +22,14 @@ from patchtool.repository.stored_files import (
 )
 from patchtool.server.mirror import absent, mirror
 from updater.disk.durable import machine_errors
-from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError, UpdaterError
+from updater.errors import (
+    FormatError,
+    InstallError,
+    NotEnoughSpace,
+    RequestError,
+    TrustError,
+    UpdaterError,
+)
 from updater.exit_codes import Concern, Severity
 from updater.transport import Transport
 
@@ -137,7 +144,7 @@ def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Dia
         TrustError: metadata that clients need is missing or damaged.
     """
     if not any((repository.folder / "metadata").glob("*.json")):
-        raise InstallError(
+        raise RequestError(
             f"{repository.folder} is not a repository", hint="name the folder that init has made"
         )
     with _damage_told():

@@ -12,7 +12,7 @@ from updater.disk.durable import (
     machine_errors,
     mode_of,
 )
-from updater.errors import FormatError, InstallError, PatchError
+from updater.errors import FormatError, PatchError, RequestError
 from updater.format.manifest import File, Manifest, Symlink
 from updater.patch.apply import (
     PatchFile,
@@ -37,7 +37,7 @@ def apply_to_folder(patch: Path, old: Path, out: Path, jobs: int = 2) -> Manifes
     """
     with machine_errors(f"applying {patch}"):
         if out.exists():
-            raise InstallError(f"{out} exists", hint="name a folder that does not")
+            raise RequestError(f"{out} exists", hint="name a folder that does not")
         file = PatchFile(patch)
         base = _base(file, old)
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from updater.disk.durable import machine_errors
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.manifest import Directory, Entry, File, Symlink
 from updater.format.paths import check_path, shown
 from updater.patch.apply import digest_of
@@ -37,7 +37,7 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> list[Entry]:
     left_out = _patterns(exclude)
     with machine_errors(f"reading {folder}"):
         if not folder.is_dir():
-            raise InstallError(f"{folder} is not a folder", hint="name a release folder")
+            raise RequestError(f"{folder} is not a folder", hint="name a release folder")
         return list(_walk(folder, "", left_out))
 
 

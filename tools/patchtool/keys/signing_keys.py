@@ -32,7 +32,7 @@ from updater.disk.durable import (
     Disk,
     machine_errors,
 )
-from updater.errors import InstallError
+from updater.errors import RequestError
 
 Role = Literal["root", "targets", "release", "online"]
 ROLES: tuple[Role, ...] = ("root", "targets", "release", "online")
@@ -79,7 +79,7 @@ class Keys:
         """
         found = self.find(role, app)
         if not found:
-            raise InstallError(
+            raise RequestError(
                 f"no {role} key in {self.folder}", hint=f"put {role}.pem there for this command"
             )
         return found
@@ -173,7 +173,7 @@ class Keys:
             return output(shlex.split(line), environment)
         except (ValueError, Failed) as error:
             reason = str(error) if isinstance(error, Failed) else type(error).__name__
-            raise InstallError(
+            raise RequestError(
                 f"the command in {name} told no key: {reason}", hint="run it by itself"
             ) from None
 
@@ -189,9 +189,9 @@ class Keys:
     def _load(self, role: Role, path: Path) -> Signer:
         status = path.stat()  # a pipe is waited for by whoever opens it
         if not stat.S_ISREG(status.st_mode) or status.st_size > PEM_MOST:
-            raise InstallError(f"{path} is no key file", hint="restore it from its kit or a backup")
+            raise RequestError(f"{path} is no key file", hint="restore it from its kit or a backup")
         if not WINDOWS and status.st_mode & 0o077:
-            raise InstallError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+            raise RequestError(f"{path} can be read by others", hint=f"chmod 600 {path}")
         return self._decrypt(str(path), path.read_bytes(), self._password(role, str(path)))
 
     def _open(self, role: Role, name: str, pem: bytes) -> Signer:
@@ -203,12 +203,12 @@ class Keys:
         try:
             key = serialization.load_pem_private_key(pem, password)
         except (ValueError, TypeError) as error:
-            raise InstallError(
+            raise RequestError(
                 f"{name} cannot be opened: {error}",
                 hint=f"is {PASSWORD} its password, and is the key encrypted?",
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise InstallError(f"{name} is not an Ed25519 key", hint="use keys made by patchtool")
+            raise RequestError(f"{name} is not an Ed25519 key", hint="use keys made by patchtool")
         return CryptoSigner(key)
 
     def _password(self, role: Role, name: str) -> bytes:
@@ -219,7 +219,7 @@ class Keys:
             found = self._answers.get(name) or self.ask(f"password of {name}: ")
             self._answers[name] = found
         if not found:
-            raise InstallError(f"no password for {name}", hint=f"set {PASSWORD}")
+            raise RequestError(f"no password for {name}", hint=f"set {PASSWORD}")
         return found.encode()
 
 
@@ -231,7 +231,7 @@ def refuse_published(folder: Path) -> None:
     """
     repository = repository_around(folder)
     if repository is not None:
-        raise InstallError(
+        raise RequestError(
             f"{folder} lies inside the repository {repository}",
             hint="who serves the repository would serve the keys: name a folder elsewhere",
         )

@@ -31,7 +31,7 @@ from updater.disk.durable import (
     machine_errors,
     move,
 )
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, order
 from updater.format.target_names import patch_name, release_name
@@ -284,7 +284,7 @@ def _bundle(repository: Repository, releases: Releases, base: str) -> Path:
     """Where the bundle of a base lies; a copy of a repository may not have them all."""
     path = repository.path_of(releases.bundle(base))
     if not path.exists():
-        raise InstallError(
+        raise RequestError(
             f"the bundle of {releases.app} {base} is not here, and no patch from it can be made",
             hint="fetch it too (patchtool fetch --bundles N), or name other versions with --from",
         )

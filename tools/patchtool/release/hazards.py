@@ -16,7 +16,7 @@ from patchtool.folder.real_paths import (
 )
 from patchtool.keys.key_command import PEM_MOST
 from updater.disk.durable import machine_errors
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.manifest import File, Manifest
 from updater.format.paths import shown
 from updater.patch.apply import digest_of
@@ -70,7 +70,7 @@ def refuse_place(folder: Path, repository: Path) -> None:
     if around is None and not lies_in(repository, folder):
         return
     what = "is or lies in" if around else "holds"
-    raise InstallError(
+    raise RequestError(
         f"{folder} {what} the repository {around or real(repository)}",
         hint="name the folder of the build, and keep the repository elsewhere",
     )

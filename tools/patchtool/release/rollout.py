@@ -10,7 +10,7 @@ from patchtool.keys.signing_clock import BEHIND_MOST
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.targets import Target
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
 from updater.format.head import EVERYONE, Head, RolloutStep
@@ -105,7 +105,7 @@ def _edit(
     with repository.writing():
         before = _head(repository, app, channel)
         if before is None:
-            raise InstallError(f"{app} has no channel {channel}", hint="promote a version first")
+            raise RequestError(f"{app} has no channel {channel}", hint="promote a version first")
         head = edit(before)
         if head is not None:
             _publish(repository, head)
@@ -115,7 +115,7 @@ def _edit(
 def _require_sound(releases: Releases, version: str) -> None:
     releases.require(check_version(version))
     if version in releases.recalled:
-        raise InstallError(
+        raise RequestError(
             f"{releases.app} {version} was recalled, and no client would take it",
             hint="a recall cannot be undone: publish it under a new version",
         )
@@ -124,7 +124,7 @@ def _require_sound(releases: Releases, version: str) -> None:
 def _require_room(repository: Repository, app: str, *, is_new: bool) -> None:
     count = len(repository.targets(f"channels.{app}"))
     if is_new and count >= DEFAULT.channels:
-        raise InstallError(f"{app} has {count} channels, {DEFAULT.channels} allowed")
+        raise RequestError(f"{app} has {count} channels, {DEFAULT.channels} allowed")
 
 
 def heads_ahead(repository: Repository, app: str) -> list[Head]:

@@ -18,7 +18,7 @@ from patchtool.repository.stored_files import unneeded
 from patchtool.repository.targets import Listed
 from patchtool.repository.unpublished import signed_since
 from updater.disk.durable import machine_errors
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.format.head import Head
 from updater.format.names import order
 from updater.format.target_names import TargetKind, TargetName
@@ -116,7 +116,7 @@ def superfluous(
 def _require_fresh(repository: Repository) -> None:
     """Refuse a copy that its server has signed anew since: channels may offer something else."""
     if any(s.role == "timestamp" and s.is_due for s in repository.standings()):
-        raise InstallError(
+        raise RequestError(
             f"{repository.folder} was not fetched for days: what channels offer now is not known",
             hint="bring it up to date first: patchtool fetch URL REPO",
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from patchtool.repository.repository import Repository
 from patchtool.repository.targets import Listed
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.format.names import order
 from updater.format.target_names import TargetKind, TargetName, patch_name, release_name
 
@@ -100,7 +100,7 @@ class Releases:
         """
         name = release_name(self.app, version, "bundle")
         if name not in self.targets:
-            raise InstallError(
+            raise RequestError(
                 f"{self.app} {version} has no bundle to make a patch from",
                 hint="name a published version",
             )
@@ -117,7 +117,7 @@ class Releases:
             InstallError: it is not.
         """
         if version not in self.versions:
-            raise InstallError(
+            raise RequestError(
                 f"{self.app} {version} is not published", hint="add it first: patchtool add-release"
             )
 

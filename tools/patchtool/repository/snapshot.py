@@ -23,7 +23,7 @@ from patchtool.repository.delegations import delegated, keyids
 from patchtool.repository.targets import Listed, place_of
 from patchtool.repository.writer import Writer, writer_of
 from updater.disk.durable import machine_errors
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 
 T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 
@@ -204,7 +204,7 @@ class Visible:
         if role != "snapshot":
             snapshot = self._current("snapshot", Snapshot)
             if f"{role}.json" not in snapshot.meta or not self._known_keys(role):
-                raise InstallError(
+                raise RequestError(
                     f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version

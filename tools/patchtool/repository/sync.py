@@ -24,7 +24,7 @@ from patchtool.repository.stored_files import (
     needed,
 )
 from updater.disk.durable import PART, machine_errors
-from updater.errors import InstallError
+from updater.errors import RequestError
 
 ROOT = "metadata/1.root.json"
 TIMESTAMP = "metadata/timestamp.json"
@@ -153,7 +153,7 @@ def _make_folder(copy: Repository, folder: Path) -> None:
 
 def _refuse_nested(folder: Path, copy: Path) -> None:
     if lies_in(folder, copy) or lies_in(copy, folder):
-        raise InstallError(
+        raise RequestError(
             f"{copy} and {folder} lie in one another", hint="name a folder elsewhere"
         )
 
@@ -161,7 +161,7 @@ def _refuse_nested(folder: Path, copy: Path) -> None:
 def _refuse_parts(source: _Source) -> None:
     lacking = missing(source.seen, source.folder)
     if lacking:
-        raise InstallError(
+        raise RequestError(
             f"{source.folder} is not whole: {lacking[0]} is missing or has another length",
             hint="restore it from a backup; patchtool doctor lists all",
         )
@@ -172,13 +172,13 @@ def _refuse_other(source: _Source, copy: Repository) -> None:
     one, other = source.place(ROOT), copy.folder / ROOT
     with machine_errors(f"reading {other}"):
         if not other.exists() or one.read_bytes() != other.read_bytes():
-            raise InstallError(
+            raise RequestError(
                 f"{copy.folder} is another repository", hint="name the folder of this one's copy"
             )
     here, there = source.seen.versions(), copy.versions()
     newer = [role for role, version in there.items() if version > here.get(role, 0)]
     if newer:
-        raise InstallError(
+        raise RequestError(
             f"{copy.folder} is newer: {newer[0]} {there[newer[0]]} there, "
             f"{here.get(newer[0], 0)} here",
             hint=RESTORED,
@@ -186,7 +186,7 @@ def _refuse_other(source: _Source, copy: Repository) -> None:
     with machine_errors(f"reading {copy.folder}"):
         apart = [name for name in sorted(needed(copy)) if _is_apart(source, copy, name)]
     if apart and (apart != [TIMESTAMP] or here["timestamp"] == there["timestamp"]):
-        raise InstallError(
+        raise RequestError(
             f"{copy.folder} went another way: it has another {apart[0]}", hint=RESTORED
         )
 

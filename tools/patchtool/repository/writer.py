@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from updater.disk.durable import Disk, machine_errors
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.encoding.canonical import (
     Record,
     decode,
@@ -73,7 +73,7 @@ def refuse_others(folder: Path, writer: Writer) -> None:
     """
     found = writer_of(folder)
     if found != writer:
-        raise InstallError(REFUSALS[found].format(folder), hint=HINTS[found])
+        raise RequestError(REFUSALS[found].format(folder), hint=HINTS[found])
 
 
 def _parse(data: bytes) -> Writer:

@@ -38,7 +38,7 @@ from updater.disk.durable import (
     machine_errors,
 )
 from updater.disk.lock import locked
-from updater.errors import InstallError, TrustError
+from updater.errors import RequestError, TrustError
 from updater.format.encoding.limits import DEFAULT
 from updater.local.session import Session
 from updater.net.download import Download
@@ -176,7 +176,7 @@ def _refuse_overtaken(here: Repository, there: Repository) -> None:
         return
     for app in here.apps():
         if is_overtaken(here, there, app):
-            raise InstallError(
+            raise RequestError(
                 f"releases of {app} were signed here and not pushed, and others have published "
                 "since",
                 hint="push them first: patchtool push --keys signs them again on top of that",
@@ -264,12 +264,12 @@ def _prepare(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     is_copy = (folder / TIMESTAMP).exists()
     if is_copy and writer_of(folder) != "server":
-        raise InstallError(
+        raise RequestError(
             f"{folder} is written here, and is no copy of what a server writes",
             hint="name another folder; or, if the server took over: patchtool writer REPO server",
         )
     if not is_copy and _others(folder.iterdir()):
-        raise InstallError(f"{folder} is not empty", hint="name a new folder")
+        raise RequestError(f"{folder} is not empty", hint="name a new folder")
 
 
 def _others(paths: Iterable[Path]) -> list[Path]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from updater.errors import FormatError, InstallError, TransportError
+from updater.errors import FormatError, InstallError, RequestError, TransportError
 from updater.format.encoding.canonical import (
     INTEGER_MAX,
     Record,
@@ -40,7 +40,7 @@ _RESTORE = "the repository is damaged: fetch it anew, and add the release again"
 _ASK = "make one on the server (patchserver token), and let CI keep it as a secret"
 
 
-class Behind(InstallError):  # noqa: N818 - reads as what it says
+class Behind(RequestError):  # noqa: N818 - reads as what it says
     """The server is no more in the state in which this push can go on; it says why."""
 
     retryable = True
@@ -117,7 +117,7 @@ class Server:
             file.seek(at)
             data = file.read(min(PIECE, blob.length - at))
             if not data:
-                raise InstallError(f"{blob.digest} is shorter here than was signed", hint=_RESTORE)
+                raise RequestError(f"{blob.digest} is shorter here than was signed", hint=_RESTORE)
             reply = self._ask("PATCH", path, data, {"Upload-Offset": str(at)}, {204, 404, 409, 422})
             if reply.status == 404:
                 return False
@@ -206,16 +206,16 @@ class Server:
         """Why the server does not do what it is asked for, in its words if it has some."""
         status, (words, hint) = reply.status, _words(reply)
         if status == 401:
-            return InstallError(
+            return RequestError(
                 f"{self.url} does not know this token: {words}",
                 hint="was it revoked? make another on the server: patchserver token",
             )
         if status == 403:
-            return InstallError(f"{self.url}: this token may not do that: {words}", hint=hint)
+            return RequestError(f"{self.url}: this token may not do that: {words}", hint=hint)
         if status in RETRY_STATUS:
             return TransportError(f"{self.url}: HTTP {status}: {words}", hint=hint, status=status)
         if status in {404, 409, 507}:
-            return InstallError(f"{self.url}: {words}", hint=hint or "are URL and app right?")
+            return RequestError(f"{self.url}: {words}", hint=hint or "are URL and app right?")
         return FormatError(f"{self.url} refuses it (HTTP {status}): {words}", hint=hint)
 
 
@@ -230,15 +230,15 @@ def check_server(url: str, *, insecure: bool) -> str:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:  # such as a bracket that is not closed
-        raise InstallError("--to is not the URL of a server", hint="https://...") from None
+        raise RequestError("--to is not the URL of a server", hint="https://...") from None
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-        raise InstallError("--to is not the URL of a server", hint="https://...")
+        raise RequestError("--to is not the URL of a server", hint="https://...")
     if "@" in parts.netloc:
-        raise InstallError(
+        raise RequestError(
             "--to has a name or a password in it", hint="name a token with --token-env instead"
         )
     if parts.scheme == "http" and not insecure and not _is_here(host):
-        raise InstallError(
+        raise RequestError(
             f"everybody between here and {host} could read the token",
             hint="use https://, or --insecure-http if the network is yours alone",
         )
@@ -253,9 +253,9 @@ def token_of(environment: Mapping[str, str], name: str) -> str:
     """
     token = environment.get(name, "").strip()
     if not token:
-        raise InstallError(f"no token in the environment variable {name}", hint=_ASK)
+        raise RequestError(f"no token in the environment variable {name}", hint=_ASK)
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise InstallError(f"what is in {name} cannot be a token", hint=_ASK)
+        raise RequestError(f"what is in {name} cannot be a token", hint=_ASK)
     return token
 
 
