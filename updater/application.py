@@ -1,4 +1,4 @@
-"""What an application asks and tells the updater about itself; cheap to import.
+"""The interface for the running application: confirm a version; cheap to import.
 
 It works in a process of an installed application, and does nothing in any other. What the
 launcher says stands in the environment, which every program inherits that the application
@@ -152,7 +152,7 @@ def _places() -> list[Path]:
 
 
 def _lies_in(folder: str, place: Path) -> bool:
-    """Whether it is there, or a link to it, as the interpreter of a virtual environment is."""
+    """True if ``place``, or the target of its link, lies in ``folder``."""
     install = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError on a loop
     linked = Path(os.path.realpath(place.parent), place.name)
     return install in linked.parents or install in Path(os.path.realpath(place)).parents

@@ -115,7 +115,7 @@ HEARD = 2.0
 
 @dataclass(frozen=True)
 class Status:
-    """What is installed; learned from disk alone."""
+    """The state of an install, read from disk alone."""
 
     app: str
     version: str
@@ -131,9 +131,9 @@ class Status:
     bad: tuple[str, ...]
     """Versions that failed here; not offered again."""
     recalled: bool
-    """Whether the publisher withdrew the installed version, as far as this disk tells."""
+    """True if the publisher withdrew the installed version, as far as this disk tells."""
     launcher: str
-    """What shortcuts and services shall run; empty: this install has no launcher."""
+    """The command for shortcuts and services; empty: this install has no launcher."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,9 @@ class Offer:
     required: bool
     """The publisher asks not to put this update off, or one that it jumps over."""
     restart: bool
-    """Whether there is something to restart afterwards."""
+    """True if there is something to restart afterwards."""
     recalled: bool
-    """Whether the publisher withdrew the installed version."""
+    """True if the publisher withdrew the installed version."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Updater:
         self._session = session or Session()
 
     def status(self) -> Status:
-        """What is installed, without asking anybody.
+        """Read from disk what is installed; uses no network.
 
         Raises:
             InstallError: the state is damaged, or the disk.
@@ -447,7 +447,7 @@ class Updater:
 
     @property
     def release(self) -> Release:
-        """What the publisher says of the installed release.
+        """The release description of the installed release.
 
         Raises:
             InstallError: the state is damaged.
@@ -470,7 +470,7 @@ class Updater:
 
     @property
     def reports(self) -> bool:
-        """Whether `check` and `update` tell the publisher how this install fares: see `outbox`.
+        """True if `check` and `update` send reports: see `updater.reports.sending`.
 
         To change it asks nobody and sends nothing.
 
@@ -538,7 +538,7 @@ class Updater:
         return settings, read_manifest(self._state, self._session.config.limits)
 
     def _is_changing(self) -> bool:
-        """Whether a commit is under way; one that waits for the next launch changes nothing."""
+        """True if a commit is under way; one that waits for the next launch changes nothing."""
         return phase_of(self._state) not in {None, Phase.STAGED}
 
     def _settled(self) -> Manifest:

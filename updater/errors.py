@@ -40,7 +40,7 @@ class UpdaterError(Exception):
     exit_code: ClassVar[int] = 1
     retryable: bool = False
     rolled_back: bool = False
-    """Whether a commit was begun and undone: the old version is back, whole."""
+    """True if a commit was begun and undone: the old version is back, whole."""
 
     def __init__(self, message: str, *, hint: str = "", retryable: bool | None = None) -> None:
         super().__init__(message)
@@ -105,7 +105,7 @@ class PatchError(UpdaterError):
 
 
 class InstallError(UpdaterError):
-    """What was asked cannot be done here; raised as one of its two kinds."""
+    """The base of the errors of this machine and of requests to it; never raised itself."""
 
     exit_code = 7
 
@@ -123,7 +123,7 @@ class NotEnoughSpace(MachineError):  # noqa: N818 - reads as what the user is to
 
 
 class DamagedState(MachineError):  # noqa: N818 - reads as what the user is told
-    """What the State says of the install cannot be used; trying again does not help."""
+    """The State is damaged: trying again does not help."""
 
 
 class DamagedJournal(MachineError):  # noqa: N818 - reads as what the user is told

@@ -65,7 +65,7 @@ class Concern:
 
     @classmethod
     def of(cls, error: UpdaterError) -> Concern:
-        """What an error says that ended a look at something."""
+        """The concern of an error that ended an inspection."""
         now = isinstance(error, TrustError | FormatError)
         return cls(Severity.NOW if now else Severity.UNSEEN, str(error), error.hint)
 

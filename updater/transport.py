@@ -67,13 +67,13 @@ class Dated(Protocol):
 
 
 def server_time(transport: Transport) -> int | None:
-    """What time the server said it is, if this transport tells; not signed by anybody."""
+    """The server's time, if this transport knows it; nobody signed it."""
     return transport.server_time if isinstance(transport, Dated) else None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server says to what it was sent."""
+    """The answer of a server to a request with a body."""
 
     status: int
     headers: Mapping[str, str]

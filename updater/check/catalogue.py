@@ -73,7 +73,7 @@ class PublishedRelease:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What one repository offers for one app and channel; everything in it is verified."""
+    """The releases and patches of one app and channel; everything in it is verified."""
 
     head: Head
     releases: Mapping[str, PublishedRelease]

@@ -59,7 +59,7 @@ def blaming(target: str) -> Iterator[None]:
 
 
 class Fallback:
-    """What may lead to a version. Each failure takes at least one target out, so they end."""
+    """The routes to a version. Each failure takes at least one target out, so that it ends."""
 
     def __init__(self, catalogue: Catalogue, installed: str | None, version: str) -> None:
         """``installed``: where to start; None to use bundles alone."""
@@ -76,7 +76,7 @@ class Fallback:
         return tuple(dict.fromkeys(map(str, self.failed)))
 
     def follow(self, attempt: Callable[[Route], T]) -> T:
-        """What ``attempt`` gives for the cheapest route that it can follow.
+        """Call ``attempt`` with one route after another, the cheapest first, until one works.
 
         Args:
             attempt: raises `Unusable` with a target of its route if that route does not help.
@@ -125,10 +125,10 @@ class Fallback:
 
 
 def _is_of_one_file(error: TransportError) -> bool:
-    """Whether the server has answered, and its answer is about the file that was asked for."""
+    """True if the server has answered, and its answer is about the file that was asked for."""
     return error.status is not None and error.status not in OF_THE_CLIENT
 
 
 def _is_trouble(error: UpdaterError) -> bool:
-    """Whether the server itself has trouble."""
+    """True if the server itself has trouble."""
     return isinstance(error, TransportError) and error.status is not None and error.status >= 500

@@ -37,7 +37,7 @@ class Route:
 
     @property
     def starts_afresh(self) -> bool:
-        """Whether it begins with a bundle, and needs nothing of what is installed."""
+        """True if it begins with a bundle, and needs nothing of what is installed."""
         return self.hops[0].old is None
 
     @property
@@ -97,7 +97,7 @@ def choose(
 
 
 def is_recalled(catalogue: Catalogue, version: str) -> bool:
-    """Whether a version was withdrawn by its publisher."""
+    """True if a version was withdrawn by its publisher."""
     published = catalogue.releases.get(version)
     return published is not None and published.floor is not None
 
@@ -162,7 +162,7 @@ def check_header(header: Header, app: str, hop: Hop, release: PublishedRelease) 
 
 
 def is_required(catalogue: Catalogue, installed: str, version: str) -> bool:
-    """Whether the way from what is installed to ``version`` shall not be put off.
+    """True if the way from what is installed to ``version`` shall not be put off.
 
     What a release in between demanded is not lost because a later one is there, which need not
     say it again.

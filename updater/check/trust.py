@@ -145,7 +145,7 @@ class TufClient:
                 updater.get_targetinfo(name)
 
     def refreshed(self, now: int) -> Updater:
-        """What has fetched and verified the top-level roles; to be used `alone`.
+        """Fetch and verify the top-level roles; to be called while `alone`.
 
         Args:
             now: the time that decides what has expired.
@@ -163,7 +163,7 @@ class TufClient:
         return updater
 
     def _refreshed(self, now: int) -> Updater:
-        """What has fetched and verified the top-level roles, asked again if a cache is behind."""
+        """Fetch and verify the top-level roles, again if a cache is behind."""
         tries = Tries(self._config, self._sleep)
         while True:
             tries.begin()
@@ -179,7 +179,7 @@ class TufClient:
                 return updater
 
     def _is_behind(self, now: int) -> bool:
-        """Whether what was just refused is honest and merely older: it is not accepted either."""
+        """True if the refused timestamp is genuine and only older; it is refused all the same."""
         with suppress(RepositoryError, OSError):
             served, kept = self._fetcher.timestamp, self.read("timestamp")
             root = Metadata[Root].from_bytes(self.read("root")).signed
@@ -190,7 +190,7 @@ class TufClient:
         return False
 
     def updater(self, now: int) -> Updater:
-        """What fetches and verifies, for one refresh at one time; to be used `alone`.
+        """Make the TUF client of one refresh at one time; to be used while `alone`.
 
         Args:
             now: the time that decides what has expired.
@@ -338,7 +338,7 @@ class Trust:
         return target
 
     def _found(self, app: str, head: Head) -> Watermarks:
-        """What the metadata just verified says of itself."""
+        """The watermarks of the metadata that was just verified."""
         root = Metadata[Root].from_bytes(self._tuf.read("root")).signed
         timestamp = Metadata[Timestamp].from_bytes(self._tuf.read("timestamp")).signed
         snapshot = Metadata[Snapshot].from_bytes(self._tuf.read("snapshot")).signed
@@ -369,7 +369,7 @@ class Trust:
         return after
 
     def _is_delegated(self, app: str) -> bool:
-        """Whether ``app.APP`` was among the roles just verified: an old copy proves nothing."""
+        """True if ``app.APP`` was among the roles just verified: an old copy proves nothing."""
         delegations = self._targets("targets").delegations
         if delegations is None:
             return False
@@ -379,7 +379,7 @@ class Trust:
         return False
 
     def _absent(self, app: str, channel: str, seen: Watermarks) -> RequestError:
-        """What to tell of an app or a channel that is not there."""
+        """The error of an app or a channel that is not there."""
         if seen.app.value and not self._is_delegated(app):
             return RequestError(
                 f"{self._url} publishes {app} no more, on {channel} or elsewhere",
@@ -464,7 +464,7 @@ class _Fetcher(FetcherInterface):
 
 
 def is_behind(served: bytes, kept: bytes, now: int) -> bool:
-    """Whether a timestamp is what a cache may show that has not heard yet of the one kept here.
+    """True if ``served`` may come from a cache that is not up to date yet.
 
     It is older, has not expired, and the other one was signed less than a day ago.
 
@@ -496,14 +496,14 @@ def behind_error(url: str) -> TransportError:
 
 
 def is_root(data: bytes) -> bool:
-    """Whether ``data`` is root metadata, by whomever."""
+    """True if ``data`` is root metadata, whoever signed it."""
     with suppress(RepositoryError):
         return isinstance(Metadata[Root].from_bytes(data).signed, Root)
     return False
 
 
 def is_metadata(data: bytes) -> bool:
-    """Whether ``data`` may be TUF metadata; nothing is said of its content."""
+    """True if ``data`` may be TUF metadata; nothing is said of its content."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -588,7 +588,7 @@ def _transport_error(error: DownloadError) -> TransportError:
 
 
 def _is_garbage(error: RepositoryError) -> bool:
-    """Whether what came was no JSON at all: a broken server or proxy, not a signature."""
+    """True if what came was no JSON at all: a broken server or proxy, not a signature."""
     cause = error.__cause__
     return isinstance(error, DeserializationError) and isinstance(
         cause, json.JSONDecodeError | UnicodeDecodeError

@@ -1,4 +1,4 @@
-"""What was seen of a repository, kept where losing the TUF folder does not lose it.
+"""Watermarks: the newest versions and time seen of a repository, kept apart from TUF's files.
 
 python-tuf refuses what is older than its own files say. Whoever holds the online key, and meets a
 client whose snapshot is gone, could roll the releases back; this memory does not let them. A value
@@ -65,11 +65,11 @@ class Watermark:
         return {"keys": list(self.keys), "value": self.value}
 
     def is_older(self, seen: Watermark) -> bool:
-        """Whether keys that may all still sign have signed a higher value before."""
+        """True if keys that may all still sign have signed a higher value before."""
         return seen.may_all(self.keys) and self.value < seen.value
 
     def may_all(self, keys: Iterable[str]) -> bool:
-        """Whether every key of this mark is still among ``keys``."""
+        """True if every key of this mark is still among ``keys``."""
         return set(self.keys) <= set(keys)
 
 
@@ -91,7 +91,7 @@ class Watermarks:
 
     @classmethod
     def parse(cls, data: bytes) -> Watermarks:
-        """What ``data`` remembers.
+        """The watermarks that ``data`` spells.
 
         Raises:
             FormatError: it is not a ``seen.json`` this updater knows.
@@ -104,7 +104,7 @@ class Watermarks:
         return cls(**marks)
 
     def follow(self, found: Watermarks) -> Watermarks:
-        """What is to be remembered once ``found`` was verified too.
+        """The watermarks to keep once ``found`` was verified too.
 
         Raises:
             TrustError: something in it is older than what was seen.
@@ -148,7 +148,7 @@ def _day(seconds: int) -> str:
 
 
 def read_watermarks(path: Path) -> Watermarks:
-    """What was seen; nothing if the file is not there or damaged.
+    """Read the watermarks; empty ones if the file is missing or damaged.
 
     It is written in one step, so only a bad disk damages it, or who may write the State and could
     remove it just as well. To refuse then would protect from nobody and end all updates, and

@@ -243,7 +243,7 @@ def _hint_trial(status: Status) -> None:
 
 
 def _hint_no_launcher(updater: Updater) -> None:
-    """What an install without one has to do without; updates come all the same."""
+    """Hint at what an install without a launcher lacks; updates come all the same."""
     if not updater.status().launcher and updater.release.entry:
         print(
             "hint: no launcher was made, for want of a Python outside the install and of a launcher"

@@ -1,4 +1,4 @@
-"""What the three commands share: the progress bar, how errors are told, how results are."""
+"""Terminal output of the three commands: the progress bar, errors, results."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from updater.errors import MachineError, NotEnoughSpace
 PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
-"""What `link` answers where there are no hard links (exFAT, some network disks)."""
+"""Errors of `link` on a disk without hard links (exFAT, some network disks)."""
 WINDOWS = permissions.WINDOWS
 NAMES_HINT = "use a UTF-8 locale, or start it with PYTHONUTF8=1"
 NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
-"""What a look answers where nothing is: every other answer says that it cannot be told now."""
+"""Errors that mean that nothing is there; after any other, nobody knows."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 SHARING_TRIES = 10
@@ -194,12 +194,12 @@ def mode_of(executable: bool) -> int:
 
 
 def is_executable(path: Path) -> bool:
-    """Whether the owner may execute the file (always False on Windows)."""
+    """True if the owner may execute the file (always False on Windows)."""
     return not WINDOWS and bool(path.lstat().st_mode & 0o100)
 
 
 def info_of(path: Path) -> os.stat_result | None:
-    """What is at ``path``, a symlink not followed; None if nothing is, nor can be.
+    """The status of ``path``, symlinks not followed; None if nothing is there.
 
     Raises:
         OSError: the disk, or no permission, does not tell now. That is not nothing.
@@ -213,24 +213,24 @@ def info_of(path: Path) -> os.stat_result | None:
 
 
 def present(path: Path) -> bool:
-    """Whether anything is at ``path``, a dangling symlink included; raises as `info_of`."""
+    """True if anything is at ``path``, a dangling symlink included; raises as `info_of`."""
     return info_of(path) is not None
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder itself is at ``path``, not a symlink to one; raises as `info_of`."""
+    """True if a folder itself is at ``path``, not a symlink to one; raises as `info_of`."""
     info = info_of(path)
     return info is not None and stat.S_ISDIR(info.st_mode)
 
 
 def is_link(path: Path) -> bool:
-    """Whether a symlink is at ``path``; raises as `info_of`."""
+    """True if a symlink is at ``path``; raises as `info_of`."""
     info = info_of(path)
     return info is not None and stat.S_ISLNK(info.st_mode)
 
 
 def same(path: Path, other: Path) -> bool:
-    """Whether two names are one file (hard links of each other)."""
+    """True if two names are one file (hard links of each other)."""
     a, b = path.lstat(), other.lstat()
     return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 

@@ -18,7 +18,7 @@ from updater.format.release_description import Release
 
 
 class Kind(IntEnum):
-    """What a change does; the number is its code in the patch header."""
+    """The kind of a change; the number is its code in the patch header."""
 
     MOVE_DIRECTORY = 0
     """All old entries below ``source`` stand below ``path`` unless a change names them."""
@@ -76,7 +76,7 @@ class Slot:
 
 
 class Layout:
-    """What a list of changes makes of an old tree: every slot, and every change's old self."""
+    """The new tree that a list of changes makes of an old one, slot by slot."""
 
     def __init__(self, old: Manifest, changes: tuple[Change, ...]) -> None:
         """Resolve ``changes`` against ``old``.

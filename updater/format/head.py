@@ -45,7 +45,7 @@ class HeadEntry:
 
 @dataclass(frozen=True)
 class Head:
-    """What one channel of one app offers, newest version first."""
+    """The offer of one channel of one app, newest version first."""
 
     app: str
     channel: str

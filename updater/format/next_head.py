@@ -90,7 +90,7 @@ def without(head: Head, versions: Collection[str]) -> Head:
 
 
 def is_paused(head: Head, version: str) -> bool:
-    """Whether ``version`` is offered to nobody for now.
+    """True if ``version`` is offered to nobody for now.
 
     Raises:
         InstallError: ``head`` has no such version.

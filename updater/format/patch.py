@@ -80,7 +80,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Header:
-    """What a patch says before its blocks.
+    """The header of a patch, which stands before its blocks.
 
     File numbers: new file number k is the file of ``changes[k]``; old file number k is the old
     self of ``changes[k]``, or for k >= len(changes) the old path ``sources[k - len(changes)]``.

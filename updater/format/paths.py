@@ -59,7 +59,7 @@ def check_target(path: str, target: str, *, portable: bool = True, limits: Limit
 
 
 def folded(path: str) -> str:
-    """What a file system that ignores letter case and normalisation would compare."""
+    """``path`` as a file system compares it that ignores letter case and normalisation."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 

@@ -111,7 +111,7 @@ class FailureReport:
 
     @property
     def kind(self) -> str:
-        """What reports are grouped by: the error's name."""
+        """The error's name, by which reports are grouped."""
         match = _KIND.match(self.error)
         return match[0] if match else "other"
 

@@ -12,7 +12,7 @@ from updater.errors import MachineError
 
 SUFFIX = ".upswap"
 GONE_HINT = "if it was moved, name where it is; if it was removed, run updater install"
-"""What to do where the install folder is not."""
+"""The hint if the install folder is not there."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class State:
 
     @property
     def access(self) -> Path:
-        """What of the repository's URL must not be told; for the owner's eyes only."""
+        """The secret parts of the repository's URL; only the owner may read it."""
         return self.folder / "access.json"
 
     @property
@@ -91,12 +91,12 @@ class State:
 
     @property
     def old(self) -> Path:
-        """What the last commit replaced, kept for a rollback, and that commit's journal."""
+        """Files that the last commit replaced, kept for a rollback, and that commit's journal."""
         return self.folder / "old"
 
     @property
     def trash(self) -> Path:
-        """What could not be deleted yet, and the list of such things elsewhere; see trash.py."""
+        """Files that could not be deleted yet, and the list of others; see trash.py."""
         return self.folder / "trash"
 
     @property
@@ -126,7 +126,7 @@ class State:
 
     @property
     def reports(self) -> Path:
-        """What went wrong here, to be sent."""
+        """Failure reports, to be sent."""
         return self.folder / "reports"
 
     @property
@@ -136,7 +136,7 @@ class State:
 
     @property
     def last_sent(self) -> Path:
-        """What the publisher was told last; harmless to lose."""
+        """The last check-in that was sent; harmless to lose."""
         return self.folder / "last_sent.json"
 
     @property
@@ -170,7 +170,7 @@ class State:
         return self.stage / str(number)
 
     def parked_file(self, number: int) -> Path:
-        """What step ``number`` of the last commit put aside."""
+        """The file that step ``number`` of the last commit put aside."""
         return self.old / str(number)
 
 
@@ -215,7 +215,7 @@ def _candidates(install: Path) -> tuple[Path, Path]:
 
 
 def _is_owners(folder: Path, install: Path) -> bool:
-    """Whether nobody can have planted ``folder`` who could not have changed the install itself."""
+    """True if nobody can have planted ``folder`` who could not have changed the install itself."""
     info, ours = folder.lstat(), install.stat()
     if not stat.S_ISDIR(info.st_mode):
         return False
@@ -225,7 +225,7 @@ def _is_owners(folder: Path, install: Path) -> bool:
 
 
 def _is_wider(info: os.stat_result, ours: os.stat_result) -> bool:
-    """Whether a folder may be written by a group, or by everybody, who may not write the other."""
+    """True if a folder may be written by a group, or by everybody, who may not write the other."""
     more = info.st_mode & ~ours.st_mode
     other_group = info.st_gid != ours.st_gid and not ours.st_mode & stat.S_IWOTH
     is_for_group = bool(info.st_mode & stat.S_IWGRP)
@@ -233,7 +233,7 @@ def _is_wider(info: os.stat_result, ours: os.stat_result) -> bool:
 
 
 def _remedy(folder: Path, install: Path) -> str:
-    """What makes a State of ours one that is believed again."""
+    """The command that makes a State of ours trusted again."""
     if folder.is_symlink():
         return "put the folder itself in the place of the link"
     if _is_wider(folder.stat(), install.stat()):

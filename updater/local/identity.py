@@ -131,7 +131,7 @@ class Identities:
 
 
 def machine_id() -> str:
-    """What the operating system calls this machine; empty if it does not say.
+    """The operating system's name of this machine; empty if there is none.
 
     It is made anew for a clone by systemd's first boot, by Windows' sysprep and by each Mac.
     """

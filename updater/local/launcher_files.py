@@ -198,6 +198,6 @@ def _put(disk: Disk, state: State, files: dict[str, bytes], current: Path | None
 
 
 def start_command(state: State) -> str | None:
-    """What a shortcut or a service shall run."""
+    """The command for shortcuts and services; None: there is none."""
     place = state.launcher / "start"
     return os.fspath(place) if present(place) else None

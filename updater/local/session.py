@@ -1,4 +1,4 @@
-"""What one client uses to reach the world; an application or a test may bring its own."""
+"""The session: network, progress, clock and disk of one run; a test may bring its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Session:
     """Seconds since 1970."""
     disk: Disk = field(default_factory=Disk)
     machine: Callable[[], str] = machine_id
-    """What names this machine, or nothing; it is kept as a digest, and told to nobody."""
+    """The name of this machine, or nothing; kept as a digest, and never sent."""
 
     def __post_init__(self) -> None:
         if self.transport is _HTTP:
@@ -58,7 +58,7 @@ class Session:
         return int(self.clock())
 
     def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
-        """What the repository of an install offers at ``now``, verified.
+        """Fetch and verify what the repository of an install offers at ``now``.
 
         Whoever may not write the State sees the same; what is learned then is not kept.
 

@@ -1,4 +1,4 @@
-"""What we know of an install: its settings and its manifest, read from and written to State."""
+"""Settings and manifest of an install, read from its State."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 FORMAT = 1
 ADOPT_HINT = "run updater adopt --repair, with URL, root.json, application and version once more"
-"""What leads out where a repair cannot know what belongs into the install, or where it is from."""
+"""The hint where a repair cannot know what belongs into the install, or where it is from."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,7 +147,7 @@ class Download:
         return self._transport.get(self._blob.url, at.start, bound)
 
     def _is_part(self, at: _Spot, stop: int) -> bool:
-        """Whether the server is asked for less than the whole patch."""
+        """True if the server is asked for less than the whole patch."""
         return self._ranges and (at.start > 0 or stop < self._blob.length)
 
     def _stop(self, at: _Spot) -> int:
@@ -285,7 +285,7 @@ class _Damaged(Exception):  # noqa: N818 - a state of one try, never seen outsid
 
 
 def _holds(file: BinaryIO, piece: _Piece) -> bool:
-    """Whether the piece is in ``file``, whole and as signed."""
+    """True if the piece is in ``file``, whole and as signed."""
     return file.seek(0, 2) >= piece.end and _digest(file, piece) == piece.digest
 
 

@@ -38,7 +38,7 @@ _HINTS = {
     401: "the host wants a user name and a password: https://USER:PASSWORD@HOST/... at install",
     407: f"the proxy wants a user name and a password: http://USER:PASSWORD@HOST:PORT; {_PROXIES}",
 }
-"""What to do about some HTTP statuses."""
+"""Hints for some HTTP statuses."""
 _OFFLINE = "check the network connection and try again"
 
 
@@ -220,7 +220,7 @@ def _range_start(url: str, response: requests.Response, start: int | None) -> in
 
 
 def _error(url: str, error: Exception) -> TransportError:
-    """What went wrong on the way to ``url``; a proxy on it is named, nothing secret is."""
+    """The error of a request to ``url``; it names a proxy on the way, and nothing secret."""
     said = without_secrets(_reason(error))
     proxy = _proxy_for(url)
     if isinstance(error, requests.exceptions.InvalidSchema) and proxy.startswith("socks"):

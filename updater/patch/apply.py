@@ -50,7 +50,7 @@ JOBS = 2
 
 
 class WrongTree(PatchError):  # noqa: N818 - reads as what the user is told
-    """What a patch gave is not the tree its header names; ``manifest`` tells what it is."""
+    """The result of a patch is not the tree its header names; ``manifest`` lists it."""
 
     def __init__(self, header: Header, manifest: Manifest) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""What a failed update has to say to its publisher."""
+"""Failure reports: written when an update fails, sent later."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _report(
 
 
 def _message(error: UpdaterError | OSError) -> str:
-    """What may be told: what this machine has to say may name files of its user."""
+    """The error text of a report; a machine error's own text may name files of the user."""
     if isinstance(error, InstallError | OSError):
         return ", ".join(_codes(error)) or "this machine"
     return _LOGIN.sub("//", str(error))

@@ -44,7 +44,7 @@ from updater.version import __version__
 
 DAY = 86_400
 SECONDS = 5.0
-"""What it may cost a command, in all; a name that is not resolved in time is not waited for."""
+"""Most time that sending may take, in all; a slow name server is not waited for."""
 FORMAT = 1
 TAKEN = {204}
 REFUSED = {400, 413}
@@ -54,7 +54,7 @@ ABSENT = 404
 
 
 def reports_allowed(state: State) -> bool:
-    """Whether this install tells its publisher anything.
+    """True if this install may send reports to its publisher.
 
     Raises:
         OSError: the State cannot be read.
@@ -115,7 +115,7 @@ class _LastSent:
 
     @classmethod
     def read(cls, path: Path) -> _LastSent:
-        """What was told; nothing if that is lost."""
+        """The last check-in; an empty one if the file is lost."""
         with suppress(OSError, FormatError), path.open("rb") as file:
             record = Record(decode(file.read(KIB), KIB))
             record.integer("format", FORMAT, low=FORMAT)
@@ -130,7 +130,7 @@ class _LastSent:
         return cls()
 
     def is_due(self, said: str, now: int) -> bool:
-        """Whether a check-in is: the last is a day old, or said something else."""
+        """True if a check-in is due: the last is a day old, or said something else."""
         return said != self.said or not self.at <= now < self.at + DAY
 
 
@@ -173,7 +173,7 @@ class _Outbox:
                 self._keep(before, self._sent(before))
 
     def _sent(self, before: _LastSent) -> _LastSent:
-        """What is to be remembered after a round."""
+        """Send, and return what to remember."""
         try:
             for path in self._waiting():
                 self._send_report(path)
@@ -243,7 +243,7 @@ class _Outbox:
 
 
 def public_name(name: str) -> str:
-    """What an install of this identity is called where it tells anything."""
+    """The public name of an install of this identity, in messages."""
     return _digest("reports", name)
 
 

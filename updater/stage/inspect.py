@@ -42,7 +42,7 @@ TOLD_MOST = 5
 
 
 class Finding(str, Enum):
-    """What is the matter with one path; the value names the field of `Findings`."""
+    """The kind of difference at one path; the value names the field of `Findings`."""
 
     MISSING = "missing"
     CHANGED = "changed"
@@ -66,11 +66,11 @@ HASHED_MOST = 32 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What an inspection found; paths are sorted."""
+    """The result of an inspection; paths are sorted."""
 
     version: str
     full: bool
-    """Whether every file was hashed."""
+    """True if every file was hashed."""
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     """Files with other bytes, symlinks with another target."""
@@ -81,7 +81,7 @@ class Findings:
     wrong_kind: tuple[str, ...] = ()
     """Something else is there, such as a symlink where a file should be."""
     unreadable: tuple[str, ...] = ()
-    """What this user may not read, or the disk does not give."""
+    """Files that this user may not read, or the disk does not give."""
     kept: tuple[str, ...] = ()
     """Changed by the user, and to be left so by the release's policy: no damage."""
     extra: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Findings:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is damaged."""
+        """True if nothing is damaged."""
         return not self.damaged
 
     @property
@@ -168,7 +168,7 @@ class Inspection:
         return tuple(sorted(path for path, finding in self._managed() if finding in DAMAGE))
 
     def _managed(self) -> Iterator[tuple[str, Finding]]:
-        """What is the matter with what the manifest lists."""
+        """Paths of the manifest that differ, with the kind of difference."""
         for folder in self._no_folders:
             yield folder, Finding.KIND
         for entry in self._manifest.entries:
@@ -239,7 +239,7 @@ class Inspection:
         return None if same else Finding.CHANGED
 
     def is_of_another(self) -> bool:
-        """Whether this is the folder of another release, restored or copied: see `is_exchanged`."""
+        """True if this is the folder of another release, restored or copied: see `is_exchanged`."""
         left, odd, count = HASHED_MOST, 0, 0
         for file in self._manifest.files():
             if self._policies.of(file.path) != "replace":
@@ -295,7 +295,7 @@ def damage(state: State, manifest: Manifest) -> tuple[str, ...]:
 
 
 def is_exchanged(state: State, manifest: Manifest) -> bool:
-    """Whether the folder holds another release than the State says, as far as a short look tells.
+    """True if the folder holds another release than the State says, as far as a short look tells.
 
     One file as another release had it here is enough, or most files missing or changed.
 

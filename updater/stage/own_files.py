@@ -1,4 +1,4 @@
-"""What an install is known by: files its releases had here, and which folders it has.
+"""Own files: marks of the files that releases had in an install, and of its folders.
 
 A folder may be exchanged behind the back of the State: restored from a backup, copied over. Then
 its files are no work of the user's, though they are not those of the installed release, and their
@@ -44,11 +44,11 @@ class OwnFiles:
         return cls(frozenset())
 
     def has(self, path: str, content: str) -> bool:
-        """Whether ``content``, as `content_of` gives it, was released at ``path`` once."""
+        """True if ``content``, as `content_of` gives it, was released at ``path`` once."""
         return _mark(path, content) in self.marks
 
     def is_of_a_release(self, state: State, path: str) -> bool:
-        """Whether what lies at ``path`` was released there; what cannot be read was not."""
+        """True if the file at ``path`` was released there once; False if it cannot be read."""
         with suppress(OSError):
             return self.has(path, content_of(state.install / path))
         return False
@@ -86,7 +86,7 @@ def sure_until(state: State, manifest: Manifest) -> int:
 
 
 def _has_its_folders(state: State, manifest: Manifest) -> bool:
-    """Whether no folder was exchanged since: a file that came with one has times of before."""
+    """True if no folder was exchanged since: a file that came with one has times of before."""
     try:
         noted = json.loads(state.folders.read_bytes())
         named = {path for path in ("", *manifest.directories) if path in noted}

@@ -155,7 +155,7 @@ class StepPlan:
         )
 
     def _found(self, path: str) -> str:
-        """What is live at ``path``: known of a released file, else looked at."""
+        """The content mark of ``path``: known of a released file, else read from disk."""
         entry = self._old.by_path.get(path)
         if entry is None or isinstance(entry, Directory) or path in self._changed:
             return content_of(self._install / path)
@@ -205,7 +205,7 @@ class StepPlan:
         return not self._is_behind_link(path) and is_folder(self._install / path)
 
     def _is_behind_link(self, path: str) -> bool:
-        """Whether ``path`` leads through a symlink that makes way for a folder before."""
+        """True if ``path`` leads through a symlink that makes way for a folder before."""
         return not self._links.isdisjoint(parents(path))
 
     def _free(self, path: str, suffix: str) -> str:
@@ -234,7 +234,7 @@ def refuse_links(install: Path, manifest: Manifest) -> None:
 
 
 def _content(entry: Entry) -> str:
-    """What stands where ``entry`` is in place."""
+    """The content mark of ``entry`` once it is in place."""
     if isinstance(entry, File):
         return str(entry.digest)
     return link_to(entry.target) if isinstance(entry, Symlink) else FOLDER

@@ -198,7 +198,7 @@ class Stage:
     def _is_live(
         self, entry: File | Symlink, old: Manifest, edits: UserFiles, *, repair: bool
     ) -> bool:
-        """Whether the live tree has the entry already, whole."""
+        """True if the live tree has the entry already, whole."""
         place = self._state.install / entry.path
         if old.by_path.get(entry.path) != entry or self._is_behind_link(entry.path):
             return False
@@ -216,7 +216,7 @@ class Stage:
         return not self._links.isdisjoint(parents(path))
 
     def _is_untouched(self, entry: File | Symlink, place: Path) -> bool:
-        """Whether a released file has its size, and nobody touched it since the commit.
+        """True if a released file has its size, and nobody touched it since the commit.
 
         As `Inspection` looks at it without ``full``.
         """
@@ -243,7 +243,7 @@ class Stage:
 
 
 def facts_of(manifest: Manifest) -> ReleaseFacts:
-    """What the launcher must know of a release."""
+    """The facts of a release that the launcher needs."""
     release, confirm = manifest.release, manifest.release.confirm
     return ReleaseFacts(
         manifest.version,

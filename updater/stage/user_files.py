@@ -1,4 +1,4 @@
-"""What the user made of managed files, and what the policies let become of it.
+"""User files: managed files that the user changed, and how policies treat them.
 
 A file is *edited* if its content is neither that of the installed release nor that of the one to
 come. With policy ``replace`` ours takes its place and the user's is kept as ``NAME.old``; with
@@ -25,7 +25,7 @@ DIST = ".dist"
 
 @dataclass(frozen=True)
 class Kept:
-    """What a commit leaves to the user."""
+    """The files that a commit leaves to the user."""
 
     left: frozenset[str] = frozenset()
     """Old files the new release has no more, and which stay."""
@@ -46,11 +46,11 @@ class UserFiles:
         self._old_policies = Policies(old.release)
 
     def was_ours(self, path: str) -> bool:
-        """Whether the commit before put ``path`` right, whatever its user had made of it."""
+        """True if the last commit put our file at ``path``, edited or not."""
         return self._old_policies.of(path) == "replace"
 
     def stays(self, entry: File | Symlink) -> bool:
-        """Whether the user's file stays where ``entry`` of the new release belongs.
+        """True if the user's file stays where ``entry`` of the new release belongs.
 
         What is new was perhaps not made by us before: a file of the user's in its place is an
         edited one.
@@ -64,7 +64,7 @@ class UserFiles:
         )
 
     def is_offered(self, entry: File | Symlink) -> bool:
-        """Whether ours shall lie beside the user's: it is not what the user has seen of us."""
+        """True if our file shall lie beside the user's: it is not the one released before."""
         old = self._old.by_path.get(entry.path)
         wanted = self._policies.of(entry.path) == "keep-if-changed"
         beside = self._install / (entry.path + DIST)
@@ -81,7 +81,7 @@ class UserFiles:
         return frozenset(p for p in kept if _is_plain(self._install, p) and self._is_edited(p))
 
     def _is_edited(self, path: str) -> bool:
-        """Whether what lies at ``path`` is not what the installed release has there."""
+        """True if what lies at ``path`` is not what the installed release has there."""
         old = self._old.by_path.get(path)
         return not isinstance(old, File | Symlink) or differs(old, self._install / path)
 
@@ -96,12 +96,12 @@ class UserFiles:
 
 
 def _content(entry: Entry | None) -> object:
-    """What of an entry a user could have edited."""
+    """The part of an entry that a user can edit."""
     return entry.digest if isinstance(entry, File) else entry
 
 
 def _is_plain(install: Path, path: str) -> bool:
-    """Whether a file or a symlink is at ``path``, and not behind a symlink."""
+    """True if a file or a symlink is at ``path``, and not behind a symlink."""
     place = install / path
     if any((install / folder).is_symlink() for folder in parents(path)):
         return False

@@ -100,7 +100,7 @@ def _check_place(state: State) -> None:
 
 
 def _start_over(session: Session, state: State, *, repair: bool) -> None:
-    """What an adoption that was killed has left is finished, or makes way for this one.
+    """Finish what a killed adoption has left, or clear it away.
 
     So does, if the tree is repaired, a State that is too damaged for a repair.
     """
@@ -125,7 +125,7 @@ def _require_damage(state: State, damage: DamagedState | None, *, repair: bool) 
 
 
 def _damage(session: Session, state: State) -> DamagedState | None:
-    """What makes a State useless for every command; None: nothing."""
+    """The damage that makes a State useless for every command; None: there is none."""
     try:
         read_address(state, read_settings(state))
         read_manifest(state, session.config.limits)

@@ -83,7 +83,7 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
 
 
 def _start_over(session: Session, state: State) -> None:
-    """What an install that was killed has left is finished, or makes way for a new one.
+    """Finish what a killed install has left, or clear it away.
 
     The State of an install whose folder was removed, or emptied, makes way at once.
     """

@@ -47,7 +47,7 @@ from updater.stage.stage import Stage
 from updater.update.follow_route import RouteFollower
 
 Running = Literal["stage", "wait", "force"]
-"""What to do while the application runs: leave the update to its next launch, wait, or go on."""
+"""The choice while the application runs: leave the update to its next launch, wait, or go on."""
 
 
 class UpdateOutcome(str, Enum):
@@ -149,7 +149,7 @@ class Job:
         return None if made is None else self._report(made, UpdateOutcome.UPDATED)
 
     def _is_spoilt(self, journal: Journal) -> bool:
-        """Whether a file was damaged or edited since the stage was made that it leaves alone."""
+        """True if a file that the stage leaves alone was damaged or edited since."""
         replaced = {step.path for step in journal.steps}
         return not replaced.issuperset(damage(self._state, self._manifest))
 
@@ -196,7 +196,7 @@ class Job:
         return fitting
 
     def _notes(self, new: Manifest) -> dict[Path, bytes]:
-        """What the State shall say of the update: whence, and whether it is on trial."""
+        """The files of the State that note where the update came from, and its trial."""
         old = self._manifest.version
         if not old:
             return {}
@@ -261,7 +261,7 @@ class Job:
         )
 
     def _kept(self, journal: Journal) -> tuple[str, ...]:
-        """What made way; it can be found later too, and the update is made."""
+        """Paths of the user's files that made way; none if the disk does not give them now."""
         with suppress(OSError):
             return FileSwap(self._session.disk, self._state, journal).kept()
         return ()

@@ -104,7 +104,7 @@ class MissingFiles:
         return frozenset(path for path in (*read, *carried.values()) if path)
 
     def _stays(self, header: Header, path: str) -> bool:
-        """Whether the user's file stays at ``path``, so that nobody asks for ours."""
+        """True if the user's file stays at ``path``, and ours is not needed."""
         entry = self._installed.by_path.get(path)
         empty = Manifest(header.app, header.new.version, header.new.release, ())
         edits = UserFiles(self._state.install, self._installed, empty)
@@ -122,7 +122,7 @@ class MissingFiles:
 
 
 def _is_made(layout: Layout, path: str) -> bool:
-    """Whether blocks give the content of the new file."""
+    """True if blocks give the content of the new file."""
     number = layout.slots[path].change
     return number is not None and layout.changes[number].size is not None
 

@@ -246,14 +246,14 @@ def identify(
 
 
 def _is_installed(session: Session, state: State, manifest: Manifest) -> bool:
-    """Whether this release is there whole."""
+    """True if the release of ``manifest`` is installed whole."""
     return _has_sizes(state, manifest) and (
         inspect(state, manifest, session.progress, full=True).whole
     )
 
 
 def _has_sizes(state: State, manifest: Manifest) -> bool:
-    """Whether it may be worth hashing the tree for this release; most are ruled out by this."""
+    """True if all sizes fit, so that hashing is worth it; this rules out most releases."""
     policies = Policies(manifest.release)
     ours = (file for file in manifest.files() if policies.of(file.path) == "replace")
     try:

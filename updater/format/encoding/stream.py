@@ -36,26 +36,26 @@ class LimitedReader:
 
 
 class Decoder(Protocol):
-    """What `lzma` and `zstd` call a decompressor."""
+    """A decompressor, as `lzma` and `zstd` have it."""
 
     @property
     def eof(self) -> bool:
-        """Whether the packed bytes' own end was reached."""
+        """True if the packed bytes' own end was reached."""
 
     @property
     def needs_input(self) -> bool:
-        """Whether nothing more comes without more packed bytes."""
+        """True if nothing more comes without more packed bytes."""
 
     @property
     def unused_data(self) -> bytes:
-        """What was handed in behind the end."""
+        """Bytes that were handed in behind the end."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """At most ``max_length`` more bytes."""
 
 
 class Unpacked:
-    """What a decoder makes of packed bytes."""
+    """The unpacked bytes of a source of packed ones."""
 
     def __init__(
         self, decoder: Decoder, packed: ByteSource, what: str, errors: tuple[type[Exception], ...]

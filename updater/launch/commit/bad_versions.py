@@ -1,4 +1,4 @@
-"""What comes back with the old version: that the new one was bad."""
+"""Bad versions: the note that comes back with the old settings in a rollback."""
 
 from __future__ import annotations
 

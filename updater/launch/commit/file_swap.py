@@ -94,7 +94,7 @@ class FileSwap:
         self.discard()
 
     def _park(self, number: int, step: Step) -> None:
-        """What cannot be moved now is kept by a second name; `discard` sees to the first."""
+        """Park a file; one that cannot be moved gets a second name, `discard` removes the first."""
         aside, parked = self._at(self._resting(step.aside)), self._state.parked_file(number)
         try:
             if not self._is_users(step):
@@ -161,7 +161,7 @@ class FileSwap:
         return (*files, *folders)
 
     def _is_users(self, step: Step) -> bool:
-        """Whether what went aside is the user's work: perhaps saved after the step was planned.
+        """True if the file that went aside is the user's work, perhaps saved after the planning.
 
         No time of a file tells: whoever saves it may set that.
         """
@@ -185,7 +185,7 @@ class FileSwap:
             self._disk.replace(path, aside)
 
     def _is_carried(self, step: Step) -> bool:
-        """Whether the folder of a step went aside already: its path may lead elsewhere now."""
+        """True if the folder of a step went aside already: its path may lead elsewhere now."""
         folders = map(str, PurePosixPath(step.path).parents)
         asides = (self._set_aside[folder] for folder in folders if folder in self._set_aside)
         return any(present(self._at(aside)) for aside in asides)
@@ -233,7 +233,7 @@ class FileSwap:
             self._take_out(step)
 
     def _is_undone(self, step: Step) -> bool:
-        """Whether what made way for a new file or folder is back: what is at its path is old.
+        """True if the old entry is back at the path of the step already.
 
         An undo that was interrupted and runs again must not take that out.
         """

@@ -36,7 +36,7 @@ from updater.launch.commit.trash import Trash
 from updater.launch.state import State
 
 NOT_BY_RENAME = {errno.EXDEV, errno.EACCES, errno.EPERM}
-"""What says that a folder must be made anew: another disk, or one that nobody may write."""
+"""Errors after which a folder is made anew: another disk, or no permission."""
 
 
 class FileSwapBack:
@@ -193,7 +193,7 @@ class FileSwapBack:
         return self._state.parked_file(number) if step.parks else None
 
     def _spare(self, path: Path, step: Step) -> None:
-        """What the user did to a file since the commit stays, beside it."""
+        """Keep, beside it, a file that the user edited since the commit."""
         if is_folder(path):
             self._make_room(path)
             return

@@ -36,7 +36,7 @@ FORMAT = 4
 
 
 class Action(str, Enum):
-    """What a step does to one path of the install."""
+    """The action of a step on one path of the install."""
 
     MKDIR = "mkdir"
     """Make a folder that is not there."""
@@ -75,23 +75,23 @@ class Step:
     aside: str = ""
     """The name the old content keeps (``PATH.old``); empty: nothing was there."""
     keep: bool = False
-    """Whether what is aside is the user's work, and stays after the commit."""
+    """True if what is aside is the user's work, and stays after the commit."""
     size: int = -1
     """PUT: bytes of the new file; -1 for a symlink."""
     own: bool = False
     """PUT: whether it is a file of the State, which changes together with the tree."""
     disposable: bool = False
-    """Whether nobody needs it back: compiled Python that no release has."""
+    """True if nobody needs it back: compiled Python that no release has."""
     stays: bool = False
     """PUT: whether a file that is edited after the commit stays, though it is taken back."""
     content: str = ""
     """PUT: the new content, as content.py writes it down."""
     was: str = ""
-    """What the planner found at the path; what it gave up for this step."""
+    """The content mark that the planner found at the path, and gives up for this step."""
 
     @property
     def parks(self) -> bool:
-        """Whether what it puts aside is kept for a rollback, in the State."""
+        """True if what it puts aside is kept for a rollback, in the State."""
         return self.action is not Action.SET_ASIDE and bool(self.aside) and not self.disposable
 
 
@@ -110,7 +110,7 @@ class Journal:
 
     @property
     def is_update(self) -> bool:
-        """Whether it leads to another version; a first install and a repair do not."""
+        """True if it leads to another version; a first install and a repair do not."""
         return self.old not in {"", self.new}
 
     @property

@@ -1,4 +1,4 @@
-"""What would stop a commit half-way, and can be known before it begins.
+"""Obstacles: reasons that would stop a commit half-way, found before it begins.
 
 Nothing is tried on the live tree to find out. What cannot be told here is found out by the commit
 itself, and undone.
@@ -94,7 +94,7 @@ def _mounts(places: set[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _is_stuck(place: Path) -> bool:
-    """Whether a sticky folder keeps this user from replacing what belongs to others."""
+    """True if a sticky folder keeps this user from replacing what belongs to others."""
     if WINDOWS or os.geteuid() == 0:
         return False
     folder, info = info_of(place.parent), info_of(place)

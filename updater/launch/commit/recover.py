@@ -40,7 +40,7 @@ STUCK_HINT = (
 
 
 class Outcome(str, Enum):
-    """What recovery found and did."""
+    """The result of a recovery."""
 
     CLEAN = "clean"
     FINISHED = "finished"

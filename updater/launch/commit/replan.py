@@ -1,4 +1,4 @@
-"""Whether the steps that were planned still fit what is live, which may have changed since."""
+"""Replanning: the steps of a commit, fitted to a live tree that has changed since."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _report(disk: Disk, state: State, journal: Journal, why: str) -> None:
 
 
 def _changed(state: State, journal: Journal) -> Iterator[str]:
-    """What the update has put in place, and somebody changed since."""
+    """Files that the update has put in place, and somebody changed since."""
     for step in journal.steps:
         is_put = step.action is Action.PUT and not step.own
         if is_put and content_of(state.at(step.path)) != step.content:

@@ -1,4 +1,4 @@
-"""What of ours could not be deleted yet: put away, or remembered, and tried again later.
+"""Trash: own files that could not be deleted yet, to be deleted later.
 
 A file that is in use (Windows), immutable, or on a disk that fails for a moment must neither stop
 a commit nor a rollback, nor stay in the install for good. What lies in the State is moved to
@@ -30,7 +30,7 @@ LEFT = "left.json"
 
 @dataclass
 class Left:
-    """What of ours lies in the install still."""
+    """Own files and folders that still lie in the install."""
 
     files: dict[str, str] = field(default_factory=dict)
     """Content, as content.py writes it down, by path. With any other content it is not ours."""
@@ -61,7 +61,7 @@ class Trash:
         self._left.files[path] = content
 
     def renamed(self, path: str, other: str) -> None:
-        """What is remembered as ``path``, or below it, lies at ``other`` now."""
+        """Note that ``path``, and all below it, lies at ``other`` now."""
 
         def moved(place: str) -> str:
             is_there = place == path or place.startswith(f"{path}/")
@@ -145,7 +145,7 @@ def _sweep_install(disk: Disk, state: State) -> None:
 
 
 def _stays(disk: Disk, state: State, path: str, content: str) -> bool:
-    """Whether a file of ours cannot be removed, or looked at, now either."""
+    """True if a file of ours still cannot be removed, or looked at."""
     place = state.at(path)
     with suppress(OSError):
         if content_of(place) == content and not _is_behind_link(state, place):
@@ -181,7 +181,7 @@ def _sweep_state(disk: Disk, state: State) -> None:
 
 
 def _read(state: State) -> Left:
-    """What is remembered; of a damaged list nothing is."""
+    """Read the list; an empty one if it is damaged."""
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         document = json.loads((state.trash / LEFT).read_bytes())
         return Left(dict(document["files"]), list(document["folders"]))

@@ -139,7 +139,7 @@ def report_up(environment: Mapping[str, str]) -> bool:
 
 
 def is_reported_up(lock: int | None) -> bool:
-    """Whether the application that has ``lock`` from this process says that it is up."""
+    """True if the application that has ``lock`` from this process says that it is up."""
     return not WINDOWS and lock is not None and os.lseek(lock, 0, os.SEEK_CUR) > 0
 
 

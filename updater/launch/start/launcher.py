@@ -152,7 +152,7 @@ class Launcher:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Whether nothing runs; who restarts the application may have this waited for."""
+        """Yield True if no application runs; a restart lets this wait for its end."""
         seconds = seconds_to_wait(self.environment)
         pending = pending_version(self.state) if seconds else ""
         with alone(self.state) as nobody_runs:
@@ -192,7 +192,7 @@ class Launcher:
             _print_error(error)  # the old version is whole: it is started
 
     def _goes_on(self, why: str, trial: Trial, facts: ReleaseFacts, *, is_last: bool) -> bool:
-        """Whether something is to be started in place of what failed: it again, or the old one.
+        """True if something is to be started after a failure: the same version, or the old one.
 
         Not if another start has decided meanwhile. While another window runs nothing is taken
         back: the failure is noted, and the next start does it.
@@ -262,7 +262,7 @@ class Launcher:
             self.clock.sleep(POLL)
 
     def _nobody_commits(self) -> bool:
-        """Whether the run lock is held by somebody who has no business with it."""
+        """True if the run lock is held though no commit is at work."""
         try:
             with locked(self.state.lock, "starting"):
                 return self._is_whole()
@@ -272,7 +272,7 @@ class Launcher:
             return self._is_whole()
 
     def _start(self, arguments: Sequence[str]) -> tuple[Start, ReleaseFacts]:
-        """What to start, and what is said of it; from here on nothing is committed."""
+        """The start to make, and the facts of its release; from here on nothing is committed."""
         lock = self._share()
         facts = read_release_facts(self.state)  # not before: a commit may have been at work
         environment = for_application(
@@ -330,7 +330,7 @@ class Launcher:
 
 
 def _is_read_only(error: OSError | UpdaterError) -> bool:
-    """Whether nothing can be written: neither a confirmation nor a rollback, so who would judge."""
+    """True if the disk is read-only: neither a confirmation nor a rollback can be written."""
     return isinstance(error, OSError) and error.errno == errno.EROFS
 
 

@@ -25,7 +25,7 @@ class ReleaseFacts:
     entry: tuple[str, ...] = ()
     """Release path of what to start, then its arguments; empty: nothing."""
     mode: str = "none"
-    """What keeps a new version: ``none``, ``app`` or ``health``."""
+    """The way a new version is confirmed: ``none``, ``app`` or ``health``."""
     health: tuple[str, ...] = ()
     """Command that finds the application healthy; its first word is a release path."""
     starts: int = 1
@@ -40,7 +40,7 @@ class ReleaseFacts:
 
 
 def read_release_facts(state: State) -> ReleaseFacts:
-    """What is installed.
+    """Read the facts of the installed release.
 
     Raises:
         InstallError: it is missing or damaged.
@@ -73,5 +73,5 @@ def _check(facts: ReleaseFacts) -> None:
 
 
 def is_text(value: object) -> bool:
-    """Whether a program can be given it: no NUL, and no half of a character."""
+    """True if ``value`` is a text for a program: no NUL, and no half of a character."""
     return isinstance(value, str) and "\0" not in value and not _HALF.search(value)

@@ -1,4 +1,4 @@
-"""Who runs: every application started by the launcher shares a lock, a commit has it alone.
+"""The run lock: every application started by the launcher shares it, a commit has it alone.
 
 The system drops the lock with the last process that has it, however that one dies.
 """
@@ -61,7 +61,7 @@ else:
 
 @contextmanager
 def alone(state: State, *, wait: bool = False, patience: float = 0.0) -> Iterator[bool]:
-    """Whether no application runs; if so none can be started until the body ends.
+    """Take the run lock; yield True if no application runs, and then none starts meanwhile.
 
     With ``wait`` it waits until none does, otherwise for up to ``patience`` seconds.
 

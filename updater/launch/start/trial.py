@@ -34,7 +34,7 @@ class Trial:
     version: str
     previous: str
     ran: bool = False
-    """Whether the launcher has started it at all."""
+    """True if the launcher has started it at all."""
     failed: int = 0
     """Starts that spoke against it."""
     why: str = ""
@@ -94,7 +94,7 @@ def confirm(disk: Disk, state: State, version: str) -> None:
 
 
 def is_confirmed(state: State, trial: Trial) -> bool:
-    """Whether the application has confirmed the version on trial."""
+    """True if the application has confirmed the version on trial."""
     with suppress(FileNotFoundError):
         return state.confirmed.read_bytes() == trial.version.encode()
     return False

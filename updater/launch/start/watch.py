@@ -68,7 +68,7 @@ if sys.platform == "win32":
         return True
 
     def _may_not_run(_entry: str, error: OSError) -> bool:
-        """Whether no program at all may be run where ``entry`` lies."""
+        """True if no program at all may be run where ``entry`` lies."""
         return error.winerror == SHARING_VIOLATION
 
 else:
@@ -76,7 +76,7 @@ else:
     """A disk from which no program may be run; Linux says so."""
 
     def _has_ctrl_c(child: int) -> bool:
-        """Whether ``child`` has a Ctrl-C that this process has, and must not get it once more.
+        """True if ``child`` has a Ctrl-C that this process has, and must not get it once more.
 
         The terminal sends it to its foreground process group, whatever stdin is. Where both are
         in that group it is taken for such a one; a service manager's comes without a terminal.
@@ -90,7 +90,7 @@ else:
         return False
 
     def _may_not_run(entry: str, _error: OSError) -> bool:
-        """Whether no program at all may be run where ``entry`` lies."""
+        """True if no program at all may be run where ``entry`` lies."""
         try:
             return bool(os.statvfs(entry).f_flag & NOEXEC)
         except PermissionError:  # a folder above it
@@ -107,7 +107,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Start:
-    """What is started, and with what."""
+    """A command line to start, and its environment."""
 
     line: list[str]
     environment: dict[str, str]
@@ -121,7 +121,7 @@ class Ended:
 
     code: int
     why: str | None = None
-    """What was wrong with the new version; None: nothing."""
+    """The fault of the new version; None: there is none."""
 
 
 class Watch:
@@ -190,7 +190,7 @@ class Watch:
         return None
 
     def _why_ended(self, child: subprocess.Popen[bytes], health: _Health) -> str | None:
-        """What it said last counts too, and one that ended well is asked for its health."""
+        """Judge an end: a confirmation counts, and after exit code 0 the health command decides."""
         code = child.returncode
         if code != 0:
             self._clock.sleep(HEARING)
@@ -205,7 +205,7 @@ class Watch:
         return None if self._asked_to_end else f"not confirmed in {self._facts.seconds} seconds"
 
     def _is_over(self, time_left: _TimeLeft) -> Callable[[subprocess.Popen[bytes]], bool]:
-        """Whether nobody waits for an answer any more."""
+        """True if nobody waits for an answer any more."""
 
         def is_over(child: subprocess.Popen[bytes]) -> bool:
             has_obeyed = self._asked_to_end and child.poll() is not None
@@ -268,7 +268,7 @@ class _TimeLeft:
         self._looked = clock.monotonic()
 
     def is_over(self) -> bool:
-        """Whether they are; asked often, or too few are counted."""
+        """True if no second is left; ask often, or too few seconds are counted."""
         now = self._clock.monotonic()
         self._left -= min(now - self._looked, STEP)
         self._looked = now

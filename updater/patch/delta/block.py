@@ -102,7 +102,7 @@ def _check_digest(block: Block, packed: BinaryIO) -> None:
 
 
 class _Parts(NamedTuple):
-    """What bsdiff needs besides the old bytes."""
+    """The input of bsdiff besides the old bytes."""
 
     need: int
     control: bytes

@@ -58,7 +58,7 @@ ENDLESS = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a stream is deflated with, in zlib's terms."""
+    """The parameters a stream is deflated with, in zlib's terms."""
 
     level: int
     window_bits: int
@@ -289,12 +289,12 @@ class Deflated:
     def __init__(self, source: LookaheadReader, first: int = ENDLESS) -> None:
         """``first`` is the length of the first piece."""
         self.separators = bytearray()
-        """What stands between the pieces, known when all is inflated."""
+        """The bytes between the pieces, known when all is inflated."""
         self._source = source
         self._left = first
 
     def inflated(self) -> Iterator[bytes]:
-        """What it inflates to, in chunks; the source stands behind the stream then.
+        """Inflate it, in chunks; the source stands behind the stream then.
 
         Raises:
             PatchError: there is no whole stream.
@@ -433,7 +433,7 @@ def predict(window: bytes) -> int:
 
 
 def is_zlib_header(header: bytes) -> bool:
-    """Whether two bytes may begin a zlib stream (RFC 1950) without a dictionary."""
+    """True if two bytes may begin a zlib stream (RFC 1950) without a dictionary."""
     if len(header) != 2 or header[0] & 0x8F != 8 or header[1] & 0x20:
         return False
     return int.from_bytes(header, "big") % 31 == 0
