@@ -52,11 +52,11 @@ class Confirmation(str, Enum):
     KEPT = "kept"
     """This version was on trial; it stays."""
     NOT_ON_TRIAL = "not-on-trial"
-    """This version stays anyway; or whoever runs this process may not say it, and nobody waits."""
+    """This version stays anyway; or this user may not confirm it, and no launcher waits."""
     REPLACED = "replaced"
     """An update came under this process: it runs the version before, and cannot speak for this."""
     NOT_INSTALLED = "not-installed"
-    """This process is of no install."""
+    """This process belongs to no install."""
 
 
 def confirm(environment: Mapping[str, str] | None = None) -> Confirmation:
@@ -145,7 +145,7 @@ def _meant_for_us(environment: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _places() -> list[Path]:
-    """Where this program is, as far as it can be known: see above."""
+    """The places of this program, as far as they are known: see above."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     found = [sys.executable, main, *sys.argv[:1], __file__]
     return [place for place in (Path(name) for name in found if name) if place.is_absolute()]

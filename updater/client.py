@@ -456,7 +456,7 @@ class Updater:
 
     @property
     def clock_doubt(self) -> str:
-        """Why this machine's clock does not fit what was signed; empty if it does.
+        """The reason to doubt this machine's clock, in words; empty if there is none.
 
         If something was signed more than a day after what the clock says, updates go on at the
         signed time, but what is held back from us is not seen to expire.

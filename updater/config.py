@@ -10,7 +10,7 @@ from updater.retry import RetryPolicy
 
 @dataclass(frozen=True, kw_only=True)
 class UpdaterConfig(RetryPolicy):
-    """How this client behaves; every number with its unit."""
+    """The configuration of one client; every number with its unit."""
 
     limits: Limits = field(default_factory=Limits)
     jobs: int = 2

@@ -88,7 +88,7 @@ class FormatError(UpdaterError):
         self.context = context
 
     def within(self, outer: str) -> FormatError:
-        """The same error seen from the enclosing element ``outer``."""
+        """The same error, located in the enclosing element ``outer``."""
         dot = "" if not self.context or self.context.startswith("[") else "."
         context = f"{outer}{dot}{self.context}"
         return type(self)(self.args[0], context=context, hint=self.hint)
@@ -111,7 +111,7 @@ class InstallError(UpdaterError):
 
 
 class RequestError(InstallError):
-    """It was asked wrongly: no such app or channel, a name that is taken, a key that is missing."""
+    """The request is wrong: no such app or channel, a name that is taken, a key that is missing."""
 
 
 class MachineError(InstallError):

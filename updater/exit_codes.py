@@ -27,7 +27,7 @@ NOTHING_TO_DO = 10
 
 
 class Severity(IntEnum):
-    """How bad something is that a command found; the worst last."""
+    """The severity of what a command found; the worst last."""
 
     WELL = 0
     """Nothing is wrong."""
@@ -71,7 +71,7 @@ class Concern:
 
 
 def worst(concerns: Iterable[Concern]) -> Severity:
-    """How bad the worst of them is."""
+    """The severity of the worst of them."""
     return max((concern.severity for concern in concerns), default=Severity.WELL)
 
 

@@ -11,7 +11,7 @@ RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How patient one side is with the other."""
+    """The patience of one side with the other."""
 
     attempts: int = 4
     """Tries of one transfer before the error is raised; resumed, not restarted."""
@@ -38,7 +38,7 @@ class Tries:
         self._policy = policy
         self._sleep = sleep
         self.number = 0
-        """Of the try that was begun last, from 1 on."""
+        """The number of the last try that was begun, from 1 on."""
 
     @property
     def is_last(self) -> bool:

@@ -1,4 +1,4 @@
-"""How bytes come from a server, as seen by those who ask: no library, no protocol."""
+"""Transport: the interface to a server, without library or protocol."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Dated(Protocol):
     """A transport that tells what time the server says it is."""
 
     server_time: int | None
-    """Of the last answer, in seconds since 1970; None: it did not say."""
+    """The time in the last answer, in seconds since 1970; None: it had none."""
 
 
 def server_time(transport: Transport) -> int | None:

@@ -34,7 +34,7 @@ class Unusable(Exception):  # noqa: N818 - a state of one attempt, never seen ou
         self.reason = reason
 
     def after(self, first: UpdaterError) -> Unusable:
-        """The same where it was to repair ``first``: both are reported."""
+        """The error of a repair that failed, with ``first``, the damage it was for."""
         if not isinstance(self.reason, PatchError):
             return self
         return Unusable(self.targets, PatchError(f"{first}; {self.reason}", hint=self.reason.hint))
@@ -64,7 +64,7 @@ class Fallback:
     def __init__(self, catalogue: Catalogue, installed: str | None, version: str) -> None:
         """``installed``: where to start; None to use bundles alone."""
         self.failed: list[UpdaterError] = []
-        """Why the ways failed that were tried."""
+        """The errors of the routes that were tried."""
         self._catalogue = catalogue
         self._installed = installed
         self._version = version
@@ -72,7 +72,7 @@ class Fallback:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why ways failed, in words, each once."""
+        """The reasons of `failed` in words, each once."""
         return tuple(dict.fromkeys(map(str, self.failed)))
 
     def follow(self, attempt: Callable[[Route], T]) -> T:

@@ -121,7 +121,7 @@ class Watermarks:
 
 
 def clock_doubt(now: int, signed: int, server: int | None) -> str:
-    """Why a clock and a signed time do not fit, and which is likelier wrong; empty if they do.
+    """The doubt about a clock behind a signed time, and which is likelier wrong; empty if none.
 
     Args:
         now: what this machine's clock says, in seconds since 1970.

@@ -201,14 +201,14 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _print_current(options: argparse.Namespace, document: dict[str, Any], status: Status) -> None:
-    """There is no update: all is well, or what is installed was recalled without a successor."""
+    """Say that there is no update, and if the installed version was recalled."""
     recalled = "was recalled by its publisher, and nothing is offered in its place yet"
     words = recalled if status.recalled else "is up to date"
     print_result(options, document, f"{status.version} {words}")
 
 
 def _hint_failed_routes(failed: Sequence[str]) -> None:
-    """All went well, by another way than the cheapest."""
+    """Hint at cheaper routes that failed."""
     for reason in failed:
         print(f"hint: another way was taken, tell the publisher: {reason}", file=sys.stderr)
 
@@ -314,7 +314,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _print_findings(options: argparse.Namespace, findings: Findings) -> None:
-    """All of them for programs; for people a line for each path, then the verdict."""
+    """Print findings: all of them as JSON, or a line for each path, then the verdict."""
     lines = [
         f"{kind.value.replace('_', ' ')}: {shown(path)}"
         for kind in Finding

@@ -30,7 +30,7 @@ if sys.platform == "linux":
     """They sign the bytes of the file that had them; on others they are wrong."""
 
     def _attributes(place: int | Path) -> dict[str, bytes]:
-        """All that can be read; nothing where the disk has none."""
+        """Every attribute that can be read; none where the disk keeps none."""
         follow = isinstance(place, int)
         found = {}
         with suppress(OSError):

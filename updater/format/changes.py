@@ -68,7 +68,7 @@ class Slot:
     """One entry of the new tree, and where its content comes from."""
 
     entry: Entry
-    """As in the new manifest; a file that is decoded has the digest `UNKNOWN` as yet."""
+    """The entry of the new manifest; a file still to be decoded has the digest `UNKNOWN`."""
     source: str | None
     """Path of the old entry it was, or is a copy of; None for what is new."""
     change: int | None = None
@@ -180,7 +180,7 @@ def directory_moves(changes: Iterable[Change]) -> dict[str, str]:
 
 
 def moved(path: str, moves: dict[str, str]) -> str:
-    """Where an old path comes to by the directory moves alone: the innermost one decides."""
+    """The new path of an old one by the directory moves alone: the innermost one decides."""
     end = len(path) if moves else 0
     while (end := path.rfind("/", 0, end)) > 0:
         if (new := moves.get(path[:end])) is not None:

@@ -69,7 +69,7 @@ def _token(name: str, at: int) -> tuple[Token, int]:
 
 
 def _end_of_set(name: str, at: int) -> int:
-    """Where the ``]`` of the set at ``at`` stands; 0: it has none, and ``[`` is a character."""
+    """The index of the ``]`` that ends the set at ``at``; 0: none, and ``[`` is a character."""
     first = at + 2 if name[at + 1 : at + 2] in {"!", "^"} else at + 1
     return max(name.find("]", first + 1), 0)  # a "]" that comes first is one of the characters
 

@@ -109,7 +109,7 @@ class Head:
 
 
 def bucket(seed: str, version: str, install_id: str) -> int:
-    """Where an install stands in the rollout of a version: 0 to 9,999, evenly spread."""
+    """The bucket of an install in the rollout of a version: 0 to 9,999, evenly spread."""
     text = f"{seed}\0{version}\0{install_id}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") % EVERYONE
 

@@ -154,7 +154,7 @@ def _time(text: str, now: int) -> int:
 
 
 def _at(head: Head, now: int) -> Head:
-    """The same offers as they stand at ``now``: what is paused was put off until then."""
+    """The same entries at ``now``: the steps of paused ones are put off until then."""
     now = max(now, head.issued)
     entries = tuple(_put_off(o, head.issued, now) if o.paused else o for o in head.entries)
     return replace(head, issued=now, entries=entries)

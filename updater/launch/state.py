@@ -61,12 +61,12 @@ class State:
 
     @property
     def known(self) -> Path:
-        """Which files releases had here, by their digests; see updater/stage/own_files.py."""
+        """Marks of the files that releases had here; see updater/stage/own_files.py."""
         return self.folder / "known"
 
     @property
     def folders(self) -> Path:
-        """Which folders the install had when all was known to be as released; see known.py."""
+        """The folders of the install when all was as released; see updater/stage/own_files.py."""
         return self.folder / "folders.json"
 
     @property
@@ -86,7 +86,7 @@ class State:
 
     @property
     def release(self) -> Path:
-        """``release.json``: what the launcher must know of the installed release; see brief.py."""
+        """``release.json``: facts of the installed release for the launcher; see release_facts.py."""
         return self.folder / "release.json"
 
     @property
@@ -106,22 +106,22 @@ class State:
 
     @property
     def trial(self) -> Path:
-        """There while the installed version is not confirmed; see trial.py."""
+        """The trial of the installed version; absent once it is confirmed. See trial.py."""
         return self.folder / "trial"
 
     @property
     def confirmed(self) -> Path:
-        """The one file the application writes to keep a new version: that version."""
+        """The confirmed version: the one file that the application writes."""
         return self.folder / "confirmed"
 
     @property
     def announced(self) -> Path:
-        """The version of which an update said that it is staged; see pending.py."""
+        """The version that was last reported as staged; see pending.py."""
         return self.folder / "announced"
 
     @property
     def arrival(self) -> Path:
-        """The version before, until the application was started and told of it."""
+        """The version before, until the application was started with it."""
         return self.folder / "arrival"
 
     @property
@@ -131,7 +131,7 @@ class State:
 
     @property
     def consent(self) -> Path:
-        """There if this install may tell its publisher how it fares; see `updater.reports`."""
+        """The consent to reports; absent without it. See `updater.reports`."""
         return self.folder / "consent.json"
 
     @property
@@ -160,7 +160,7 @@ class State:
         return self.folder / "lock"
 
     def at(self, path: str) -> Path:
-        """Where a journal's path lies: in the install, or in the State, wherever both are now."""
+        """The place of a journal's path: in the install, or in the State, wherever both are now."""
         if path.startswith("../"):  # ../.NAME.upswap/FILE, by the name it had then
             return self.folder / path.split("/", 2)[2]
         return self.install / path
@@ -201,7 +201,7 @@ def find(install: Path) -> State | None:
 
 
 def choose(install: Path) -> State:
-    """Where the State of a new install belongs.
+    """Choose the place of the State of a new install.
 
     Beside the install, if the parent folder is ours to write, not writable by everybody, and
     on the same file system; else inside it.

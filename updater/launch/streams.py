@@ -29,7 +29,7 @@ class LossyStream(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
         self.failure: OSError | None = None
-        """Why something was not written."""
+        """The error that kept something from being written."""
 
     def writable(self) -> bool:
         """See `io.RawIOBase`."""

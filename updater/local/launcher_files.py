@@ -37,7 +37,7 @@ LAUNCHER_FOLDERS = ("disk", "launch")
 """The two folders of standard-library-only code: all of them is packed."""
 ROOT_MODULES = ("__init__.py", "errors.py", "exit_codes.py", "process_start.py", "version.py")
 MOMENT = (1980, 1, 1, 0, 0, 0)
-"""Of every file in the zipapp: the same launcher shall have the same bytes."""
+"""The time of every file in the zipapp: the same launcher has the same bytes."""
 _FORMAT = f"{journal.FORMAT}\n"
 START = """#!/bin/sh
 # Starts the application, after whatever an interrupted update has left is put right.

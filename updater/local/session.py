@@ -39,9 +39,9 @@ class Session:
 
     config: UpdaterConfig = field(default_factory=UpdaterConfig)
     transport: Transport = _HTTP
-    """How bytes come; unless given, over HTTP as `config` says."""
+    """The transport; by default HTTP, as `config` says."""
     sender: Sender | None = None
-    """How the publisher is told, if it is; unless given, over HTTP with a short patience."""
+    """The sender of reports; by default HTTP, with short timeouts."""
     progress: Progress = field(default_factory=Silent)
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""

@@ -102,7 +102,7 @@ def read_settings(state: State) -> Settings:
 
 
 def read_address(state: State, settings: Settings) -> Address:
-    """Where the repository of an install is, with what is needed to be let in.
+    """The address of the repository of an install, with login and query.
 
     Raises:
         InstallError: it is not this user's to read; if it is damaged: `DamagedState`.

@@ -54,12 +54,12 @@ class _Piece:
 
     @property
     def stop(self) -> int:
-        """Where it ends in the patch."""
+        """Its end in the patch."""
         return self.start + self.length
 
     @property
     def end(self) -> int:
-        """Where it ends in our file."""
+        """Its end in our file."""
         return self.place + self.length
 
     def spot(self, place: int) -> _Spot:
@@ -151,7 +151,7 @@ class Download:
         return self._ranges and (at.start > 0 or stop < self._blob.length)
 
     def _stop(self, at: _Spot) -> int:
-        """Where in the patch the wanted pieces end that lie one behind the other from ``at`` on."""
+        """The offset in the patch at which the wanted bytes from ``at`` on end, without a gap."""
         if self._blocks is None:
             return self._blob.length if self._select is None else self._blob.header_length
         stop = at.start
@@ -265,7 +265,7 @@ class _Arriving:
         self._data = b""
 
     def data(self) -> bytes:
-        """Those that are there to be used, more if all were; none at the end."""
+        """Bytes to be used next, read if none are left; none at the end."""
         self._data = self._data or next(self._chunks, b"")
         return self._data
 

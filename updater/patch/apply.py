@@ -268,7 +268,7 @@ class _Application:
         self._new_files = NewFiles(out, self._sizes, self._header.new_views, views)
 
     def place(self, path: str) -> Path:
-        """Where the bytes of the new file ``path`` lie."""
+        """The place of the bytes of the new file ``path``."""
         if path in self._given:
             return self._given[path]
         slot = self._layout.slots[path]

@@ -102,7 +102,7 @@ class NewFiles:
         """SHA-256 of every file that is complete."""
 
     def path(self, number: int) -> Path:
-        """Where the file of a number lies once it is complete."""
+        """The place of a file, by its number, once it is complete."""
         return self._folder / str(number)
 
     def write(self, extents: Iterable[Extent], data: bytes) -> None:
@@ -150,7 +150,7 @@ class NewFiles:
         return self._begun[number]
 
     def _raw(self, number: int) -> Path:
-        """Where a file's bytes go as blocks give them."""
+        """The place of a file's bytes as blocks give them."""
         return self._folder / f"view-{number}" if number in self._views else self.path(number)
 
     def _finish(self, number: int) -> tuple[int, Digest]:

@@ -48,9 +48,9 @@ SECONDS = 5.0
 FORMAT = 1
 TAKEN = {204}
 REFUSED = {400, 413}
-"""It will never be taken."""
+"""Statuses of a message that will never be taken."""
 ABSENT = 404
-"""Nobody listens there: a static host, or a server that takes none of this app."""
+"""The status of a static host, or of a server that takes no reports of this app."""
 
 
 def reports_allowed(state: State) -> bool:
@@ -105,7 +105,7 @@ class _LastSent:
     """``last_sent.json``."""
 
     identity: str = ""
-    """Of the last check-in that was taken."""
+    """The id of the last check-in that was taken."""
     said: str = ""
     """Digest of what it said."""
     at: int = 0

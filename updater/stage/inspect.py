@@ -75,7 +75,7 @@ class Findings:
     changed: tuple[str, ...] = ()
     """Files with other bytes, symlinks with another target."""
     earlier: tuple[str, ...] = ()
-    """Those of them that are as another release had them here: the folder was exchanged."""
+    """Those of them that another release had here: the folder was exchanged."""
     mode_changed: tuple[str, ...] = ()
     """Files with the released bytes that should be executable and are not, or the reverse."""
     wrong_kind: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class Findings:
 
     @property
     def document(self) -> dict[str, Any]:
-        """All of it for programs."""
+        """The findings as a JSON object."""
         return {"state": "whole" if self.whole else "damaged", **asdict(self)}
 
     def require_whole(self, *, hint: str) -> None:
@@ -181,7 +181,7 @@ class Inspection:
 
     @cached_property
     def _no_folders(self) -> frozenset[str]:
-        """Where something else is in the place of a folder that things of the release stand in."""
+        """Folders of the release in whose place something else is."""
         places = ((folder, self._install / folder) for folder in self._manifest.implied)
         return frozenset(
             folder
@@ -191,7 +191,7 @@ class Inspection:
 
     @cached_property
     def _links(self) -> frozenset[str]:
-        """Those that are symlinks: what is behind them is not ours."""
+        """Those of them that are symlinks: behind them nothing is ours."""
         return frozenset(f for f in self._no_folders if (self._install / f).is_symlink())
 
     @cached_property
@@ -273,7 +273,7 @@ class Inspection:
                 yield path
 
     def _live(self, folder: str) -> Iterator[str]:
-        """Every file and symlink below ``folder``; what cannot be read is nobody's extra."""
+        """Every file and symlink below ``folder`` that can be read."""
         try:
             with os.scandir(self._install / folder) as scan:
                 children = list(scan)

@@ -34,7 +34,7 @@ class OwnFiles:
 
     @classmethod
     def read(cls, state: State) -> OwnFiles:
-        """All that was written down; nothing if that was lost.
+        """Read the marks; none if the file was lost.
 
         Raises:
             OSError: the disk does not give it now.

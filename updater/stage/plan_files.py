@@ -103,7 +103,7 @@ class StepPlan:
         )
 
     def _last(self, paths: Collection[str]) -> list[str]:
-        """Those that the application is started by, the new release's executable last."""
+        """Paths that start the application, the new release's executable last."""
         return sorted((p for p in {*self._starts} if p in paths), key=self._rank)
 
     def _rank(self, path: str) -> int:

@@ -237,7 +237,7 @@ class Stage:
         return frozenset(e.path for e in live if is_edited(e, self._state.install / e.path))
 
     def _released(self, paths: Iterable[str]) -> frozenset[str]:
-        """Those at which lies what a release had there: no work of the user's is lost by them."""
+        """Those of ``paths`` that hold a released file: replacing it loses no work of the user."""
         known = OwnFiles.read(self._state)
         return frozenset(path for path in paths if known.is_of_a_release(self._state, path))
 

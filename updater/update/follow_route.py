@@ -46,7 +46,7 @@ class RouteFollower:
     ) -> None:
         """Nothing is read or fetched yet."""
         self.changes: Counter[str] = Counter()
-        """How many changes of each kind the patches of the last route made."""
+        """The number of changes of each kind that the patches of the last route made."""
         self._session = session
         self._state = state
         self._catalogue = catalogue

@@ -51,7 +51,7 @@ Running = Literal["stage", "wait", "force"]
 
 
 class UpdateOutcome(str, Enum):
-    """How an update ended."""
+    """The outcome of an update."""
 
     UPDATED = "updated"
     """The new version is in place."""
@@ -66,7 +66,7 @@ class UpdateOutcome(str, Enum):
 
 @dataclass(frozen=True)
 class Updated:
-    """How an update ended. It is true if a restart is worth it: ``updated`` or ``staged``.
+    """The result of an update. It is true if a restart is worth it: ``updated`` or ``staged``.
 
     For one version that is so once. So ``if app.update(): app.restart()`` ends, though the
     start that follows cannot bring what was staged.
@@ -84,12 +84,11 @@ class Updated:
     written_bytes: int
     """Bytes of the files that were put in place."""
     changes: dict[str, int] = field(default_factory=dict)
-    """How many changes of each kind the patches made; none if the bundle was needed."""
+    """The number of changes of each kind that the patches made; none if the bundle was needed."""
     kept: tuple[str, ...] = ()
-    """Where the user's own work lies now that had to make way."""
+    """The new places of the user's own work that had to make way."""
     failed: tuple[str, ...] = ()
-    """Why cheaper ways failed that were tried first: nothing is lost, but its publisher should
-    know."""
+    """Reasons why cheaper routes failed: nothing is lost, but the publisher should know."""
 
     def __bool__(self) -> bool:
         return self.outcome in {UpdateOutcome.UPDATED, UpdateOutcome.STAGED}
@@ -154,7 +153,7 @@ class Job:
         return not replaced.issuperset(damage(self._state, self._manifest))
 
     def _announced(self, version: str) -> UpdateOutcome:
-        """That ``version`` is staged; if that was said before, that it waits.
+        """STAGED for ``version`` the first time, WAITING from then on.
 
         It is noted first: what cannot be noted would be said for ever.
         """

@@ -1,4 +1,4 @@
-"""Where a patch may take its bytes from, if not from the files that lie in the install."""
+"""Missing files: those that a patch needs and the install lacks, taken from bundles."""
 
 from __future__ import annotations
 

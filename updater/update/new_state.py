@@ -24,7 +24,7 @@ from updater.reports.sending import allow_reports
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an install comes from, and what its State begins with."""
+    """The origin of an install: URL, root, app and channel, and consent to reports."""
 
     address: Address
     root: bytes

@@ -62,9 +62,9 @@ class Repaired:
     written_bytes: int
     """Bytes of the files that were put in place."""
     kept: tuple[str, ...] = ()
-    """Where the content lies now that had to make way."""
+    """The new places of content that had to make way."""
     failed: tuple[str, ...] = ()
-    """Why what was asked first did not help: nothing is lost, but its publisher should know."""
+    """Reasons why the bundle did not help: nothing is lost, but the publisher should know."""
 
 
 class Repair:

@@ -14,7 +14,7 @@ CHUNK = 1 << 16
 
 
 class ByteSource(Protocol):
-    """Where bytes come from."""
+    """A source of bytes."""
 
     def read(self, most: int, /) -> bytes:
         """At most ``most`` more bytes; none only at the end."""

@@ -15,7 +15,7 @@ BAD_MOST = 1000
 
 
 def parked_settings(state: State, journal: Journal) -> Path:
-    """Where the settings lie that come back in a rollback, if the journal has put any."""
+    """The place of the settings that come back in a rollback, if the journal has put any."""
     own = (n for n, step in enumerate(journal.steps) if step.own)
     at = (n for n in own if state.at(journal.steps[n].path) == state.settings)
     return state.parked_file(next(at, -1))

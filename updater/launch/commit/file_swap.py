@@ -278,7 +278,7 @@ class FileSwap:
         return self._state.at(path)
 
     def _resting(self, path: str) -> str:
-        """Where ``path`` lies after the commit, folders set aside taken into account."""
+        """The place of ``path`` after the commit, folders set aside taken into account."""
         for folder, aside in self._set_aside.items():
             if path == folder or path.startswith(folder + "/"):
                 return aside + path[len(folder) :]

@@ -150,7 +150,7 @@ class FileSwapBack:
                 self._make_again(place)
 
     def _make_again(self, place: Path) -> None:
-        """As it was when it was removed, so that it is open to nobody else."""
+        """Make a folder with the permissions it had when it was removed."""
         kept = self._folders.get(place)
         if kept is None or not is_folder(kept):
             self._disk.mkdir(place)

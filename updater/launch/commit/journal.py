@@ -32,7 +32,7 @@ from updater.errors import DamagedJournal, MachineError
 from updater.launch.state import State
 
 FORMAT = 4
-"""Of this file; a launcher that does not know it must not meet it."""
+"""The format of this file; a launcher that does not know it must not meet it."""
 
 
 class Action(str, Enum):
@@ -51,7 +51,7 @@ class Action(str, Enum):
 
 
 class Phase(Enum):
-    """How far a commit has come; the value ends the journal's file name."""
+    """The progress of a commit; the value ends the journal's file name."""
 
     STAGED = ".staged"
     SWAPPING = ""
@@ -132,7 +132,7 @@ class Journal:
 
 
 def phase_of(state: State) -> Phase | None:
-    """How far the commit has come that is under way, or None."""
+    """The phase of the commit that is under way, or None."""
     return next((phase for phase in Phase if present(named(state, phase))), None)
 
 

@@ -24,7 +24,7 @@ from updater.errors import CannotSpell, MachineError
 MOUNTS = Path("/proc/self/mountinfo")
 OWNER = "run as the owner of the folder"
 IMMUTABLE = 0x10 | 0x20
-"""Of a file's attributes on Linux: it cannot be changed; it can only grow."""
+"""Linux attributes of a file that cannot be changed, or can only grow."""
 
 
 def refuse_obstacles(install: Path, paths: Iterable[str]) -> None:
@@ -72,7 +72,7 @@ def refuse_names(paths: Iterable[str]) -> None:
 
 
 def mount_points() -> frozenset[Path]:
-    """Where something is mounted, as far as this system tells (Linux only)."""
+    """Mount points, as far as this system lists them (Linux only)."""
     with suppress(OSError):
         lines = MOUNTS.read_bytes().splitlines()
         return frozenset(Path(os.fsdecode(_unescaped(line.split(b" ")[4]))) for line in lines)
@@ -110,7 +110,7 @@ if sys.platform == "linux":
     FS_IOC_GETFLAGS = 0x80086601
 
     def _immutable(place: Path) -> str:
-        """Why its attributes forbid to change what is at ``place``; empty if they do not."""
+        """The reason why attributes forbid to change ``place``; empty if they do not."""
         flags, info = array.array("L", [0]), info_of(place)
         if info is None or not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
             return ""
@@ -125,7 +125,7 @@ if sys.platform == "linux":
 else:
 
     def _immutable(place: Path) -> str:
-        """Why its flags forbid to change what is at ``place``; empty if they do not."""
+        """The reason why flags forbid to change ``place``; empty if they do not."""
         info = info_of(place)
         flags = getattr(info, "st_flags", 0)
         fixed = stat.UF_IMMUTABLE | stat.UF_APPEND | stat.SF_IMMUTABLE | stat.SF_APPEND

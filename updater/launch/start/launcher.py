@@ -124,7 +124,7 @@ class Launcher:
             return None if _is_read_only(error) else self._trial()
 
     def _print_what_waits(self) -> None:
-        """This user's starts do not bring it, as an update may have promised."""
+        """Say that this user's starts do not commit the staged update."""
         with suppress(OSError, InstallError):
             if phase_of(self.state) is Phase.STAGED:  # its journal is for the owner to read
                 pending = pending_version(self.state) or "an update"

@@ -38,14 +38,14 @@ class Trial:
     failed: int = 0
     """Starts that spoke against it."""
     why: str = ""
-    """How the last of them failed."""
+    """The failure of the last of them."""
     cut_off: int = 0
     """Starts in a row whose end no launcher saw: the machine went down, or it was killed itself.
 
     A start that goes on just now is one of them."""
 
     def verdict(self, starts: int) -> str:
-        """Why the version must make way; empty if nothing is known against it.
+        """The reason to roll the version back; empty if there is none.
 
         Args:
             starts: how many of its starts must fail.

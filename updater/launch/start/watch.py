@@ -44,7 +44,7 @@ GRACE = 10.0
 HEALTH_PAUSE = 1.0
 """Seconds between two health commands."""
 PASSED_ON = [signal.SIGTERM, signal.SIGINT] + ([] if WINDOWS else [signal.SIGHUP])
-"""Somebody ends the application: a service manager, a log-out, Ctrl-C."""
+"""Signals that end the application: from a service manager, a log-out, Ctrl-C."""
 ENDED = {-number for number in PASSED_ON} | {128 + number for number in PASSED_ON}
 """Exit codes of what was ended so, itself or, as shells give it, what it waited for."""
 CONSOLE_CLOSED = {0xC000013A, 0x40010004}
@@ -117,7 +117,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a watched start ended."""
+    """The end of a watched start."""
 
     code: int
     why: str | None = None
@@ -201,7 +201,7 @@ class Watch:
         return f"ended with exit code {code}" if code > 0 else f"ended with signal {-code}"
 
     def _why_late(self) -> str | None:
-        """It may take its time to end, if it was asked to; until then it may still be confirmed."""
+        """The reason of a start that is not confirmed in time; none if it was asked to end."""
         return None if self._asked_to_end else f"not confirmed in {self._facts.seconds} seconds"
 
     def _is_over(self, time_left: _TimeLeft) -> Callable[[subprocess.Popen[bytes]], bool]:

@@ -221,7 +221,7 @@ class LookaheadReader:
 
     @property
     def position(self) -> int:
-        """Where the next byte lies in the file."""
+        """The offset of the next byte in the file."""
         return self._base + self._index
 
     def seek(self, position: int) -> None:
@@ -416,7 +416,9 @@ class _Gap:
 
 
 def predict(window: bytes) -> int:
-    """Where in ``window``, the bytes behind a stream or at a file's start, the next one begins.
+    """The likely offset of the next stream in ``window``.
+
+    The window is the bytes behind a stream, or those at the start of a file.
 
     A guess for archives that are well-formed; any answer is right for any bytes.
     """
