@@ -327,7 +327,7 @@ class Updater:
             return self._recover()
 
     def verify(self, *, full: bool = False) -> Findings:
-        """Compare the install with the manifest of its release; changes nothing, asks nobody.
+        """Compare the install with the manifest of its release; changes nothing, uses no network.
 
         Holds no lock, and may be called by a user who may only read. Without ``full`` a file is
         hashed only if it was touched since it was put in place; a disk that gives other bytes
@@ -472,7 +472,7 @@ class Updater:
     def reports(self) -> bool:
         """True if `check` and `update` send reports: see `updater.reports.sending`.
 
-        To change it asks nobody and sends nothing.
+        To change it sends nothing.
 
         Raises:
             InstallError: the State cannot be read, or written.

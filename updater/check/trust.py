@@ -396,7 +396,7 @@ class Trust:
 
 
 def recalled(folder: Path, app: str, limits: Limits) -> frozenset[str]:
-    """Versions of ``app`` that its publisher recalled, as far as this disk tells; asks nobody.
+    """Versions of ``app`` that its publisher recalled, as far as this disk tells.
 
     Expired signatures count: a recall is for good. Metadata that is missing, damaged, not ours to
     read or signed by keys that have ended tells nothing.

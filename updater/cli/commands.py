@@ -47,46 +47,78 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="updater", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"upswap {__version__}")
+    parser = argparse.ArgumentParser(
+        prog="updater",
+        description="install, update and repair one application, from the repository of its "
+        "publisher",
+        epilog="every command explains itself: updater COMMAND --help",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"upswap {__version__}", help="show the version"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    first = add_command(
-        commands, "install", _install, "install an application into an empty folder"
-    )
-    _add_source(first)
-    first.add_argument("folder", metavar="DIR", type=Path)
-    other = add_command(
-        commands, "adopt", _adopt, "take over an application another installer placed"
-    )
-    _add_source(other)
-    other.add_argument("--version", required=True, metavar="V", help="the version that is there")
-    other.add_argument("--repair", action="store_true", help="fetch what is missing or damaged")
-    other.add_argument("--dir", dest="folder", required=True, metavar="DIR", type=Path)
-    for name, action, text in (
-        ("status", _status, "what is installed; asks nobody"),
-        ("check", _check, "is there an update? exit code 0 yes, 10 no"),
-        ("update", _update, "bring the application to the newest version offered to it"),
-        ("recover", _recover, "finish or undo an interrupted update"),
-        ("rollback", _rollback, "bring the version before the last update back; needs no network"),
-        ("launch", _launch, "start the application, as its launcher does"),
-        ("verify", _verify, "are all files as released? exit code 0 yes, 6 no; asks nobody"),
-        ("repair", _repair, "put back what is missing, damaged or edited"),
-        ("identity", _identity, "what it calls itself where it reports; new: draw another"),
-        ("reports", _reports, "does it tell its publisher which version works, or what failed?"),
-    ):
-        command = add_command(commands, name, action, text)
-        command.add_argument("--dir", dest="folder", required=True, metavar="DIR", type=Path)
+    _add_install(commands)
+    _add_adopt(commands)
+    for name, action, text, options in _COMMANDS:
+        example = f"updater {name} --dir ~/notes {options}".rstrip()
+        command = add_command(commands, name, action, text, example)
+        _add_folder(command)
         if action is _update:
             _add_update_options(command)
         if action is _launch:
-            command.add_argument("arguments", nargs="*", metavar="ARG", help="for the application")
+            command.add_argument(
+                "arguments", nargs="*", metavar="ARG", help="an argument for the application"
+            )
         if action is _verify:
-            command.add_argument("--full", action="store_true", help="hash every file")
+            command.add_argument(
+                "--full", action="store_true", help="hash every file, also those nobody touched"
+            )
         if action is _identity:
-            command.add_argument("to", nargs="?", choices=("new",), help="for a copy")
+            command.add_argument(
+                "to", nargs="?", choices=("new",), help="draw a new name, in a copy of an install"
+            )
         if action is _reports:
-            command.add_argument("to", nargs="?", choices=("on", "off"), help="from now on")
+            command.add_argument(
+                "to", nargs="?", choices=("on", "off"), help="allow reports, or end them"
+            )
     return parser
+
+
+def _add_install(commands: Any) -> None:
+    command = add_command(
+        commands,
+        "install",
+        _install,
+        "install an application into an empty folder",
+        "updater install --url https://example.com/repo --root root.json --app notes ~/notes",
+    )
+    _add_source(command)
+    command.add_argument(
+        "folder", metavar="DIR", type=Path, help="the folder to install into; empty, or not there"
+    )
+
+
+def _add_adopt(commands: Any) -> None:
+    command = add_command(
+        commands,
+        "adopt",
+        _adopt,
+        "take over an application that another installer has installed",
+        "updater adopt --url https://example.com/repo --root root.json --app notes "
+        "--version 1.0 --dir ~/notes",
+    )
+    _add_source(command)
+    command.add_argument("--version", required=True, metavar="V", help="the installed version")
+    command.add_argument(
+        "--repair", action="store_true", help="fetch files that are missing or damaged"
+    )
+    _add_folder(command)
+
+
+def _add_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--dir", dest="folder", required=True, metavar="DIR", type=Path, help="the install folder"
+    )
 
 
 def _add_update_options(command: argparse.ArgumentParser) -> None:
@@ -110,17 +142,23 @@ def _add_update_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_source(command: argparse.ArgumentParser) -> None:
-    """Where an install comes from."""
-    command.add_argument("--url", required=True, help="the repository's URL")
+    """Add the options that say where an install comes from."""
+    command.add_argument("--url", required=True, help="the URL of the repository")
     command.add_argument(
-        "--root", required=True, type=Path, help="its root.json, from the publisher"
+        "--root",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="the root.json of the repository, as its publisher gave it to you",
     )
     command.add_argument("--app", required=True, help="the application's name in the repository")
-    command.add_argument("--channel", default="stable", help="default: %(default)s")
+    command.add_argument(
+        "--channel", default="stable", help="the channel to take versions from; default: stable"
+    )
     command.add_argument(
         "--reports",
         action="store_true",
-        help="tell the publisher which version works here, or what failed; names nobody",
+        help="send reports to the publisher: the version that works here, and failures; no name",
     )
 
 
@@ -399,3 +437,23 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "-"
+
+
+_COMMANDS = (
+    ("status", _status, "show what is installed; uses no network", ""),
+    ("check", _check, "look for an update; exit code 0: there is one, 10: there is none", ""),
+    ("update", _update, "bring the application to the newest version that is offered to it", ""),
+    ("recover", _recover, "finish or undo an interrupted update", ""),
+    ("rollback", _rollback, "bring the version before the last update back; uses no network", ""),
+    ("launch", _launch, "start the application, as its launcher does", "-- --fullscreen"),
+    (
+        "verify",
+        _verify,
+        "compare all files with the release; exit code 0: whole, 6: damaged; uses no network",
+        "--full",
+    ),
+    ("repair", _repair, "put back files that are missing, damaged or edited", ""),
+    ("identity", _identity, "show the name of this install in reports, or draw a new one", "new"),
+    ("reports", _reports, "show whether reports are sent to the publisher, or change it", "on"),
+)
+"""Name, action, help text, and the options of the example."""

@@ -86,7 +86,7 @@ class State:
 
     @property
     def release(self) -> Path:
-        """``release.json``: facts of the installed release for the launcher; see release_facts.py."""
+        """``release.json``: facts of the release for the launcher; see release_facts.py."""
         return self.folder / "release.json"
 
     @property
