@@ -30,13 +30,7 @@ from pathlib import Path
 
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import InstallError, MachineError
-from updater.launch.start.environment import (
-    FOLDER,
-    PREVIOUS,
-    VERSION,
-    WATCHED,
-    report_up,
-)
+from updater.launch.start.environment import FOLDER, PREVIOUS, VERSION, WATCHED, report_up
 from updater.launch.start.trial import confirm as confirm_trial
 from updater.launch.start.trial import is_confirmed, read_trial
 from updater.launch.state import State, find

@@ -12,19 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from updater.check.catalogue import Catalogue
-from updater.check.route import (
-    Route,
-    choose,
-    find_route,
-    is_recalled,
-    is_required,
-)
+from updater.check.route import Route, choose, find_route, is_recalled, is_required
 from updater.check.watermarks import clock_doubt, read_watermarks
-from updater.disk.durable import (
-    WINDOWS,
-    machine_errors,
-    present,
-)
+from updater.disk.durable import WINDOWS, machine_errors, present
 from updater.disk.lock import locked
 from updater.errors import (
     ApplicationRuns,
@@ -42,69 +32,24 @@ from updater.format.release_description import Release
 from updater.launch.commit.file_swap import discard_stage
 from updater.launch.commit.journal import Phase, phase_of
 from updater.launch.commit.pending import pending_version
-from updater.launch.commit.recover import (
-    Outcome,
-    begin_mixed,
-    end_mixed,
-    recover,
-)
+from updater.launch.commit.recover import Outcome, begin_mixed, end_mixed, recover
 from updater.launch.commit.rollback import previous_version, rollback
 from updater.launch.commit.trash import spare
-from updater.launch.start.environment import (
-    WAIT,
-    WATCHED,
-    handed_on,
-)
+from updater.launch.start.environment import WAIT, WATCHED, handed_on
 from updater.launch.start.launcher import Launcher
-from updater.launch.start.running import (
-    POLL,
-    alone,
-    leave,
-)
+from updater.launch.start.running import POLL, alone, leave
 from updater.launch.start.running import VARIABLE as RUN_LOCK
-from updater.launch.start.trial import (
-    Trial,
-    is_confirmed,
-    read_trial,
-    settle,
-)
-from updater.local.launcher_files import (
-    launcher_command,
-    renew_launcher,
-    start_command,
-)
-from updater.local.restart import (
-    hand_over,
-    replace_process,
-    start_beside,
-)
+from updater.launch.start.trial import Trial, is_confirmed, read_trial, settle
+from updater.local.launcher_files import launcher_command, renew_launcher, start_command
+from updater.local.restart import hand_over, replace_process, start_beside
 from updater.local.session import Session
-from updater.local.settings import (
-    Settings,
-    find_install,
-    read_manifest,
-    read_settings,
-)
+from updater.local.settings import Settings, find_install, read_manifest, read_settings
 from updater.reports.failures import report_failure
-from updater.reports.sending import (
-    allow_reports,
-    public_name,
-    reports_allowed,
-    send_reports,
-)
-from updater.stage.inspect import (
-    Findings,
-    inspect,
-    is_exchanged,
-)
+from updater.reports.sending import allow_reports, public_name, reports_allowed, send_reports
+from updater.stage.inspect import Findings, inspect, is_exchanged
 from updater.stage.stage import facts_of, renew_release_facts
 from updater.transport import server_time
-from updater.update.job import (
-    Job,
-    Running,
-    Updated,
-    UpdateOutcome,
-)
+from updater.update.job import Job, Running, Updated, UpdateOutcome
 from updater.update.repair import Repaired, repair
 
 RESTART_WAIT = 30.0

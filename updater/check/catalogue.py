@@ -9,11 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    Record,
-    string,
-    within,
-)
+from updater.format.encoding.canonical import Record, string, within
 from updater.format.encoding.limits import Limits
 from updater.format.head import Head
 from updater.format.names import Digest, check_version, order

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from updater.check.catalogue import (
-    Catalogue,
-    PatchTarget,
-    PublishedRelease,
-)
+from updater.check.catalogue import Catalogue, PatchTarget, PublishedRelease
 from updater.errors import FormatError, RequestError
 from updater.format.names import order
 from updater.format.patch import Header

@@ -33,18 +33,8 @@ from tuf.api.metadata import Signed as Role
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater
 
-from updater.check.catalogue import (
-    Catalogue,
-    ListedTarget,
-    Listing,
-    head_of,
-)
-from updater.check.watermarks import (
-    Watermark,
-    Watermarks,
-    clock_doubt,
-    read_watermarks,
-)
+from updater.check.catalogue import Catalogue, ListedTarget, Listing, head_of
+from updater.check.watermarks import Watermark, Watermarks, clock_doubt, read_watermarks
 from updater.config import UpdaterConfig
 from updater.disk.durable import Disk
 from updater.disk.lock import locked

@@ -17,14 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from updater.errors import FormatError, TrustError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    decode,
-    encode,
-    string,
-    within,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode, string, within
 from updater.format.encoding.limits import MIB
 
 FORMAT = 1

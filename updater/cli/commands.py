@@ -10,12 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from updater.cli.terminal import (
-    Bar,
-    add_command,
-    print_result,
-    run,
-)
+from updater.cli.terminal import Bar, add_command, print_result, run
 from updater.client import Status, Updater
 from updater.disk.durable import machine_errors
 from updater.disk.permissions import ROOT, WINDOWS
@@ -26,11 +21,7 @@ from updater.launch.commit.recover import Outcome
 from updater.launch.file_name_encoding import in_utf8
 from updater.local.session import Session
 from updater.progress import Progress, Silent
-from updater.stage.inspect import (
-    Finding,
-    Findings,
-    NotWhole,
-)
+from updater.stage.inspect import Finding, Findings, NotWhole
 from updater.update.adopt import adopt
 from updater.update.install_new import install
 from updater.update.job import Updated, UpdateOutcome
@@ -378,7 +369,7 @@ def _reports(options: argparse.Namespace) -> int:
     if options.to:
         updater.reports = options.to == "on"
     on = updater.reports
-    words = "tells its publisher which version works, and what failed" if on else "tells nobody"
+    words = "sends reports to its publisher" if on else "sends no reports"
     print_result(options, {"reports": on}, f"this install {words}")
     return 0
 
@@ -388,7 +379,7 @@ def _identity(options: argparse.Namespace) -> int:
     if options.to:
         updater.draw_identity()
     name = updater.identity
-    print_result(options, {"identity": name}, f"{options.folder} calls itself {name}")
+    print_result(options, {"identity": name}, f"{options.folder} is named {name} in reports")
     return 0
 
 

@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    Record,
-    encode,
-    string,
-    within,
-)
+from updater.format.encoding.canonical import Record, encode, string, within
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import check_version
 from updater.format.paths import check_path

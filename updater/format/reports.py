@@ -12,14 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    Record,
-    decode,
-    encode,
-    read_json,
-    string,
-    within,
-)
+from updater.format.encoding.canonical import Record, decode, encode, read_json, string, within
 from updater.format.encoding.limits import KIB
 from updater.format.names import check_app, check_channel, check_version
 

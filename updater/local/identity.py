@@ -19,12 +19,7 @@ from pathlib import Path
 
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    decode,
-    encode,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode
 from updater.format.encoding.limits import KIB
 from updater.launch.state import State
 

@@ -16,12 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from updater.disk.durable import (
-    WINDOWS,
-    Disk,
-    present,
-    remove_tree,
-)
+from updater.disk.durable import WINDOWS, Disk, present, remove_tree
 from updater.errors import MachineError
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest

@@ -19,11 +19,7 @@ from updater.disk.durable import Disk, machine_errors
 from updater.errors import NotEnoughSpace
 from updater.launch.state import State
 from updater.local.identity import Identities, machine_id
-from updater.local.settings import (
-    Settings,
-    read_address,
-    read_root,
-)
+from updater.local.settings import Settings, read_address, read_root
 from updater.net.address import Address
 from updater.net.http import HttpTransport
 from updater.progress import Progress, Silent

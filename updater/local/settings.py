@@ -10,17 +10,8 @@ from typing import Any, TypeVar
 
 from updater.disk.durable import machine_errors, present
 from updater.errors import DamagedState, FormatError, RequestError
-from updater.format.encoding.canonical import (
-    Record,
-    decode,
-    encode,
-    string,
-)
-from updater.format.encoding.limits import (
-    DEFAULT,
-    MIB,
-    Limits,
-)
+from updater.format.encoding.canonical import Record, decode, encode, string
+from updater.format.encoding.limits import DEFAULT, MIB, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
 from updater.launch.commit.bad_versions import BAD_MOST

@@ -7,12 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from updater.errors import FormatError, RequestError
-from updater.format.encoding.canonical import (
-    Record,
-    decode,
-    encode,
-    string,
-)
+from updater.format.encoding.canonical import Record, decode, encode, string
 from updater.format.encoding.limits import KIB
 
 FORMAT = 1

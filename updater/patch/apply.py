@@ -19,12 +19,7 @@ from updater.format.names import Digest
 from updater.format.patch import Block, Header, Select
 from updater.format.paths import shown
 from updater.patch.delta.block import decode
-from updater.patch.delta.view import (
-    KNOWN,
-    View,
-    Views,
-    view_of,
-)
+from updater.patch.delta.view import KNOWN, View, Views, view_of
 from updater.patch.file_digest import check_file, digest_of
 from updater.patch.memory import trim_memory
 from updater.patch.new_files import NewFiles

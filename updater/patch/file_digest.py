@@ -7,11 +7,7 @@ import os
 from pathlib import Path
 from time import time_ns as now_ns
 
-from updater.disk.durable import (
-    WINDOWS,
-    is_executable,
-    present,
-)
+from updater.disk.durable import WINDOWS, is_executable, present
 from updater.errors import PatchError
 from updater.format.manifest import Directory, Entry, File, Symlink
 from updater.format.names import Digest

@@ -18,18 +18,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from updater.disk.durable import (
-    Disk,
-    machine_errors,
-    present,
-)
+from updater.disk.durable import Disk, machine_errors, present
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    decode,
-    encode,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode
 from updater.format.encoding.limits import KIB
 from updater.format.reports import REPORT_BYTES, STATES, CheckIn, FailureReport, ReportingInstall
 from updater.launch.failure_report import queued

@@ -28,12 +28,7 @@ from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import parents, shown
 from updater.format.policies import Policies
 from updater.launch.state import State
-from updater.patch.file_digest import (
-    differs,
-    digest_of,
-    has_mode,
-    untouched_since,
-)
+from updater.patch.file_digest import differs, digest_of, has_mode, untouched_since
 from updater.progress import Progress, Silent
 from updater.stage.own_files import OwnFiles, sure_until
 

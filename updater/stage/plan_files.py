@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from updater.disk.content import (
-    FOLDER,
-    NOTHING,
-    content_of,
-    link_to,
-)
-from updater.disk.durable import (
-    PART,
-    is_folder,
-    is_link,
-    present,
-)
+from updater.disk.content import FOLDER, NOTHING, content_of, link_to
+from updater.disk.durable import PART, is_folder, is_link, present
 from updater.disk.spare_names import spare_names
 from updater.errors import MachineError
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink

@@ -11,42 +11,21 @@ from pathlib import Path
 from types import MappingProxyType
 
 from updater.disk.content import content_of
-from updater.disk.durable import (
-    Disk,
-    is_link,
-    present,
-)
+from updater.disk.durable import Disk, is_link, present
 from updater.disk.permissions import let_owner_read
 from updater.errors import PatchError
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import parents, shown
 from updater.launch.commit.file_swap import discard_stage
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Step,
-)
+from updater.launch.commit.journal import Action, Journal, Step
 from updater.launch.commit.obstacles import refuse_names, refuse_obstacles
 from updater.launch.commit.trash import spare
 from updater.launch.start.release_facts import ReleaseFacts
 from updater.launch.state import State
-from updater.patch.apply import (
-    Tree,
-    check_file,
-    tree_at,
-)
-from updater.patch.file_digest import (
-    differs,
-    has_mode,
-    is_edited,
-    untouched_since,
-)
-from updater.stage.own_files import (
-    OwnFiles,
-    remember,
-    sure_until,
-)
+from updater.patch.apply import Tree, check_file, tree_at
+from updater.patch.file_digest import differs, has_mode, is_edited, untouched_since
+from updater.stage.own_files import OwnFiles, remember, sure_until
 from updater.stage.plan_files import StepPlan
 from updater.stage.user_files import UserFiles
 

@@ -11,11 +11,7 @@ from updater.disk.durable import machine_errors, present
 from updater.errors import DamagedJournal, DamagedState, RequestError, RollbackFailed
 from updater.format.names import check_version
 from updater.launch.commit.journal import Phase, named, phase_of
-from updater.launch.commit.recover import (
-    begin_mixed,
-    end_mixed,
-    recover,
-)
+from updater.launch.commit.recover import begin_mixed, end_mixed, recover
 from updater.launch.state import State
 from updater.local.launcher_files import renew_launcher
 from updater.local.session import Session

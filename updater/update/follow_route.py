@@ -8,30 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from updater.check.catalogue import Catalogue
-from updater.check.fallback import (
-    Fallback,
-    Unusable,
-    blaming,
-)
-from updater.check.route import (
-    Hop,
-    Route,
-    check_header,
-)
+from updater.check.fallback import Fallback, Unusable, blaming
+from updater.check.route import Hop, Route, check_header
 from updater.disk.durable import remove_tree, written_to
 from updater.format.manifest import Manifest
 from updater.launch.commit.file_swap import discard_stage
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.net.download import Download
-from updater.patch.apply import (
-    PatchFile,
-    Tree,
-    WrongTree,
-    apply_patch,
-    nothing,
-    unusable,
-)
+from updater.patch.apply import PatchFile, Tree, WrongTree, apply_patch, nothing, unusable
 from updater.stage.stage import Stage, live_tree
 from updater.update.manifests import take_manifest
 from updater.update.missing_files import MissingFiles

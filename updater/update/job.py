@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from updater.check.catalogue import Catalogue
-from updater.check.fallback import (
-    Fallback,
-    Unusable,
-    blaming,
-)
+from updater.check.fallback import Fallback, Unusable, blaming
 from updater.check.route import Route
 from updater.disk.durable import present, remove_tree
 from updater.disk.json_file import encode
@@ -22,20 +18,11 @@ from updater.errors import InstallError, MachineError, PatchError
 from updater.format.manifest import Manifest
 from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Journal
-from updater.launch.commit.pending import (
-    announce,
-    announced_version,
-    commit_pending,
-    waiting,
-)
+from updater.launch.commit.pending import announce, announced_version, commit_pending, waiting
 from updater.launch.commit.recover import commit
 from updater.launch.commit.replan import as_it_is
 from updater.launch.start.running import alone
-from updater.launch.start.trial import (
-    NO_TRIAL,
-    Trial,
-    read_trial,
-)
+from updater.launch.start.trial import NO_TRIAL, Trial, read_trial
 from updater.launch.state import State
 from updater.local.launcher_files import check_launcher
 from updater.local.session import Session

@@ -34,12 +34,7 @@ from updater.launch.commit.journal import Journal
 from updater.launch.commit.recover import commit
 from updater.launch.state import State
 from updater.local.session import Session
-from updater.local.settings import (
-    ADOPT_HINT,
-    Settings,
-    read_manifest,
-    read_settings,
-)
+from updater.local.settings import ADOPT_HINT, Settings, read_manifest, read_settings
 from updater.patch.apply import Tree
 from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import Findings, inspect

@@ -6,11 +6,7 @@ import io
 import lzma
 
 from updater.format.encoding.limits import DEFAULT, Limits
-from updater.format.encoding.stream import (
-    ByteSource,
-    ExactReader,
-    Unpacked,
-)
+from updater.format.encoding.stream import ByteSource, ExactReader, Unpacked
 
 BEST = 9 | lzma.PRESET_EXTREME
 """xz's 9e: what a patch is worth, because every user fetches it and CI packs it once."""

@@ -9,11 +9,7 @@ from __future__ import annotations
 import io
 import sys
 
-from updater.format.encoding.stream import (
-    ByteSource,
-    ExactReader,
-    Unpacked,
-)
+from updater.format.encoding.stream import ByteSource, ExactReader, Unpacked
 
 if sys.version_info >= (3, 14):
     from compression import zstd

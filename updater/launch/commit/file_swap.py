@@ -36,13 +36,7 @@ from updater.disk.durable import (
     sync_folders,
 )
 from updater.errors import MachineError
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Phase,
-    Step,
-    named,
-)
+from updater.launch.commit.journal import Action, Journal, Phase, Step, named
 from updater.launch.commit.trash import Trash, clear
 from updater.launch.state import State
 

@@ -9,28 +9,11 @@ from __future__ import annotations
 import errno
 from pathlib import Path, PurePosixPath
 
-from updater.disk.content import (
-    CACHE,
-    FOLDER,
-    NOTHING,
-    content_of,
-    is_bytecode,
-)
-from updater.disk.durable import (
-    Disk,
-    is_folder,
-    is_link,
-    move,
-    present,
-    sync_folders,
-)
+from updater.disk.content import CACHE, FOLDER, NOTHING, content_of, is_bytecode
+from updater.disk.durable import Disk, is_folder, is_link, move, present, sync_folders
 from updater.disk.spare_names import free_name, taken_names
 from updater.errors import MachineError
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Step,
-)
+from updater.launch.commit.journal import Action, Journal, Step
 from updater.launch.commit.obstacles import refuse_obstacles
 from updater.launch.commit.trash import Trash
 from updater.launch.state import State

@@ -13,12 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from updater.disk.durable import (
-    NAMES_HINT,
-    WINDOWS,
-    info_of,
-    is_folder,
-)
+from updater.disk.durable import NAMES_HINT, WINDOWS, info_of, is_folder
 from updater.errors import CannotSpell, MachineError
 
 MOUNTS = Path("/proc/self/mountinfo")

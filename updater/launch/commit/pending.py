@@ -7,13 +7,7 @@ from contextlib import suppress
 from updater.disk.durable import Disk
 from updater.errors import InstallError
 from updater.launch.commit.file_swap import discard_stage
-from updater.launch.commit.journal import (
-    Journal,
-    Phase,
-    named,
-    phase_of,
-    read,
-)
+from updater.launch.commit.journal import Journal, Phase, named, phase_of, read
 from updater.launch.commit.recover import commit
 from updater.launch.commit.replan import as_it_is
 from updater.launch.state import State

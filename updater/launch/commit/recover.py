@@ -16,13 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
-from updater.disk.durable import (
-    Disk,
-    disk_error,
-    fault,
-    machine_errors,
-    present,
-)
+from updater.disk.durable import Disk, disk_error, fault, machine_errors, present
 from updater.disk.json_file import encode
 from updater.errors import DamagedJournal, InstallError, MachineError, RollbackFailed
 from updater.launch.commit.bad_versions import mark_bad

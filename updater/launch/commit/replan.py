@@ -6,18 +6,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from updater.disk.content import (
-    FOLDER,
-    NOTHING,
-    content_of,
-    is_bytecode,
-)
+from updater.disk.content import FOLDER, NOTHING, content_of, is_bytecode
 from updater.disk.durable import is_link, present
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Step,
-)
+from updater.launch.commit.journal import Action, Journal, Step
 from updater.launch.state import State
 
 

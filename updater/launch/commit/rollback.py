@@ -10,12 +10,7 @@ from updater.disk.durable import Disk, present
 from updater.errors import InstallError, MachineError, RequestError
 from updater.launch.commit.bad_versions import mark_bad
 from updater.launch.commit.file_swap_back import FileSwapBack
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Phase,
-    phase_of,
-)
+from updater.launch.commit.journal import Action, Journal, Phase, phase_of
 from updater.launch.commit.journal import read as read_journal
 from updater.launch.commit.recover import revert
 from updater.launch.failure_report import Report

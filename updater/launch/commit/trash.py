@@ -16,13 +16,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from updater.disk.content import content_of
-from updater.disk.durable import (
-    Disk,
-    info_of,
-    is_folder,
-    present,
-    remove_tree,
-)
+from updater.disk.durable import Disk, info_of, is_folder, present, remove_tree
 from updater.launch.state import State
 
 LEFT = "left.json"

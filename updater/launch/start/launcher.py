@@ -17,13 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from updater.disk.durable import (
-    WINDOWS,
-    Disk,
-    disk_error,
-    machine_errors,
-    present,
-)
+from updater.disk.durable import WINDOWS, Disk, disk_error, machine_errors, present
 from updater.disk.json_file import read
 from updater.disk.lock import locked
 from updater.errors import InstallError, RequestError, UpdateInProgress, UpdaterError
@@ -32,11 +26,7 @@ from updater.launch.commit.pending import commit_pending, pending_version
 from updater.launch.commit.recover import recover
 from updater.launch.commit.rollback import rollback
 from updater.launch.start.environment import for_application, seconds_to_wait
-from updater.launch.start.release_facts import (
-    ReleaseFacts,
-    is_text,
-    read_release_facts,
-)
+from updater.launch.start.release_facts import ReleaseFacts, is_text, read_release_facts
 from updater.launch.start.running import alone, share
 from updater.launch.start.trial import (
     Trial,
@@ -46,13 +36,7 @@ from updater.launch.start.trial import (
     read_trial,
     settle,
 )
-from updater.launch.start.watch import (
-    POLL,
-    Clock,
-    Ended,
-    Start,
-    Watch,
-)
+from updater.launch.start.watch import POLL, Clock, Ended, Start, Watch
 from updater.launch.state import GONE_HINT, SUFFIX, State
 
 LOCK_TIMEOUT = 60.0

@@ -21,11 +21,7 @@ from typing import BinaryIO
 
 from updater.errors import FormatError, PatchError
 from updater.format.encoding.limits import DEFAULT
-from updater.format.encoding.wire import (
-    VARINT_BYTES,
-    Reader,
-    Writer,
-)
+from updater.format.encoding.wire import VARINT_BYTES, Reader, Writer
 
 STREAMS_MOST = 250_000
 """Streams of one file: as many as a release has entries."""
