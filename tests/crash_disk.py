@@ -238,7 +238,7 @@ def prepare(
         with suppress(PatchError):
             return prepare(disk, world, new, contents, repair=False, notes=notes)
         repair = True
-    stage = Stage(disk, world.state)
+    stage = Stage(world.state.on(disk))
     stage.clear()
     old = world.manifest
     places = _places(world.state, old, new, contents, stage.scratch(0), repair=repair)

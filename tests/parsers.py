@@ -19,7 +19,6 @@ from served import checkin, report
 
 from updater.check.catalogue import ListedTarget, Listing
 from updater.check.watermarks import Watermark, Watermarks
-from updater.disk.durable import Disk
 from updater.disk.json_file import read as read_document
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.encoding import lzma2, zstandard
@@ -239,7 +238,7 @@ def _listing(data: bytes, _: Path) -> None:
 def _journal(folder: Path) -> bytes:
     state = State(folder / "app", folder)
     steps = (Step(Action.PUT, "a", 0, "a.new", "a.old", size=1), Step(Action.SET_ASIDE, "b"))
-    Journal("1.0", "2.0", steps).write(Disk(), state)
+    Journal("1.0", "2.0", steps).write(state)
     return state.journal.read_bytes()
 
 

@@ -413,7 +413,7 @@ class TestInterrupted:
                 adopter(live, repair=True, disk=FaultyDisk(kill=at))
             state = World(live.parent).state
             if state.folder.exists():
-                recover(CountingDisk(), state)
+                recover(state.on(CountingDisk()))
             adopted = state.manifest.exists()
             assert read_tree(live) == (self.MENDED if adopted else self.BROKEN), what
             if adopted:
@@ -444,7 +444,7 @@ class TestInterrupted:
             disk = FaultyDisk(fail=at, code=code)
             error = failed(partial(adopter, live, repair=True, disk=disk))
             if error is None:
-                recover(CountingDisk(), World(live.parent).state)
+                recover(World(live.parent).state.on(CountingDisk()))
                 assert read_tree(live) == self.MENDED, what
                 assert Updater(live, session).verify(full=True).whole, what
             else:

@@ -18,7 +18,6 @@ from trees import Content, Exe, Tree, noise, read_tree
 
 from updater.cli.commands import main
 from updater.client import Updater
-from updater.disk.durable import Disk
 from updater.errors import DamagedJournal, InstallError, TransportError
 from updater.launch.commit.journal import Phase, enter, named, phase_of
 from updater.launch.commit.recover import Outcome
@@ -97,7 +96,7 @@ def case(tmp_path: Path, fresh: Publisher, session: Session) -> Iterator[Case]:
 
 
 def spoil(state: State, phase: Phase) -> None:
-    enter(Disk(), state, phase)
+    enter(state, phase)
     named(state, phase).write_bytes(bytes(500))
 
 

@@ -47,8 +47,8 @@ class Case:
         manifest = manifest_of(self._folder, version, new, policy=rules)
         state = self.world.state
         journal = self._fetched(manifest) if repair else self._patched(manifest, new)
-        commit(CountingDisk(), state, journal)
-        return FileSwap(CountingDisk(), state, journal).kept()
+        commit(state.on(CountingDisk()), journal)
+        return FileSwap(state.on(CountingDisk()), journal).kept()
 
     def _patched(self, manifest: Manifest, new: Mapping[str, Content]) -> Journal:
         return prepare(CountingDisk(), self.world, manifest, new, repair=False)
@@ -56,7 +56,7 @@ class Case:
     def _fetched(self, manifest: Manifest) -> Journal:
         """Every file is new, as from a bundle; no live one is believed."""
         release = self._folder / f"release-{manifest.version}"
-        stage = Stage(CountingDisk(), self.world.state)
+        stage = Stage(self.world.state.on(CountingDisk()))
         stage.clear()
         tree = tree_at(release, manifest)
         return stage.fill(self.world.manifest, tree, settings("1.0"), repair=True)

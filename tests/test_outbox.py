@@ -18,7 +18,6 @@ from trees import Exe, Tree, noise
 from updater.cli import commands
 from updater.cli.commands import main
 from updater.client import Updater
-from updater.disk.durable import Disk
 from updater.errors import TransportError
 from updater.format.reports import ERROR_MOST, REPORT_BYTES
 from updater.launch.commit.rollback import rollback
@@ -61,7 +60,7 @@ def updater(tmp_path: Path, publisher: Publisher, server: ApiServer, session: Se
 def queue(updater: Updater, **fields: Any) -> Path:
     """A report that waits."""
     document = {**vars(FAILED), **fields}
-    Report(**document).write(Disk(), updater._state)
+    Report(**document).write(updater._state)
     return updater._state.reports / f"{document['identity']}.json"
 
 
@@ -185,7 +184,7 @@ class TestAReport:
     ) -> None:
         publisher.release("2.0", NEW)
         updater.update()
-        rollback(Disk(), updater._state, "exited with 1")
+        rollback(updater._state, "exited with 1")
         updater.check()
         (report,) = server.reports.values()
         assert (report["step"], report["from"], report["to"]) == ("confirm", "1.0", "2.0")

@@ -23,7 +23,6 @@ from tuf.api.metadata import Metadata
 
 from updater.check.trust import recalled
 from updater.client import Updater
-from updater.disk.durable import Disk
 from updater.errors import InstallError, TrustError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
@@ -229,7 +228,7 @@ def test_only_the_release_key_recalls(world: World) -> None:
 def test_a_version_that_failed_here_is_not_gone_back_to(world: World) -> None:
     world.recall("3.0", floor="1.0")
     world.goes_to("2.0")
-    rollback(Disk(), find_install(world.folder), "it did not come up")
+    rollback(find_install(world.folder), "it did not come up")
     assert read_tree(world.folder) == tree("3.0")
     assert world.updater.status().bad == ("2.0",)
     world.goes_to(None)

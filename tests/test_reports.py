@@ -91,7 +91,7 @@ def test_it_does_not_tell_where_the_user_keeps_the_application(
 ) -> None:
     updater.update()
     launched = str(OSError(errno.ENOENT, "no such file", str(updater._state.install / "app")))
-    rollback(Disk(), updater._state, f"cannot be started: {launched}")
+    rollback(updater._state, f"cannot be started: {launched}")
     (report,) = reports(updater)
     assert str(tmp_path) not in json.dumps(report)
     assert "DIR/app" in report["error"]
@@ -123,7 +123,7 @@ def test_a_report_that_cannot_be_made_hides_no_error(
 
 def test_a_name_that_is_no_text_is_told_in_a_report(updater: Updater) -> None:
     updater.update()
-    rollback(Disk(), updater._state, "cannot read \udcff")
+    rollback(updater._state, "cannot read \udcff")
     (report,) = reports(updater)
     assert report["error"] == "cannot read \\udcff"
 
@@ -195,7 +195,7 @@ def queue(updater: Updater, count: int) -> None:
         made = Report(
             identity=f"{number:032}", step="stage", error="", old="1", new="2", changed=paths
         )
-        made.write(Disk(), updater._state)
+        made.write(updater._state)
 
 
 def test_reports_nobody_takes_stay_few_and_small(updater: Updater) -> None:

@@ -22,7 +22,6 @@ from trees import Exe, Tree, noise, write_tree
 from patchserver.accounts.users import Scope
 from patchserver.database.tables import Failure, Install
 from updater.client import Updater
-from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError
 from updater.format.head import EVERYONE, RolloutStep
 from updater.launch.commit.rollback import rollback
@@ -157,7 +156,7 @@ def test_what_an_install_tells_is_stored(
     runner.push()
     runner.promote("2.0")
     updater.update()
-    rollback(Disk(), updater._state, "exited with 1")
+    rollback(updater._state, "exited with 1")
     updater.check()
     with server.services.database.reading() as database:
         failures = database.scalars(select(Failure)).all()

@@ -91,7 +91,7 @@ def test_files_and_folders_have_released_modes_whatever_the_umask(
     new = manifest_of(tmp_path, "2.0", NEW)
     before = os.umask(umask)
     try:
-        commit(Disk(), world.state, prepare(Disk(), world, new, NEW))
+        commit(world.state, prepare(Disk(), world, new, NEW))
     finally:
         os.umask(before)
     live = world.state.install
@@ -116,12 +116,12 @@ def test_a_decoded_file_that_two_paths_share_is_staged_for_both(
 ) -> None:
     twins: dict[str, Content] = {"a": b"twin", "b": Exe(b"twin")}
     new = manifest_of(tmp_path, "2.0", twins)
-    stage = Stage(Disk(), world.state)
+    stage = Stage(world.state)
     stage.clear()
     place = stage.scratch(0) / "0"
     place.write_bytes(b"twin")
     journal = stage.fill(world.manifest, Tree(new, {"a": place, "b": place}), settings(""))
-    commit(Disk(), world.state, journal)
+    commit(world.state, journal)
     assert world.tree == twins
 
 
@@ -167,7 +167,7 @@ def test_mending_looks_at_every_file_and_puts_back_what_is_not_as_released(
     (live / "lib" / "same").unlink()
     (live / "link").unlink()
     (live / "link").symlink_to("elsewhere")
-    stage = Stage(Disk(), world.state)
+    stage = Stage(world.state)
     stage.clear()
     scratch = stage.scratch(0)
     manifest = world.manifest
@@ -180,7 +180,7 @@ def test_mending_looks_at_every_file_and_puts_back_what_is_not_as_released(
     journal = stage.fill(manifest, Tree(manifest, places), settings("1.0"), repair=True)
     own = {f"../.app.upswap/{name}" for name in ("manifest", "install.json", "release.json")}
     assert {step.path for step in journal.steps} - own == {"lib/core.py", "lib/same", "link"}
-    commit(Disk(), world.state, journal)
+    commit(world.state, journal)
     assert world.tree == OLD | {"lib/core.py.old": b"edited", "link.old": Link("elsewhere")}
 
 
@@ -191,7 +191,7 @@ def test_a_state_inside_the_install_is_no_part_of_the_release(tmp_path: Path) ->
     beside.state.folder.rename(inside)
     state = replace(beside.state, folder=inside)
     new = manifest_of(tmp_path, "2.0", NEW)
-    stage = Stage(CountingDisk(), state)
+    stage = Stage(state.on(CountingDisk()))
     stage.clear()
     places = {**live_tree(state, new).places}
     for number, path in enumerate(("app", "fresh/f", "lib/core.py", "mode")):
@@ -201,7 +201,7 @@ def test_a_state_inside_the_install_is_no_part_of_the_release(tmp_path: Path) ->
         places[path].write_bytes(content.data if isinstance(content, Exe) else content)
     places["lib/copy"] = state.install / "lib/same"
     old = manifest_of(tmp_path / "again", "1.0", OLD)
-    commit(CountingDisk(), state, stage.fill(old, Tree(new, places), settings("1.0")))
+    commit(state.on(CountingDisk()), stage.fill(old, Tree(new, places), settings("1.0")))
     tree = read_tree(state.install)
     assert {path: tree.pop(path) for path in NEW} == NEW
     parked = {path for path in tree if path.startswith(".upswap/old/")}
@@ -343,7 +343,7 @@ def test_a_disk_without_room_for_another_file_leaves_the_old_version_whole(
 def test_recovery_needs_no_room(tmp_path: Path) -> None:
     with mounted("size=1m") as disk:
         world = world_of(disk / "world", manifest_of(tmp_path, "1.0", OLD), OLD)
-        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW).write(Disk(), world.state)
+        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW).write(world.state)
         fill_up(disk, 0)
         with pytest.raises(OSError, match="No space"):
             (disk / "more").write_bytes(b"x")
@@ -383,13 +383,13 @@ def test_a_disk_that_becomes_read_only_in_the_middle_can_be_recovered(
         world = world_of(folder / "world", manifest_of(tmp_path, "1.0", OLD), OLD)
         journal = prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW)
         with pytest.raises(InstallError) as caught:
-            commit(Remounting(), world.state, journal)
+            commit(world.state.on(Remounting()), journal)
         begun = phase_of(world.state) is not None
         assert isinstance(caught.value, RollbackFailed) == begun
         assert begun == (at > 1)
         assert begun or world.tree == OLD
         subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
-        recover(Disk(), world.state)
+        recover(world.state)
         assert world.tree == (NEW if begun else OLD)
 
 
@@ -458,13 +458,13 @@ def test_a_folder_of_somebody_else_is_refused_before_anything_changes(
         refused = world.state.install / folder
         os.chown(refused, 0, 0)
 
-        error = as_nobody(lambda: commit(Disk(), world.state, prepare(Disk(), world, new, NEW)))
-        assert error == f"InstallError: no permission to change {refused}"
+        error = as_nobody(lambda: commit(world.state, prepare(Disk(), world, new, NEW)))
+        assert error == f"MachineError: no permission to change {refused}"
         assert world.tree == OLD
         assert phase_of(world.state) is None
 
         os.chown(refused, 65534, 65534)
-        error = as_nobody(lambda: commit(Disk(), world.state, prepare(Disk(), world, new, NEW)))
+        error = as_nobody(lambda: commit(world.state, prepare(Disk(), world, new, NEW)))
         assert (error, world.tree) == ("", NEW)
 
 
@@ -476,7 +476,7 @@ def test_an_install_of_somebody_else_is_not_updated(
         updater = installed(Path(base, "app"), publisher, url, session)
 
         error = as_nobody(updater.update)
-        assert error.startswith("InstallError: updating")
+        assert error.startswith("MachineError: updating")
         assert "permission denied" in error
         check_whole(Path(base, "app"), session, "1.0")
 

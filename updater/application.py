@@ -28,7 +28,7 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from updater.disk.durable import Disk, machine_errors
+from updater.disk.durable import machine_errors
 from updater.errors import InstallError, MachineError
 from updater.launch.start.environment import FOLDER, PREVIOUS, VERSION, WATCHED, report_up
 from updater.launch.start.trial import confirm as confirm_trial
@@ -90,7 +90,7 @@ def _confirm(state: State, version: str) -> Confirmation:
         return Confirmation.NOT_ON_TRIAL
     if trial.version != version:
         return Confirmation.REPLACED
-    confirm_trial(Disk(), state, version)
+    confirm_trial(state, version)
     return Confirmation.KEPT
 
 

@@ -122,8 +122,8 @@ class Updater:
         Raises:
             InstallError: there is none.
         """
-        self._state = find_install(Path(folder))
         self._session = session or Session()
+        self._state = find_install(Path(folder)).on(self._session.disk)
 
     def status(self) -> Status:
         """Read from disk what is installed; uses no network.
@@ -217,8 +217,8 @@ class Updater:
             with report_failure(self._session, self._state, manifest):
                 catalogue, route = self._route(settings, manifest.version)
             if route is None:
-                discard_stage(self._session.disk, self._state)
-                self._session.disk.unlink(self._state.announced)
+                discard_stage(self._state)
+                self._state.disk.unlink(self._state.announced)
                 fetched = self._session.transport.received - received
                 version = manifest.version
                 return Updated(version, version, UpdateOutcome.CURRENT, fetched, 0, 0)
@@ -251,11 +251,11 @@ class Updater:
             locked(self._state.lock, "rolling back"),
             alone(self._state) as is_alone,
         ):
-            recover(self._session.disk, self._state)
+            recover(self._state)
             if not is_alone:
                 raise ApplicationRuns("the application runs", hint="end it and try again")
             self._refuse_recalled(previous_version(self._state))
-            commit = rollback(self._session.disk, self._state, "rolled back by its user")
+            commit = rollback(self._state, "rolled back by its user")
             return RolledBack(commit.new, commit.old)
 
     def recover(self) -> Outcome:
@@ -319,11 +319,11 @@ class Updater:
 
     def _unmixed(self) -> Repaired | None:
         """Make one release of a tree that is perhaps between two, as nobody can tell any more."""
-        begin_mixed(self._session.disk, self._state)
+        begin_mixed(self._state)
         made = repair(self._session, self._state)
         manifest = read_manifest(self._state, self._session.config.limits)
-        spare(self._session.disk, self._state, {*manifest.by_path, *manifest.directories})
-        end_mixed(self._session.disk, self._state)
+        spare(self._state, {*manifest.by_path, *manifest.directories})
+        end_mixed(self._state)
         return made
 
     def restart(self, arguments: Sequence[str] = (), *, wait: float | None = None) -> NoReturn:
@@ -388,7 +388,7 @@ class Updater:
         Raises:
             InstallError: the tree is not whole and cannot be made so, or nothing can be started.
         """
-        return Launcher(self._state, self._session.disk).run(arguments)
+        return Launcher(self._state).run(arguments)
 
     @property
     def release(self) -> Release:
@@ -427,7 +427,7 @@ class Updater:
 
     @reports.setter
     def reports(self, on: bool) -> None:
-        allow_reports(self._session.disk, self._state, on=on)
+        allow_reports(self._state, on=on)
 
     @property
     def identity(self) -> str:
@@ -512,17 +512,17 @@ class Updater:
         return catalogue, route
 
     def _recover(self) -> Outcome:
-        disk, state = self._session.disk, self._state
-        outcome = recover(disk, state)
+        state = self._state
+        outcome = recover(state)
         if phase_of(state) is None:
-            discard_stage(disk, state)
-        trial = settle(disk, state)
+            discard_stage(state)
+        trial = settle(state)
         # A damaged manifest is told by whoever needs it; a launcher is renewed another time.
         with suppress(InstallError, OSError):
             manifest = read_manifest(state, self._session.config.limits)
-            renew_release_facts(disk, state, manifest)
+            renew_release_facts(state, manifest)
             if trial is None or launcher_command(state) is None:
-                renew_launcher(disk, state, manifest)
+                renew_launcher(state, manifest)
         return outcome
 
     def _refuse_recalled(self, version: str) -> None:

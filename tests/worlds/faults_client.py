@@ -116,9 +116,9 @@ CLIENT_FAULTS = (
         (
             Edit(
                 "updater/launch/start/trial.py",
-                "    return _note(disk, state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)",
+                "    return _note(state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)",
                 """\
-    return _note(disk, state, replace(ended, failed=trial.failed + 1, why=why or "not confirmed"))""",
+    return _note(state, replace(ended, failed=trial.failed + 1, why=why or "not confirmed"))""",
             ),
         ),
     ),
@@ -454,8 +454,8 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         (
             Edit(
                 "updater/launch/commit/recover.py",
-                "    disk.mkdir(state.old, private=True)",
-                "    disk.mkdir(state.old)",
+                "    state.disk.mkdir(state.old, private=True)",
+                "    state.disk.mkdir(state.old)",
             ),
         ),
     ),
@@ -597,11 +597,11 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
                 """\
     except OSError:
         if present(folder):
-            disk.mkdir(state.trash, private=True)""",
+            state.disk.mkdir(state.trash, private=True)""",
                 """\
     except ZeroDivisionError:
         if present(folder):
-            disk.mkdir(state.trash, private=True)""",
+            state.disk.mkdir(state.trash, private=True)""",
             ),
         ),
     ),

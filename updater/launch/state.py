@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from updater.disk.durable import Disk
 from updater.disk.permissions import ROOT, WINDOWS
 from updater.errors import MachineError
 
@@ -17,12 +18,17 @@ GONE_HINT = "if it was moved, name where it is; if it was removed, run updater i
 
 @dataclass(frozen=True)
 class State:
-    """The places of one install. Makes nothing, reads nothing."""
+    """The places of one install, and the disk they are changed by. Makes nothing, reads nothing."""
 
     install: Path
     """The install folder (DIR)."""
     folder: Path
     """The State folder."""
+    disk: Disk = field(default_factory=Disk, compare=False, repr=False)
+
+    def on(self, disk: Disk) -> State:
+        """The same places, changed by ``disk``."""
+        return replace(self, disk=disk)
 
     @property
     def settings(self) -> Path:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from updater.disk.durable import Disk, machine_errors
+from updater.disk.durable import machine_errors
 from updater.errors import FormatError
 from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode
 from updater.format.encoding.limits import KIB
@@ -68,9 +68,9 @@ class Identity:
 class Identities:
     """The identity of one install, on this machine."""
 
-    def __init__(self, disk: Disk, state: State, machine: Callable[[], str]) -> None:
+    def __init__(self, state: State, machine: Callable[[], str]) -> None:
         """``machine``: gives what names this machine, or nothing; see `machine_id`."""
-        self._disk = disk
+        self._disk = state.disk
         self._state = state
         self._machine = machine
 

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from updater.disk.durable import WINDOWS, Disk, present, remove_tree
+from updater.disk.durable import WINDOWS, present, remove_tree
 from updater.errors import MachineError
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
@@ -76,7 +76,7 @@ def launcher_command(state: State) -> list[str] | None:
     return [python, "-I", str(folder / ZIPAPP)]
 
 
-def renew_launcher(disk: Disk, state: State, manifest: Manifest) -> None:
+def renew_launcher(state: State, manifest: Manifest) -> None:
     """Have the launcher of this updater in place, if the application can be started at all.
 
     A killed renewal leaves the one before in use. Nothing may be on trial: the launcher that
@@ -88,7 +88,7 @@ def renew_launcher(disk: Disk, state: State, manifest: Manifest) -> None:
     files = _files(state, manifest) if manifest.release.entry else {}
     current = _current(state)
     if files and (current is None or not _holds(current, files)):
-        _put(disk, state, files, current)
+        _put(state, files, current)
 
 
 def check_launcher(state: State) -> None:
@@ -176,20 +176,20 @@ def _holds(folder: Path, files: dict[str, bytes]) -> bool:
         return False
 
 
-def _put(disk: Disk, state: State, files: dict[str, bytes], current: Path | None) -> None:
+def _put(state: State, files: dict[str, bytes], current: Path | None) -> None:
     number = 1 if current is None else int(current.name) + 1
     folder = state.launcher / str(number)
-    disk.mkdir(state.launcher)
-    disk.mkdir(folder)
+    state.disk.mkdir(state.launcher)
+    state.disk.mkdir(folder)
     for name, data in files.items():
-        disk.create(folder / name, data, executable=name == PROGRAM)
-    disk.sync_directory(folder)
+        state.disk.create(folder / name, data, executable=name == PROGRAM)
+    state.disk.sync_directory(folder)
     if not WINDOWS:
-        disk.write(state.launcher / "start", START.encode(), executable=True)
-    disk.write(state.launcher / "current", f"{number}\n".encode())
+        state.disk.write(state.launcher / "start", START.encode(), executable=True)
+    state.disk.write(state.launcher / "current", f"{number}\n".encode())
     for other in state.launcher.iterdir():
         if other.is_dir() and other != folder:
-            remove_tree(disk, other)
+            remove_tree(state.disk, other)
 
 
 def start_command(state: State) -> str | None:

@@ -77,7 +77,7 @@ class Session:
 
     def identities(self, state: State) -> Identities:
         """The identity of an install."""
-        return Identities(self.disk, state, self.machine)
+        return Identities(state, self.machine)
 
     def admit(self, address: Address) -> None:
         """Let the transport use what is secret of a repository's URL.

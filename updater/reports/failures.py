@@ -36,7 +36,7 @@ def report_failure(
     except (UpdaterError, OSError) as error:
         if isinstance(error, OSError) or not error.retryable:
             with suppress(Exception):  # whatever is wrong with a report, the error counts
-                _report(session, state, manifest, new, error).write(session.disk, state)
+                _report(session, state, manifest, new, error).write(state)
         raise
 
 
@@ -54,7 +54,7 @@ def report_fallbacks(
     with suppress(Exception):  # what was done counts, whatever is wrong with a report
         for error in errors:
             told = _report(session, state, manifest, new, error)
-            replace(told, step="fetch").write(session.disk, state)
+            replace(told, step="fetch").write(state)
 
 
 def _report(

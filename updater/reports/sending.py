@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from updater.disk.durable import Disk, machine_errors, present
+from updater.disk.durable import machine_errors, present
 from updater.errors import FormatError
 from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode
 from updater.format.encoding.limits import KIB
@@ -53,7 +53,7 @@ def reports_allowed(state: State) -> bool:
     return present(state.consent)
 
 
-def allow_reports(disk: Disk, state: State, *, on: bool) -> None:
+def allow_reports(state: State, *, on: bool) -> None:
     """Let this install tell its publisher how it fares, or end that.
 
     It stands in a file of its own, because a rollback brings earlier settings back, and must not
@@ -64,10 +64,10 @@ def allow_reports(disk: Disk, state: State, *, on: bool) -> None:
     """
     with machine_errors(f"writing {state.consent}"):
         if on:
-            disk.write(state.consent, encode({"format": FORMAT}))
+            state.disk.write(state.consent, encode({"format": FORMAT}))
         else:
-            disk.unlink(state.consent)
-            disk.sync_directory(state.folder)
+            state.disk.unlink(state.consent)
+            state.disk.sync_directory(state.folder)
 
 
 def send_reports(
@@ -174,7 +174,7 @@ class _Outbox:
 
     def _keep(self, before: _LastSent, after: _LastSent) -> None:
         if after != before:
-            self._session.disk.write(
+            self._state.disk.write(
                 self._state.last_sent, encode(asdict(after) | {"format": FORMAT})
             )
 
@@ -186,7 +186,7 @@ class _Outbox:
         report = self._report(path)
         if report is not None:
             self._send("reports", report.data)
-        self._session.disk.unlink(path)
+        self._state.disk.unlink(path)
 
     def _report(self, path: Path) -> FailureReport | None:
         """A report that waits; None if it is none that anybody would take."""

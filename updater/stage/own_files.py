@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from updater.disk.content import content_of
-from updater.disk.durable import Disk
 from updater.disk.json_file import encode
 from updater.format.manifest import Manifest
 from updater.launch.state import State
@@ -54,7 +53,7 @@ class OwnFiles:
         return False
 
 
-def remember(disk: Disk, state: State, *manifests: Manifest) -> None:
+def remember(state: State, *manifests: Manifest) -> None:
     """Write down the files of releases, before they are installed.
 
     Raises:
@@ -67,17 +66,17 @@ def remember(disk: Disk, state: State, *manifests: Manifest) -> None:
     now = [_mark(file.path, str(file.digest)) for file in files]
     joined = b"".join(dict.fromkeys((*now, *known)))[:MOST]
     if set(_pieces(joined)) != set(known):
-        disk.write(state.known, joined)
+        state.disk.write(state.known, joined)
 
 
-def note_folders(disk: Disk, state: State, manifest: Manifest) -> None:
+def note_folders(state: State, manifest: Manifest) -> None:
     """Write down which folders these are, now that all in them is known to be as released.
 
     Raises:
         OSError: the disk.
     """
     folders = {path: _identity(state.install / path) for path in ("", *manifest.directories)}
-    disk.write(state.folders, encode(folders))
+    state.disk.write(state.folders, encode(folders))
 
 
 def sure_until(state: State, manifest: Manifest) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from updater.disk.content import content_of
-from updater.disk.durable import Disk, is_link, present
+from updater.disk.durable import is_link, present
 from updater.disk.permissions import let_owner_read
 from updater.errors import PatchError
 from updater.format.manifest import Directory, File, Manifest, Symlink
@@ -35,15 +35,15 @@ NO_NOTES: Mapping[Path, bytes] = MappingProxyType({})
 class Stage:
     """Builds one commit in the State folder."""
 
-    def __init__(self, disk: Disk, state: State) -> None:
-        self._disk = disk
+    def __init__(self, state: State) -> None:
+        self._disk = state.disk
         self._state = state
         self._sure_until = 0
         self._links: frozenset[str] = frozenset()
 
     def clear(self) -> None:
         """Begin empty: what an earlier attempt left is of no use."""
-        discard_stage(self._disk, self._state)
+        discard_stage(self._state)
         self._disk.mkdir(self._state.stage, private=True)
         self._disk.mkdir(self._state.scratch, private=True)
 
@@ -54,7 +54,7 @@ class Stage:
             yield
         except BaseException:
             with suppress(OSError):  # harmless to leave; the cause is what counts
-                discard_stage(self._disk, self._state)
+                discard_stage(self._state)
             raise
 
     def scratch(self, name: int | str) -> Path:
@@ -94,7 +94,7 @@ class Stage:
         self._links = frozenset(path for path in folders if is_link(install / path))
         users = Counter(new.places.values())
         self._sure_until = sure_until(self._state, old)
-        remember(self._disk, self._state, new.manifest, old)
+        remember(self._state, new.manifest, old)
         staged: dict[str, int] = {}
         offered: dict[str, int] = {}
         edits = UserFiles(self._state.install, old, new.manifest)
@@ -121,7 +121,7 @@ class Stage:
         steps = plan.steps()
         changing = (step.path for step in steps if step.action is not Action.RMDIR)
         refuse_obstacles(self._state.install, changing)
-        spare(self._disk, self._state, {*new.manifest.by_path, *new.manifest.directories})
+        spare(self._state, {*new.manifest.by_path, *new.manifest.directories})
         files = {
             self._state.manifest: new.manifest.data,
             self._state.settings: settings,
@@ -234,7 +234,7 @@ def facts_of(manifest: Manifest) -> ReleaseFacts:
     )
 
 
-def renew_release_facts(disk: Disk, state: State, manifest: Manifest) -> None:
+def renew_release_facts(state: State, manifest: Manifest) -> None:
     """Have ``release.json`` say what is installed, should somebody have damaged it.
 
     Raises:
@@ -242,7 +242,7 @@ def renew_release_facts(disk: Disk, state: State, manifest: Manifest) -> None:
     """
     data = facts_of(manifest).data
     if content_of(state.release) != str(Digest.of(data)):
-        disk.write(state.release, data)
+        state.disk.write(state.release, data)
 
 
 def live_tree(state: State, manifest: Manifest) -> Tree:

@@ -102,14 +102,14 @@ def _start_over(session: Session, state: State, *, repair: bool) -> None:
     """
     damage = _damage(session, state)
     try:
-        recover(session.disk, state)
+        recover(state)
     except (DamagedJournal, RollbackFailed):
         if damage is None or not repair:
             raise
-        begin_mixed(session.disk, state)
+        begin_mixed(state)
     if present(state.manifest):
         _require_damage(state, damage, repair=repair)
-    clear_state(session, state, _needed_to_start(state))
+    clear_state(state, _needed_to_start(state))
 
 
 def _require_damage(state: State, damage: DamagedState | None, *, repair: bool) -> None:
@@ -153,7 +153,7 @@ def _adopt(
         findings.require_whole(hint="--repair puts back what is damaged, and keeps what is there")
     done = Repair(session, state, settings, lambda: catalogue).run(manifest, findings)
     if phase_of(state) is Phase.MIXED:
-        end_mixed(session.disk, state)
+        end_mixed(state)
     with suppress(OSError):  # the next command makes it
-        renew_launcher(session.disk, state, manifest)
+        renew_launcher(state, manifest)
     return done

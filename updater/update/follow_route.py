@@ -65,12 +65,12 @@ class RouteFollower:
 
     def _fetch(self, hop: Hop) -> PatchFile:
         session, downloads = self._session, self._state.downloads
-        session.disk.mkdir(downloads)
+        self._state.disk.mkdir(downloads)
         path = downloads / str(hop.blob.digest)
         config, progress = session.config, session.progress
         download = Download(session.transport, hop.blob, path, config=config, progress=progress)
         with blaming(hop.blob.name):
-            with written_to(session.disk, path):
+            with written_to(self._state.disk, path):
                 download.run()
             patch = PatchFile(path, config.limits)
             release = self._catalogue.releases[hop.new]
@@ -121,7 +121,7 @@ class RouteFollower:
                     raise
                 again = stage.scratch(f"again-{header.new.version}")
                 right = self._missing.right(header, error, again, route.work_bytes)
-                remove_tree(self._session.disk, out)
+                remove_tree(self._state.disk, out)
                 out = stage.scratch(f"to-{header.new.version}")
                 return self._decode(patch, tree, out, {**given, **right})
 
@@ -153,7 +153,7 @@ def rebuilt(
     follower = RouteFollower(session, state, catalogue, Manifest.empty(app))
 
     def attempt(route: Route) -> Tree:
-        stage = Stage(session.disk, state)
+        stage = Stage(state)
         stage.clear()
         return follower.tree(route, stage, repair=False)
 
@@ -176,4 +176,4 @@ def find_manifest(
         try:
             return rebuilt(session, state, catalogue, app, version, error)[0].manifest
         finally:
-            discard_stage(session.disk, state)
+            discard_stage(state)

@@ -55,7 +55,7 @@ def install(
         place.parent.mkdir(parents=True, exist_ok=True)
         place = without_links(place)
         with new_state(session, place, check_empty, "installing", is_new=is_new) as state:
-            _start_over(session, state)
+            _start_over(state)
             with first_commit(session, state, origin):
                 return _first_install(session, state, origin.settings)
 
@@ -78,18 +78,18 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
     nothing = Manifest.empty(settings.app)
     done = Job(session, state, catalogue, settings, nothing, received).run(version)
     with suppress(InstallError, OSError):  # the next command makes it
-        renew_launcher(session.disk, state, read_manifest(state, session.config.limits))
+        renew_launcher(state, read_manifest(state, session.config.limits))
     return done
 
 
-def _start_over(session: Session, state: State) -> None:
+def _start_over(state: State) -> None:
     """Finish what a killed install has left, or clear it away.
 
     The State of an install whose folder was removed, or emptied, makes way at once.
     """
     if not is_empty(state):
-        recover(session.disk, state)
+        recover(state)
         if present(state.manifest):
             raise installed_error(state)
         check_empty(state)
-    clear_state(session, state)
+    clear_state(state)

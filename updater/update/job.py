@@ -124,14 +124,14 @@ class Job:
         Raises:
             InstallError, RollbackFailed, OSError: see `commit_pending`.
         """
-        disk, state = self._session.disk, self._state
+        state = self._state
         journal = waiting(state)
         if journal is None or self._is_spoilt(journal):
             return None
         with alone(state, wait=self._running == "wait") as nobody_runs:
             if not nobody_runs and self._running == "stage":
                 return self._report(journal, self._announced(journal.new))
-            made = commit_pending(disk, state)
+            made = commit_pending(state)
         return None if made is None else self._report(made, UpdateOutcome.UPDATED)
 
     def _is_spoilt(self, journal: Journal) -> bool:
@@ -146,7 +146,7 @@ class Job:
         """
         if announced_version(self._state) == version:
             return UpdateOutcome.WAITING
-        announce(self._session.disk, self._state, version)
+        announce(self._state, version)
         return UpdateOutcome.STAGED
 
     def _conclude(self, journal: Journal) -> tuple[Journal, UpdateOutcome]:
@@ -155,19 +155,19 @@ class Job:
             if not nobody_runs and self._running == "stage":
                 check_launcher(self._state)
                 outcome = self._announced(journal.new)
-                journal.hold(self._session.disk, self._state)
+                journal.hold(self._state)
                 return journal, outcome
             if self._running == "wait":
                 journal = self._after_the_wait(journal)
-            commit(self._session.disk, self._state, journal)
+            commit(self._state, journal)
         with suppress(OSError):  # harmless; the update is made
             if self._running != "wait":  # nobody has looked at the files since, if it took long
-                self._session.disk.stamp(self._state.manifest)
+                self._state.disk.stamp(self._state.manifest)
             with suppress(InstallError):
                 made = read_manifest(self._state, self._session.config.limits)
-                note_folders(self._session.disk, self._state, made)
-            remove_tree(self._session.disk, self._state.downloads)
-            self._session.disk.unlink(self._state.announced)
+                note_folders(self._state, made)
+            remove_tree(self._state.disk, self._state.downloads)
+            self._state.disk.unlink(self._state.announced)
         return journal, UpdateOutcome.UPDATED
 
     def _after_the_wait(self, journal: Journal) -> Journal:
@@ -221,7 +221,7 @@ class Job:
 
     def _prepare(self, route: Route, *, repair: bool) -> Journal:
         """Everything before the live tree is touched; on a fault only downloads are left."""
-        stage = Stage(self._session.disk, self._state)
+        stage = Stage(self._state)
         with stage.discarded_on_failure():
             stage.clear()
             tree = self._follower.tree(route, stage, repair=repair)
@@ -249,5 +249,5 @@ class Job:
     def _kept(self, journal: Journal) -> tuple[str, ...]:
         """Paths of the user's files that made way; none if the disk does not give them now."""
         with suppress(OSError):
-            return FileSwap(self._session.disk, self._state, journal).kept()
+            return FileSwap(self._state, journal).kept()
         return ()

@@ -49,11 +49,11 @@ class Origin:
             InstallError, OSError: the disk.
         """
         if self.address.is_secret:
-            session.disk.write(state.access, self.address.data, private=True)
+            state.disk.write(state.access, self.address.data, private=True)
         session.identities(state).draw()
-        session.disk.write(state.root, self.root)
+        state.disk.write(state.root, self.root)
         if self.reports:
-            allow_reports(session.disk, state, on=True)
+            allow_reports(state, on=True)
 
 
 @contextmanager
@@ -103,15 +103,14 @@ def first_commit(
     except BaseException:
         if phase_of(state) is None and not present(state.manifest):
             with suppress(OSError):  # the cause is what counts
-                clear_state(session, state, keep)
+                clear_state(state, keep)
         raise
 
 
-def clear_state(session: Session, state: State, keep: Collection[Path] = ()) -> None:
+def clear_state(state: State, keep: Collection[Path] = ()) -> None:
     """Leave nothing in the State but the lock this process holds, and what cannot be deleted yet.
 
     Args:
-        session: its disk is used.
         state: of the install that is to be made.
         keep: what stays all the same.
 
@@ -120,7 +119,7 @@ def clear_state(session: Session, state: State, keep: Collection[Path] = ()) -> 
     """
     for child in sorted(state.folder.iterdir()):
         if child not in {state.lock, state.trash, *keep}:
-            clear(session.disk, state, child)
+            clear(state, child)
 
 
 def is_empty(state: State) -> bool:
@@ -166,7 +165,7 @@ def _create(session: Session, place: Path, check: Callable[[State], None]) -> St
     """Find the State or make it: who may not enter the install may not enter its State either."""
     state = find(place)
     if state is None:
-        state = choose(place)
+        state = choose(place).on(session.disk)
         check(state)
         session.disk.mkdir(state.folder, private=True, own=True)
         try:
@@ -176,7 +175,7 @@ def _create(session: Session, place: Path, check: Callable[[State], None]) -> St
         except BaseException:
             session.disk.rmdir(state.folder)
             raise
-    return state
+    return state.on(session.disk)
 
 
 def _remove(session: Session, place: Path, *, is_new: bool) -> None:

@@ -66,13 +66,13 @@ def take_files(
         session.require_space(state, length + reserve)
         return blocks
 
-    session.disk.mkdir(state.downloads)
+    state.disk.mkdir(state.downloads)
     path = state.downloads / f"{bundle.digest}.excerpt"
     config, progress = session.config, session.progress
     download = Download(
         session.transport, bundle, path, select=checked, config=config, progress=progress
     )
-    with written_to(session.disk, path):
+    with written_to(state.disk, path):
         download.run()
     excerpt = PatchFile(path, config.limits, select)
     return extract(excerpt, wanted, out, progress=progress, jobs=config.jobs)

@@ -74,7 +74,7 @@ class Repair:
         self._settings = settings
         self._catalogue = catalogue
         self._received = session.transport.received
-        self._stage = Stage(session.disk, state)
+        self._stage = Stage(state)
         self._failed: list[UpdaterError] = []
 
     def run(self, manifest: Manifest, findings: Findings) -> Repaired:
@@ -86,11 +86,11 @@ class Repair:
         """
         with self._stage.discarded_on_failure():
             journal = self._prepare(manifest, findings)
-        commit(self._session.disk, self._state, journal)
+        commit(self._state, journal)
         with suppress(OSError):  # harmless; the install is whole
-            self._session.disk.stamp(self._state.manifest)
-            note_folders(self._session.disk, self._state, manifest)
-            remove_tree(self._session.disk, self._state.downloads)
+            self._state.disk.stamp(self._state.manifest)
+            note_folders(self._state, manifest)
+            remove_tree(self._state.disk, self._state.downloads)
         report_fallbacks(self._session, self._state, manifest, manifest.version, self._failed)
         return self._report(findings, journal)
 
@@ -143,7 +143,7 @@ class Repair:
             findings.damaged,
             self._session.transport.received - self._received,
             journal.written_bytes,
-            FileSwap(self._session.disk, self._state, journal).kept(),
+            FileSwap(self._state, journal).kept(),
             tuple(dict.fromkeys(map(str, self._failed))),
         )
 
@@ -169,7 +169,7 @@ def repair(session: Session, state: State) -> Repaired | None:
         return work.run(manifest, inspect(state, manifest, session.progress, full=True))
     findings = inspect(state, manifest, session.progress, full=True)
     if findings.whole:
-        _tidy(session, state)
+        _tidy(state)
         return None
     signed = (
         _signed_manifest(session, state, manifest, catalogue)
@@ -181,11 +181,11 @@ def repair(session: Session, state: State) -> Repaired | None:
     return work.run(signed, findings)
 
 
-def _tidy(session: Session, state: State) -> None:
+def _tidy(state: State) -> None:
     """Remove what a repair has fetched that was killed and finished by recovery."""
     for path in state.downloads.glob("*.excerpt"):
-        session.disk.unlink(path)
-    session.disk.rmdir(state.downloads)
+        state.disk.unlink(path)
+    state.disk.rmdir(state.downloads)
 
 
 def _lacking(manifest: Manifest, findings: Findings) -> list[File]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from updater.disk.durable import Disk
 from updater.disk.json_file import encode, read
 from updater.errors import MachineError
 from updater.launch.commit.journal import Journal
@@ -21,7 +20,7 @@ def parked_settings(state: State, journal: Journal) -> Path:
     return state.parked_file(next(at, -1))
 
 
-def mark_bad(disk: Disk, state: State, journal: Journal) -> None:
+def mark_bad(state: State, journal: Journal) -> None:
     """Have the settings that wait in ``old/`` name the new version as bad; twice is once.
 
     They come back only in a rollback, in one step with the tree. So they are marked as soon as
@@ -38,4 +37,4 @@ def mark_bad(disk: Disk, state: State, journal: Journal) -> None:
         raise MachineError(f"{place} is damaged", hint="run updater update or repair")
     if journal.new not in bad:
         settings["bad"] = [*bad, journal.new][-BAD_MOST:]
-        disk.write(place, encode(settings))
+        state.disk.write(place, encode(settings))

@@ -26,7 +26,6 @@ from updater.disk.content import CACHE, content_of
 from updater.disk.durable import (
     PART,
     WINDOWS,
-    Disk,
     is_executable,
     is_folder,
     is_link,
@@ -44,11 +43,11 @@ from updater.launch.state import State
 class FileSwap:
     """Runs the steps of one journal."""
 
-    def __init__(self, disk: Disk, state: State, journal: Journal) -> None:
-        self._disk = disk
+    def __init__(self, state: State, journal: Journal) -> None:
+        self._disk = state.disk
         self._state = state
         self._steps = journal.steps
-        self._trash = Trash(disk, state)
+        self._trash = Trash(state)
         self._set_aside = {s.path: s.aside for s in journal.steps if s.action == Action.SET_ASIDE}
         self._made_way = {s.path: s.aside for s in journal.steps if s.action == Action.REMOVE}
         self._made_way |= self._set_aside
@@ -279,14 +278,14 @@ class FileSwap:
         return path
 
 
-def discard_stage(disk: Disk, state: State) -> None:
+def discard_stage(state: State) -> None:
     """Remove staged and scratch files, and what waits to be committed: no journal needs them.
 
     With them goes what a killed process was just writing in the State.
     """
-    disk.unlink(named(state, Phase.STAGED))
+    state.disk.unlink(named(state, Phase.STAGED))
     parts = [*state.folder.glob(f"*{PART}")]
     if not is_link(state.reports):
         parts += state.reports.glob(f"*{PART}")
     for path in (state.stage, state.scratch, *sorted(parts)):
-        clear(disk, state, path)
+        clear(state, path)

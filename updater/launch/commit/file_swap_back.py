@@ -10,7 +10,7 @@ import errno
 from pathlib import Path, PurePosixPath
 
 from updater.disk.content import CACHE, FOLDER, NOTHING, content_of, is_bytecode
-from updater.disk.durable import Disk, is_folder, is_link, move, present, sync_folders
+from updater.disk.durable import is_folder, is_link, move, present, sync_folders
 from updater.disk.spare_names import free_name, taken_names
 from updater.errors import MachineError
 from updater.launch.commit.journal import Action, Journal, Step
@@ -25,11 +25,11 @@ NOT_BY_RENAME = {errno.EXDEV, errno.EACCES, errno.EPERM}
 class FileSwapBack:
     """Runs a committed journal the other way."""
 
-    def __init__(self, disk: Disk, state: State, journal: Journal) -> None:
-        self._disk = disk
+    def __init__(self, state: State, journal: Journal) -> None:
+        self._disk = state.disk
         self._state = state
         self._steps = journal.steps
-        self._trash = Trash(disk, state)
+        self._trash = Trash(state)
         self._links = {s.path: s.content for s in journal.steps if s.action is Action.PUT}
         self._folders = {
             self._at(step.path): state.parked_file(number)

@@ -27,7 +27,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from updater.disk.durable import Disk, present
+from updater.disk.durable import present
 from updater.errors import DamagedJournal, MachineError
 from updater.launch.state import State
 
@@ -118,17 +118,17 @@ class Journal:
         """Bytes of the new files of the release."""
         return sum(max(step.size, 0) for step in self.steps if not step.own)
 
-    def write(self, disk: Disk, state: State) -> None:
+    def write(self, state: State) -> None:
         """Begin: from here on recovery leads to the new tree or back, never between."""
-        self._write(disk, state, Phase.SWAPPING)
+        self._write(state, Phase.SWAPPING)
 
-    def hold(self, disk: Disk, state: State) -> None:
+    def hold(self, state: State) -> None:
         """Leave the stage for later: nothing live is touched until `enter` says SWAPPING."""
-        self._write(disk, state, Phase.STAGED)
+        self._write(state, Phase.STAGED)
 
-    def _write(self, disk: Disk, state: State, phase: Phase) -> None:
+    def _write(self, state: State, phase: Phase) -> None:
         document = asdict(self) | {"journal": FORMAT}
-        disk.write(named(state, phase), json.dumps(document).encode(), private=True)
+        state.disk.write(named(state, phase), json.dumps(document).encode(), private=True)
 
 
 def phase_of(state: State) -> Phase | None:
@@ -136,12 +136,12 @@ def phase_of(state: State) -> Phase | None:
     return next((phase for phase in Phase if present(named(state, phase))), None)
 
 
-def enter(disk: Disk, state: State, phase: Phase) -> None:
+def enter(state: State, phase: Phase) -> None:
     """Say, durably, that the commit under way is now in ``phase``; does nothing if it is."""
     now = phase_of(state)
     if now is not None and now is not phase:
-        disk.replace(named(state, now), named(state, phase))
-        disk.sync_directory(state.folder)
+        state.disk.replace(named(state, now), named(state, phase))
+        state.disk.sync_directory(state.folder)
 
 
 def named(state: State, phase: Phase) -> Path:

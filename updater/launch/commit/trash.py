@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from updater.disk.content import content_of
-from updater.disk.durable import Disk, info_of, is_folder, present, remove_tree
+from updater.disk.durable import info_of, is_folder, present, remove_tree
 from updater.launch.state import State
 
 LEFT = "left.json"
@@ -38,8 +38,8 @@ class Left:
 class Trash:
     """Deletes in an install, and remembers what it could not, durably once `save` was called."""
 
-    def __init__(self, disk: Disk, state: State) -> None:
-        self._disk = disk
+    def __init__(self, state: State) -> None:
+        self._disk = state.disk
         self._state = state
         self._left = Left()
 
@@ -85,32 +85,32 @@ class Trash:
         if self._left:
             known = _read(self._state)
             files = known.files | self._left.files
-            _write(self._disk, self._state, files, [*known.folders, *self._left.folders])
+            _write(self._state, files, [*known.folders, *self._left.folders])
 
 
-def clear(disk: Disk, state: State, folder: Path) -> None:
+def clear(state: State, folder: Path) -> None:
     """Remove a folder of the State, or put it away.
 
     Raises:
         OSError: neither is possible.
     """
     try:
-        remove_tree(disk, folder)
+        remove_tree(state.disk, folder)
     except OSError:
         if present(folder):
-            disk.mkdir(state.trash, private=True)
-            disk.replace(folder, _free_place(state))
+            state.disk.mkdir(state.trash, private=True)
+            state.disk.replace(folder, _free_place(state))
 
 
-def sweep(disk: Disk, state: State) -> None:
+def sweep(state: State) -> None:
     """Try again to remove what is left, while no commit is under way; what cannot be stays."""
     with suppress(OSError):
         if is_folder(state.trash):
-            _sweep_install(disk, state)
-            _sweep_state(disk, state)
+            _sweep_install(state)
+            _sweep_state(state)
 
 
-def spare(disk: Disk, state: State, paths: Collection[str]) -> None:
+def spare(state: State, paths: Collection[str]) -> None:
     """Let stay what the next release has, should it have been ours to remove.
 
     Raises:
@@ -120,39 +120,35 @@ def spare(disk: Disk, state: State, paths: Collection[str]) -> None:
     files = {path: content for path, content in left.files.items() if path not in paths}
     folders = [folder for folder in left.folders if folder not in paths]
     if (files, folders) != (left.files, left.folders):
-        _write(disk, state, files, folders)
+        _write(state, files, folders)
 
 
-def _sweep_install(disk: Disk, state: State) -> None:
+def _sweep_install(state: State) -> None:
     left = _read(state)
-    files = {
-        path: content for path, content in left.files.items() if _stays(disk, state, path, content)
-    }
+    files = {path: content for path, content in left.files.items() if _stays(state, path, content)}
     if files:
         folders = left.folders
     else:
-        folders = [
-            path for path in _innermost_first(left.folders) if _folder_stays(disk, state, path)
-        ]
+        folders = [path for path in _innermost_first(left.folders) if _folder_stays(state, path)]
     if (files, folders) != (left.files, left.folders):
-        _write(disk, state, files, folders)
+        _write(state, files, folders)
 
 
-def _stays(disk: Disk, state: State, path: str, content: str) -> bool:
+def _stays(state: State, path: str, content: str) -> bool:
     """True if a file of ours still cannot be removed, or looked at."""
     place = state.at(path)
     with suppress(OSError):
         if content_of(place) == content and not _is_behind_link(state, place):
-            disk.unlink(place)
+            state.disk.unlink(place)
         return False
     return True
 
 
-def _folder_stays(disk: Disk, state: State, path: str) -> bool:
+def _folder_stays(state: State, path: str) -> bool:
     place = state.at(path)
     with suppress(OSError):
         if is_folder(place) and not _is_behind_link(state, place):
-            disk.rmdir(place)
+            state.disk.rmdir(place)
         return False
     return True
 
@@ -166,12 +162,12 @@ def _innermost_first(folders: Iterable[str]) -> list[str]:
     return sorted({*folders}, key=lambda path: (-len(PurePosixPath(path).parts), path))
 
 
-def _sweep_state(disk: Disk, state: State) -> None:
+def _sweep_state(state: State) -> None:
     for place in sorted(state.trash.iterdir()):
         if place.name != LEFT:
             with suppress(OSError):
-                remove_tree(disk, place)
-    disk.rmdir(state.trash)
+                remove_tree(state.disk, place)
+    state.disk.rmdir(state.trash)
 
 
 def _read(state: State) -> Left:
@@ -182,14 +178,14 @@ def _read(state: State) -> Left:
     return Left()
 
 
-def _write(disk: Disk, state: State, files: dict[str, str], folders: Iterable[str]) -> None:
+def _write(state: State, files: dict[str, str], folders: Iterable[str]) -> None:
     place = state.trash / LEFT
     left = Left(files, _innermost_first(folders))
     if left:
-        disk.mkdir(state.trash, private=True)
-        disk.write(place, json.dumps(asdict(left)).encode())
+        state.disk.mkdir(state.trash, private=True)
+        state.disk.write(place, json.dumps(asdict(left)).encode())
     else:
-        disk.unlink(place)
+        state.disk.unlink(place)
 
 
 def _free_place(state: State) -> Path:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from updater.disk.durable import WINDOWS, Disk, disk_error, machine_errors, present
+from updater.disk.durable import WINDOWS, disk_error, machine_errors, present
 from updater.disk.json_file import read
 from updater.disk.lock import locked
 from updater.errors import InstallError, RequestError, UpdateInProgress, UpdaterError
@@ -56,7 +56,6 @@ class Launcher:
     """Starts the application of one install."""
 
     state: State
-    disk: Disk = field(default_factory=Disk)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     clock: Clock = field(default_factory=Clock)
 
@@ -94,7 +93,7 @@ class Launcher:
         patience = TRIAL_TIMEOUT if self._trial() else 0.0
         try:
             with locked(self.state.lock, "starting", patience):
-                recover(self.disk, self.state)
+                recover(self.state)
                 return self._bring_up()
         except UpdateInProgress:
             return self._trial()
@@ -127,11 +126,11 @@ class Launcher:
         return phase_of(self.state) in {None, Phase.STAGED, Phase.COMMITTED}
 
     def _bring_up(self) -> Trial | None:
-        trial = settle(self.disk, self.state)
+        trial = settle(self.state)
         with self._alone() as nobody_runs:
             if nobody_runs and not (trial is not None and self._is_taken_back(trial)):
                 self._commit()
-        trial = settle(self.disk, self.state)
+        trial = settle(self.state)
         return None if trial is None else self._begin(trial)
 
     @contextmanager
@@ -158,7 +157,7 @@ class Launcher:
     def _begin(self, trial: Trial) -> Trial:
         """One start more; if that cannot be noted, it is watched all the same."""
         try:
-            return begin_start(self.disk, self.state, trial)
+            return begin_start(self.state, trial)
         except OSError as error:
             _print_error(error)
             return trial
@@ -166,7 +165,7 @@ class Launcher:
     def _commit(self) -> None:
         pending = pending_version(self.state)
         try:
-            if commit_pending(self.disk, self.state) is None and pending:
+            if commit_pending(self.state) is None and pending:
                 _print(
                     f"{pending} does not fit what was changed here meanwhile: updater update does"
                 )
@@ -182,8 +181,8 @@ class Launcher:
         back: the failure is noted, and the next start does it.
         """
         with locked(self.state.lock, "rolling back", LOCK_TIMEOUT):
-            recover(self.disk, self.state)  # what is parked must be what this version replaced
-            now = settle(self.disk, self.state)
+            recover(self.state)  # what is parked must be what this version replaced
+            now = settle(self.state)
             if now is None or now.version != trial.version:
                 return False
             now = self._count(now, why)
@@ -210,13 +209,13 @@ class Launcher:
     def _count(self, trial: Trial, why: str) -> Trial:
         """A failed start; a disk that is full keeps nobody from going back."""
         try:
-            return end_start(self.disk, self.state, trial, why)
+            return end_start(self.state, trial, why)
         except OSError as error:
             _print_error(error)
             return replace(trial, failed=trial.failed + 1, why=why)
 
     def _rollback(self, why: str) -> None:
-        commit = rollback(self.disk, self.state, why)
+        commit = rollback(self.state, why)
         _print(f"{commit.new} {why}: {commit.old} is back")
 
     def _share(self) -> int | None:
@@ -268,7 +267,7 @@ class Launcher:
         """Watch one start; one that says nothing of the version is not held against it."""
         is_failed = False
         try:
-            ended = Watch(self.state, self.disk, self.clock, facts, trial).run(start)
+            ended = Watch(self.state, self.clock, facts, trial).run(start)
             is_failed = ended.why is not None
             return ended
         finally:
@@ -278,13 +277,13 @@ class Launcher:
     def _note_end(self, version: str) -> None:
         """End a trial that was confirmed; else this start was not cut off."""
         with suppress(OSError, UpdaterError), locked(self.state.lock, "confirming", END_TIMEOUT):
-            now = settle(self.disk, self.state)
+            now = settle(self.state)
             if now is not None and now.version == version:
-                end_start(self.disk, self.state, now)
+                end_start(self.state, now)
 
     def _become(self, start: Start) -> int:
         with suppress(OSError):  # told once; twice is no harm
-            self.disk.unlink(self.state.arrival)
+            self.state.disk.unlink(self.state.arrival)
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # a Windows program without a console has none
                 stream.flush()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
-from updater.disk.durable import Disk, present
+from updater.disk.durable import present
 from updater.disk.json_file import encode, read
 from updater.errors import InstallError
 from updater.launch.start.release_facts import is_text
@@ -82,7 +82,7 @@ def _is_sane(trial: Trial) -> bool:
     return all(map(is_text, words)) and all(isinstance(count, int) for count in counts)
 
 
-def confirm(disk: Disk, state: State, version: str) -> None:
+def confirm(state: State, version: str) -> None:
     """Keep ``version``. Called by the application; does nothing if no trial of it is on.
 
     Raises:
@@ -90,7 +90,7 @@ def confirm(disk: Disk, state: State, version: str) -> None:
     """
     trial = read_trial(state)
     if trial is not None and trial.version == version and not is_confirmed(state, trial):
-        disk.write(state.confirmed, version.encode())
+        state.disk.write(state.confirmed, version.encode())
 
 
 def is_confirmed(state: State, trial: Trial) -> bool:
@@ -100,7 +100,7 @@ def is_confirmed(state: State, trial: Trial) -> bool:
     return False
 
 
-def settle(disk: Disk, state: State) -> Trial | None:
+def settle(state: State) -> Trial | None:
     """End a trial that was confirmed; the one that is still on, if any.
 
     Raises:
@@ -110,29 +110,28 @@ def settle(disk: Disk, state: State) -> Trial | None:
     if trial is not None and not is_confirmed(state, trial):
         return trial
     if trial is not None:
-        disk.unlink(state.arrival)  # it was told, to the version that has confirmed
+        state.disk.unlink(state.arrival)  # it was told, to the version that has confirmed
     if present(state.trial):
-        disk.unlink(state.trial)
-        disk.sync_directory(state.folder)
+        state.disk.unlink(state.trial)
+        state.disk.sync_directory(state.folder)
     if present(state.confirmed):
-        disk.unlink(state.confirmed)
+        state.disk.unlink(state.confirmed)
     return None
 
 
-def begin_start(disk: Disk, state: State, trial: Trial) -> Trial:
+def begin_start(state: State, trial: Trial) -> Trial:
     """Note durably, before it happens, that the version on trial is started.
 
     Raises:
         OSError: the disk.
     """
-    return _note(disk, state, replace(trial, ran=True, cut_off=trial.cut_off + 1))
+    return _note(state, replace(trial, ran=True, cut_off=trial.cut_off + 1))
 
 
-def end_start(disk: Disk, state: State, trial: Trial, why: str = "") -> Trial:
+def end_start(state: State, trial: Trial, why: str = "") -> Trial:
     """Note that a start of the version on trial has ended before somebody's eyes.
 
     Args:
-        disk: durable primitives.
         state: of the install.
         trial: as it stands now.
         why: what spoke against the version; empty: nothing.
@@ -141,9 +140,9 @@ def end_start(disk: Disk, state: State, trial: Trial, why: str = "") -> Trial:
         OSError: the disk.
     """
     ended = replace(trial, cut_off=0)
-    return _note(disk, state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)
+    return _note(state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)
 
 
-def _note(disk: Disk, state: State, trial: Trial) -> Trial:
-    disk.write(state.trial, trial.data)
+def _note(state: State, trial: Trial) -> Trial:
+    state.disk.write(state.trial, trial.data)
     return trial

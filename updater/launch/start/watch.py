@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-from updater.disk.durable import FULL, WINDOWS, Disk
+from updater.disk.durable import FULL, WINDOWS
 from updater.errors import MachineError
 from updater.launch.start.environment import is_reported_up, watched
 from updater.launch.start.release_facts import ReleaseFacts
@@ -118,11 +118,8 @@ class Ended:
 class Watch:
     """One start of a version on trial."""
 
-    def __init__(
-        self, state: State, disk: Disk, clock: Clock, facts: ReleaseFacts, trial: Trial
-    ) -> None:
+    def __init__(self, state: State, clock: Clock, facts: ReleaseFacts, trial: Trial) -> None:
         self._state = state
-        self._disk = disk
         self._clock = clock
         self._facts = facts
         self._trial = trial
@@ -167,9 +164,7 @@ class Watch:
     def _until_settled(self, child: subprocess.Popen[bytes], start: Start) -> str | None:
         """Wait until the version is confirmed or has ended well (None), or has failed (why)."""
         time_left = _TimeLeft(self._clock, self._facts.seconds)
-        health = _Health(
-            self._state, self._disk, self._clock, self._facts, start, self._is_over(time_left)
-        )
+        health = _Health(self._state, self._clock, self._facts, start, self._is_over(time_left))
         while not self._is_settled():
             if child.poll() is not None:
                 return self._why_ended(child, health)
@@ -215,7 +210,7 @@ class Watch:
     def _note_what_was_heard(self) -> None:
         """On the disk; if that is full just now, the version counts as confirmed all the same."""
         if self._was_heard:
-            confirm(self._disk, self._state, self._facts.version)
+            confirm(self._state, self._facts.version)
 
     @contextmanager
     def _passing_on(self) -> Iterator[None]:
@@ -272,14 +267,12 @@ class _Health:
     def __init__(
         self,
         state: State,
-        disk: Disk,
         clock: Clock,
         facts: ReleaseFacts,
         start: Start,
         is_over: Callable[[subprocess.Popen[bytes]], bool],
     ) -> None:
         self._state = state
-        self._disk = disk
         self._clock = clock
         self._facts = facts
         self._environment = start.environment
@@ -296,7 +289,7 @@ class _Health:
         if self._facts.health:
             with suppress(OSError):
                 if self._is_well(child):
-                    confirm(self._disk, self._state, self._facts.version)
+                    confirm(self._state, self._facts.version)
             self._asked = self._clock.monotonic()
 
     def _is_well(self, child: subprocess.Popen[bytes]) -> bool:
