@@ -341,7 +341,7 @@ class TestTheCommand:
         assert main(["reports", "--dir", folder, "on"]) == 0
         out = capsys.readouterr().out.splitlines()
         assert [json.loads(line) for line in out[:2]] == [{"reports": True}, {"reports": False}]
-        assert out[2].startswith("this install tells its publisher")
+        assert out[2].startswith("this install sends reports")
 
 
 def test_who_installs_or_adopts_may_agree_at_once(
