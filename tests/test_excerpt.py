@@ -27,7 +27,7 @@ from updater.check.catalogue import (
     Catalogue,
     PatchTarget,
     PublishedRelease,
-    Target,
+    SignedTarget,
 )
 from updater.client import Updater
 from updater.disk.durable import Disk
@@ -411,7 +411,7 @@ class TestSpace:
 
 CONTENT = {"a": noise(900, 1), "b": noise(700, 2), "c": noise(500, 3), "empty": b""}
 CHANGES = tuple(Change(Kind.ADD, path, size=len(data)) for path, data in CONTENT.items())
-MANIFEST = Target("notes/releases/1.0/manifest", "", 100, Digest.of(b"manifest"))
+MANIFEST = SignedTarget("notes/releases/1.0/manifest", "", 100, Digest.of(b"manifest"))
 A, B, C = (CONTENT[path] for path in "abc")
 BLOCKS = (
     block_of(B[:300] + A[600:], Extent(1, 0, 300), Extent(0, 600, 300)),

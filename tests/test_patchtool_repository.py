@@ -20,7 +20,7 @@ from tuf.api.metadata import Metadata, Root
 from updater.check.catalogue import (
     Catalogue,
     PatchTarget,
-    Target,
+    SignedTarget,
 )
 from updater.check.trust import Trust
 from updater.disk.durable import PART, Disk
@@ -45,7 +45,7 @@ def look(repository: Path, memory: Path, root: bytes, now: int = NOW) -> Catalog
 
 def offered(repository: Path, catalogue: Catalogue) -> set[str]:
     """Versions in the catalogue, every file of which is there, whole."""
-    signed: list[Target | PatchTarget] = [r.manifest for r in catalogue.releases.values()]
+    signed: list[SignedTarget | PatchTarget] = [r.manifest for r in catalogue.releases.values()]
     signed += [r.bundle for r in catalogue.releases.values() if r.bundle is not None]
     signed += catalogue.patches.values()
     for target in signed:

@@ -14,7 +14,7 @@ from updater.check.catalogue import (
     Catalogue,
     PatchTarget,
     PublishedRelease,
-    Target,
+    SignedTarget,
 )
 from updater.check.route import (
     Route,
@@ -47,7 +47,7 @@ def release(
     min_updater: str = "",
     floor: str | None = None,
 ) -> PublishedRelease:
-    signed = Target(f"a/releases/{version}/manifest", "", 1, Digest.of(version.encode()))
+    signed = SignedTarget(f"a/releases/{version}/manifest", "", 1, Digest.of(version.encode()))
     whole = None if bundle is None else blob(f"a/releases/{version}/bundle", bundle)
     return PublishedRelease(version, signed, whole, stop, required, min_updater, floor=floor)
 

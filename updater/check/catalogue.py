@@ -31,7 +31,7 @@ class ListedTarget:
 
 
 @dataclass(frozen=True)
-class Target:
+class SignedTarget:
     """A target: a file whose length and digest the publisher signed."""
 
     name: str
@@ -41,7 +41,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class PatchTarget(Target):
+class PatchTarget(SignedTarget):
     """A bundle or a patch."""
 
     header_length: int
@@ -57,7 +57,7 @@ class PublishedRelease:
     """One release as the metadata describes it."""
 
     version: str
-    manifest: Target
+    manifest: SignedTarget
     bundle: PatchTarget | None
     stop: bool = False
     required: bool = False
@@ -148,10 +148,10 @@ class Listing:
         custom.end()
         return blob
 
-    def _signed(self, entry: ListedTarget) -> Target:
+    def _signed(self, entry: ListedTarget) -> SignedTarget:
         digest = Digest.parse(entry.sha256)
         url = f"{self._url}/{file_name(entry.name, str(digest))}"
-        return Target(entry.name, url, entry.length, digest)
+        return SignedTarget(entry.name, url, entry.length, digest)
 
 
 def head_of(entry: ListedTarget, app: str, channel: str) -> Head:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from updater.check.catalogue import PublishedRelease, Target
+from updater.check.catalogue import PublishedRelease, SignedTarget
 from updater.errors import FormatError, TransportError, TrustError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
@@ -36,7 +36,7 @@ def take_manifest(session: Session, app: str, release: PublishedRelease) -> Mani
     return manifest
 
 
-def _fetch(session: Session, signed: Target) -> bytes:
+def _fetch(session: Session, signed: SignedTarget) -> bytes:
     """At most one byte more than was signed; small enough to begin again if the line breaks."""
     tries = Tries(session.config, time.sleep)
     while True:
@@ -50,7 +50,7 @@ def _fetch(session: Session, signed: Target) -> bytes:
                 raise
 
 
-def _try(session: Session, signed: Target) -> bytes:
+def _try(session: Session, signed: SignedTarget) -> bytes:
     data = bytearray()
     with session.transport.get(signed.url) as answer:
         for chunk in answer.chunks:
