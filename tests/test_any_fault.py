@@ -150,7 +150,7 @@ def test_the_causes_of_an_error_end_also_where_they_are_a_circle() -> None:
 SPOILING = """
 import sys
 from pathlib import Path
-from updater import cli
+from updater.cli import commands as cli
 from updater.launch.commit.file_swap import FileSwap
 real = FileSwap._sync
 
