@@ -16,8 +16,11 @@ from serving import served
 from trees import Exe, Tree, noise
 
 from updater.client import Updater
+from updater.disk import json_file
 from updater.disk.durable import Disk
 from updater.errors import InstallError, TransportError, TrustError
+from updater.format import reports as schema
+from updater.format.reports import ReportingInstall
 from updater.launch.commit.rollback import rollback
 from updater.launch.failure_report import (
     MOST,
@@ -225,3 +228,14 @@ def test_nothing_is_written_or_deleted_behind_a_link(updater: Updater, tmp_path:
     with pytest.raises(InstallError):
         faulty(updater, FullAt("app")).update()
     assert len(list((tmp_path / "mine").iterdir())) == MOST + 5
+
+
+def test_the_launcher_writes_what_the_schema_takes() -> None:
+    sender = ReportingInstall("", "0" * 32, "notes", "stable", "linux", "0.1.0")
+    assert PATHS_MOST == schema.PATHS_MOST
+    for step in schema.STEPS:
+        data = json_file.encode(
+            {"id": "1" * 32, "step": step, "error": "E: x", "from": "1.0", "to": "", "changed": []}
+        )
+        waiting = schema.FailureReport.waiting(data, sender)
+        assert schema.FailureReport.parse(waiting.data) == waiting
