@@ -22,9 +22,9 @@ from patchserver.publishing.uploads import FolderUploads
 from patchserver.rollouts.group_commit import Batches
 from patchserver.rollouts.halting import Rollouts
 from patchserver.rollouts.ingest import Ingest
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.disk.lock import locked
-from updater.errors import InstallError
+from updater.errors import RequestError
 
 SECRET = "secret"  # noqa: S105 - the name of a file
 SECRET_BYTES = 32
@@ -72,7 +72,7 @@ def open_services(
         InstallError: the data folder cannot be written, or the database not be used.
     """
     if settings.data is None:
-        raise InstallError("the server has no data folder", hint="name one with --data")
+        raise RequestError("the server has no data folder", hint="name one with --data")
     secret = _prepare(settings.data)
     database = Database(settings.database)
     database.upgrade()
@@ -104,7 +104,7 @@ def services() -> Services:
 
 def _prepare(data: Path) -> bytes:
     """Make the data folder; its secret, which is made once, whoever comes first."""
-    with told(f"preparing {data}"):
+    with machine_errors(f"preparing {data}"):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = data / SECRET
         with locked(data / "secret.lock", "making the server's secret", PATIENCE):

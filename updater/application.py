@@ -1,4 +1,4 @@
-"""What an application asks and tells the updater about itself; cheap to import.
+"""The interface for the running application: confirm a version; cheap to import.
 
 It works in a process of an installed application, and does nothing in any other. What the
 launcher says stands in the environment, which every program inherits that the application
@@ -28,15 +28,9 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from updater.disk.durable import Disk, told
-from updater.errors import InstallError
-from updater.launch.start.environment import (
-    FOLDER,
-    PREVIOUS,
-    VERSION,
-    WATCHED,
-    say_up,
-)
+from updater.disk.durable import machine_errors
+from updater.errors import InstallError, MachineError
+from updater.launch.start.environment import FOLDER, PREVIOUS, VERSION, WATCHED, report_up
 from updater.launch.start.trial import confirm as confirm_trial
 from updater.launch.start.trial import is_confirmed, read_trial
 from updater.launch.state import State, find
@@ -52,11 +46,11 @@ class Confirmation(str, Enum):
     KEPT = "kept"
     """This version was on trial; it stays."""
     NOT_ON_TRIAL = "not-on-trial"
-    """This version stays anyway; or whoever runs this process may not say it, and nobody waits."""
+    """This version stays anyway; or this user may not confirm it, and no launcher waits."""
     REPLACED = "replaced"
     """An update came under this process: it runs the version before, and cannot speak for this."""
     NOT_INSTALLED = "not-installed"
-    """This process is of no install."""
+    """This process belongs to no install."""
 
 
 def confirm(environment: Mapping[str, str] | None = None) -> Confirmation:
@@ -73,7 +67,7 @@ def confirm(environment: Mapping[str, str] | None = None) -> Confirmation:
     folder, version = known.get(FOLDER), known.get(VERSION)
     if not folder or not version:
         return _confirm_own()
-    with told(f"confirming {version}"):
+    with machine_errors(f"confirming {version}"):
         try:
             state = find(Path(folder))
             return Confirmation.NOT_INSTALLED if state is None else _confirm(state, version)
@@ -82,9 +76,9 @@ def confirm(environment: Mapping[str, str] | None = None) -> Confirmation:
                 raise
     if not known.get(WATCHED):
         return Confirmation.NOT_ON_TRIAL
-    if say_up(known):
+    if report_up(known):
         return Confirmation.KEPT
-    raise InstallError(
+    raise MachineError(
         f"confirming {version}: this process may not write beside {folder}",
         hint="confirm before giving up privileges or closing inherited files",
     )
@@ -96,13 +90,13 @@ def _confirm(state: State, version: str) -> Confirmation:
         return Confirmation.NOT_ON_TRIAL
     if trial.version != version:
         return Confirmation.REPLACED
-    confirm_trial(Disk(), state, version)
+    confirm_trial(state, version)
     return Confirmation.KEPT
 
 
 def _confirm_own() -> Confirmation:
     """Confirm the version of the install this program lies in, started around the launcher."""
-    with told("confirming this version"), suppress(PermissionError):
+    with machine_errors("confirming this version"), suppress(PermissionError):
         state = _own_install()
         trial = None if state is None else read_trial(state)
         if state is None or trial is None:
@@ -145,14 +139,14 @@ def _meant_for_us(environment: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _places() -> list[Path]:
-    """Where this program is, as far as it can be known: see above."""
+    """The places of this program, as far as they are known: see above."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     found = [sys.executable, main, *sys.argv[:1], __file__]
     return [place for place in (Path(name) for name in found if name) if place.is_absolute()]
 
 
 def _lies_in(folder: str, place: Path) -> bool:
-    """Whether it is there, or a link to it, as the interpreter of a virtual environment is."""
+    """True if ``place``, or the target of its link, lies in ``folder``."""
     install = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError on a loop
     linked = Path(os.path.realpath(place.parent), place.name)
     return install in linked.parents or install in Path(os.path.realpath(place)).parents

@@ -12,23 +12,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from updater.check.catalogue import Catalogue
-from updater.check.route import (
-    Plan,
-    choose,
-    is_recalled,
-    is_required,
-    make_plan,
-)
-from updater.check.watermarks import clock_doubt, read_seen
-from updater.disk.durable import (
-    WINDOWS,
-    present,
-    told,
-)
+from updater.check.route import Route, choose, find_route, is_recalled, is_required
+from updater.check.watermarks import clock_doubt, read_watermarks
+from updater.disk.durable import WINDOWS, machine_errors, present
 from updater.disk.lock import locked
 from updater.errors import (
     ApplicationRuns,
+    DamagedJournal,
     InstallError,
+    MachineError,
+    RequestError,
     RollbackFailed,
     TransportError,
     UpdateInProgress,
@@ -37,75 +30,26 @@ from updater.errors import (
 from updater.format.manifest import Manifest
 from updater.format.release_description import Release
 from updater.launch.commit.file_swap import discard_stage
-from updater.launch.commit.journal import (
-    DamagedJournal,
-    Phase,
-    phase_of,
-)
+from updater.launch.commit.journal import Phase, phase_of
 from updater.launch.commit.pending import pending_version
-from updater.launch.commit.recover import (
-    Outcome,
-    begin_mixed,
-    end_mixed,
-    recover,
-)
-from updater.launch.commit.rollback import previous_version, roll_back
+from updater.launch.commit.recover import Outcome, begin_mixed, end_mixed, recover
+from updater.launch.commit.rollback import previous_version, rollback
 from updater.launch.commit.trash import spare
-from updater.launch.start.environment import (
-    WAIT,
-    WATCHED,
-    handed_on,
-)
+from updater.launch.start.environment import WAIT, WATCHED, handed_on
 from updater.launch.start.launcher import Launcher
-from updater.launch.start.running import (
-    POLL,
-    alone,
-    leave,
-)
+from updater.launch.start.running import POLL, alone, leave
 from updater.launch.start.running import VARIABLE as RUN_LOCK
-from updater.launch.start.trial import (
-    Trial,
-    is_confirmed,
-    read_trial,
-    settle,
-)
-from updater.local.launcher_files import (
-    launcher_command,
-    renew_launcher,
-    start_command,
-)
-from updater.local.restart import (
-    hand_over,
-    replace_process,
-    start_beside,
-)
+from updater.launch.start.trial import Trial, is_confirmed, read_trial, settle
+from updater.local.launcher_files import launcher_command, renew_launcher, start_command
+from updater.local.restart import hand_over, replace_process, start_beside
 from updater.local.session import Session
-from updater.local.settings import (
-    Settings,
-    find_install,
-    read_manifest,
-    read_settings,
-)
-from updater.reports.failures import reported
-from updater.reports.sending import (
-    allow,
-    may_tell,
-    public_name,
-    tell,
-)
-from updater.stage.inspect import (
-    Findings,
-    inspect,
-    is_exchanged,
-)
-from updater.stage.stage import brief_of, renew_brief
+from updater.local.settings import Settings, find_install, read_manifest, read_settings
+from updater.reports.failures import report_failure
+from updater.reports.sending import allow_reports, public_name, reports_allowed, send_reports
+from updater.stage.inspect import Findings, inspect, is_exchanged
+from updater.stage.stage import facts_of, renew_release_facts
 from updater.transport import server_time
-from updater.update.job import (
-    Job,
-    Running,
-    Updated,
-    UpdateOutcome,
-)
+from updater.update.job import Job, Running, Updated, UpdateOutcome
 from updater.update.repair import Repaired, repair
 
 RESTART_WAIT = 30.0
@@ -116,7 +60,7 @@ HEARD = 2.0
 
 @dataclass(frozen=True)
 class Status:
-    """What is installed; learned from disk alone."""
+    """The state of an install, read from disk alone."""
 
     app: str
     version: str
@@ -132,9 +76,9 @@ class Status:
     bad: tuple[str, ...]
     """Versions that failed here; not offered again."""
     recalled: bool
-    """Whether the publisher withdrew the installed version, as far as this disk tells."""
+    """True if the publisher withdrew the installed version, as far as this disk tells."""
     launcher: str
-    """What shortcuts and services shall run; empty: this install has no launcher."""
+    """The command for shortcuts and services; empty: this install has no launcher."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +98,9 @@ class Offer:
     required: bool
     """The publisher asks not to put this update off, or one that it jumps over."""
     restart: bool
-    """Whether there is something to restart afterwards."""
+    """True if there is something to restart afterwards."""
     recalled: bool
-    """Whether the publisher withdrew the installed version."""
+    """True if the publisher withdrew the installed version."""
 
 
 @dataclass(frozen=True)
@@ -178,16 +122,16 @@ class Updater:
         Raises:
             InstallError: there is none.
         """
-        self._state = find_install(Path(folder))
         self._session = session or Session()
+        self._state = find_install(Path(folder)).on(self._session.disk)
 
     def status(self) -> Status:
-        """What is installed, without asking anybody.
+        """Read from disk what is installed; uses no network.
 
         Raises:
             InstallError: the state is damaged, or the disk.
         """
-        with told(f"looking at {self._state.install}"):
+        with machine_errors(f"looking at {self._state.install}"):
             settings, manifest = self._read()
             condition = self._condition()
             if condition == "clean" and is_exchanged(self._state, manifest):
@@ -210,23 +154,23 @@ class Updater:
         Raises:
             UpdaterError: as `update`.
         """
-        with self._telling():
+        with self._sending_reports():
             return self._check()
 
     def _check(self) -> Offer | None:
         settings, manifest = self._read()
-        catalogue, plan = self._plan(settings, manifest.version)
-        if plan is None:
+        catalogue, route = self._route(settings, manifest.version)
+        if route is None:
             return None
-        published = catalogue.releases[plan.version]
+        published = catalogue.releases[route.version]
         return Offer(
             manifest.version,
-            plan.version,
-            plan.fetch_bytes,
+            route.version,
+            route.fetch_bytes,
             published.bundle.length if published.bundle else 0,
-            plan.write_bytes,
-            plan.disk_bytes,
-            is_required(catalogue, manifest.version, plan.version),
+            route.write_bytes,
+            route.disk_bytes,
+            is_required(catalogue, manifest.version, route.version),
             bool(manifest.release.entry),
             is_recalled(catalogue, manifest.version),
         )
@@ -257,29 +201,32 @@ class Updater:
             InstallError: this machine; among them `NotEnoughSpace` and `UpdateInProgress`.
                 But for `RollbackFailed` the old version is whole.
         """
-        with self._telling():
+        with self._sending_reports():
             return self._update(running)
 
     def _update(self, running: Running) -> Updated:
-        with told(f"updating {self._state.install}"), locked(self._state.lock, "updating"):
+        with (
+            machine_errors(f"updating {self._state.install}"),
+            locked(self._state.lock, "updating"),
+        ):
             self._recover()
             settings, manifest = self._read()
             with suppress(InstallError):  # it is found again the next time
                 self._session.identities(self._state).keep()
             received = self._session.transport.received
-            with reported(self._session, self._state, manifest):
-                catalogue, plan = self._plan(settings, manifest.version)
-            if plan is None:
-                discard_stage(self._session.disk, self._state)
-                self._session.disk.unlink(self._state.announced)
+            with report_failure(self._session, self._state, manifest):
+                catalogue, route = self._route(settings, manifest.version)
+            if route is None:
+                discard_stage(self._state)
+                self._state.disk.unlink(self._state.announced)
                 fetched = self._session.transport.received - received
                 version = manifest.version
                 return Updated(version, version, UpdateOutcome.CURRENT, fetched, 0, 0)
             job = Job(self._session, self._state, catalogue, settings, manifest, received, running)
-            waits = pending_version(self._state) == plan.version
-            with reported(self._session, self._state, manifest, plan.version):
+            waits = pending_version(self._state) == route.version
+            with report_failure(self._session, self._state, manifest, route.version):
                 done = job.resume() if waits else None
-                return self._before_confirmation(job.run(plan.version) if done is None else done)
+                return self._before_confirmation(job.run(route.version) if done is None else done)
 
     def _before_confirmation(self, done: Updated) -> Updated:
         """In a start that its launcher watches nothing is restarted, until it has confirmed."""
@@ -299,12 +246,16 @@ class Updater:
             RollbackFailed: it could not be finished; `recover` goes on with it.
         """
         what = f"rolling back {self._state.install}"
-        with told(what), locked(self._state.lock, "rolling back"), alone(self._state) as is_alone:
-            recover(self._session.disk, self._state)
+        with (
+            machine_errors(what),
+            locked(self._state.lock, "rolling back"),
+            alone(self._state) as is_alone,
+        ):
+            recover(self._state)
             if not is_alone:
                 raise ApplicationRuns("the application runs", hint="end it and try again")
             self._refuse_recalled(previous_version(self._state))
-            commit = roll_back(self._session.disk, self._state, "rolled back by its user")
+            commit = rollback(self._state, "rolled back by its user")
             return RolledBack(commit.new, commit.old)
 
     def recover(self) -> Outcome:
@@ -314,11 +265,14 @@ class Updater:
             UpdateInProgress: an update is under way just now.
             RollbackFailed: the disk lets neither happen now.
         """
-        with told(f"recovering {self._state.install}"), locked(self._state.lock, "recovering"):
+        with (
+            machine_errors(f"recovering {self._state.install}"),
+            locked(self._state.lock, "recovering"),
+        ):
             return self._recover()
 
     def verify(self, *, full: bool = False) -> Findings:
-        """Compare the install with the manifest of its release; changes nothing, asks nobody.
+        """Compare the install with the manifest of its release; changes nothing, uses no network.
 
         Holds no lock, and may be called by a user who may only read. Without ``full`` a file is
         hashed only if it was touched since it was put in place; a disk that gives other bytes
@@ -328,7 +282,7 @@ class Updater:
             InstallError: the state is damaged or an update was interrupted.
             UpdateInProgress: an update came in between; try again.
         """
-        with told(f"verifying {self._state.install}"):
+        with machine_errors(f"verifying {self._state.install}"):
             manifest = self._settled()
             findings = inspect(self._state, manifest, self._session.progress, full=full)
             if self._is_changing() or self._settled() != manifest:
@@ -350,7 +304,10 @@ class Updater:
             InstallError: as `update`; or the state is damaged, and what is installed is no
                 published release either. But for `RollbackFailed` the tree is as before.
         """
-        with told(f"repairing {self._state.install}"), locked(self._state.lock, "repairing"):
+        with (
+            machine_errors(f"repairing {self._state.install}"),
+            locked(self._state.lock, "repairing"),
+        ):
             try:
                 self._recover()
             except DamagedJournal:
@@ -362,11 +319,11 @@ class Updater:
 
     def _unmixed(self) -> Repaired | None:
         """Make one release of a tree that is perhaps between two, as nobody can tell any more."""
-        begin_mixed(self._session.disk, self._state)
+        begin_mixed(self._state)
         made = repair(self._session, self._state)
         manifest = read_manifest(self._state, self._session.config.limits)
-        spare(self._session.disk, self._state, {*manifest.by_path, *manifest.directories})
-        end_mixed(self._session.disk, self._state)
+        spare(self._state, {*manifest.by_path, *manifest.directories})
+        end_mixed(self._state)
         return made
 
     def restart(self, arguments: Sequence[str] = (), *, wait: float | None = None) -> NoReturn:
@@ -431,11 +388,11 @@ class Updater:
         Raises:
             InstallError: the tree is not whole and cannot be made so, or nothing can be started.
         """
-        return Launcher(self._state, self._session.disk).run(arguments)
+        return Launcher(self._state).run(arguments)
 
     @property
     def release(self) -> Release:
-        """What the publisher says of the installed release.
+        """The release description of the installed release.
 
         Raises:
             InstallError: the state is damaged.
@@ -444,7 +401,7 @@ class Updater:
 
     @property
     def clock_doubt(self) -> str:
-        """Why this machine's clock does not fit what was signed; empty if it does.
+        """The reason to doubt this machine's clock, in words; empty if there is none.
 
         If something was signed more than a day after what the clock says, updates go on at the
         signed time, but what is held back from us is not seen to expire.
@@ -452,25 +409,25 @@ class Updater:
         Raises:
             InstallError: the state cannot be read.
         """
-        with told(f"reading {self._state.seen}"):
-            signed = read_seen(self._state.seen).time.value
+        with machine_errors(f"reading {self._state.seen}"):
+            signed = read_watermarks(self._state.seen).time.value
         return clock_doubt(self._session.now(), signed, server_time(self._session.transport))
 
     @property
     def reports(self) -> bool:
-        """Whether `check` and `update` tell the publisher how this install fares: see `outbox`.
+        """True if `check` and `update` send reports: see `updater.reports.sending`.
 
-        To change it asks nobody and sends nothing.
+        To change it sends nothing.
 
         Raises:
             InstallError: the State cannot be read, or written.
         """
-        with told(f"reading {self._state.consent}"):
-            return may_tell(self._state)
+        with machine_errors(f"reading {self._state.consent}"):
+            return reports_allowed(self._state)
 
     @reports.setter
     def reports(self, on: bool) -> None:
-        allow(self._session.disk, self._state, on=on)
+        allow_reports(self._state, on=on)
 
     @property
     def identity(self) -> str:
@@ -494,29 +451,31 @@ class Updater:
             self._session.identities(self._state).draw()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _sending_reports(self) -> Iterator[None]:
         """Tell the publisher at the end, also of a failure; not where there is no network."""
         try:
             yield
         except TransportError:
             raise
         except (UpdaterError, OSError):
-            self._tell()
+            self._send_reports()
             raise
-        self._tell()
+        self._send_reports()
 
-    def _tell(self) -> None:
+    def _send_reports(self) -> None:
         with suppress(Exception):  # what a command did counts, and not what is said of it
             # Who may only read could not note that it was told, and would tell it again.
-            if may_tell(self._state) and os.access(self._state.folder, os.W_OK):
+            if reports_allowed(self._state) and os.access(self._state.folder, os.W_OK):
                 settings, manifest = self._read()
-                tell(self._session, self._state, settings, manifest.version, self._condition())
+                send_reports(
+                    self._session, self._state, settings, manifest.version, self._condition()
+                )
 
     def _read(self) -> tuple[Settings, Manifest]:
-        with told(f"looking at {self._state.install}"):
+        with machine_errors(f"looking at {self._state.install}"):
             is_first = phase_of(self._state) is not None and not present(self._state.manifest)
         if is_first:
-            raise InstallError(
+            raise MachineError(
                 f"the installation into {self._state.install} was interrupted",
                 hint="run updater recover",
             )
@@ -524,7 +483,7 @@ class Updater:
         return settings, read_manifest(self._state, self._session.config.limits)
 
     def _is_changing(self) -> bool:
-        """Whether a commit is under way; one that waits for the next launch changes nothing."""
+        """True if a commit is under way; one that waits for the next launch changes nothing."""
         return phase_of(self._state) not in {None, Phase.STAGED}
 
     def _settled(self) -> Manifest:
@@ -534,13 +493,13 @@ class Updater:
             InstallError: one is, or was interrupted.
         """
         if self._is_changing():
-            raise InstallError(
+            raise MachineError(
                 f"an update of {self._state.install} is under way or was interrupted",
                 hint="run updater recover, then try again",
             )
         return read_manifest(self._state, self._session.config.limits)
 
-    def _plan(self, settings: Settings, installed: str) -> tuple[Catalogue, Plan | None]:
+    def _route(self, settings: Settings, installed: str) -> tuple[Catalogue, Route | None]:
         catalogue = self._session.refresh(self._state, settings, self._session.now())
         version = choose(
             catalogue,
@@ -549,21 +508,21 @@ class Updater:
             installed=installed,
             bad=frozenset(settings.bad),
         )
-        plan = None if version is None else make_plan(catalogue, installed, version)
-        return catalogue, plan
+        route = None if version is None else find_route(catalogue, installed, version)
+        return catalogue, route
 
     def _recover(self) -> Outcome:
-        disk, state = self._session.disk, self._state
-        outcome = recover(disk, state)
+        state = self._state
+        outcome = recover(state)
         if phase_of(state) is None:
-            discard_stage(disk, state)
-        trial = settle(disk, state)
+            discard_stage(state)
+        trial = settle(state)
         # A damaged manifest is told by whoever needs it; a launcher is renewed another time.
         with suppress(InstallError, OSError):
             manifest = read_manifest(state, self._session.config.limits)
-            renew_brief(disk, state, manifest)
+            renew_release_facts(state, manifest)
             if trial is None or launcher_command(state) is None:
-                renew_launcher(disk, state, manifest)
+                renew_launcher(state, manifest)
         return outcome
 
     def _refuse_recalled(self, version: str) -> None:
@@ -571,7 +530,7 @@ class Updater:
         if version not in self._session.recalled(self._state, read_settings(self._state).app):
             return
         start = start_command(self._state) or "updater launch"
-        raise InstallError(
+        raise RequestError(
             f"{version} was recalled by its publisher",
             hint=f"start the application by {start}: if it does not come up, it goes back by itself"
             if read_trial(self._state)
@@ -579,8 +538,8 @@ class Updater:
         )
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
-        brief = brief_of(read_manifest(self._state, self._session.config.limits))
-        direct = Launcher(self._state).command(brief, arguments)
-        with told(f"starting {self._state.install}"):
+        facts = facts_of(read_manifest(self._state, self._session.config.limits))
+        direct = Launcher(self._state).command(facts, arguments)
+        with machine_errors(f"starting {self._state.install}"):
             launcher = launcher_command(self._state)
         return direct if launcher is None else [*launcher, *arguments]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from updater.format.encoding.limits import Limits
+from updater.retry import RetryPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdaterConfig:
-    """How this client behaves; every number with its unit."""
+class UpdaterConfig(RetryPolicy):
+    """The configuration of one client; every number with its unit."""
 
     limits: Limits = field(default_factory=Limits)
     jobs: int = 2
@@ -22,17 +23,7 @@ class UpdaterConfig:
     """Slower than this over ``rate_window`` is a stalled server (slowloris), not a slow line."""
     rate_window: float = 60.0
     """Seconds over which the minimum rate is measured."""
-    attempts: int = 4
-    """Tries of one transfer before the error is told; resumed, not restarted."""
-    backoff: float = 0.5
-    """Seconds before the second try; doubled each time."""
-    backoff_limit: float = 20.0
-    """Longest wait between two tries, also when a server's Retry-After asks for more."""
     trust_lock_timeout: float = 30.0
     """Seconds to wait for another process that refreshes the same metadata."""
     disk_reserve: int = 4 << 20
     """Bytes left free on the disk beyond what an update needs: journals, logs, other writers."""
-
-    def wait(self, failed: int) -> float:
-        """Seconds to wait after so many tries that failed."""
-        return min(self.backoff * 2 ** (failed - 1), self.backoff_limit) if failed else 0.0

@@ -1,4 +1,4 @@
-"""Every error upswap raises, in five branches, because a caller does five different things.
+"""Every error upswap raises, in branches, because a caller does different things.
 
 ::
 
@@ -7,11 +7,18 @@
     ├── TrustError              stop and alarm              4
     ├── FormatError             stop and report             5
     ├── PatchError              fall back to the bundle     6
-    └── InstallError            tell the user               7
-        ├── ApplicationRuns
-        ├── NotEnoughSpace
-        ├── UpdateInProgress
-        └── RollbackFailed
+    │   ├── NotWhole            (updater.stage.inspect)
+    │   └── WrongTree           (updater.patch.apply)
+    └── InstallError                                        7
+        ├── RequestError        ask differently
+        └── MachineError        tell the user
+            ├── ApplicationRuns
+            ├── CannotSpell
+            ├── DamagedJournal
+            ├── DamagedState
+            ├── NotEnoughSpace
+            ├── RollbackFailed
+            └── UpdateInProgress
 
 Messages are lower case without a final period, ready to stand behind ``error:``;
 ``hint`` says what to do and stands behind ``hint:``. Misuse of the Python API is
@@ -33,7 +40,7 @@ class UpdaterError(Exception):
     exit_code: ClassVar[int] = 1
     retryable: bool = False
     rolled_back: bool = False
-    """Whether a commit was begun and undone: the old version is back, whole."""
+    """True if a commit was begun and undone: the old version is back, whole."""
 
     def __init__(self, message: str, *, hint: str = "", retryable: bool | None = None) -> None:
         super().__init__(message)
@@ -81,7 +88,7 @@ class FormatError(UpdaterError):
         self.context = context
 
     def within(self, outer: str) -> FormatError:
-        """The same error seen from the enclosing element ``outer``."""
+        """The same error, located in the enclosing element ``outer``."""
         dot = "" if not self.context or self.context.startswith("[") else "."
         context = f"{outer}{dot}{self.context}"
         return type(self)(self.args[0], context=context, hint=self.hint)
@@ -98,32 +105,48 @@ class PatchError(UpdaterError):
 
 
 class InstallError(UpdaterError):
-    """This machine or this install is in the way: disk, permission, lock, configuration."""
+    """The base of the errors of this machine and of requests to it; never raised itself."""
 
     exit_code = 7
 
 
-class NotEnoughSpace(InstallError):  # noqa: N818 - reads as what the user is told
+class RequestError(InstallError):
+    """The request is wrong: no such app or channel, a name that is taken, a key that is missing."""
+
+
+class MachineError(InstallError):
+    """This machine or this install is in the way: disk, permission, lock, damaged State."""
+
+
+class NotEnoughSpace(MachineError):  # noqa: N818 - reads as what the user is told
     """The disk cannot hold the update; found before anything live was touched if possible."""
 
 
-class DamagedState(InstallError):  # noqa: N818 - reads as what the user is told
-    """What the State says of the install cannot be used; trying again does not help."""
+class DamagedState(MachineError):  # noqa: N818 - reads as what the user is told
+    """The State is damaged: trying again does not help."""
 
 
-class UpdateInProgress(InstallError):  # noqa: N818 - reads as what the user is told
+class DamagedJournal(MachineError):  # noqa: N818 - reads as what the user is told
+    """A journal says nothing any more: the disk, or somebody, has changed it."""
+
+
+class CannotSpell(MachineError):  # noqa: N818 - reads as what the user is told
+    """A name of the release has no spelling in the encoding of this process."""
+
+
+class UpdateInProgress(MachineError):  # noqa: N818 - reads as what the user is told
     """Another process holds the install's lock."""
 
     retryable = True
 
 
-class ApplicationRuns(InstallError):  # noqa: N818 - reads as what the user is told
+class ApplicationRuns(MachineError):  # noqa: N818 - reads as what the user is told
     """Other processes of the application run: nothing can be put in place under them."""
 
     retryable = True
 
 
-class RollbackFailed(InstallError):  # noqa: N818 - reads as what the user is told
+class RollbackFailed(MachineError):  # noqa: N818 - reads as what the user is told
     """Undoing failed too; the message says what lies where. ``recover`` may be run again."""
 
 

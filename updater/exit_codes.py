@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from updater.errors import FormatError, InstallError, PatchError, TrustError, UpdaterError
+from updater.errors import (
+    FormatError,
+    MachineError,
+    PatchError,
+    RequestError,
+    TrustError,
+    UpdaterError,
+)
 
 INTERRUPTED = 130
 """After Ctrl-C, as shells give it."""
@@ -20,7 +27,7 @@ NOTHING_TO_DO = 10
 
 
 class Severity(IntEnum):
-    """How bad something is that a command found; the worst last."""
+    """The severity of what a command found; the worst last."""
 
     WELL = 0
     """Nothing is wrong."""
@@ -35,8 +42,8 @@ class Severity(IntEnum):
 
 
 ERRORS: dict[Severity, type[UpdaterError]] = {
-    Severity.SOON: InstallError,
-    Severity.UNSEEN: InstallError,
+    Severity.SOON: RequestError,
+    Severity.UNSEEN: MachineError,
     Severity.DAMAGED: PatchError,
     Severity.NOW: TrustError,
 }
@@ -58,13 +65,13 @@ class Concern:
 
     @classmethod
     def of(cls, error: UpdaterError) -> Concern:
-        """What an error says that ended a look at something."""
+        """The concern of an error that ended an inspection."""
         now = isinstance(error, TrustError | FormatError)
         return cls(Severity.NOW if now else Severity.UNSEEN, str(error), error.hint)
 
 
 def worst(concerns: Iterable[Concern]) -> Severity:
-    """How bad the worst of them is."""
+    """The severity of the worst of them."""
     return max((concern.severity for concern in concerns), default=Severity.WELL)
 
 

@@ -1,4 +1,4 @@
-"""How bytes come from a server, as seen by those who ask: no library, no protocol."""
+"""Transport: the interface to a server, without library or protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from updater.errors import TransportError
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResponseBody:
     """The body of one answer."""
 
     start: int
@@ -27,7 +27,7 @@ class Transport(Protocol):
 
     def get(
         self, url: str, start: int = 0, stop: int | None = None
-    ) -> AbstractContextManager[Answer]:
+    ) -> AbstractContextManager[ResponseBody]:
         """The file at ``url`` from byte ``start`` on, up to ``stop`` if the server can end there.
 
         Raises:
@@ -63,17 +63,17 @@ class Dated(Protocol):
     """A transport that tells what time the server says it is."""
 
     server_time: int | None
-    """Of the last answer, in seconds since 1970; None: it did not say."""
+    """The time in the last answer, in seconds since 1970; None: it had none."""
 
 
 def server_time(transport: Transport) -> int | None:
-    """What time the server said it is, if this transport tells; not signed by anybody."""
+    """The server's time, if this transport knows it; nobody signed it."""
     return transport.server_time if isinstance(transport, Dated) else None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server says to what it was sent."""
+    """The answer of a server to a request with a body."""
 
     status: int
     headers: Mapping[str, str]

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from patchserver.database.engine import Database
 from patchserver.database.tables import Token, User
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.format.names import check_app
 
 PREFIX = "ups_"
@@ -63,7 +63,7 @@ class Role(IntEnum):
             return cls[text.upper()]
         except KeyError as error:
             names = ", ".join(role.name.lower() for role in cls)
-            raise InstallError(f"{text} is no role", hint=f"choose one of: {names}") from error
+            raise RequestError(f"{text} is no role", hint=f"choose one of: {names}") from error
 
 
 class Scope(str, Enum):
@@ -113,7 +113,7 @@ class Accounts:
             InstallError: the name is taken or no name, the password is too short, the database.
         """
         if not _NAME.fullmatch(name):
-            raise InstallError(
+            raise RequestError(
                 f"{name!r} is no user name", hint="letters, digits and . _ @ -, 64 at most"
             )
         user = User(
@@ -125,7 +125,7 @@ class Accounts:
         )
         with self._database.writing() as session:
             if session.get(User, name) is not None:
-                raise InstallError(f"there is a user {name} already", hint="choose another name")
+                raise RequestError(f"there is a user {name} already", hint="choose another name")
             session.add(user)
 
     def set_password(self, name: str, password: str) -> None:
@@ -215,7 +215,7 @@ class Accounts:
             FormatError: ``app`` is no name of an app.
         """
         if not 0 <= days <= DAYS_MOST:
-            raise InstallError(
+            raise RequestError(
                 f"{days} is no number of days", hint=f"0 to {DAYS_MOST}; 0 is for ever"
             )
         if app:
@@ -232,7 +232,7 @@ class Accounts:
         )
         with self._database.writing() as session:
             if Role.parse(_user(session, user).role) < Role.PUBLISHER or not scopes:
-                raise InstallError(
+                raise RequestError(
                     f"{user} may make no such token", hint="a publisher or an admin can"
                 )
             _require_room(session, user)
@@ -267,7 +267,7 @@ class Accounts:
             match = Token.digest.startswith(start, autoescape=True)
             found = session.scalars(select(Token).where(match)).all()
             if len(found) != 1 or not start:
-                raise InstallError(
+                raise RequestError(
                     f"no token {start}", hint="name the first digits of its id, as the list has it"
                 )
             found[0].is_active = False
@@ -293,7 +293,7 @@ def _is_good(token: Token, owner: User, now: int) -> bool:
 def _user(session: Session, name: str) -> User:
     user = session.get(User, name)
     if user is None:
-        raise InstallError(f"there is no user {name}", hint="patchserver user list shows all")
+        raise RequestError(f"there is no user {name}", hint="patchserver user list shows all")
     return user
 
 
@@ -302,20 +302,20 @@ def _require_admin(session: Session) -> None:
     session.flush()
     admin = select(User).where(User.role == Role.ADMIN.name.lower(), User.is_active)
     if session.scalars(admin.limit(1)).first() is None:
-        raise InstallError("nobody could manage accounts then", hint="make another admin first")
+        raise RequestError("nobody could manage accounts then", hint="make another admin first")
 
 
 def _require_room(session: Session, user: str) -> None:
     held = select(Token.digest).where(Token.user == user, Token.is_active)
     if len(session.scalars(held).all()) >= TOKENS_MOST:
-        raise InstallError(f"{user} has {TOKENS_MOST} tokens", hint="revoke some first")
+        raise RequestError(f"{user} has {TOKENS_MOST} tokens", hint="revoke some first")
 
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-class Crowded(InstallError):  # noqa: N818 - reads as what it says
+class Crowded(RequestError):  # noqa: N818 - reads as what it says
     """More people sign in at once than there is memory for."""
 
     def __init__(self) -> None:
@@ -355,7 +355,7 @@ def _nobody() -> str:
 
 def _hash(password: str) -> str:
     if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
-        raise InstallError(
+        raise RequestError(
             f"a password has {PASSWORD_LEAST} to {PASSWORD_MOST} characters",
             hint="several words are easy to keep",
         )

@@ -14,8 +14,8 @@ from patchserver.publishing.published_snapshot import App
 from patchserver.rollouts.halting import Rule
 from patchserver.services import services
 from patchserver.web.access import actor, signed_in
-from updater.errors import InstallError
-from updater.format.head import Step
+from updater.errors import RequestError
+from updater.format.head import RolloutStep
 from updater.format.names import check_channel
 from updater.format.next_head import parse_percent, parse_ramp
 
@@ -98,7 +98,7 @@ def offers_of(app: App, channel: str) -> list[Offered]:
     ]
 
 
-def _steps(text: str, now: int) -> tuple[Step, ...]:
+def _steps(text: str, now: int) -> tuple[RolloutStep, ...]:
     """The steps of a percentage, or of a ramp.
 
     Raises:
@@ -106,12 +106,12 @@ def _steps(text: str, now: int) -> tuple[Step, ...]:
     """
     if "@" in text:
         return parse_ramp(text, now)
-    return (Step(now, parse_percent(text)),)
+    return (RolloutStep(now, parse_percent(text)),)
 
 
 def _sample(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
-        raise InstallError(f"{text!a} is no number of installs", hint="such as 20")
+        raise RequestError(f"{text!a} is no number of installs", hint="such as 20")
     return int(text)
 
 
@@ -122,7 +122,7 @@ def _require(app: App, channel: str) -> None:
         InstallError: it is none.
     """
     if channel not in app.heads:
-        raise InstallError(f"{app.name} has no channel {channel!a}", hint="promote makes one")
+        raise RequestError(f"{app.name} has no channel {channel!a}", hint="promote makes one")
 
 
 def _back(app: App, channel: str) -> Response:

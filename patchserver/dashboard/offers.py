@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from patchserver.database.tables import Halt
 from patchserver.rollouts.halting import Evidence, Rule
-from updater.format.head import EVERYONE, Offer
+from updater.format.head import EVERYONE, HeadEntry
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Stage:
 class Offered:
     """A version that a channel offers."""
 
-    offer: Offer
+    offer: HeadEntry
     evidence: Evidence
     rule: Rule
     stages: tuple[Stage, ...]
@@ -63,7 +63,7 @@ class Offered:
 
 
 def offered(
-    offer: Offer,
+    offer: HeadEntry,
     evidence: Evidence,
     rule: Rule,
     halts: Sequence[Halt],
@@ -96,7 +96,7 @@ def offered(
     )
 
 
-def _stages(offer: Offer, now: int) -> list[Stage]:
+def _stages(offer: HeadEntry, now: int) -> list[Stage]:
     come = sum(step.utc <= now for step in offer.steps)
     here, later = ("paused here", "put off") if offer.paused else ("now", "to come")
     states = ["done"] * (come - 1) + [here] * bool(come) + [later] * (len(offer.steps) - come)

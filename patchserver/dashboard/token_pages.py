@@ -24,7 +24,7 @@ from patchserver.web.access import (
     person,
     signed_in,
 )
-from updater.errors import InstallError, UpdaterError
+from updater.errors import RequestError, UpdaterError
 
 DIGITS = 16
 """Of a token's id: enough to name one."""
@@ -73,7 +73,7 @@ def _made() -> str:
 
 def _days(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) <= DAYS_MOST):
-        raise InstallError(
+        raise RequestError(
             f"{text!a} is no number of days", hint=f"0 to {DAYS_MOST}; 0 is for ever"
         )
     return int(text)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from updater.errors import InstallError
+from updater.errors import MachineError, RequestError
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 WAIT = 30
@@ -100,13 +100,13 @@ def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:  # whose text holds the URL, perhaps with a password
-        raise InstallError("--database is no URL", hint=hint) from error
+        raise RequestError("--database is no URL", hint=hint) from error
     name = parsed.get_backend_name()
     if name == POSTGRESQL:
         driver = parsed.set(drivername="postgresql+psycopg")
         return create_engine(driver, pool_pre_ping=True, pool_size=10, pool_timeout=WAIT)
     if name != SQLITE:
-        raise InstallError(f"databases of kind {name} are not supported", hint=hint)
+        raise RequestError(f"databases of kind {name} are not supported", hint=hint)
     engine = create_engine(parsed, connect_args={"timeout": WAIT})
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
@@ -133,6 +133,6 @@ def _told(engine: Engine) -> Iterator[None]:
     except SQLAlchemyError as error:
         name = engine.url.render_as_string(hide_password=True)
         cause = str(getattr(error, "orig", None) or error).strip().splitlines() or [""]
-        raise InstallError(
+        raise MachineError(
             f"database {name}: {cause[0]}", hint="is it running, and may this user write it?"
         ) from error

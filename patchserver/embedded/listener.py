@@ -15,7 +15,7 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]  # re-exporte
 from granian.server.embed import Server
 
 from patchserver.embedded.front import Front
-from updater.errors import InstallError
+from updater.errors import MachineError
 
 CONNECTIONS = 1000  # at a time; more wait to be accepted
 HEADER_SECONDS = 30  # for a request's headers, and without a request until a client is dropped
@@ -66,7 +66,7 @@ def listen(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"cannot listen on {host} port {port}: {reason.lower()}"
         hint = "choose another --host or --port; --port 0 takes any free one"
-        raise InstallError(message, hint=hint) from error
+        raise MachineError(message, hint=hint) from error
     _drop_stalled(listener)
     return listener
 

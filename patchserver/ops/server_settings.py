@@ -9,7 +9,7 @@ from pathlib import Path
 
 from limits import parse_many
 
-from updater.errors import InstallError
+from updater.errors import RequestError
 
 _ACCEL = re.compile(r"(?:/[a-z0-9_-]+)+")
 
@@ -62,7 +62,7 @@ def settings_for(
     """
     if accel and not _ACCEL.fullmatch(accel):
         message = f"not a path of nginx: {accel}"
-        raise InstallError(message, hint="name the internal location, e.g. /internal")
+        raise RequestError(message, hint="name the internal location, e.g. /internal")
     beside = data_beside(repository)
     data = data or (beside if beside.is_dir() else None)
     if data is not None and not database:
@@ -84,7 +84,7 @@ def settings_from_environment(environment: Mapping[str, str]) -> Settings:
     repository = _path(environment, "UPSWAP_REPO")
     if repository is None:
         hint = "set it to the folder that patchtool init made"
-        raise InstallError("UPSWAP_REPO is not set", hint=hint)
+        raise RequestError("UPSWAP_REPO is not set", hint=hint)
     return settings_for(
         repository,
         data=_path(environment, "UPSWAP_DATA"),
@@ -102,7 +102,7 @@ def _bounds(environment: Mapping[str, str]) -> Bounds:
         parse_many(rate)
     except ValueError as error:
         hint = "such as 600/minute or 10/second;600/minute"
-        raise InstallError(f"UPSWAP_RATE is no rate: {rate}", hint=hint) from error
+        raise RequestError(f"UPSWAP_RATE is no rate: {rate}", hint=hint) from error
     return Bounds(rate, environment.get("UPSWAP_LIMITS") or BOUNDS.storage)
 
 
@@ -115,5 +115,5 @@ def _count(environment: Mapping[str, str], name: str) -> int:
     value = environment.get(name) or "0"
     if not re.fullmatch("[0-9]", value):
         message = f"{name} is not a number from 0 to 9: {value}"
-        raise InstallError(message, hint="set it to the number of your own proxies in front")
+        raise RequestError(message, hint="set it to the number of your own proxies in front")
     return int(value)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from patchserver.publishing.signer import Notary, Standing
-from updater.check.catalogue import Blob, Listing
-from updater.check.catalogue import Published as Release
+from updater.check.catalogue import Listing, PatchTarget, PublishedRelease
 from updater.format.encoding.limits import DEFAULT
 from updater.format.head import Head
 from updater.format.names import order
@@ -24,9 +23,9 @@ class App:
     name: str
     heads: Mapping[str, Head]
     """By channel."""
-    releases: Mapping[str, Release]
+    releases: Mapping[str, PublishedRelease]
     """By version."""
-    patches: Mapping[tuple[str, str], Blob]
+    patches: Mapping[tuple[str, str], PatchTarget]
     """By (from, to)."""
 
     @property

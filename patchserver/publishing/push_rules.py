@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from patchserver.files.public_names import public_file
-from updater.check.catalogue import Entry, Listing
+from updater.check.catalogue import ListedTarget, Listing
 from updater.errors import FormatError
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import order
+from updater.format.target_names import TargetName, file_name
 
-Entries = Mapping[str, Entry]
+Entries = Mapping[str, ListedTarget]
 
 
 def check_succession(
@@ -25,7 +26,7 @@ def check_succession(
     after: Entries,
     offered: Collection[str] = (),
     limits: Limits = DEFAULT,
-) -> list[Entry]:
+) -> list[ListedTarget]:
     """Refuse targets that may not follow others; those that are new.
 
     Args:
@@ -50,12 +51,12 @@ def check_succession(
 def _check_format(app: str, after: Entries, limits: Limits) -> None:
     """Every target has a public name, and is what our format allows."""
     for entry in after.values():
-        folder, _, base = entry.name.rpartition("/")
-        place = public_file(f"targets/{folder}/{entry.sha256}.{base}")
-        if place is None or not entry.name.startswith((f"{app}/releases/", f"{app}/patches/")):
+        name = TargetName.parse(entry.name)
+        place = public_file(file_name(entry.name, entry.sha256))
+        if place is None or name is None or name.app != app or name.kind == "head":
             raise FormatError(f"{entry.name} is no target of {app}", hint="see docs/format.md")
     releases, patches = Listing("", app, limits).read(after.values())
-    bundles = [name.split("/")[2] for name in after if name.endswith("/bundle")]
+    bundles = [name.last for name in map(TargetName.parse, after) if name and name.kind == "bundle"]
     for version in (*bundles, *(new for _, new in patches)):  # what a patch starts from may be gone
         if version not in releases:
             raise FormatError(f"{app} {version} has no manifest", hint="push all of a release")
@@ -70,7 +71,7 @@ def _check_apart(versions: list[str]) -> None:
             raise FormatError(f"{one} and {other} are the same version", hint="choose a higher one")
 
 
-def _check_same(before: Entry, after: Entry) -> None:
+def _check_same(before: ListedTarget, after: ListedTarget) -> None:
     if (before.length, before.sha256) != (after.length, after.sha256):
         raise FormatError(
             f"{before.name} is published with other content",
@@ -94,25 +95,25 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
             yield key
 
 
-def _stops(entries: Iterable[Entry]) -> set[str]:
+def _stops(entries: Iterable[ListedTarget]) -> set[str]:
     """Releases that installs must be able to come to: those that are recalled are jumped over."""
-    said = ((entry.name.split("/")[2], entry.custom or {}) for entry in entries)
-    return {version for version, custom in said if custom.get("stop") and "recalled" not in custom}
+    said = ((TargetName.parse(entry.name), entry.custom or {}) for entry in entries)
+    stops = (n for n, custom in said if custom.get("stop") and "recalled" not in custom)
+    return {name.last for name in stops if name}
 
 
-def _check_gone(entry: Entry, offered: Collection[str], stops: Collection[str]) -> None:
+def _check_gone(entry: ListedTarget, offered: Collection[str], stops: Collection[str]) -> None:
     custom = entry.custom or {}
-    version = entry.name.split("/")[2]
+    name = TargetName.parse(entry.name)
+    if name is None or name.kind == "patch":
+        return
     needs: dict[str, Callable[[], bool]] = {
         "was recalled, which its installs must be told": lambda: "recalled" in custom,
         "is a stop on the way of old installs": lambda: (
-            bool(custom.get("stop")) or version in stops
+            bool(custom.get("stop")) or name.last in stops
         ),
-        "is offered by a channel": lambda: version in offered,
+        "is offered by a channel": lambda: name.last in offered,
     }
-    if "/releases/" in entry.name:
-        for why, is_so in needs.items():
-            if is_so():
-                raise FormatError(
-                    f"{entry.name} is gone, and {why}", hint="prune knows what may go"
-                )
+    for why, is_so in needs.items():
+        if is_so():
+            raise FormatError(f"{entry.name} is gone, and {why}", hint="prune knows what may go")

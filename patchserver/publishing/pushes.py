@@ -20,9 +20,9 @@ from patchserver.publishing.signer import (
 )
 from patchserver.publishing.uploads import Uploads
 from patchserver.publishing.verify_files import Contents
-from updater.check.catalogue import Entry
-from updater.disk.durable import Disk, told
-from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError
+from updater.check.catalogue import ListedTarget
+from updater.disk.durable import Disk, machine_errors
+from updater.errors import FormatError, NotEnoughSpace, RequestError, TrustError
 from updater.format.encoding.limits import GIB, MIB
 
 RESERVE = 256 * MIB
@@ -34,11 +34,11 @@ STALE = 7 * DAY
 """A push of which nothing came for so long is dropped."""
 
 
-class UnknownPush(InstallError):  # noqa: N818 - reads as what it says
+class UnknownPush(RequestError):  # noqa: N818 - reads as what it says
     """Nothing of this was announced, or it was dropped since."""
 
 
-class TooMany(InstallError):  # noqa: N818 - reads as what it says
+class TooMany(RequestError):  # noqa: N818 - reads as what it says
     """So many pushes are under way that one has to end before another begins."""
 
 
@@ -52,7 +52,7 @@ class Missing:
     """Bytes that are here already."""
 
 
-class Incomplete(InstallError):  # noqa: N818 - reads as what it says
+class Incomplete(RequestError):  # noqa: N818 - reads as what it says
     """Files of a push have not come yet."""
 
     def __init__(self, missing: tuple[Missing, ...]) -> None:
@@ -152,7 +152,7 @@ class Pushes:
                 self._settle(push, entry)
 
         contents = Contents(app, announced.entries, lambda entry: self._place(push, entry))
-        with told(f"publishing push {push}"):
+        with machine_errors(f"publishing push {push}"):
             for entry in announced.new:
                 contents.check(entry)
             settle()  # while others may write; what is big takes its time
@@ -181,13 +181,13 @@ class Pushes:
             if self.uploads.place(push, entry.sha256) is None
         )
 
-    def _place(self, push: str, entry: Entry) -> Path:
+    def _place(self, push: str, entry: ListedTarget) -> Path:
         place = self.uploads.place(push, entry.sha256)
         if place is None:
             raise Incomplete((Missing(entry.sha256, entry.length, 0),))
         return place
 
-    def _settle(self, push: str, entry: Entry) -> None:
+    def _settle(self, push: str, entry: ListedTarget) -> None:
         """Put a file where clients will look for it; what is there by that name is the same."""
         place = self.notary.place(entry)
         if place.exists() and place.stat().st_size == entry.length:

@@ -17,9 +17,9 @@ from patchtool.folder.temporary import scratch, staging
 
 from updater.check.trust import Trust
 from updater.config import UpdaterConfig
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import TransportError, TrustError
-from updater.transport import Answer
+from updater.transport import ResponseBody
 
 TIMESTAMP = f"{URL}/metadata/timestamp.json"
 ONCE = UpdaterConfig(attempts=1)
@@ -37,10 +37,10 @@ class _Next(FolderTransport):
         self._timestamp = timestamp
 
     @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[ResponseBody]:
         """See `Transport`."""
         if url == TIMESTAMP:
-            yield Answer(0, iter([self._timestamp]))
+            yield ResponseBody(0, iter([self._timestamp]))
             return
         with super().get(url, start, stop) as answer:
             yield answer
@@ -88,7 +88,7 @@ class Witness:
         """
         transport = _Next(self.repository, timestamp)
         for (app, channel), now in looks.items():
-            with told("asking the witness"), staging(scratch()) as work:
+            with machine_errors("asking the witness"), staging(scratch()) as work:
                 fresh, old = work / "fresh", work / "old"
                 self._look(transport, fresh, app, channel, now, _Fleeting())
                 if self._place(app, channel).exists():
@@ -106,7 +106,7 @@ class Witness:
         """
         transport = FolderTransport(self.repository)
         for (app, channel), now in looks.items():
-            with told("asking the witness"), _compared():
+            with machine_errors("asking the witness"), _compared():
                 place = self._place(app, channel)
                 place.mkdir(parents=True, exist_ok=True)
                 self._look(transport, place, app, channel, now, Disk())

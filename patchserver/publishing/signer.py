@@ -31,10 +31,11 @@ from patchtool.repository.targets import Listed
 
 from patchserver.publishing.push_rules import check_succession
 from patchserver.publishing.rehearsal import Looks, Witness
-from updater.check.catalogue import Entry
+from updater.check.catalogue import ListedTarget
 from updater.check.trust import entry_of
-from updater.disk.durable import told
-from updater.format.head import Head, Step
+from updater.disk.durable import machine_errors
+from updater.format.head import Head, RolloutStep
+from updater.format.target_names import file_name
 
 __all__ = ["Announced", "Cleared", "Date", "NotNext", "Notary", "Releases", "Standing"]
 CLOCK_HINT = (
@@ -55,9 +56,9 @@ class Announced:
 
     version: int
     """Of the role that lists the app's releases."""
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, ListedTarget]
     """All targets, by name."""
-    new: tuple[Entry, ...]
+    new: tuple[ListedTarget, ...]
     """Those that are not published yet."""
 
 
@@ -99,7 +100,7 @@ class Notary:
         """
         return Releases.of(self._look(), app)
 
-    def entries(self, app: str) -> Mapping[str, Entry]:
+    def entries(self, app: str) -> Mapping[str, ListedTarget]:
         """The targets of an app's releases, by name.
 
         Raises:
@@ -123,10 +124,9 @@ class Notary:
         """
         return (self.folder / f"metadata/{self.version(app)}.app.{app}.json").read_bytes()
 
-    def place(self, entry: Entry) -> Path:
+    def place(self, entry: ListedTarget) -> Path:
         """Where the content of a target lies once it is published."""
-        folder, _, base = entry.name.rpartition("/")
-        return self.folder / "targets" / folder / f"{entry.sha256}.{base}"
+        return self.folder / file_name(entry.name, entry.sha256)
 
     def announced(self, app: str, document: bytes) -> Announced:
         """What a push wants to publish, if nothing speaks against it so far.
@@ -161,7 +161,9 @@ class Notary:
             repository.publish_signed(f"app.{app}", document)
         self.remember()
 
-    def promote(self, app: str, channel: str, version: str, steps: Sequence[Step] = ()) -> Head:
+    def promote(
+        self, app: str, channel: str, version: str, steps: Sequence[RolloutStep] = ()
+    ) -> Head:
         """See `patchtool.release.rollout.promote`."""
         now = self.clock()
         repository = self._repository({(app, channel)})
@@ -214,7 +216,7 @@ class Notary:
         Raises:
             InstallError: the repository cannot be read.
         """
-        with told(f"reading {self.folder}"):
+        with machine_errors(f"reading {self.folder}"):
             return (self.folder / "metadata" / "timestamp.json").read_bytes()
 
     def due(self) -> list[Standing]:
@@ -316,7 +318,7 @@ class Notary:
         return head
 
 
-def entries_of(targets: Mapping[str, Listed]) -> dict[str, Entry]:
+def entries_of(targets: Mapping[str, Listed]) -> dict[str, ListedTarget]:
     """The targets of a role, without the library that read them."""
     return {name: entry_of(target) for name, target in targets.items()}
 

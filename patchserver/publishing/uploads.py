@@ -16,11 +16,11 @@ from typing import Protocol
 
 from updater.disk.durable import (
     Disk,
+    machine_errors,
     remove_tree,
-    told,
 )
 from updater.disk.lock import locked
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.patch.file_digest import digest_of
 
 DOCUMENT = "document"
@@ -28,7 +28,7 @@ LOCK = "lock"
 PART = ".part"
 
 
-class WrongOffset(InstallError):  # noqa: N818 - reads as what it says
+class WrongOffset(RequestError):  # noqa: N818 - reads as what it says
     """An upload goes on elsewhere than its sender thought."""
 
     def __init__(self, received: int) -> None:
@@ -38,7 +38,7 @@ class WrongOffset(InstallError):  # noqa: N818 - reads as what it says
         self.received = received
 
 
-class WrongDigest(InstallError):  # noqa: N818 - reads as what it says
+class WrongDigest(RequestError):  # noqa: N818 - reads as what it says
     """A whole upload has other content than was announced; it was dropped."""
 
     def __init__(self, digest: str) -> None:
@@ -100,7 +100,7 @@ class FolderUploads:
     def begin(self, push: str, document: bytes) -> None:
         """See `Uploads`."""
         folder = self.folder / push
-        with told(f"keeping push {push}"):
+        with machine_errors(f"keeping push {push}"):
             self.disk.mkdir(self.folder)
             self.disk.mkdir(folder)
             if not (folder / DOCUMENT).exists():
@@ -109,7 +109,7 @@ class FolderUploads:
 
     def document(self, push: str) -> bytes | None:
         """See `Uploads`."""
-        with told(f"reading push {push}"):
+        with machine_errors(f"reading push {push}"):
             try:
                 return (self.folder / push / DOCUMENT).read_bytes()
             except FileNotFoundError:
@@ -117,7 +117,7 @@ class FolderUploads:
 
     def received(self, push: str, digest: str) -> int:
         """See `Uploads`."""
-        with told(f"reading push {push}"):
+        with machine_errors(f"reading push {push}"):
             for path in (self.folder / push / digest, self._part(push, digest)):
                 if path.exists():
                     return path.stat().st_size
@@ -126,7 +126,7 @@ class FolderUploads:
     def append(self, push: str, digest: str, offset: int, data: bytes, length: int) -> int:
         """See `Uploads`."""
         with (
-            told(f"storing {digest}"),
+            machine_errors(f"storing {digest}"),
             locked(self.folder / push / LOCK, "storing an upload", self.patience),
         ):
             there = self.received(push, digest)
@@ -148,27 +148,27 @@ class FolderUploads:
 
     def end(self, push: str) -> None:
         """See `Uploads`."""
-        with told(f"dropping push {push}"):
+        with machine_errors(f"dropping push {push}"):
             if (self.folder / push).exists():
                 remove_tree(self.disk, self.folder / push)
 
     def pushes(self) -> Iterator[tuple[str, int]]:
         """See `Uploads`."""
-        with told(f"reading {self.folder}"):
+        with machine_errors(f"reading {self.folder}"):
             for folder in sorted(self.folder.iterdir()) if self.folder.exists() else ():
                 times = [path.stat().st_mtime for path in (folder, *folder.iterdir())]
                 yield folder.name, int(max(times))
 
     def free(self) -> int:
         """See `Uploads`."""
-        with told(f"looking at {self.folder}"):
+        with machine_errors(f"looking at {self.folder}"):
             return shutil.disk_usage(self.folder.parent).free
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
         """See `Uploads`."""
         lock = self.folder.with_name(f"{self.folder.name}.lock")
-        with told("publishing"), locked(lock, "publishing a push", self.patience):
+        with machine_errors("publishing"), locked(lock, "publishing a push", self.patience):
             yield
 
     def _finish(self, part: Path, digest: str) -> None:

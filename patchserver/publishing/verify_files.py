@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from updater.check.catalogue import Entry
+from updater.check.catalogue import ListedTarget
 from updater.errors import FormatError
 from updater.format.encoding.canonical import INTEGER_MAX, Record
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
-from updater.format.patch import Tree
+from updater.format.patch import TreeDescriptor
+from updater.format.target_names import TargetName, release_name
 from updater.patch.apply import PatchFile
 from updater.patch.file_digest import digest_of
 
@@ -26,12 +27,12 @@ class Contents:
     """The targets of an app, and where their files lie."""
 
     app: str
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, ListedTarget]
     """All of them by name, also those whose files were looked at long ago."""
-    place: Callable[[Entry], Path]
+    place: Callable[[ListedTarget], Path]
     limits: Limits = DEFAULT
 
-    def check(self, entry: Entry) -> None:
+    def check(self, entry: ListedTarget) -> None:
         """Refuse a file that clients would refuse.
 
         Raises:
@@ -43,20 +44,17 @@ class Contents:
         except FormatError as error:
             raise error.within(entry.name) from error
 
-    def _check(self, entry: Entry) -> None:
+    def _check(self, entry: ListedTarget) -> None:
         path = self.place(entry)
         if path.stat().st_size != entry.length or str(digest_of(path)) != entry.sha256:
             raise FormatError("not the file that was signed", hint="push it again")
-        match entry.name.split("/")[1:]:
-            case ["patches", pair]:
-                old, new = pair.split("_")
-                self._check_patch(entry, path, old, new)
-            case ["releases", version, "bundle"]:
-                self._check_patch(entry, path, "", version)
-            case ["releases", version, "manifest"]:
-                self._check_manifest(path, version)
-            case _:
-                raise FormatError("no kind of target of ours")
+        name = TargetName.parse(entry.name)
+        if name is None or name.kind == "head":
+            raise FormatError("no kind of target of ours")
+        if name.kind == "manifest":
+            self._check_manifest(path, name.last)
+        else:
+            self._check_patch(entry, path, name.old, name.last)
 
     def _check_manifest(self, path: Path, version: str) -> None:
         if path.stat().st_size > self.limits.manifest_bytes:
@@ -65,7 +63,7 @@ class Contents:
         if (manifest.app, manifest.version) != (self.app, version):
             raise FormatError(f"the manifest of {manifest.app} {manifest.version}")
 
-    def _check_patch(self, entry: Entry, path: Path, old: str, new: str) -> None:
+    def _check_patch(self, entry: ListedTarget, path: Path, old: str, new: str) -> None:
         """``old`` is empty for a bundle, which is a patch from nothing."""
         patch = PatchFile(path, self.limits)
         header = patch.header
@@ -78,15 +76,15 @@ class Contents:
             self._check_tree(header.old, old, is_base=True)
         _check_said(entry, patch)
 
-    def _check_tree(self, tree: Tree, version: str, *, is_base: bool = False) -> None:
+    def _check_tree(self, tree: TreeDescriptor, version: str, *, is_base: bool = False) -> None:
         """The base of a patch may have been pruned; installs compare it with what they have."""
-        manifest = self.entries.get(f"{self.app}/releases/{version}/manifest")
+        manifest = self.entries.get(release_name(self.app, version, "manifest"))
         is_same = is_base if manifest is None else str(tree.digest) == manifest.sha256
         if tree.version != version or not is_same:
             raise FormatError(f"it names another tree than that of {version}")
 
 
-def _check_said(entry: Entry, patch: PatchFile) -> None:
+def _check_said(entry: ListedTarget, patch: PatchFile) -> None:
     """The metadata tells the truth of the header, by which clients plan before they fetch it."""
     with patch.path.open("rb") as file:
         start = file.read(patch.start)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Executable
 
 from patchserver.database.engine import Database
-from updater.errors import InstallError
+from updater.errors import InstallError, MachineError
 
 Row = Mapping[str, Any]
 Wanted = tuple[Executable, Row]
@@ -52,7 +52,7 @@ class Batches:
             if not job.is_done:
                 self._store_all()
         if job.error is not None:
-            raise InstallError(str(job.error), hint=job.error.hint) from job.error
+            raise MachineError(str(job.error), hint=job.error.hint) from job.error
 
     def _store_all(self) -> None:
         """Store what everybody has brought so far."""

@@ -30,8 +30,8 @@ from patchserver.database.tables import (
     Policy,
 )
 from patchserver.publishing.signer import Notary
-from updater.errors import InstallError
-from updater.format.head import EVERYONE, Head, Step
+from updater.errors import RequestError
+from updater.format.head import EVERYONE, Head, RolloutStep
 
 THRESHOLD = 500
 """Basis points of failures above which a rollout halts, if nobody says otherwise."""
@@ -39,7 +39,14 @@ SAMPLE = 20
 """Installs that must have told before anything is judged."""
 ORIGIN_MOST = 5
 """Installs of one network that count."""
-MACHINE = ("InstallError", "NotEnoughSpace", "UpdateInProgress", "OSError", "PermissionError")
+MACHINE = (
+    "MachineError",
+    "RequestError",
+    "NotEnoughSpace",
+    "UpdateInProgress",
+    "OSError",
+    "PermissionError",
+)
 """Errors of a machine, such as a full disk: they say nothing against a version."""
 DECIDING = ("stage", "commit", "confirm")
 """Steps at which a version shows what it is worth; before, it is the network that fails."""
@@ -61,7 +68,7 @@ class Rule:
             InstallError: it makes no sense.
         """
         if not (0 <= self.threshold <= EVERYONE and 1 <= self.sample <= 1_000_000):
-            raise InstallError(
+            raise RequestError(
                 f"no rule: {self.threshold} of 10,000, sample {self.sample}",
                 hint="a threshold from 0 to 100 %, a sample from 1 to 1,000,000",
             )
@@ -99,7 +106,7 @@ class Rollouts:
     notary: Notary
 
     def promote(
-        self, actor: Actor, app: str, channel: str, version: str, steps: Sequence[Step] = ()
+        self, actor: Actor, app: str, channel: str, version: str, steps: Sequence[RolloutStep] = ()
     ) -> Head:
         """Offer a version; see `patchtool.release.rollout.promote`."""
         with self.audit.change(actor, "promote", app, f"{channel} {version}", self._now()):

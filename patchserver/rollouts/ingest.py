@@ -26,13 +26,13 @@ from patchserver.database.tables import (
     Sighting,
 )
 from patchserver.rollouts.group_commit import Batches
-from patchserver.rollouts.report_messages import (
-    Checkin,
-    FailureReport,
-    Sender,
-)
 from updater.errors import NotEnoughSpace
 from updater.format.encoding.limits import MIB
+from updater.format.reports import (
+    CheckIn,
+    FailureReport,
+    ReportingInstall,
+)
 
 DAY = 86_400
 KEPT = 400
@@ -54,7 +54,7 @@ class Ingest:
     free: Callable[[], int] = lambda: RESERVE
     """Bytes there is room for where the database lies, as far as the server knows."""
 
-    def checkin(self, checkin: Checkin, address: str, now: int) -> None:
+    def checkin(self, checkin: CheckIn, address: str, now: int) -> None:
         """Store a check-in, durably.
 
         Raises:
@@ -145,7 +145,7 @@ def _forget_most(session: Session, app: str) -> None:
         session.execute(delete(Failure).where(Failure.app == app, Failure.received <= last))
 
 
-def _place(sender: Sender) -> dict[str, str]:
+def _place(sender: ReportingInstall) -> dict[str, str]:
     return {"app": sender.app, "install": sender.install}
 
 

@@ -29,10 +29,10 @@ from patchserver.run.self_check import require_repository
 from patchserver.services import Services, open_services
 from updater.cli.terminal import (
     add_command,
-    judge,
-    tell,
+    print_concerns,
+    print_result,
 )
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.names import check_channel
 from updater.format.next_head import parse_percent
 
@@ -160,10 +160,10 @@ def _password() -> str:
     if PASSWORD in os.environ:
         return os.environ[PASSWORD]
     if not sys.stdin.isatty():
-        raise InstallError("no password", hint=f"set {PASSWORD}, or run this in a terminal")
+        raise RequestError("no password", hint=f"set {PASSWORD}, or run this in a terminal")
     first = getpass.getpass("password: ")
     if getpass.getpass("again: ") != first:
-        raise InstallError("the two differ", hint="try again")
+        raise RequestError("the two differ", hint="try again")
     return first
 
 
@@ -172,7 +172,7 @@ def _add_user(options: argparse.Namespace) -> int:
     with _changing(options, "add user", f"{options.name} as {options.role}") as services:
         role = Role.parse(options.role)
         services.accounts.add(options.name, password, role, services.clock())
-    tell(options, {"user": options.name}, f"{options.name} may sign in as {options.role}")
+    print_result(options, {"user": options.name}, f"{options.name} may sign in as {options.role}")
     return 0
 
 
@@ -180,28 +180,30 @@ def _set_password(options: argparse.Namespace) -> int:
     password = _password()
     with _changing(options, "set password", options.name) as services:
         services.accounts.set_password(options.name, password)
-    tell(options, {"user": options.name}, f"{options.name} has a new password; sessions ended")
+    print_result(
+        options, {"user": options.name}, f"{options.name} has a new password; sessions ended"
+    )
     return 0
 
 
 def _set_role(options: argparse.Namespace) -> int:
     with _changing(options, "set role", f"{options.name} as {options.role}") as services:
         services.accounts.set_role(options.name, Role.parse(options.role))
-    tell(options, {"user": options.name}, f"{options.name} is {options.role} now")
+    print_result(options, {"user": options.name}, f"{options.name} is {options.role} now")
     return 0
 
 
 def _close(options: argparse.Namespace) -> int:
     with _changing(options, "close account", options.name) as services:
         services.accounts.set_active(options.name, is_active=False)
-    tell(options, {"user": options.name}, f"{options.name} cannot sign in any more")
+    print_result(options, {"user": options.name}, f"{options.name} cannot sign in any more")
     return 0
 
 
 def _open(options: argparse.Namespace) -> int:
     with _changing(options, "open account", options.name) as services:
         services.accounts.set_active(options.name, is_active=True)
-    tell(options, {"user": options.name}, f"{options.name} may sign in again")
+    print_result(options, {"user": options.name}, f"{options.name} may sign in again")
     return 0
 
 
@@ -210,7 +212,7 @@ def _list_users(options: argparse.Namespace) -> int:
         users = services.accounts.users()
     rows = [{"name": u.name, "role": u.role, "active": u.is_active} for u in users]
     words = [f"{u.name}  {u.role}{'' if u.is_active else '  closed'}" for u in users]
-    tell(options, {"users": rows}, "\n".join(words) or "nobody")
+    print_result(options, {"users": rows}, "\n".join(words) or "nobody")
     return 0
 
 
@@ -221,7 +223,7 @@ def _make_token(options: argparse.Namespace) -> int:
         secret = services.accounts.make_token(
             options.user, options.name, options.app, scopes, services.clock(), options.days
         )
-    tell(options, {"token": secret}, secret)
+    print_result(options, {"token": secret}, secret)
     return 0
 
 
@@ -229,7 +231,7 @@ def _require_hosted(services: Services, app: str) -> None:
     """Refuse a token that would be good for nothing."""
     hosted = services.notary.apps()
     if app and app not in hosted:
-        raise InstallError(
+        raise RequestError(
             f"no app {app} is hosted", hint=f"choose one of: {', '.join(sorted(hosted))}"
         )
 
@@ -237,7 +239,7 @@ def _require_hosted(services: Services, app: str) -> None:
 def _revoke_token(options: argparse.Namespace) -> int:
     with _changing(options, "revoke token", options.id) as services:
         token = services.accounts.revoke_token(options.id)
-    tell(options, {"revoked": token.name}, f"token {token.name} of {token.user} is revoked")
+    print_result(options, {"revoked": token.name}, f"token {token.name} of {token.user} is revoked")
     return 0
 
 
@@ -261,7 +263,7 @@ def _list_tokens(options: argparse.Namespace) -> int:
         f"{','.join(token.scopes)}{'' if token.is_active else '  revoked'}"
         for row, token in zip(rows, tokens, strict=True)
     ]
-    tell(options, {"tokens": rows}, "\n".join(words) or "none")
+    print_result(options, {"tokens": rows}, "\n".join(words) or "none")
     return 0
 
 
@@ -273,7 +275,7 @@ def _set_rule(options: argparse.Namespace) -> int:
         services.notary.heads(options.app)  # which says so if it is not hosted
         services.rollouts.set_rule(_actor(), options.app, check_channel(options.channel), rule)
     words = f"halts when more than {rule.threshold / 100:g} % of at least {rule.sample} failed"
-    tell(options, dict(vars(rule)), f"{options.app} {options.channel}: {words}")
+    print_result(options, dict(vars(rule)), f"{options.app} {options.channel}: {words}")
     return 0
 
 
@@ -292,8 +294,8 @@ def _refresh(options: argparse.Namespace) -> int:
     with _changing(options, "sign", "what is due") as services:
         done = services.notary.refresh(options.at_least, options.clock)
     signed = [standing.role for standing in done.signed]
-    tell(
+    print_result(
         options, {"signed": signed}, f"signed: {', '.join(signed)}" if signed else "nothing is due"
     )
     concerns = [replace(concern, hint=ELSEWHERE) for concern in done.concerns(services.clock())]
-    return judge(concerns, idle=not signed)
+    return print_concerns(concerns, idle=not signed)

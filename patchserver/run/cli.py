@@ -21,7 +21,7 @@ from patchserver.run.admin import (
 )
 from patchserver.run.jobs import begin
 from patchserver.run.self_check import check, require_repository
-from updater.cli.terminal import judge, run
+from updater.cli.terminal import print_concerns, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +76,7 @@ def _check(options: argparse.Namespace) -> int:
     findings = check(settings_of(options))
     if not findings:
         print("all is well")
-    return judge(findings)
+    return print_concerns(findings)
 
 
 def _url(listener: socket.socket) -> str:

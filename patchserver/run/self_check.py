@@ -19,8 +19,8 @@ from patchserver.publishing.signer import (
     Standing,
     keys_in,
 )
-from updater.disk.durable import told
-from updater.errors import InstallError, UpdaterError
+from updater.disk.durable import machine_errors
+from updater.errors import MachineError, UpdaterError
 from updater.exit_codes import Concern, Severity
 
 _OTHERS: tuple[Literal["root", "targets", "release"], ...] = ("root", "targets", "release")
@@ -50,7 +50,7 @@ def require_repository(repo: Path) -> None:
         reason = (error.strerror or str(error)).lower()
         message = f"{repo} is not a repository: metadata/timestamp.json: {reason}"
         hint = "name the folder that patchtool init made, and let this user read it"
-        raise InstallError(message, hint=hint) from error
+        raise MachineError(message, hint=hint) from error
 
 
 def _found(
@@ -58,7 +58,7 @@ def _found(
 ) -> list[Concern]:
     """What a step finds; an error that ends it is a concern too."""
     try:
-        with told("looking at the server"):
+        with machine_errors("looking at the server"):
             return list(step(settings, now))
     except UpdaterError as error:
         return [Concern.of(error)]
@@ -136,7 +136,7 @@ def _data(settings: Settings, _now: int) -> Iterator[Concern]:
     """The folders that are written into."""
     for folder in (settings.data, settings.repository / "metadata"):
         if folder is not None:
-            with told(f"writing into {folder}"), tempfile.TemporaryFile(dir=folder):
+            with machine_errors(f"writing into {folder}"), tempfile.TemporaryFile(dir=folder):
                 pass
     mode = settings.data.stat().st_mode if settings.data and os.name != "nt" else 0
     if mode & 0o007:

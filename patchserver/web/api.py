@@ -11,12 +11,6 @@ from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 
 from patchserver.accounts.users import Scope
 from patchserver.publishing.pushes import Missing, Push
-from patchserver.rollouts.report_messages import (
-    CHECKIN_BYTES,
-    REPORT_BYTES,
-    Checkin,
-    FailureReport,
-)
 from patchserver.services import services
 from patchserver.web.access import (
     actor,
@@ -34,8 +28,14 @@ from updater.format.encoding.limits import (
     KIB,
     MIB,
 )
-from updater.format.head import Head, Step, parse_step
+from updater.format.head import Head, RolloutStep, parse_step
 from updater.format.names import check_channel, check_version
+from updater.format.reports import (
+    CHECKIN_BYTES,
+    REPORT_BYTES,
+    CheckIn,
+    FailureReport,
+)
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 DOCUMENT_BYTES = 5_000_000
@@ -54,7 +54,7 @@ class Malformed(FormatError):  # noqa: N818 - reads as what it says
 @public
 def checkins() -> tuple[str, int]:
     """Store a check-in."""
-    checkin = _parsed(Checkin.parse, _body(CHECKIN_BYTES))
+    checkin = _parsed(CheckIn.parse, _body(CHECKIN_BYTES))
     _require_app(checkin.sender.app)
     services().ingest.checkin(checkin, request.remote_addr or "", services().clock())
     return "", 204
@@ -110,7 +110,7 @@ def promote(app: str, channel: str) -> Response:
     """Let a channel offer a version."""
     record = _order()
     version = _named(record)
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RolloutStep, ...] = ()
     if record.has("steps"):
         steps = record.items("steps", parse_step, DEFAULT.rollout_steps)
     record.end()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, current_app, jsonify
-from sqlalchemy.exc import SQLAlchemyError
 
 from patchserver.publishing.pushes import (
     Incomplete,
@@ -15,7 +14,13 @@ from patchserver.publishing.pushes import (
 from patchserver.publishing.signer import NotNext
 from patchserver.publishing.uploads import WrongDigest, WrongOffset
 from patchserver.web.api import Malformed
-from updater.errors import InstallError, NotEnoughSpace, UpdateInProgress, UpdaterError
+from updater.errors import (
+    InstallError,
+    MachineError,
+    NotEnoughSpace,
+    UpdateInProgress,
+    UpdaterError,
+)
 
 LATER = 10
 """Seconds to wait before asking again."""
@@ -26,6 +31,7 @@ _STATUSES: tuple[tuple[type[UpdaterError], int], ...] = (
     (TooMany, 429),
     (NotEnoughSpace, 507),
     (UpdateInProgress, 503),
+    (MachineError, 503),
     (InstallError, 409),
     (UpdaterError, 422),
 )
@@ -49,8 +55,6 @@ def refuse(error: UpdaterError) -> Response:
 
 
 def _status(error: UpdaterError) -> int:
-    if isinstance(error.__cause__, OSError | SQLAlchemyError) and type(error) is InstallError:
-        return 503
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
 
 

@@ -14,7 +14,7 @@ from limits.errors import ConfigurationError
 from patchserver.accounts.networks import network_of
 from patchserver.ops.server_settings import Bounds
 from patchserver.web.access import person
-from updater.errors import InstallError
+from updater.errors import MachineError
 
 SIGN_IN = "10/minute"
 """Tries to sign in from one address."""
@@ -43,7 +43,7 @@ def start(app: Flask, bounds: Bounds) -> Limiter:
         )
     except ConfigurationError as error:
         hint = "memory://, or redis://HOST:PORT with the Python package redis installed"
-        raise InstallError(f"cannot count in {bounds.storage}: {error}", hint=hint) from error
+        raise MachineError(f"cannot count in {bounds.storage}: {error}", hint=hint) from error
     app.after_request(lambda response: _tell_when(limiter, response))
     return limiter
 

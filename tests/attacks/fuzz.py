@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-OURS = ["updater", "patchserver.rollouts.report_messages", "patchtool.release.release_toml", "json"]
+OURS = ["updater", "updater.format.reports", "patchtool.release.release_toml", "json"]
 PARSERS = "tests.support.attacks.parsers"
 
 

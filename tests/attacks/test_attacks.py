@@ -45,8 +45,7 @@ from updater.format.changes import Change, Kind
 from updater.format.encoding import lzma2
 from updater.format.encoding.limits import MIB
 from updater.format.names import Digest
-from updater.format.patch import LZMA2, Block, Extent, View
-from updater.format.patch import Tree as Named
+from updater.format.patch import LZMA2, Block, Extent, FileView, TreeDescriptor
 from updater.format.release_description import Release
 from updater.local.session import Session
 from updater.update.install_new import install
@@ -369,23 +368,23 @@ def test_signed_blocks_that_read_behind_the_end_of_an_old_file(victim: Victim) -
 
 
 def test_an_unknown_view_asks_for_a_newer_updater(victim: Victim) -> None:
-    view = View(0, 77, len(EVIL), b"")
+    view = FileView(0, 77, len(EVIL), b"")
     evil_patch(victim.publisher, ADD, (BLOCK, PACKED), base="1.0", new_views=(view,))
     error = victim.refuses(FormatError, 5)
     assert "newer updater" in error.hint
     victim.recovers()
 
 
-OTHER = Named("2.0", Digest.of(b"another tree"), 30, Release())
+OTHER = TreeDescriptor("2.0", Digest.of(b"another tree"), 30, Release())
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
         ({"app": "other"}, "something else"),
-        ({"old": Named("0.9", OTHER.digest, 30, Release())}, "something else"),
+        ({"old": TreeDescriptor("0.9", OTHER.digest, 30, Release())}, "something else"),
         ({"old": None}, "something else"),
-        ({"new": Named("9.0", OTHER.digest, 30, Release())}, "something else"),
+        ({"new": TreeDescriptor("9.0", OTHER.digest, 30, Release())}, "something else"),
         ({"new": OTHER}, "another tree"),
     ],
     ids=["app", "from", "bundle", "to", "tree"],
@@ -418,7 +417,7 @@ def test_a_patch_that_lies_gives_way_to_an_honest_bundle(victim: Victim) -> None
     victim.publisher.release("2.0", NEW)
     honest = patch_of(victim.publisher)
     new = next(victim.publisher.folder.glob("targets/notes/releases/2.0/*.manifest")).read_bytes()
-    lie = Named("2.0", Digest.of(new), len(new), Release())
+    lie = TreeDescriptor("2.0", Digest.of(new), len(new), Release())
     target = victim.publisher.repository().targets("app.notes")["notes/releases/2.0/manifest"]
     evil_patch(victim.publisher, ADD, (BLOCK, PACKED), base="1.0", new=lie)
     publish(victim.publisher, target.path, new, {})

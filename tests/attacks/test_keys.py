@@ -27,7 +27,7 @@ from tests.support.attacks.victim import NEW, Victim
 from tests.support.repository.publisher import Publisher
 from tests.support.servers.serving import send, served
 from tests.support.trees.trees import Exe, Tree, read_tree
-from updater.check.catalogue import Entry, Listing
+from updater.check.catalogue import ListedTarget, Listing
 from updater.errors import TransportError, TrustError
 from updater.format import header
 from updater.format.encoding import lzma2, zstandard
@@ -61,7 +61,7 @@ class Reading:
         self.data.clear()
         self.listed.clear()
 
-    def read(self, listing: Listing, entries: Iterable[Entry]) -> Any:
+    def read(self, listing: Listing, entries: Iterable[ListedTarget]) -> Any:
         """`Listing.read`, watched; without a URL it reads what the State has kept."""
         found = list(entries)
         self.calls.append("Listing" if listing._url else KEPT)
@@ -97,7 +97,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
         parse = getattr(owner, name)
         monkeypatch.setattr(owner, name, reading.noting(owner.__name__, parse))
 
-    def read(listing: Listing, entries: Iterable[Entry]) -> Any:
+    def read(listing: Listing, entries: Iterable[ListedTarget]) -> Any:
         return reading.read(listing, entries)
 
     monkeypatch.setattr(Listing, "read", read)

@@ -25,7 +25,7 @@ from updater.check.trust import Trust
 from updater.errors import UpdaterError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import MIB
-from updater.transport import Answer
+from updater.transport import ResponseBody
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
@@ -157,9 +157,9 @@ class Changed(FolderTransport):
         self._data = data
 
     @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[ResponseBody]:
         if url.endswith(f"/{self._name}"):
-            yield Answer(0, iter([self._data]))
+            yield ResponseBody(0, iter([self._data]))
             return
         with super().get(url, start, stop) as answer:
             yield answer

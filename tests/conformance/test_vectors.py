@@ -17,7 +17,7 @@ from updater.format.head import Head, bucket
 from updater.format.header import decode_header, header_length
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, check_channel, check_version
-from updater.format.patch import Block, Extent, Header, Tree, View
+from updater.format.patch import Block, Extent, FileView, Header, TreeDescriptor
 from updater.format.paths import check_path, check_target
 from updater.format.release_description import Release
 from updater.patch.apply import (
@@ -204,7 +204,7 @@ def described(header: Header) -> dict[str, Any]:
     }
 
 
-def _tree(tree: Tree) -> dict[str, Any]:
+def _tree(tree: TreeDescriptor) -> dict[str, Any]:
     return {
         "length": tree.length,
         "release": tree.release.to_json(),
@@ -226,5 +226,5 @@ def _change(change: Change) -> Iterator[tuple[str, Any]]:
         yield "target", change.target
 
 
-def _view(view: View) -> dict[str, Any]:
+def _view(view: FileView) -> dict[str, Any]:
     return {"file": view.file, "id": view.id, "length": view.length, "recipe": view.recipe.hex()}

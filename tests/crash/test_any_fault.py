@@ -30,7 +30,7 @@ from updater.disk.durable import Disk
 from updater.errors import InstallError, RollbackFailed, causes
 from updater.launch.commit.journal import Phase, phase_of
 from updater.launch.commit.recover import commit, recover
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 from updater.local.session import Session
 from updater.update.install_new import install
 
@@ -78,7 +78,7 @@ class Case:
         self.old = world_of(folder / "old", self.manifests["1.0"], OLD)
         prepare(Disk(), self.old, self.manifests["2.0"], NEW)
         self.new = copy_world(self.old, folder / "new")
-        commit(Disk(), self.new.state, prepare(Disk(), self.new, self.manifests["2.0"], NEW))
+        commit(self.new.state, prepare(Disk(), self.new, self.manifests["2.0"], NEW))
         self._number = itertools.count()
 
     def copy(self, world: World) -> World:
@@ -121,14 +121,14 @@ def test_a_commit_is_undone_or_made_whatever_is_raised_in_it(case: Case, raised:
     for disk in points(raised):
         world = case.copy(case.old)
         state, journal = world.state, prepare(Disk(), world, case.manifests["2.0"], NEW)
-        error = ended_with(partial(commit, disk, state, journal))
+        error = ended_with(partial(commit, state.on(disk), journal))
         phase = phase_of(state)
         assert phase in {None, Phase.COMMITTED}
         if isinstance(error, InstallError):
             assert case.version(world) == "1.0"
             assert error.rolled_back
             assert error.hint or raised == "our own"
-        recover(Disk(), state)
+        recover(state)
         versions.add(case.version(world))
     assert versions == {"1.0", "2.0"}
 
@@ -138,10 +138,10 @@ def test_a_rollback_is_gone_on_with_whatever_is_raised_in_it(case: Case, raised:
     versions = []
     for disk in points(raised):
         world = case.copy(case.new)
-        error = ended_with(partial(roll_back, disk, world.state, "a test"))
+        error = ended_with(partial(rollback, world.state.on(disk), "a test"))
         begun = phase_of(world.state) is Phase.REVERTING
         assert isinstance(error, RollbackFailed | SystemExit) or not begun
-        recover(Disk(), world.state)
+        recover(world.state)
         versions.append(case.version(world))
     assert versions[-1] == "1.0"
 

@@ -211,7 +211,7 @@ class Scenario:
         """How many changes a commit makes that nothing disturbs."""
         disk = CountingDisk()
         with self.copy() as world:
-            commit(disk, world.state, journal)
+            commit(world.state.on(disk), journal)
         return disk.count
 
     def is_new(self, world: World, what: str) -> bool:
@@ -233,7 +233,7 @@ class Scenario:
     def check_next_update(self, world: World, what: str) -> None:
         """After a recovery a good update works, and leaves nothing in the State."""
         journal = prepare(CountingDisk(), world, self.third, THIRD)
-        commit(CountingDisk(), world.state, journal)
+        commit(world.state.on(CountingDisk()), journal)
         tree = world.tree
         assert {path: tree.get(path) for path in THIRD} == THIRD, what
         names = {child.name for child in world.state.folder.iterdir()}
@@ -287,8 +287,8 @@ def test_an_update_killed_at_any_change_is_made_or_undone_whole(
 
     def run(at: int) -> bool:
         with rich.copy() as world:
-            dead = killed(FaultyDisk(kill=at), lambda disk: commit(disk, world.state, journal))
-            recover(CountingDisk(), world.state)
+            dead = killed(FaultyDisk(kill=at), lambda disk: commit(world.state.on(disk), journal))
+            recover(world.state.on(CountingDisk()))
             outcomes.append(rich.is_new(world, f"killed at {at}"))
             if at % 10 == 0:
                 rich.check_next_update(world, f"killed at {at}")
@@ -326,9 +326,9 @@ def test_a_folder_that_becomes_a_link_never_leads_recovery_into_its_target(
 
     def run_twice(at: int, then: int) -> bool:
         with scenario.copy() as world:
-            dead = killed(FaultyDisk(kill=at), lambda disk: commit(disk, world.state, journal))
-            again = killed(FaultyDisk(kill=then), lambda disk: recover(disk, world.state))
-            recover(CountingDisk(), world.state)
+            dead = killed(FaultyDisk(kill=at), lambda disk: commit(world.state.on(disk), journal))
+            again = killed(FaultyDisk(kill=then), lambda disk: recover(world.state.on(disk)))
+            recover(world.state.on(CountingDisk()))
             scenario.is_new(world, f"killed at {at}, recovery at {then}")
         return dead and again
 
@@ -341,10 +341,10 @@ def test_an_update_killed_while_staging_leaves_the_old_tree_alone(
     def run(at: int) -> bool:
         with rich.copy() as world:
             dead = killed(FaultyDisk(kill=at), lambda disk: rich.prepare(disk, world))
-            assert recover(CountingDisk(), world.state) is Outcome.CLEAN
+            assert recover(world.state.on(CountingDisk())) is Outcome.CLEAN
             assert not rich.is_new(world, f"killed at {at}")
             if at % 10 == 0:
-                commit(CountingDisk(), world.state, rich.prepare(CountingDisk(), world))
+                commit(world.state.on(CountingDisk()), rich.prepare(CountingDisk(), world))
                 assert rich.is_new(world, f"killed at {at}, then updated")
         return dead
 
@@ -361,7 +361,7 @@ def at_every_kill(scenario: Scenario, recovery: Callable[[World, int, int], bool
 
     def run(at: int) -> bool:
         with scenario.copy() as world:
-            dead = killed(FaultyDisk(kill=at), lambda disk: commit(disk, world.state, journal))
+            dead = killed(FaultyDisk(kill=at), lambda disk: commit(world.state.on(disk), journal))
             made.append(every(partial(recovery, world, at)))
         return dead
 
@@ -373,8 +373,8 @@ def at_every_kill(scenario: Scenario, recovery: Callable[[World, int, int], bool
 def test_a_killed_recovery_is_recovered_from(small: Scenario, lie: None, runs: list[int]) -> None:
     def run_recovery(world: World, at: int, again: int) -> bool:
         with small.copy(world) as second:
-            dead = killed(FaultyDisk(kill=again), lambda disk: recover(disk, second.state))
-            recover(CountingDisk(), second.state)
+            dead = killed(FaultyDisk(kill=again), lambda disk: recover(second.state.on(disk)))
+            recover(second.state.on(CountingDisk()))
             small.is_new(second, f"killed at {at}, recovery killed at {again}")
         return dead
 
@@ -390,8 +390,8 @@ def test_a_killed_undo_is_undone(small: Scenario, lie: None, runs: list[int]) ->
         disk = FaultyDisk(kill=kill, fail=fail)
         with small.copy() as world:
             with suppress(InstallError):
-                killed(disk, lambda disk: commit(disk, world.state, journal))
-            recover(CountingDisk(), world.state)
+                killed(disk, lambda disk: commit(world.state.on(disk), journal))
+            recover(world.state.on(CountingDisk()))
             small.is_new(world, f"failed at {fail}, killed at {kill}")
         return disk.dead
 
@@ -408,13 +408,13 @@ def test_a_fault_anywhere_is_an_error_with_the_old_tree_or_success_with_the_new(
         disk = FaultyDisk(fail=at, code=code)
         what = f"failed at {at}"
         with rich.copy() as world:
-            error = failed(lambda: commit(disk, world.state, journal))
+            error = failed(lambda: commit(world.state.on(disk), journal))
             if error:
                 assert not rich.is_new(world, what)
                 assert isinstance(error, NotEnoughSpace) == (code == errno.ENOSPC)
             else:
                 rich.check_made(world, what)
-            recover(CountingDisk(), world.state)
+            recover(world.state.on(CountingDisk()))
             assert rich.is_new(world, what) == (error is None)
             if at % 10 == 0:
                 rich.check_next_update(world, what)
@@ -447,14 +447,14 @@ def test_a_disk_that_fails_for_good_leaves_what_a_later_recovery_makes_whole(
         disk = FaultyDisk(fail=at, code=code, forever=True)
         what = f"failed from {at} on"
         with rich.copy() as world:
-            error = failed(lambda: commit(disk, world.state, journal))
+            error = failed(lambda: commit(world.state.on(disk), journal))
             if error is None:
                 rich.check_made(world, what)
             elif not isinstance(error, RollbackFailed):
                 assert not rich.is_new(world, what)
-            again = failed(lambda: recover(disk, world.state))
+            again = failed(lambda: recover(world.state.on(disk)))
             assert again is None or phase_of(world.state) is not None, what
-            recover(CountingDisk(), world.state)
+            recover(world.state.on(CountingDisk()))
             assert rich.is_new(world, what) or error, what
         return disk.faults > 0
 
@@ -470,10 +470,10 @@ def test_a_recovery_that_meets_a_fault_tells_the_truth_and_can_be_repeated(
         with small.copy(world) as second:
             outcome = Outcome.CLEAN
             with suppress(InstallError):
-                outcome = recover(disk, second.state)
+                outcome = recover(second.state.on(disk))
             if outcome is not Outcome.CLEAN:
                 assert small.is_new(second, what) == (outcome is Outcome.FINISHED)
-            recover(CountingDisk(), second.state)
+            recover(second.state.on(CountingDisk()))
             small.is_new(second, what)
         return disk.faults > 0
 

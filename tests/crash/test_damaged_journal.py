@@ -16,15 +16,8 @@ from tests.support.repository.publisher import Publisher
 from tests.support.trees.trees import Content, Exe, Tree, noise, read_tree
 from updater.cli.commands import main
 from updater.client import Updater
-from updater.disk.durable import Disk
-from updater.errors import InstallError, TransportError
-from updater.launch.commit.journal import (
-    DamagedJournal,
-    Phase,
-    enter,
-    named,
-    phase_of,
-)
+from updater.errors import DamagedJournal, InstallError, TransportError
+from updater.launch.commit.journal import Phase, enter, named, phase_of
 from updater.launch.commit.recover import Outcome
 from updater.launch.state import State
 from updater.local.session import Session
@@ -100,7 +93,7 @@ def case(tmp_path: Path, url: str, publisher: Publisher, session: Session) -> Ca
 
 
 def spoil(state: State, phase: Phase) -> None:
-    enter(Disk(), state, phase)
+    enter(state, phase)
     named(state, phase).write_bytes(bytes(500))
 
 

@@ -36,7 +36,7 @@ from updater.disk.durable import (
 from updater.errors import InstallError, PatchError
 from updater.launch.commit.journal import phase_of
 from updater.launch.commit.recover import commit, recover
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 
 OLD: dict[str, Content] = {
     "app": Exe(b"1"),
@@ -109,12 +109,12 @@ class Case:
         return copy_world(world, self.folder / f"copy-{next(self._number)}")
 
     def update(self, disk: Disk, world: World) -> None:
-        commit(disk, world.state, prepare(disk, world, self.manifests["2.0"], NEW))
+        commit(world.state.on(disk), prepare(disk, world, self.manifests["2.0"], NEW))
 
     def check(self, world: World, what: str) -> None:
         """After the next command: one version, and nothing besides."""
-        recover(Disk(), world.state)
-        recover(Disk(), world.state)
+        recover(world.state)
+        recover(world.state)
         tree = {"1.0": OLD, "2.0": NEW}[world.manifest.version]
         assert world.tree == tree, what
         assert phase_of(world.state) is None, what
@@ -123,7 +123,7 @@ class Case:
 
 
 def take_back(disk: Disk, world: World) -> None:
-    roll_back(disk, world.state, "a test")
+    rollback(world.state.on(disk), "a test")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.support.attacks.hostile import newest
 from tests.support.paths import ROOT
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
 from tests.support.trees.trees import Tree
-from updater.cli.terminal import judge
+from updater.cli.terminal import print_concerns
 from updater.errors import UpdaterError
 from updater.exit_codes import ERRORS, NOTHING_TO_DO, Concern, Severity, exit_code, worst
 
@@ -74,7 +74,7 @@ diagnoses = st.builds(
 @given(concerns, st.booleans())
 def test_the_exit_code_is_that_of_the_worst_concern(found: list[Concern], idle: bool) -> None:
     codes = {concern.error.exit_code for concern in found}
-    code = judge(found, idle=idle)
+    code = print_concerns(found, idle=idle)
     assert code == exit_code(worst(found), idle=idle)
     if found:
         assert code == ERRORS[max(concern.severity for concern in found)].exit_code

@@ -28,8 +28,7 @@ from updater.format.encoding.wire import Reader, Writer
 from updater.format.header import MAGIC, decode_header, encode_header
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import STORED, Block, Extent, Header
-from updater.format.patch import Tree as Named
+from updater.format.patch import STORED, Block, Extent, Header, TreeDescriptor
 from updater.format.release_description import Release
 from updater.patch.apply import (
     PatchFile,
@@ -236,5 +235,5 @@ def header_of(old: Manifest, new: Manifest) -> Header:
         for number, change in enumerate(changes)
         if change.size
     )
-    named = [Named(m.version, m.digest, len(m.data), Release()) for m in (old, new)]
+    named = [TreeDescriptor(m.version, m.digest, len(m.data), Release()) for m in (old, new)]
     return Header("app", named[0], named[1], changes, (), (), (), blocks)

@@ -1,4 +1,4 @@
-"""What the repository offers, and whether to believe it: signatures, releases, the cheapest route.
+"""Verified metadata: signatures, releases of an app, the cheapest route to one.
 
 Decides without touching the install; python-tuf is used here only. Imported by everything that
 fetches.

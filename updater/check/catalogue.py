@@ -9,22 +9,19 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    Record,
-    string,
-    within,
-)
+from updater.format.encoding.canonical import Record, string, within
 from updater.format.encoding.limits import Limits
 from updater.format.head import Head
 from updater.format.names import Digest, check_version, order
 from updater.format.release_description import Confirm
+from updater.format.target_names import TargetName, file_name
 from updater.version import BUILT
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedTarget:
     """A target as signed metadata lists it; ``custom`` is what our own format is about."""
 
     name: str
@@ -34,7 +31,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedTarget:
     """A target: a file whose length and digest the publisher signed."""
 
     name: str
@@ -44,7 +41,7 @@ class Signed:
 
 
 @dataclass(frozen=True)
-class Blob(Signed):
+class PatchTarget(SignedTarget):
     """A bundle or a patch."""
 
     header_length: int
@@ -56,12 +53,12 @@ class Blob(Signed):
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRelease:
     """One release as the metadata describes it."""
 
     version: str
-    manifest: Signed
-    bundle: Blob | None
+    manifest: SignedTarget
+    bundle: PatchTarget | None
     stop: bool = False
     required: bool = False
     min_updater: str = ""
@@ -72,11 +69,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What one repository offers for one app and channel; everything in it is verified."""
+    """The releases and patches of one app and channel; everything in it is verified."""
 
     head: Head
-    releases: Mapping[str, Published]
-    patches: Mapping[tuple[str, str], Blob]
+    releases: Mapping[str, PublishedRelease]
+    patches: Mapping[tuple[str, str], PatchTarget]
     """Patches by (from, to)."""
     now: int = BUILT
     """The time of this run: the clock's, or a later one that was signed."""
@@ -92,23 +89,25 @@ class Listing:
         self._limits = limits
 
     def read(
-        self, entries: Iterable[Entry]
-    ) -> tuple[Mapping[str, Published], Mapping[tuple[str, str], Blob]]:
+        self, entries: Iterable[ListedTarget]
+    ) -> tuple[Mapping[str, PublishedRelease], Mapping[tuple[str, str], PatchTarget]]:
         """Releases by version, and patches by (from, to); other targets are not for us.
 
         Raises:
             FormatError: one of ours is not what our format allows.
         """
-        patches: dict[tuple[str, str], Blob] = {}
-        found: dict[str, dict[str, Entry]] = {}
+        patches: dict[tuple[str, str], PatchTarget] = {}
+        found: dict[str, dict[str, ListedTarget]] = {}
         for entry in entries:
-            name, parts = entry.name, entry.name.split("/")
-            match parts:
-                case [owner, "patches", pair] if owner == self._app and pair.count("_") == 1:
-                    old, new = (within(name, check_version, part) for part in pair.split("_"))
-                    patches[old, new] = within(name, self._blob, entry)
-                case [owner, "releases", version, "manifest" | "bundle"] if owner == self._app:
-                    found.setdefault(within(name, check_version, version), {})[parts[-1]] = entry
+            name = TargetName.parse(entry.name)
+            if name is None or name.app != self._app or name.kind == "head":
+                continue
+            version = within(entry.name, check_version, name.last)
+            if name.kind == "patch":
+                old = within(entry.name, check_version, name.old)
+                patches[old, version] = within(entry.name, self._blob, entry)
+            else:
+                found.setdefault(version, {})[name.kind] = entry
         releases = {
             version: within(f"{self._app}/releases/{version}", partial(self._release, version), of)
             for version, of in found.items()
@@ -116,10 +115,10 @@ class Listing:
         }
         return MappingProxyType(releases), MappingProxyType(patches)
 
-    def _release(self, version: str, entries: dict[str, Entry]) -> Published:
+    def _release(self, version: str, entries: dict[str, ListedTarget]) -> PublishedRelease:
         manifest, bundle = entries["manifest"], entries.get("bundle")
         custom = Record(manifest.custom or {})
-        release = Published(
+        release = PublishedRelease(
             version,
             self._signed(manifest),
             within("bundle", self._blob, bundle) if bundle else None,
@@ -132,13 +131,13 @@ class Listing:
         custom.end()
         return release
 
-    def _blob(self, entry: Entry) -> Blob:
+    def _blob(self, entry: ListedTarget) -> PatchTarget:
         custom = Record(entry.custom or {})
         header = Record(custom.value("header"))
         most = self._limits.file_bytes
         signed = self._signed(entry)
         header_most = min(signed.length, 2 * self._limits.header_bytes)
-        blob = Blob(
+        blob = PatchTarget(
             **vars(signed),
             header_length=header.integer("length", header_most),
             header_digest=Digest.parse(header.text("sha256")),
@@ -149,14 +148,13 @@ class Listing:
         custom.end()
         return blob
 
-    def _signed(self, entry: Entry) -> Signed:
+    def _signed(self, entry: ListedTarget) -> SignedTarget:
         digest = Digest.parse(entry.sha256)
-        folder, _, base = entry.name.rpartition("/")
-        url = f"{self._url}/targets/{folder}/{digest}.{base}"
-        return Signed(entry.name, url, entry.length, digest)
+        url = f"{self._url}/{file_name(entry.name, str(digest))}"
+        return SignedTarget(entry.name, url, entry.length, digest)
 
 
-def head_of(entry: Entry, app: str, channel: str) -> Head:
+def head_of(entry: ListedTarget, app: str, channel: str) -> Head:
     """The head that a target of a channel holds.
 
     Raises:

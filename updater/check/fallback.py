@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from updater.check.catalogue import Catalogue
-from updater.check.route import Plan, make_plan
+from updater.check.route import Route, find_route
 from updater.errors import (
     FormatError,
     InstallError,
@@ -34,7 +34,7 @@ class Unusable(Exception):  # noqa: N818 - a state of one attempt, never seen ou
         self.reason = reason
 
     def after(self, first: UpdaterError) -> Unusable:
-        """The same where ``first`` was to be mended by it: both are to be told."""
+        """The error of a repair that failed, with ``first``, the damage it was for."""
         if not isinstance(self.reason, PatchError):
             return self
         return Unusable(self.targets, PatchError(f"{first}; {self.reason}", hint=self.reason.hint))
@@ -58,13 +58,13 @@ def blaming(target: str) -> Iterator[None]:
         raise Unusable(frozenset({target}), error) from error
 
 
-class Ways:
-    """What may lead to a version. Each failure takes at least one target out, so they end."""
+class Fallback:
+    """The routes to a version. Each failure takes at least one target out, so that it ends."""
 
     def __init__(self, catalogue: Catalogue, installed: str | None, version: str) -> None:
         """``installed``: where to start; None to use bundles alone."""
         self.failed: list[UpdaterError] = []
-        """Why the ways failed that were tried."""
+        """The errors of the routes that were tried."""
         self._catalogue = catalogue
         self._installed = installed
         self._version = version
@@ -72,36 +72,36 @@ class Ways:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why ways failed, in words, each once."""
+        """The reasons of `failed` in words, each once."""
         return tuple(dict.fromkeys(map(str, self.failed)))
 
-    def follow(self, attempt: Callable[[Plan], T]) -> T:
-        """What ``attempt`` gives for the cheapest plan that it can follow.
+    def follow(self, attempt: Callable[[Route], T]) -> T:
+        """Call ``attempt`` with one route after another, the cheapest first, until one works.
 
         Args:
-            attempt: raises `Unusable` with a target of its plan if that plan does not help.
+            attempt: raises `Unusable` with a target of its route if that route does not help.
 
         Raises:
             UpdaterError: no way is left, with all the reasons; or as ``attempt``.
         """
-        plan = self._plan()
+        route = self._route()
         while True:
             try:
-                return attempt(plan)
+                return attempt(route)
             except Unusable as error:  # noqa: PERF203 - a failure is what the loop is for
                 self.exclude(error)
-                plan = self._plan()
+                route = self._route()
 
     def exclude(self, error: Unusable) -> None:
         """Try no way again that needs what has failed."""
         self.failed.append(error.reason)
         self._without |= error.targets
 
-    def _plan(self) -> Plan:
+    def _route(self) -> Route:
         if sum(map(_is_trouble, self.failed)) >= TROUBLES_MOST:
             raise self._all()
         try:
-            return make_plan(self._catalogue, self._installed, self._version, self._without)
+            return find_route(self._catalogue, self._installed, self._version, self._without)
         except InstallError as error:
             if not self.failed:
                 raise
@@ -125,10 +125,10 @@ class Ways:
 
 
 def _is_of_one_file(error: TransportError) -> bool:
-    """Whether the server has answered, and its answer is about the file that was asked for."""
+    """True if the server has answered, and its answer is about the file that was asked for."""
     return error.status is not None and error.status not in OF_THE_CLIENT
 
 
 def _is_trouble(error: UpdaterError) -> bool:
-    """Whether the server itself has trouble."""
+    """True if the server itself has trouble."""
     return isinstance(error, TransportError) and error.status is not None and error.status >= 500

@@ -1,4 +1,4 @@
-"""The plan: which version this install shall have, and the cheapest way there. Pure."""
+"""The route: the version this install shall have, and the cheapest way there. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from updater.check.catalogue import (
-    Blob,
-    Catalogue,
-    Published,
-)
-from updater.errors import FormatError, InstallError
+from updater.check.catalogue import Catalogue, PatchTarget, PublishedRelease
+from updater.errors import FormatError, RequestError
 from updater.format.names import order
 from updater.format.patch import Header
 from updater.version import __version__
@@ -25,11 +21,11 @@ class Hop:
 
     old: str | None
     new: str
-    blob: Blob
+    blob: PatchTarget
 
 
 @dataclass(frozen=True)
-class Plan:
+class Route:
     """The way to ``version``, told before anything is done."""
 
     version: str
@@ -37,7 +33,7 @@ class Plan:
 
     @property
     def starts_afresh(self) -> bool:
-        """Whether it begins with a bundle, and needs nothing of what is installed."""
+        """True if it begins with a bundle, and needs nothing of what is installed."""
         return self.hops[0].old is None
 
     @property
@@ -89,7 +85,7 @@ def choose(
         return None
     nearest = min((wanted, *_stops(catalogue, installed, wanted)), key=order)
     if nearest in bad:
-        raise InstallError(
+        raise RequestError(
             f"{wanted} is there, but {nearest} has to come first, and it failed here",
             hint="tell the publisher: a release that mends it must be published",
         )
@@ -97,17 +93,17 @@ def choose(
 
 
 def is_recalled(catalogue: Catalogue, version: str) -> bool:
-    """Whether a version was withdrawn by its publisher."""
+    """True if a version was withdrawn by its publisher."""
     published = catalogue.releases.get(version)
     return published is not None and published.floor is not None
 
 
-def make_plan(
+def find_route(
     catalogue: Catalogue,
     installed: str | None,
     version: str,
     without: frozenset[str] = frozenset(),
-) -> Plan:
+) -> Route:
     """The cheapest way to ``version``, by bytes to fetch, then by bytes to write.
 
     Args:
@@ -127,7 +123,7 @@ def make_plan(
     while queue:
         fetch, write, at, hops = heapq.heappop(queue)
         if at == version:
-            return Plan(version, hops)
+            return Route(version, hops)
         for hop in _hops(catalogue, at, start=not hops):
             if hop.blob.name in without:
                 continue
@@ -135,13 +131,13 @@ def make_plan(
             if hop.new not in best or cost < best[hop.new]:
                 best[hop.new] = cost
                 heapq.heappush(queue, (*cost, hop.new, (*hops, hop)))
-    raise InstallError(
+    raise RequestError(
         f"no patch or bundle leads to {version}",
         hint="the publisher pruned it; install the application again",
     )
 
 
-def check_header(header: Header, app: str, hop: Hop, release: Published) -> None:
+def check_header(header: Header, app: str, hop: Hop, release: PublishedRelease) -> None:
     """Refuse a patch that is another than it was published as.
 
     Args:
@@ -162,7 +158,7 @@ def check_header(header: Header, app: str, hop: Hop, release: Published) -> None
 
 
 def is_required(catalogue: Catalogue, installed: str, version: str) -> bool:
-    """Whether the way from what is installed to ``version`` shall not be put off.
+    """True if the way from what is installed to ``version`` shall not be put off.
 
     What a release in between demanded is not lost because a later one is there, which need not
     say it again.
@@ -175,7 +171,7 @@ def _stops(catalogue: Catalogue, installed: str, wanted: str) -> list[str]:
     return [r.version for r in _passed(catalogue, installed, wanted) if r.stop]
 
 
-def _passed(catalogue: Catalogue, installed: str, wanted: str) -> list[Published]:
+def _passed(catalogue: Catalogue, installed: str, wanted: str) -> list[PublishedRelease]:
     """``wanted``, and what an update of an install jumps over; what was recalled demands nothing.
 
     Nobody who installs afresh jumps over anything.
@@ -197,7 +193,7 @@ def _hops(catalogue: Catalogue, at: str, *, start: bool) -> Iterator[Hop]:
             yield Hop(None, version, published.bundle)
 
 
-def check_updater(published: Published) -> None:
+def check_updater(published: PublishedRelease) -> None:
     """Refuse a release this updater is too old for.
 
     Raises:
@@ -205,7 +201,7 @@ def check_updater(published: Published) -> None:
     """
     needed = published.min_updater
     if needed and Version(__version__) < Version(needed):
-        raise InstallError(
+        raise RequestError(
             f"{published.version} needs updater {needed}, this is {__version__}",
             hint="install the application again from its publisher",
         )

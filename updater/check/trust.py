@@ -33,25 +33,17 @@ from tuf.api.metadata import Signed as Role
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater
 
-from updater.check.catalogue import (
-    Catalogue,
-    Entry,
-    Listing,
-    head_of,
-)
-from updater.check.watermarks import (
-    Mark,
-    Seen,
-    clock_doubt,
-    read_seen,
-)
+from updater.check.catalogue import Catalogue, ListedTarget, Listing, head_of
+from updater.check.watermarks import Watermark, Watermarks, clock_doubt, read_watermarks
 from updater.config import UpdaterConfig
 from updater.disk.durable import Disk
 from updater.disk.lock import locked
-from updater.errors import FormatError, InstallError, TransportError, TrustError
+from updater.errors import FormatError, RequestError, TransportError, TrustError
 from updater.format.encoding.canonical import INTEGER_MAX, Record
 from updater.format.encoding.limits import Limits
 from updater.format.head import Head
+from updater.format.target_names import head_name, patch_name
+from updater.retry import Tries
 from updater.transport import Transport, server_time
 from updater.version import BUILT
 
@@ -116,7 +108,10 @@ class TufClient:
         """
         self._disk.mkdir(self._folder)
         timeout = self._config.trust_lock_timeout
-        with locked(self._folder / ".lock", "refreshing metadata", timeout), _told(self._url, now):
+        with (
+            locked(self._folder / ".lock", "refreshing metadata", timeout),
+            _tuf_errors(self._url, now),
+        ):
             self._sweep()
             try:
                 yield
@@ -140,7 +135,7 @@ class TufClient:
                 updater.get_targetinfo(name)
 
     def refreshed(self, now: int) -> Updater:
-        """What has fetched and verified the top-level roles; to be used `alone`.
+        """Fetch and verify the top-level roles; to be called while `alone`.
 
         Args:
             now: the time that decides what has expired.
@@ -158,24 +153,23 @@ class TufClient:
         return updater
 
     def _refreshed(self, now: int) -> Updater:
-        """What has fetched and verified the top-level roles, asked again if a cache is behind."""
-        failed = 0
+        """Fetch and verify the top-level roles, again if a cache is behind."""
+        tries = Tries(self._config, self._sleep)
         while True:
-            self._sleep(self._config.wait(failed))
+            tries.begin()
             updater = self.updater(now)
             try:
                 updater.refresh()
             except BadVersionNumberError as error:
-                failed += 1
                 if not self._is_behind(now):
                     raise
-                if failed >= self._config.attempts:
+                if tries.is_last:
                     raise behind_error(self._url) from error
             else:
                 return updater
 
     def _is_behind(self, now: int) -> bool:
-        """Whether what was just refused is honest and merely older: it is not accepted either."""
+        """True if the refused timestamp is genuine and only older; it is refused all the same."""
         with suppress(RepositoryError, OSError):
             served, kept = self._fetcher.timestamp, self.read("timestamp")
             root = Metadata[Root].from_bytes(self.read("root")).signed
@@ -186,7 +180,7 @@ class TufClient:
         return False
 
     def updater(self, now: int) -> Updater:
-        """What fetches and verifies, for one refresh at one time; to be used `alone`.
+        """Make the TUF client of one refresh at one time; to be used while `alone`.
 
         Args:
             now: the time that decides what has expired.
@@ -294,7 +288,7 @@ class Trust:
             OSError: the disk. After any error what was seen before is still remembered.
         """
         with self._tuf.alone(now):
-            seen = read_seen(self._memory)
+            seen = read_watermarks(self._memory)
             target = self._verified(app, channel, now, seen)
             self._tuf.make_durable()
             if target is None or not self._is_delegated(app):
@@ -305,7 +299,7 @@ class Trust:
         releases, patches = Listing(self._url, app, self._config.limits).read(listed)
         return Catalogue(head, releases, patches, max(now, BUILT, newest))
 
-    def _verified(self, app: str, channel: str, now: int, seen: Seen) -> TargetFile | None:
+    def _verified(self, app: str, channel: str, now: int, seen: Watermarks) -> TargetFile | None:
         """Verify at the newest time known; the head's target.
 
         A time that a stolen online key signed would make all that follows look expired: it is
@@ -328,13 +322,13 @@ class Trust:
 
     def _load(self, app: str, channel: str, now: int) -> TargetFile | None:
         updater = self._tuf.refreshed(now)
-        target = updater.get_targetinfo(f"{app}/channels/{channel}")
+        target = updater.get_targetinfo(head_name(app, channel))
         # Loads and verifies app.APP, whatever the name: no such target need exist.
         updater.get_targetinfo(_nothing(app))
         return target
 
-    def _found(self, app: str, head: Head) -> Seen:
-        """What the metadata just verified says of itself."""
+    def _found(self, app: str, head: Head) -> Watermarks:
+        """The watermarks of the metadata that was just verified."""
         root = Metadata[Root].from_bytes(self._tuf.read("root")).signed
         timestamp = Metadata[Timestamp].from_bytes(self._tuf.read("timestamp")).signed
         snapshot = Metadata[Snapshot].from_bytes(self._tuf.read("snapshot")).signed
@@ -343,14 +337,14 @@ class Trust:
         delegations = targets.delegations
         roles = (delegations and delegations.roles) or {}
         time = _signed_time(head, timestamp, (root, snapshot, targets, release, channels))
-        return Seen(
-            root=Mark.of(root.version),
-            targets=Mark.of(targets.version, root.roles["targets"].keyids),
-            app=Mark.of(release.version, roles[f"app.{app}"].keyids),
-            time=Mark.of(time, root.roles["timestamp"].keyids),
+        return Watermarks(
+            root=Watermark.of(root.version),
+            targets=Watermark.of(targets.version, root.roles["targets"].keyids),
+            app=Watermark.of(release.version, roles[f"app.{app}"].keyids),
+            time=Watermark.of(time, root.roles["timestamp"].keyids),
         )
 
-    def _remember(self, app: str, seen: Seen, found: Seen, now: int) -> Seen:
+    def _remember(self, app: str, seen: Watermarks, found: Watermarks, now: int) -> Watermarks:
         """Keep what was found, durably and before it is used; drop it if it is older than seen."""
         try:
             after = seen.follow(found)
@@ -365,7 +359,7 @@ class Trust:
         return after
 
     def _is_delegated(self, app: str) -> bool:
-        """Whether ``app.APP`` was among the roles just verified: an old copy proves nothing."""
+        """True if ``app.APP`` was among the roles just verified: an old copy proves nothing."""
         delegations = self._targets("targets").delegations
         if delegations is None:
             return False
@@ -374,14 +368,14 @@ class Trust:
                 return role == f"app.{app}"
         return False
 
-    def _absent(self, app: str, channel: str, seen: Seen) -> InstallError:
-        """What to tell of an app or a channel that is not there."""
+    def _absent(self, app: str, channel: str, seen: Watermarks) -> RequestError:
+        """The error of an app or a channel that is not there."""
         if seen.app.value and not self._is_delegated(app):
-            return InstallError(
+            return RequestError(
                 f"{self._url} publishes {app} no more, on {channel} or elsewhere",
                 hint="what is installed goes on working; its publisher knows where updates are now",
             )
-        return InstallError(
+        return RequestError(
             f"{self._url} has no channel {channel} of {app}",
             hint="check the app and channel names; was a release promoted?",
         )
@@ -392,7 +386,7 @@ class Trust:
 
 
 def recalled(folder: Path, app: str, limits: Limits) -> frozenset[str]:
-    """Versions of ``app`` that its publisher recalled, as far as this disk tells; asks nobody.
+    """Versions of ``app`` that its publisher recalled, as far as this disk tells.
 
     Expired signatures count: a recall is for good. Metadata that is missing, damaged, not ours to
     read or signed by keys that have ended tells nothing.
@@ -460,7 +454,7 @@ class _Fetcher(FetcherInterface):
 
 
 def is_behind(served: bytes, kept: bytes, now: int) -> bool:
-    """Whether a timestamp is what a cache may show that has not heard yet of the one kept here.
+    """True if ``served`` may come from a cache that is not up to date yet.
 
     It is older, has not expired, and the other one was signed less than a day ago.
 
@@ -492,14 +486,14 @@ def behind_error(url: str) -> TransportError:
 
 
 def is_root(data: bytes) -> bool:
-    """Whether ``data`` is root metadata, by whomever."""
+    """True if ``data`` is root metadata, whoever signed it."""
     with suppress(RepositoryError):
         return isinstance(Metadata[Root].from_bytes(data).signed, Root)
     return False
 
 
 def is_metadata(data: bytes) -> bool:
-    """Whether ``data`` may be TUF metadata; nothing is said of its content."""
+    """True if ``data`` may be TUF metadata; nothing is said of its content."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -548,7 +542,7 @@ def _refuse_twins(keys: Mapping[str, Key], roles: Iterable[Signers]) -> None:
 
 
 @contextmanager
-def _told(url: str, now: int) -> Iterator[None]:
+def _tuf_errors(url: str, now: int) -> Iterator[None]:
     """Turn python-tuf's errors into ours; ``now`` is what the clock says."""
     try:
         yield
@@ -584,7 +578,7 @@ def _transport_error(error: DownloadError) -> TransportError:
 
 
 def _is_garbage(error: RepositoryError) -> bool:
-    """Whether what came was no JSON at all: a broken server or proxy, not a signature."""
+    """True if what came was no JSON at all: a broken server or proxy, not a signature."""
     cause = error.__cause__
     return isinstance(error, DeserializationError) and isinstance(
         cause, json.JSONDecodeError | UnicodeDecodeError
@@ -602,12 +596,12 @@ def _moment(now: int) -> dt.datetime:
 
 def _nothing(app: str) -> str:
     """The name of a target that would be the app's; to look it up is to verify who vouches."""
-    return f"{app}/patches/-"
+    return patch_name(app, "", "")
 
 
-def entry_of(target: TargetFile) -> Entry:
+def entry_of(target: TargetFile) -> ListedTarget:
     """A target as python-tuf has it, without python-tuf."""
-    return Entry(target.path, target.length, target.hashes.get("sha256", ""), target.custom)
+    return ListedTarget(target.path, target.length, target.hashes.get("sha256", ""), target.custom)
 
 
 def _signed_time(head: Head, timestamp: Timestamp, others: Sequence[Role]) -> int:

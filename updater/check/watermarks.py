@@ -1,4 +1,4 @@
-"""What was seen of a repository, kept where losing the TUF folder does not lose it.
+"""Watermarks: the newest versions and time seen of a repository, kept apart from TUF's files.
 
 python-tuf refuses what is older than its own files say. Whoever holds the online key, and meets a
 client whose snapshot is gone, could roll the releases back; this memory does not let them. A value
@@ -17,14 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from updater.errors import FormatError, TrustError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    decode,
-    encode,
-    string,
-    within,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode, string, within
 from updater.format.encoding.limits import MIB
 
 FORMAT = 1
@@ -34,19 +27,19 @@ KEYS_MOST = 1000
 
 
 @dataclass(frozen=True)
-class Mark:
+class Watermark:
     """The highest value seen, and the keys that could sign it."""
 
     value: int = 0
     keys: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, value: int, keys: Iterable[str] = ()) -> Mark:
+    def of(cls, value: int, keys: Iterable[str] = ()) -> Watermark:
         """A mark whose keys have one order."""
         return cls(value, tuple(sorted(keys)))
 
     @classmethod
-    def parse(cls, value: object) -> Mark:
+    def parse(cls, value: object) -> Watermark:
         """The mark of a JSON value.
 
         Raises:
@@ -64,23 +57,23 @@ class Mark:
         """The JSON object of this value."""
         return {"keys": list(self.keys), "value": self.value}
 
-    def is_older(self, seen: Mark) -> bool:
-        """Whether keys that may all still sign have signed a higher value before."""
+    def is_older(self, seen: Watermark) -> bool:
+        """True if keys that may all still sign have signed a higher value before."""
         return seen.may_all(self.keys) and self.value < seen.value
 
     def may_all(self, keys: Iterable[str]) -> bool:
-        """Whether every key of this mark is still among ``keys``."""
+        """True if every key of this mark is still among ``keys``."""
         return set(self.keys) <= set(keys)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Watermarks:
     """``seen.json``: versions of three roles, and the newest signed time."""
 
-    root: Mark = field(default_factory=Mark)
-    targets: Mark = field(default_factory=Mark)
-    app: Mark = field(default_factory=Mark)
-    time: Mark = field(default_factory=Mark)
+    root: Watermark = field(default_factory=Watermark)
+    targets: Watermark = field(default_factory=Watermark)
+    app: Watermark = field(default_factory=Watermark)
+    time: Watermark = field(default_factory=Watermark)
     """Seconds since 1970; its keys are those of the timestamp."""
 
     @property
@@ -90,8 +83,8 @@ class Seen:
         return encode({**marks, "format": FORMAT})
 
     @classmethod
-    def parse(cls, data: bytes) -> Seen:
-        """What ``data`` remembers.
+    def parse(cls, data: bytes) -> Watermarks:
+        """The watermarks that ``data`` spells.
 
         Raises:
             FormatError: it is not a ``seen.json`` this updater knows.
@@ -99,12 +92,12 @@ class Seen:
         record = Record(decode(data, MIB))
         record.integer("format", FORMAT, low=FORMAT)
         names = ("root", "targets", "app", "time")
-        marks = {name: within(name, Mark.parse, record.value(name)) for name in names}
+        marks = {name: within(name, Watermark.parse, record.value(name)) for name in names}
         record.end()
         return cls(**marks)
 
-    def follow(self, found: Seen) -> Seen:
-        """What is to be remembered once ``found`` was verified too.
+    def follow(self, found: Watermarks) -> Watermarks:
+        """The watermarks to keep once ``found`` was verified too.
 
         Raises:
             TrustError: something in it is older than what was seen.
@@ -121,7 +114,7 @@ class Seen:
 
 
 def clock_doubt(now: int, signed: int, server: int | None) -> str:
-    """Why a clock and a signed time do not fit, and which is likelier wrong; empty if they do.
+    """The doubt about a clock behind a signed time, and which is likelier wrong; empty if none.
 
     Args:
         now: what this machine's clock says, in seconds since 1970.
@@ -147,8 +140,8 @@ def _day(seconds: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
-def read_seen(path: Path) -> Seen:
-    """What was seen; nothing if the file is not there or damaged.
+def read_watermarks(path: Path) -> Watermarks:
+    """Read the watermarks; empty ones if the file is missing or damaged.
 
     It is written in one step, so only a bad disk damages it, or who may write the State and could
     remove it just as well. To refuse then would protect from nobody and end all updates, and
@@ -158,6 +151,6 @@ def read_seen(path: Path) -> Seen:
         OSError: the disk does not give it now; that may pass, and nothing is forgotten.
     """
     try:
-        return Seen.parse(path.read_bytes())
+        return Watermarks.parse(path.read_bytes())
     except (FileNotFoundError, FormatError):
-        return Seen()
+        return Watermarks()

@@ -1,4 +1,4 @@
-"""What the three commands share: the progress bar, how errors are told, how results are."""
+"""Terminal output of the three commands: the progress bar, errors, results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import UpdaterError
 from updater.exit_codes import INTERRUPTED, Concern, exit_code, worst
 
@@ -42,10 +42,10 @@ class Bar:
 def run(action: Callable[[], int]) -> int:
     """``action``'s exit code; errors of ours are told as such, with their hint."""
     try:
-        with told("the command failed"):
+        with machine_errors("the command failed"):
             return action()
     except UpdaterError as error:
-        tell_error(error)
+        print_error(error)
         return error.exit_code
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
@@ -53,24 +53,38 @@ def run(action: Callable[[], int]) -> int:
 
 
 def add_command(
-    commands: Any, name: str, action: Callable[[argparse.Namespace], int], text: str
+    commands: Any,
+    name: str,
+    action: Callable[[argparse.Namespace], int],
+    text: str,
+    example: str = "",
 ) -> argparse.ArgumentParser:
-    """A subcommand that runs ``action``, with the options every command has."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    """Add a subcommand that runs ``action``, with the options every command has.
+
+    Args:
+        commands: the subparsers of a command.
+        name: of the subcommand.
+        action: what it does; gives the exit code.
+        text: what it does, in words.
+        example: a command line, shown by ``--help``.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=f"example: {example}" if example else None
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=action, command=parser.prog)
     return parser
 
 
-def tell_error(error: UpdaterError) -> None:
+def print_error(error: UpdaterError) -> None:
     """Print an error and its hint to stderr."""
     print(f"error: {error}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
 
 
-def judge(concerns: Sequence[Concern], *, idle: bool = False) -> int:
+def print_concerns(concerns: Sequence[Concern], *, idle: bool = False) -> int:
     """Print what is wrong to stderr; the exit code that follows from the worst of it.
 
     Args:
@@ -78,10 +92,10 @@ def judge(concerns: Sequence[Concern], *, idle: bool = False) -> int:
         idle: it had nothing to do.
     """
     for concern in concerns:
-        tell_error(concern.error)
+        print_error(concern.error)
     return exit_code(worst(concerns), idle=idle)
 
 
-def tell(options: argparse.Namespace, document: dict[str, Any], words: str) -> None:
+def print_result(options: argparse.Namespace, document: dict[str, Any], words: str) -> None:
     """Print a result: ``document`` with ``--json``, else ``words``."""
     print(json.dumps(document, sort_keys=True) if options.json else words)

@@ -1,4 +1,4 @@
-"""What stands at a path, as one short text that can be written down and compared.
+"""Content marks: what is at a path, as one short text to be kept and compared.
 
 ==================  ===========================================
 nothing             an empty string
@@ -46,7 +46,7 @@ def link_to(target: str) -> str:
 
 
 def is_bytecode(path: str) -> bool:
-    """Whether a release path is compiled Python, which anybody can make again."""
+    """True if a release path is compiled Python, which anybody can make again."""
     return path.endswith(".pyc")
 
 

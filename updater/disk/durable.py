@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from updater.disk import permissions
-from updater.errors import InstallError, NotEnoughSpace
+from updater.errors import MachineError, NotEnoughSpace
 
 PART = ".part"
 """Suffix of a copy in the making; the finished one has its name without it."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
-"""What `link` answers where there are no hard links (exFAT, some network disks)."""
+"""Errors of `link` on a disk without hard links (exFAT, some network disks)."""
 WINDOWS = permissions.WINDOWS
 NAMES_HINT = "use a UTF-8 locale, or start it with PYTHONUTF8=1"
 NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
-"""What a look answers where nothing is: every other answer says that it cannot be told now."""
+"""Errors that mean that nothing is there; after any other, nobody knows."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 SHARING_TRIES = 10
@@ -194,12 +194,12 @@ def mode_of(executable: bool) -> int:
 
 
 def is_executable(path: Path) -> bool:
-    """Whether the owner may execute the file (always False on Windows)."""
+    """True if the owner may execute the file (always False on Windows)."""
     return not WINDOWS and bool(path.lstat().st_mode & 0o100)
 
 
 def info_of(path: Path) -> os.stat_result | None:
-    """What is at ``path``, a symlink not followed; None if nothing is, nor can be.
+    """The status of ``path``, symlinks not followed; None if nothing is there.
 
     Raises:
         OSError: the disk, or no permission, does not tell now. That is not nothing.
@@ -213,24 +213,24 @@ def info_of(path: Path) -> os.stat_result | None:
 
 
 def present(path: Path) -> bool:
-    """Whether anything is at ``path``, a dangling symlink included; raises as `info_of`."""
+    """True if anything is at ``path``, a dangling symlink included; raises as `info_of`."""
     return info_of(path) is not None
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder itself is at ``path``, not a symlink to one; raises as `info_of`."""
+    """True if a folder itself is at ``path``, not a symlink to one; raises as `info_of`."""
     info = info_of(path)
     return info is not None and stat.S_ISDIR(info.st_mode)
 
 
 def is_link(path: Path) -> bool:
-    """Whether a symlink is at ``path``; raises as `info_of`."""
+    """True if a symlink is at ``path``; raises as `info_of`."""
     info = info_of(path)
     return info is not None and stat.S_ISLNK(info.st_mode)
 
 
 def same(path: Path, other: Path) -> bool:
-    """Whether two names are one file (hard links of each other)."""
+    """True if two names are one file (hard links of each other)."""
     a, b = path.lstat(), other.lstat()
     return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 
@@ -295,15 +295,15 @@ def written_to(disk: Disk, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """Turn `OSError` into the `InstallError` that tells the user what to do."""
+def machine_errors(what: str) -> Iterator[None]:
+    """Turn an `OSError` of the body into the `MachineError` that tells the user what to do."""
     try:
         yield
     except OSError as error:
         raise disk_error(what, error) from error
 
 
-def disk_error(what: str, error: OSError) -> InstallError:
+def disk_error(what: str, error: OSError) -> MachineError:
     """The error to tell for ``error``, which happened while doing ``what``."""
     reason = error.strerror or type(error).__name__
     where = f" ({error.filename})" if error.filename else ""
@@ -311,13 +311,13 @@ def disk_error(what: str, error: OSError) -> InstallError:
     if error.errno in FULL:
         return NotEnoughSpace(message, hint="free some disk space and try again")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return InstallError(message, hint="run as the owner of the folder, on a writable disk")
-    return InstallError(message, hint="try again, and check the disk")
+        return MachineError(message, hint="run as the owner of the folder, on a writable disk")
+    return MachineError(message, hint="try again, and check the disk")
 
 
-def fault(what: str, error: Exception) -> InstallError:
+def fault(what: str, error: Exception) -> MachineError:
     """The error to tell for one that no disk gives: no memory, no thread, a name of no encoding."""
     if isinstance(error, UnicodeError):
-        return InstallError(f"{what}: {error}", hint=NAMES_HINT)
+        return MachineError(f"{what}: {error}", hint=NAMES_HINT)
     reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-    return InstallError(f"{what}: {reason}", hint="try again, with fewer programs running")
+    return MachineError(f"{what}: {reason}", hint="try again, with fewer programs running")

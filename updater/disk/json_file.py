@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from updater.errors import InstallError
+from updater.errors import MachineError
 
 MOST = 1 << 20
 """Bytes; the largest, ``install.json``, has a few kilobytes."""
@@ -31,9 +31,9 @@ def read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
-        raise InstallError(f"{path} is damaged: {error}", hint=_HINT) from error
+        raise MachineError(f"{path} is damaged: {error}", hint=_HINT) from error
     if not isinstance(document, dict):
-        raise InstallError(f"{path} is damaged: no JSON object", hint=_HINT)
+        raise MachineError(f"{path} is damaged: no JSON object", hint=_HINT)
     return document
 
 

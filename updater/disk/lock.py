@@ -41,7 +41,7 @@ POLL = 0.05
 NAMING = 1.0
 """Seconds a new holder is given to write its name, which it can only do once it holds the lock."""
 BUSY = "another updater is at work"
-"""What is said of the holder of a lock, unless a caller knows better."""
+"""The message about the holder of a lock, unless a caller has a better one."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Who may use a file: owner, group, permission bits and extended attributes.
+"""Permissions: owner, group, permission bits and extended attributes of files.
 
 They are the affair of whoever runs the machine: what takes the place of a file has those of that
 file, and what is new is no wider than the folder it comes into. Where this user may not give them,
@@ -19,7 +19,7 @@ from pathlib import Path
 WINDOWS = sys.platform == "win32"
 ROOT = 0
 NO_MODES = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What an owner's `chmod` answers on a disk that keeps no such bits."""
+"""Errors of an owner's `chmod` on a disk that keeps no such bits."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 if sys.platform == "linux":
@@ -30,7 +30,7 @@ if sys.platform == "linux":
     """They sign the bytes of the file that had them; on others they are wrong."""
 
     def _attributes(place: int | Path) -> dict[str, bytes]:
-        """All that can be read; nothing where the disk has none."""
+        """Every attribute that can be read; none where the disk keeps none."""
         follow = isinstance(place, int)
         found = {}
         with suppress(OSError):

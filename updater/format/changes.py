@@ -18,7 +18,7 @@ from updater.format.release_description import Release
 
 
 class Kind(IntEnum):
-    """What a change does; the number is its code in the patch header."""
+    """The kind of a change; the number is its code in the patch header."""
 
     MOVE_DIRECTORY = 0
     """All old entries below ``source`` stand below ``path`` unless a change names them."""
@@ -68,7 +68,7 @@ class Slot:
     """One entry of the new tree, and where its content comes from."""
 
     entry: Entry
-    """As in the new manifest; a file that is decoded has the digest `UNKNOWN` as yet."""
+    """The entry of the new manifest; a file still to be decoded has the digest `UNKNOWN`."""
     source: str | None
     """Path of the old entry it was, or is a copy of; None for what is new."""
     change: int | None = None
@@ -76,7 +76,7 @@ class Slot:
 
 
 class Layout:
-    """What a list of changes makes of an old tree: every slot, and every change's old self."""
+    """The new tree that a list of changes makes of an old one, slot by slot."""
 
     def __init__(self, old: Manifest, changes: tuple[Change, ...]) -> None:
         """Resolve ``changes`` against ``old``.
@@ -180,7 +180,7 @@ def directory_moves(changes: Iterable[Change]) -> dict[str, str]:
 
 
 def moved(path: str, moves: dict[str, str]) -> str:
-    """Where an old path comes to by the directory moves alone: the innermost one decides."""
+    """The new path of an old one by the directory moves alone: the innermost one decides."""
     end = len(path) if moves else 0
     while (end := path.rfind("/", 0, end)) > 0:
         if (new := moves.get(path[:end])) is not None:

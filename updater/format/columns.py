@@ -11,11 +11,7 @@ from itertools import chain, pairwise
 
 from updater.errors import FormatError
 from updater.format.encoding.limits import Limits
-from updater.format.encoding.wire import (
-    Reader,
-    Writer,
-    utf8,
-)
+from updater.format.encoding.wire import Reader, Writer, utf8
 from updater.format.patch import Extent
 
 

@@ -18,9 +18,9 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 Token = Callable[[str], bool] | None
-"""Whether a character fits; None: any number of any characters."""
+"""The test of one character; None: any number of any characters."""
 Part = tuple[Token, ...] | None
-"""What a name must be; None: any number of folders."""
+"""The pattern of one name; None: any number of folders."""
 
 
 class Globs:
@@ -30,13 +30,13 @@ class Globs:
         self._globs = [parts for pattern in patterns if (parts := _parts(pattern))]
 
     def match(self, path: str) -> bool:
-        """Whether ``path``, a file or symlink, or a folder it stands in, is meant."""
+        """True if ``path``, a file or symlink, or a folder it stands in, matches."""
         names = path.split("/")
         return any(_fits(parts, names, _name_fits) for parts in self._globs)
 
 
 def _parts(pattern: str) -> tuple[Part, ...]:
-    """What the names of a path must be, one after the other; empty: nothing is meant."""
+    """The patterns of the names of a path, in order; empty: it matches nothing."""
     body = pattern.removesuffix("/")
     if not body.strip("/"):
         return ()
@@ -69,7 +69,7 @@ def _token(name: str, at: int) -> tuple[Token, int]:
 
 
 def _end_of_set(name: str, at: int) -> int:
-    """Where the ``]`` of the set at ``at`` stands; 0: it has none, and ``[`` is a character."""
+    """The index of the ``]`` that ends the set at ``at``; 0: none, and ``[`` is a character."""
     first = at + 2 if name[at + 1 : at + 2] in {"!", "^"} else at + 1
     return max(name.find("]", first + 1), 0)  # a "]" that comes first is one of the characters
 
@@ -100,7 +100,7 @@ def _name_fits(part: tuple[Token, ...], name: str) -> bool:
 
 
 def _fits(pattern: Sequence[P | None], items: Sequence[T], one: Callable[[P, T], bool]) -> bool:
-    """Whether ``items`` fit ``pattern`` one by one, None standing for any number of them.
+    """True if ``items`` fit ``pattern`` one by one, None standing for any number of them.
 
     Only the last None can need another try: those before it took as little as they could.
     """

@@ -18,7 +18,7 @@ SEED_LENGTH = 64
 
 
 @dataclass(frozen=True)
-class Step:
+class RolloutStep:
     """From ``utc`` (seconds since 1970) on, ``basis_points`` of 10,000 installs are served."""
 
     utc: int
@@ -26,11 +26,11 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Offer:
+class HeadEntry:
     """One version of a head and how far it is rolled out."""
 
     version: str
-    steps: tuple[Step, ...]
+    steps: tuple[RolloutStep, ...]
     paused: bool = False
 
     def reach(self, now: int) -> int:
@@ -45,14 +45,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class Head:
-    """What one channel of one app offers, newest version first."""
+    """The offer of one channel of one app, newest version first."""
 
     app: str
     channel: str
     issued: int
     """When it was signed, seconds since 1970."""
     seed: str
-    entries: tuple[Offer, ...]
+    entries: tuple[HeadEntry, ...]
 
     @classmethod
     def parse(cls, value: object, limits: Limits = DEFAULT) -> Head:
@@ -109,23 +109,23 @@ class Head:
 
 
 def bucket(seed: str, version: str, install_id: str) -> int:
-    """Where an install stands in the rollout of a version: 0 to 9,999, evenly spread."""
+    """The bucket of an install in the rollout of a version: 0 to 9,999, evenly spread."""
     text = f"{seed}\0{version}\0{install_id}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") % EVERYONE
 
 
-def _offer(value: object, limits: Limits) -> Offer:
+def _offer(value: object, limits: Limits) -> HeadEntry:
     record = Record(value)
     version = check_version(record.text("version"))
     steps = record.items("steps", parse_step, limits.rollout_steps)
     if not steps or sorted(steps, key=lambda step: step.utc) != list(steps):
         raise FormatError("at least one step, in order of time", context="steps")
-    offer = Offer(version, steps, record.flag("paused"))
+    offer = HeadEntry(version, steps, record.flag("paused"))
     record.end()
     return offer
 
 
-def parse_step(value: object) -> Step:
+def parse_step(value: object) -> RolloutStep:
     """The step of a JSON value ``[utc, basis_points]``.
 
     Raises:
@@ -138,7 +138,7 @@ def parse_step(value: object) -> Step:
         raise FormatError("integers expected")
     if not (0 <= utc <= INTEGER_MAX and 0 <= points <= EVERYONE):
         raise FormatError(f"[{utc}, {points}] is out of range")
-    return Step(utc, points)
+    return RolloutStep(utc, points)
 
 
 def _check_seed(seed: str) -> str:

@@ -9,21 +9,11 @@ from updater.errors import FormatError
 from updater.format import columns
 from updater.format.changes import OF_FILES, WITH_CONTENT, WITH_SOURCE, Change, Kind
 from updater.format.encoding import lzma2
-from updater.format.encoding.canonical import (
-    decode,
-    encode,
-    within,
-)
+from updater.format.encoding.canonical import decode, encode, within
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.encoding.wire import Reader, Writer
 from updater.format.names import Digest, check_app, check_version
-from updater.format.patch import (
-    Block,
-    Header,
-    Tree,
-    View,
-    check_header,
-)
+from updater.format.patch import Block, FileView, Header, TreeDescriptor, check_header
 from updater.format.paths import check_path, check_target
 from updater.format.release_description import Release
 
@@ -113,7 +103,7 @@ def _write_trees(writer: Writer, header: Header) -> None:
     _write_tree(writer, header.new, header.old)
 
 
-def _write_tree(writer: Writer, tree: Tree, before: Tree | None) -> None:
+def _write_tree(writer: Writer, tree: TreeDescriptor, before: TreeDescriptor | None) -> None:
     writer.text(tree.version)
     writer.raw(tree.digest)
     writer.varint(tree.length)
@@ -122,23 +112,25 @@ def _write_tree(writer: Writer, tree: Tree, before: Tree | None) -> None:
     writer.block(release)
 
 
-def _read_trees(reader: Reader, limits: Limits) -> tuple[str, Tree | None, Tree]:
+def _read_trees(
+    reader: Reader, limits: Limits
+) -> tuple[str, TreeDescriptor | None, TreeDescriptor]:
     app = check_app(reader.text(limits.name_bytes, "app"))
     old = _read_tree(reader, None, limits) if reader.varint(1, "base flag") else None
     return app, old, _read_tree(reader, old, limits)
 
 
-def _read_tree(reader: Reader, before: Tree | None, limits: Limits) -> Tree:
+def _read_tree(reader: Reader, before: TreeDescriptor | None, limits: Limits) -> TreeDescriptor:
     version = check_version(reader.text(limits.name_bytes, "version"))
     digest = Digest(reader.raw(DIGEST_LENGTH, "manifest digest"))
     length = reader.varint(limits.manifest_bytes, "manifest length")
     data = reader.block(limits.release_bytes, "release description")
     if not data and before is not None:
-        return Tree(version, digest, length, before.release)
+        return TreeDescriptor(version, digest, length, before.release)
     release = within("release", Release.parse, decode(data, limits.release_bytes))
     if before is not None and release == before.release:
         raise FormatError("a description equal to its predecessor's is spelled out")
-    return Tree(version, digest, length, release)
+    return TreeDescriptor(version, digest, length, release)
 
 
 def _write_changes(writer: Writer, changes: tuple[Change, ...]) -> None:
@@ -160,7 +152,7 @@ def _write_changes(writer: Writer, changes: tuple[Change, ...]) -> None:
 
 
 def _read_changes(
-    reader: Reader, old: Tree | None, new: Tree, limits: Limits
+    reader: Reader, old: TreeDescriptor | None, new: TreeDescriptor, limits: Limits
 ) -> tuple[Change, ...]:
     count = reader.varint(limits.changes, "number of changes")
     kinds = [_kind(code) for code in reader.raw(count, "kinds of changes")]
@@ -227,17 +219,17 @@ def _read_names(reader: Reader, most: int, limits: Limits) -> list[str]:
     return columns.read_names(reader, reader.varint(most, "number of names"), limits)
 
 
-def _write_views(writer: Writer, views: tuple[View, ...]) -> None:
+def _write_views(writer: Writer, views: tuple[FileView, ...]) -> None:
     writer.varint(len(views))
     for view in views:
         writer.column([view.file, view.id, view.length])
         writer.block(view.recipe)
 
 
-def _read_views(reader: Reader, limits: Limits) -> tuple[View, ...]:
+def _read_views(reader: Reader, limits: Limits) -> tuple[FileView, ...]:
     count = reader.varint(limits.changes, "number of views")
     return tuple(
-        View(
+        FileView(
             reader.varint(limits.changes + limits.entries, "file number"),
             reader.varint(ID_MOST, "view id"),
             reader.varint(limits.view_bytes, "view length"),

@@ -13,12 +13,7 @@ from itertools import takewhile
 from typing import Any, TypeAlias
 
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    Record,
-    decode,
-    encode,
-    within,
-)
+from updater.format.encoding.canonical import Record, decode, encode, within
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import Digest, check_app, check_version
 from updater.format.paths import check_path, check_target, folded, parents, shown

@@ -14,9 +14,9 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.encoding.limits import DEFAULT
-from updater.format.head import EVERYONE, Head, Offer, Step
+from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
 from updater.format.names import order
 
 UNITS = {"m": 60, "h": 3_600, "d": 86_400}
@@ -31,7 +31,7 @@ def promoted(
     channel: str,
     version: str,
     *,
-    steps: Sequence[Step],
+    steps: Sequence[RolloutStep],
     now: int,
     seed: str,
 ) -> Head:
@@ -56,11 +56,11 @@ def promoted(
     head = _at(before, now) if before else Head(app, channel, now, seed, ())
     same = next((offer for offer in head.entries if offer.version == version), None)
     if same is not None and same.paused:
-        raise InstallError(
+        raise RequestError(
             f"{app} {version} is paused on {channel}", hint="resume it first, if all is well"
         )
     come = [s for s in (same.steps if same else ()) if s.utc <= now and s.utc < steps[0].utc]
-    offer = Offer(version, tuple([*come, *steps][-DEFAULT.rollout_steps :]))
+    offer = HeadEntry(version, tuple([*come, *steps][-DEFAULT.rollout_steps :]))
     older = [o for o in head.entries if order(o.version) < order(version) and not o.paused]
     finished = [o for o in older if o.reach(now) == EVERYONE][:1]
     return Head.parse(replace(head, entries=(offer, *finished)).to_json())
@@ -90,7 +90,7 @@ def without(head: Head, versions: Collection[str]) -> Head:
 
 
 def is_paused(head: Head, version: str) -> bool:
-    """Whether ``version`` is offered to nobody for now.
+    """True if ``version`` is offered to nobody for now.
 
     Raises:
         InstallError: ``head`` has no such version.
@@ -98,7 +98,7 @@ def is_paused(head: Head, version: str) -> bool:
     return _offer(head, version).paused
 
 
-def parse_ramp(text: str, now: int) -> tuple[Step, ...]:
+def parse_ramp(text: str, now: int) -> tuple[RolloutStep, ...]:
     """The steps of a ramp such as ``10@now,50@+24h,100@+48h``.
 
     A step is a percentage and the time from which it holds: ``now``, ``+`` minutes (``m``),
@@ -134,11 +134,11 @@ def parse_percent(text: str) -> int:
     raise FormatError(f"{text[:60]!a} is not a percentage such as 10 or 2.5")
 
 
-def _step(text: str, now: int) -> Step:
+def _step(text: str, now: int) -> RolloutStep:
     percent, at, when = text.strip().partition("@")
     if not at:
         raise FormatError(f"{text[:60]!a} is no step of a ramp {_RAMP}")
-    return Step(_time(when, now), parse_percent(percent))
+    return RolloutStep(_time(when, now), parse_percent(percent))
 
 
 def _time(text: str, now: int) -> int:
@@ -154,15 +154,16 @@ def _time(text: str, now: int) -> int:
 
 
 def _at(head: Head, now: int) -> Head:
-    """The same offers as they stand at ``now``: what is paused was put off until then."""
+    """The same entries at ``now``: the steps of paused ones are put off until then."""
     now = max(now, head.issued)
     entries = tuple(_put_off(o, head.issued, now) if o.paused else o for o in head.entries)
     return replace(head, issued=now, entries=entries)
 
 
-def _put_off(offer: Offer, since: int, until: int) -> Offer:
+def _put_off(offer: HeadEntry, since: int, until: int) -> HeadEntry:
     steps = (
-        Step(s.utc + until - since, s.basis_points) if s.utc > since else s for s in offer.steps
+        RolloutStep(s.utc + until - since, s.basis_points) if s.utc > since else s
+        for s in offer.steps
     )
     return replace(offer, steps=tuple(steps))
 
@@ -174,11 +175,11 @@ def _with(head: Head, version: str, *, paused: bool) -> Head:
     )
 
 
-def _offer(head: Head, version: str) -> Offer:
+def _offer(head: Head, version: str) -> HeadEntry:
     for offer in head.entries:
         if offer.version == version:
             return offer
-    raise InstallError(
+    raise RequestError(
         f"{head.channel} does not offer {head.app} {version}",
         hint=f"it offers {', '.join(o.version for o in head.entries) or 'nothing'}",
     )

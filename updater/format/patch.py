@@ -24,7 +24,7 @@ CODECS = frozenset({STORED, LZMA2, ZSTD})
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class TreeDescriptor:
     """Names one tree: its version, and the digest and length of its canonical manifest."""
 
     version: str
@@ -44,7 +44,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class FileView:
     """File number ``file`` is read or written through a view of ``length`` bytes, not plainly."""
 
     file: int
@@ -80,21 +80,21 @@ class Block:
 
 @dataclass(frozen=True)
 class Header:
-    """What a patch says before its blocks.
+    """The header of a patch, which stands before its blocks.
 
     File numbers: new file number k is the file of ``changes[k]``; old file number k is the old
     self of ``changes[k]``, or for k >= len(changes) the old path ``sources[k - len(changes)]``.
     """
 
     app: str
-    old: Tree | None
+    old: TreeDescriptor | None
     """None: the empty tree, and the patch is a bundle."""
-    new: Tree
+    new: TreeDescriptor
     changes: tuple[Change, ...]
     sources: tuple[str, ...]
     """Old files that blocks read though no change names them."""
-    old_views: tuple[View, ...]
-    new_views: tuple[View, ...]
+    old_views: tuple[FileView, ...]
+    new_views: tuple[FileView, ...]
     blocks: tuple[Block, ...]
 
     @cached_property

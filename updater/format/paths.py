@@ -1,4 +1,4 @@
-"""Which paths a release may hold: refused at build and at parse, each refusal with its reason.
+"""Rules for the paths of a release, checked at build and at parse; each refusal has its reason.
 
 A path is relative, in POSIX spelling and Unicode NFC. The Windows and letter-case rules hold
 for every release unless its description says ``portable = false``.
@@ -59,7 +59,7 @@ def check_target(path: str, target: str, *, portable: bool = True, limits: Limit
 
 
 def folded(path: str) -> str:
-    """What a file system that ignores letter case and normalisation would compare."""
+    """``path`` as a file system compares it that ignores letter case and normalisation."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
@@ -87,7 +87,7 @@ def _check_bytes(text: str, limits: Limits, what: str = "path") -> None:
 
 @lru_cache(4096)
 def _reason(name: str, limits: Limits, portable: bool) -> str:
-    """Why ``name`` is refused, or nothing; remembered, for most paths share their folders."""
+    """The reason to refuse ``name``, or nothing; cached, because most paths share their folders."""
     return _refusal(name, limits) or (_windows_refusal(name) if portable else "")
 
 

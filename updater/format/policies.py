@@ -1,4 +1,4 @@
-"""What becomes of managed files the user changed, as a release description says."""
+"""Policies: how an update treats managed files that the user changed."""
 
 from __future__ import annotations
 

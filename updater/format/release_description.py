@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    Record,
-    encode,
-    string,
-    within,
-)
+from updater.format.encoding.canonical import Record, encode, string, within
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import check_version
 from updater.format.paths import check_path
@@ -26,7 +21,7 @@ DISPOSABLE = ("**/__pycache__/**",)
 
 @dataclass(frozen=True, kw_only=True)
 class Confirm:
-    """What keeps a new version: nothing, a call from the application, or a health command."""
+    """How a new version is confirmed: not at all, by the application, or by a health command."""
 
     mode: ConfirmMode = "none"
     health: tuple[str, ...] = ()
@@ -58,7 +53,7 @@ class Confirm:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """What ``release.toml`` says; every field has the default of a release without one."""
+    """The content of ``release.toml``; each field has the default of a release without one."""
 
     entry: tuple[str, ...] = ()
     """Release path of the executable to start, then its arguments; empty: nothing to start."""
@@ -72,11 +67,11 @@ class Release:
     required: bool = False
     """The publisher asks users not to put this update off."""
     policy: tuple[tuple[str, Policy], ...] = ()
-    """What becomes of managed files the user changed: (glob, policy), first match wins."""
+    """Policies for managed files that the user changed: (glob, policy), first match wins."""
     disposable: tuple[str, ...] = DISPOSABLE
     """Globs of files that may be deleted though no manifest names them."""
     portable: bool = True
-    """Whether the Windows and letter-case rules for names hold."""
+    """True if the Windows and letter-case rules for names hold."""
     notes: str = ""
 
     def to_json(self, *, spelled_out: bool = False) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from updater.disk.durable import Disk
 from updater.disk.json_file import encode
 from updater.launch.state import State
 
@@ -35,7 +34,7 @@ class Report:
     changed: tuple[str, ...] = ()
     """Files of the release that are not as they should be."""
 
-    def write(self, disk: Disk, state: State) -> None:
+    def write(self, state: State) -> None:
         """Queue it.
 
         Raises:
@@ -51,10 +50,10 @@ class Report:
         }
         if state.reports.is_symlink():  # nobody of us made it: other files would be deleted
             raise NotADirectoryError(errno.ENOTDIR, "no folder of ours", str(state.reports))
-        disk.mkdir(state.reports)
-        disk.write(state.reports / f"{self.identity}.json", encode(document))
+        state.disk.mkdir(state.reports)
+        state.disk.write(state.reports / f"{self.identity}.json", encode(document))
         for path in queued(state)[:-MOST]:
-            disk.unlink(path)
+            state.disk.unlink(path)
 
 
 def queued(state: State) -> list[Path]:

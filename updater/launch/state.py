@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from updater.disk.durable import Disk
 from updater.disk.permissions import ROOT, WINDOWS
-from updater.errors import InstallError
+from updater.errors import MachineError
 
 SUFFIX = ".upswap"
 GONE_HINT = "if it was moved, name where it is; if it was removed, run updater install"
-"""What to do where the install folder is not."""
+"""The hint if the install folder is not there."""
 
 
 @dataclass(frozen=True)
 class State:
-    """The places of one install. Makes nothing, reads nothing."""
+    """The places of one install, and the disk they are changed by. Makes nothing, reads nothing."""
 
     install: Path
     """The install folder (DIR)."""
     folder: Path
     """The State folder."""
+    disk: Disk = field(default_factory=Disk, compare=False, repr=False)
+
+    def on(self, disk: Disk) -> State:
+        """The same places, changed by ``disk``."""
+        return replace(self, disk=disk)
 
     @property
     def settings(self) -> Path:
@@ -36,7 +42,7 @@ class State:
 
     @property
     def access(self) -> Path:
-        """What of the repository's URL must not be told; for the owner's eyes only."""
+        """The secret parts of the repository's URL; only the owner may read it."""
         return self.folder / "access.json"
 
     @property
@@ -61,12 +67,12 @@ class State:
 
     @property
     def known(self) -> Path:
-        """Which files releases had here, by their digests; see updater/stage/own_files.py."""
+        """Marks of the files that releases had here; see updater/stage/own_files.py."""
         return self.folder / "known"
 
     @property
     def folders(self) -> Path:
-        """Which folders the install had when all was known to be as released; see known.py."""
+        """The folders of the install when all was as released; see updater/stage/own_files.py."""
         return self.folder / "folders.json"
 
     @property
@@ -86,17 +92,17 @@ class State:
 
     @property
     def release(self) -> Path:
-        """``release.json``: what the launcher must know of the installed release; see brief.py."""
+        """``release.json``: facts of the release for the launcher; see release_facts.py."""
         return self.folder / "release.json"
 
     @property
     def old(self) -> Path:
-        """What the last commit replaced, kept for a rollback, and that commit's journal."""
+        """Files that the last commit replaced, kept for a rollback, and that commit's journal."""
         return self.folder / "old"
 
     @property
     def trash(self) -> Path:
-        """What could not be deleted yet, and the list of such things elsewhere; see trash.py."""
+        """Files that could not be deleted yet, and the list of others; see trash.py."""
         return self.folder / "trash"
 
     @property
@@ -106,38 +112,38 @@ class State:
 
     @property
     def trial(self) -> Path:
-        """There while the installed version is not confirmed; see trial.py."""
+        """The trial of the installed version; absent once it is confirmed. See trial.py."""
         return self.folder / "trial"
 
     @property
     def confirmed(self) -> Path:
-        """The one file the application writes to keep a new version: that version."""
+        """The confirmed version: the one file that the application writes."""
         return self.folder / "confirmed"
 
     @property
     def announced(self) -> Path:
-        """The version of which an update said that it is staged; see pending.py."""
+        """The version that was last reported as staged; see pending.py."""
         return self.folder / "announced"
 
     @property
     def arrival(self) -> Path:
-        """The version before, until the application was started and told of it."""
+        """The version before, until the application was started with it."""
         return self.folder / "arrival"
 
     @property
     def reports(self) -> Path:
-        """What went wrong here, to be sent."""
+        """Failure reports, to be sent."""
         return self.folder / "reports"
 
     @property
     def consent(self) -> Path:
-        """There if this install may tell its publisher how it fares; see `updater.reports`."""
+        """The consent to reports; absent without it. See `updater.reports`."""
         return self.folder / "consent.json"
 
     @property
-    def told(self) -> Path:
-        """What the publisher was told last; harmless to lose."""
-        return self.folder / "told.json"
+    def last_sent(self) -> Path:
+        """The last check-in that was sent; harmless to lose."""
+        return self.folder / "last_sent.json"
 
     @property
     def launcher(self) -> Path:
@@ -160,7 +166,7 @@ class State:
         return self.folder / "lock"
 
     def at(self, path: str) -> Path:
-        """Where a journal's path lies: in the install, or in the State, wherever both are now."""
+        """The place of a journal's path: in the install, or in the State, wherever both are now."""
         if path.startswith("../"):  # ../.NAME.upswap/FILE, by the name it had then
             return self.folder / path.split("/", 2)[2]
         return self.install / path
@@ -170,7 +176,7 @@ class State:
         return self.stage / str(number)
 
     def parked_file(self, number: int) -> Path:
-        """What step ``number`` of the last commit put aside."""
+        """The file that step ``number`` of the last commit put aside."""
         return self.old / str(number)
 
 
@@ -188,12 +194,12 @@ def find(install: Path) -> State | None:
     there = [folder for folder in _candidates(install) if folder.is_dir()]
     found = [folder for folder in there if _is_owners(folder, install)]
     if there and not found:
-        raise InstallError(
+        raise MachineError(
             f"{there[0]} is not a folder that only the owner of {install} may write",
             hint=f"if it is yours: {_remedy(there[0], install)}; else remove it",
         )
     if len(found) > 1:
-        raise InstallError(
+        raise MachineError(
             f"two state folders: {found[0]} and {found[1]}",
             hint="move away the one that was not made by this install",
         )
@@ -201,7 +207,7 @@ def find(install: Path) -> State | None:
 
 
 def choose(install: Path) -> State:
-    """Where the State of a new install belongs.
+    """Choose the place of the State of a new install.
 
     Beside the install, if the parent folder is ours to write, not writable by everybody, and
     on the same file system; else inside it.
@@ -215,7 +221,7 @@ def _candidates(install: Path) -> tuple[Path, Path]:
 
 
 def _is_owners(folder: Path, install: Path) -> bool:
-    """Whether nobody can have planted ``folder`` who could not have changed the install itself."""
+    """True if nobody can have planted ``folder`` who could not have changed the install itself."""
     info, ours = folder.lstat(), install.stat()
     if not stat.S_ISDIR(info.st_mode):
         return False
@@ -225,7 +231,7 @@ def _is_owners(folder: Path, install: Path) -> bool:
 
 
 def _is_wider(info: os.stat_result, ours: os.stat_result) -> bool:
-    """Whether a folder may be written by a group, or by everybody, who may not write the other."""
+    """True if a folder may be written by a group, or by everybody, who may not write the other."""
     more = info.st_mode & ~ours.st_mode
     other_group = info.st_gid != ours.st_gid and not ours.st_mode & stat.S_IWOTH
     is_for_group = bool(info.st_mode & stat.S_IWGRP)
@@ -233,7 +239,7 @@ def _is_wider(info: os.stat_result, ours: os.stat_result) -> bool:
 
 
 def _remedy(folder: Path, install: Path) -> str:
-    """What makes a State of ours one that is believed again."""
+    """The command that makes a State of ours trusted again."""
     if folder.is_symlink():
         return "put the folder itself in the place of the link"
     if _is_wider(folder.stat(), install.stat()):

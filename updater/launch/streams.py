@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal, TextIO, cast
 
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.exit_codes import INTERRUPTED, NOTHING_TO_DO, PIPE_CLOSED
 
 _NO_THREAD = "can't start new thread"
@@ -29,7 +29,7 @@ class LossyStream(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
         self.failure: OSError | None = None
-        """Why something was not written."""
+        """The error that kept something from being written."""
 
     def writable(self) -> bool:
         """See `io.RawIOBase`."""
@@ -115,15 +115,15 @@ def _exit_code(command: Callable[[], int]) -> int:
     except SystemExit as ended:  # of argparse, which has said why
         return int(ended.code or 0)
     except KeyboardInterrupt:
-        _say("error: interrupted")
+        _print("error: interrupted")
         return INTERRUPTED
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and _NO_THREAD not in str(error):
             raise
         what = "thread" if isinstance(error, RuntimeError) else "memory"
-        _say(f"error: this machine gives this process no more {what}")
-        _say("hint: end other programs, or raise the limits (ulimit -u, ulimit -v)")
-        return InstallError.exit_code
+        _print(f"error: this machine gives this process no more {what}")
+        _print("hint: end other programs, or raise the limits (ulimit -u, ulimit -v)")
+        return MachineError.exit_code
 
 
 def _with_lost_output(code: int, output: LossyStream) -> int:
@@ -134,9 +134,9 @@ def _with_lost_output(code: int, output: LossyStream) -> int:
     well = code in {0, NOTHING_TO_DO}
     if _is_closed_pipe(output.failure):
         return PIPE_CLOSED if well else code
-    _say(f"error: writing the result: {(output.failure.strerror or 'failed').lower()}")
-    _say("hint: the command itself has ended; free the disk that its output goes to")
-    return InstallError.exit_code if well else code
+    _print(f"error: writing the result: {(output.failure.strerror or 'failed').lower()}")
+    _print("hint: the command itself has ended; free the disk that its output goes to")
+    return MachineError.exit_code if well else code
 
 
 def _is_closed_pipe(failure: OSError) -> bool:
@@ -144,5 +144,5 @@ def _is_closed_pipe(failure: OSError) -> bool:
     return failure.errno in {errno.EPIPE, errno.EINVAL if os.name == "nt" else errno.EPIPE}
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What one install keeps on this machine: settings, identity, the launcher, and its session.
+"""Files of one install on this machine: settings, identity, launcher; and its session.
 
 Imported by `reports`, `update` and the client.
 """

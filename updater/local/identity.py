@@ -17,14 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from updater.disk.durable import Disk, told
+from updater.disk.durable import machine_errors
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    decode,
-    encode,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode
 from updater.format.encoding.limits import KIB
 from updater.launch.state import State
 
@@ -73,9 +68,9 @@ class Identity:
 class Identities:
     """The identity of one install, on this machine."""
 
-    def __init__(self, disk: Disk, state: State, machine: Callable[[], str]) -> None:
+    def __init__(self, state: State, machine: Callable[[], str]) -> None:
         """``machine``: gives what names this machine, or nothing; see `machine_id`."""
-        self._disk = disk
+        self._disk = state.disk
         self._state = state
         self._machine = machine
 
@@ -85,7 +80,7 @@ class Identities:
         Raises:
             InstallError: the disk does not give it now.
         """
-        with told(f"reading {self._state.identity}"):
+        with machine_errors(f"reading {self._state.identity}"):
             try:
                 known = Identity.parse(self._state.identity.read_bytes())
             except (FileNotFoundError, FormatError):  # the same at every look, until it is kept
@@ -104,7 +99,7 @@ class Identities:
             InstallError: the disk.
         """
         now = self.read().data
-        with told(f"writing {self._state.identity}"):
+        with machine_errors(f"writing {self._state.identity}"):
             with suppress(FileNotFoundError):
                 if self._state.identity.read_bytes() == now:
                     return
@@ -116,7 +111,7 @@ class Identities:
         Raises:
             InstallError: the disk; it stays as it was.
         """
-        with told(f"writing {self._state.identity}"):
+        with machine_errors(f"writing {self._state.identity}"):
             self._disk.write(self._state.identity, self._of(uuid.uuid4().hex).data)
 
     def _of(self, name: str) -> Identity:
@@ -131,7 +126,7 @@ class Identities:
 
 
 def machine_id() -> str:
-    """What the operating system calls this machine; empty if it does not say.
+    """The operating system's name of this machine; empty if there is none.
 
     It is made anew for a clone by systemd's first boot, by Windows' sysprep and by each Mac.
     """

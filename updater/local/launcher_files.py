@@ -16,13 +16,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from updater.disk.durable import (
-    WINDOWS,
-    Disk,
-    present,
-    remove_tree,
-)
-from updater.errors import InstallError
+from updater.disk.durable import WINDOWS, present, remove_tree
+from updater.errors import MachineError
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
 from updater.launch.commit import journal
@@ -37,7 +32,7 @@ LAUNCHER_FOLDERS = ("disk", "launch")
 """The two folders of standard-library-only code: all of them is packed."""
 ROOT_MODULES = ("__init__.py", "errors.py", "exit_codes.py", "process_start.py", "version.py")
 MOMENT = (1980, 1, 1, 0, 0, 0)
-"""Of every file in the zipapp: the same launcher shall have the same bytes."""
+"""The time of every file in the zipapp: the same launcher has the same bytes."""
 _FORMAT = f"{journal.FORMAT}\n"
 START = """#!/bin/sh
 # Starts the application, after whatever an interrupted update has left is put right.
@@ -81,7 +76,7 @@ def launcher_command(state: State) -> list[str] | None:
     return [python, "-I", str(folder / ZIPAPP)]
 
 
-def renew_launcher(disk: Disk, state: State, manifest: Manifest) -> None:
+def renew_launcher(state: State, manifest: Manifest) -> None:
     """Have the launcher of this updater in place, if the application can be started at all.
 
     A killed renewal leaves the one before in use. Nothing may be on trial: the launcher that
@@ -93,7 +88,7 @@ def renew_launcher(disk: Disk, state: State, manifest: Manifest) -> None:
     files = _files(state, manifest) if manifest.release.entry else {}
     current = _current(state)
     if files and (current is None or not _holds(current, files)):
-        _put(disk, state, files, current)
+        _put(state, files, current)
 
 
 def check_launcher(state: State) -> None:
@@ -105,7 +100,7 @@ def check_launcher(state: State) -> None:
     """
     folder = _current(state)
     if folder is not None and (folder / "format").read_text() != _FORMAT:
-        raise InstallError(
+        raise MachineError(
             "the launcher of this install is not that of its updater",
             hint="run updater recover, which renews it, or end the application and update again",
         )
@@ -181,23 +176,23 @@ def _holds(folder: Path, files: dict[str, bytes]) -> bool:
         return False
 
 
-def _put(disk: Disk, state: State, files: dict[str, bytes], current: Path | None) -> None:
+def _put(state: State, files: dict[str, bytes], current: Path | None) -> None:
     number = 1 if current is None else int(current.name) + 1
     folder = state.launcher / str(number)
-    disk.mkdir(state.launcher)
-    disk.mkdir(folder)
+    state.disk.mkdir(state.launcher)
+    state.disk.mkdir(folder)
     for name, data in files.items():
-        disk.create(folder / name, data, executable=name == PROGRAM)
-    disk.sync_directory(folder)
+        state.disk.create(folder / name, data, executable=name == PROGRAM)
+    state.disk.sync_directory(folder)
     if not WINDOWS:
-        disk.write(state.launcher / "start", START.encode(), executable=True)
-    disk.write(state.launcher / "current", f"{number}\n".encode())
+        state.disk.write(state.launcher / "start", START.encode(), executable=True)
+    state.disk.write(state.launcher / "current", f"{number}\n".encode())
     for other in state.launcher.iterdir():
         if other.is_dir() and other != folder:
-            remove_tree(disk, other)
+            remove_tree(state.disk, other)
 
 
 def start_command(state: State) -> str | None:
-    """What a shortcut or a service shall run."""
+    """The command for shortcuts and services; None: there is none."""
     place = state.launcher / "start"
     return os.fspath(place) if present(place) else None

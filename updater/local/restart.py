@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 
 
 def replace_process(line: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
@@ -20,7 +20,7 @@ def replace_process(line: Sequence[str], environment: Mapping[str, str]) -> NoRe
         InstallError: it cannot be started; this process goes on.
     """
     _flush()
-    with told(f"starting {line[0]}"):
+    with machine_errors(f"starting {line[0]}"):
         os.execve(line[0], list(line), environment)  # noqa: S606 - our launcher
 
 
@@ -32,7 +32,7 @@ def hand_over(line: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
         SystemExit: it is started.
     """
     _flush()
-    with told(f"starting {line[0]}"):
+    with machine_errors(f"starting {line[0]}"):
         subprocess.Popen(line, env=environment)  # noqa: S603 - our launcher
     raise SystemExit(0)
 
@@ -50,7 +50,7 @@ def start_beside(line: Sequence[str], environment: Mapping[str, str]) -> None:
         InstallError: it cannot be started.
     """
     quiet = subprocess.DEVNULL
-    with told(f"starting {line[0]}"):
+    with machine_errors(f"starting {line[0]}"):
         subprocess.Popen(  # noqa: S603 - our launcher
             line, env=environment, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
         )

@@ -1,4 +1,4 @@
-"""What one client uses to reach the world; an application or a test may bring its own."""
+"""The session: network, progress, clock and disk of one run; a test may bring its own."""
 
 from __future__ import annotations
 
@@ -15,15 +15,11 @@ from typing import Any
 from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust, recalled
 from updater.config import UpdaterConfig
-from updater.disk.durable import Disk, told
+from updater.disk.durable import Disk, machine_errors
 from updater.errors import NotEnoughSpace
 from updater.launch.state import State
 from updater.local.identity import Identities, machine_id
-from updater.local.settings import (
-    Settings,
-    read_address,
-    read_root,
-)
+from updater.local.settings import Settings, read_address, read_root
 from updater.net.address import Address
 from updater.net.http import HttpTransport
 from updater.progress import Progress, Silent
@@ -39,15 +35,15 @@ class Session:
 
     config: UpdaterConfig = field(default_factory=UpdaterConfig)
     transport: Transport = _HTTP
-    """How bytes come; unless given, over HTTP as `config` says."""
+    """The transport; by default HTTP, as `config` says."""
     sender: Sender | None = None
-    """How the publisher is told, if it is; unless given, over HTTP with a short patience."""
+    """The sender of reports; by default HTTP, with short timeouts."""
     progress: Progress = field(default_factory=Silent)
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""
     disk: Disk = field(default_factory=Disk)
     machine: Callable[[], str] = machine_id
-    """What names this machine, or nothing; it is kept as a digest, and told to nobody."""
+    """The name of this machine, or nothing; kept as a digest, and never sent."""
 
     def __post_init__(self) -> None:
         if self.transport is _HTTP:
@@ -58,7 +54,7 @@ class Session:
         return int(self.clock())
 
     def refresh(self, state: State, settings: Settings, now: int) -> Catalogue:
-        """What the repository of an install offers at ``now``, verified.
+        """Fetch and verify what the repository of an install offers at ``now``.
 
         Whoever may not write the State sees the same; what is learned then is not kept.
 
@@ -67,7 +63,7 @@ class Session:
             InstallError: the metadata folder cannot be used.
         """
         self.admit(read_address(state, settings))
-        with told(f"using {state.trust}"), _memory(state) as memory:
+        with machine_errors(f"using {state.trust}"), _memory(state) as memory:
             trust = Trust(
                 memory.trust,
                 settings.url,
@@ -81,7 +77,7 @@ class Session:
 
     def identities(self, state: State) -> Identities:
         """The identity of an install."""
-        return Identities(self.disk, state, self.machine)
+        return Identities(state, self.machine)
 
     def admit(self, address: Address) -> None:
         """Let the transport use what is secret of a repository's URL.
@@ -97,7 +93,7 @@ class Session:
         Raises:
             InstallError: the disk does not give it now.
         """
-        with told(f"reading {state.trust}"):
+        with machine_errors(f"reading {state.trust}"):
             return recalled(state.trust, app, self.config.limits)
 
     def require_space(self, state: State, needed: int) -> None:

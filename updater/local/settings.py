@@ -1,4 +1,4 @@
-"""What we know of an install: its settings and its manifest, read from and written to State."""
+"""Settings and manifest of an install, read from its State."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from updater.disk.durable import present, told
-from updater.errors import DamagedState, FormatError, InstallError
-from updater.format.encoding.canonical import (
-    Record,
-    decode,
-    encode,
-    string,
-)
-from updater.format.encoding.limits import (
-    DEFAULT,
-    MIB,
-    Limits,
-)
+from updater.disk.durable import machine_errors, present
+from updater.errors import DamagedState, FormatError, RequestError
+from updater.format.encoding.canonical import Record, decode, encode, string
+from updater.format.encoding.limits import DEFAULT, MIB, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import check_app, check_channel
 from updater.launch.commit.bad_versions import BAD_MOST
@@ -32,7 +23,7 @@ T = TypeVar("T")
 
 FORMAT = 1
 ADOPT_HINT = "run updater adopt --repair, with URL, root.json, application and version once more"
-"""What leads out where a repair cannot know what belongs into the install, or where it is from."""
+"""The hint where a repair cannot know what belongs into the install, or where it is from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +70,13 @@ def find_install(folder: Path) -> State:
     Raises:
         InstallError: upswap installed nothing there.
     """
-    with told(f"looking at {folder}"):
+    with machine_errors(f"looking at {folder}"):
         install = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError on a loop
         if not present(install):
-            raise InstallError(f"{install} is not there", hint=GONE_HINT)
+            raise RequestError(f"{install} is not there", hint=GONE_HINT)
         state = find(install)
     if state is None:
-        raise InstallError(
+        raise RequestError(
             f"{install} is not an install of upswap",
             hint="name the folder given to `updater install`",
         )
@@ -102,7 +93,7 @@ def read_settings(state: State) -> Settings:
 
 
 def read_address(state: State, settings: Settings) -> Address:
-    """Where the repository of an install is, with what is needed to be let in.
+    """The address of the repository of an install, with login and query.
 
     Raises:
         InstallError: it is not this user's to read; if it is damaged: `DamagedState`.
@@ -137,7 +128,7 @@ def read_manifest(state: State, limits: Limits = DEFAULT) -> Manifest:
 
 
 def _read(state: State, path: Path, parse: Callable[[bytes], T], hint: str) -> T:
-    with told(f"reading {path}"):  # a disk that fails now need not do so later
+    with machine_errors(f"reading {path}"):  # a disk that fails now need not do so later
         try:
             return parse(path.read_bytes())
         except (FormatError, FileNotFoundError, IsADirectoryError) as error:

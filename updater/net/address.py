@@ -6,13 +6,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from updater.errors import FormatError, InstallError
-from updater.format.encoding.canonical import (
-    Record,
-    decode,
-    encode,
-    string,
-)
+from updater.errors import FormatError, RequestError
+from updater.format.encoding.canonical import Record, decode, encode, string
 from updater.format.encoding.limits import KIB
 
 FORMAT = 1
@@ -41,7 +36,7 @@ class Address:
         """
         parts = _parts(text)
         if parts is None:
-            raise InstallError(
+            raise RequestError(
                 f"{without_secrets(text)!a} is not the URL of a repository",
                 hint="http:// or https://",
             )
@@ -52,12 +47,12 @@ class Address:
 
     @property
     def is_secret(self) -> bool:
-        """Whether there is anything in it that must not be told."""
+        """True if it has a login or a query, which must stay secret."""
         return bool(self.login or self.query)
 
     @property
     def data(self) -> bytes:
-        """What must not be told, as it is kept."""
+        """The bytes of ``access.json``: the secret parts."""
         return encode({"format": FORMAT, "login": list(self.login or ()), "query": self.query})
 
     def with_secrets(self, data: bytes) -> Address:
@@ -80,7 +75,7 @@ class Address:
                 raise FormatError("a user name and a password, or neither", context="login")
 
     def covers(self, url: str) -> bool:
-        """Whether ``url`` is of this repository, so that it may be sent what is secret."""
+        """True if ``url`` is of this repository, so that it may be sent what is secret."""
         return url == self.url or url.startswith(f"{self.url}/")
 
 

@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from updater.check.catalogue import Blob
+from updater.check.catalogue import PatchTarget
 from updater.config import UpdaterConfig
 from updater.errors import FormatError, TransportError, TrustError
 from updater.format.header import decode_header
 from updater.format.names import Digest
 from updater.format.patch import Header, Select
 from updater.progress import Progress, Silent
-from updater.transport import Answer, Transport, refuse_page
+from updater.retry import Tries
+from updater.transport import ResponseBody, Transport, refuse_page
 
 READ = 1 << 20
 RANGE_REFUSED = {206, 416}
@@ -53,12 +54,12 @@ class _Piece:
 
     @property
     def stop(self) -> int:
-        """Where it ends in the patch."""
+        """Its end in the patch."""
         return self.start + self.length
 
     @property
     def end(self) -> int:
-        """Where it ends in our file."""
+        """Its end in our file."""
         return self.place + self.length
 
     def spot(self, place: int) -> _Spot:
@@ -72,7 +73,7 @@ class Download:
     def __init__(
         self,
         transport: Transport,
-        blob: Blob,
+        blob: PatchTarget,
         path: Path,
         *,
         select: Select | None = None,
@@ -103,25 +104,21 @@ class Download:
             OSError: the disk.
         """
         mode = "r+b" if self._path.exists() else "w+b"
-        attempt, best = 0, -1
+        tries, best = Tries(self._config, self._sleep), -1
         self._sure = 0
         try:
             with self._path.open(mode) as opened:
                 file = cast("BinaryIO", opened)
                 while (at := self._verified(file)) is not None:
                     # a line that breaks often but brings something each time is a good line
-                    attempt, best = (1, at.place) if at.place > best else (attempt + 1, best)
-                    self._wait(attempt)
-                    self._attempt(file, at, attempt)
+                    tries.begin(afresh=at.place > best)
+                    best = max(best, at.place)
+                    self._attempt(file, at, tries)
         finally:
             self._progress.finish()
 
-    def _wait(self, attempt: int) -> None:
-        if attempt > 1:
-            self._sleep(self._config.wait(attempt - 1))
-
-    def _attempt(self, file: BinaryIO, at: _Spot, attempt: int) -> None:
-        begun, last = False, attempt >= self._config.attempts
+    def _attempt(self, file: BinaryIO, at: _Spot, tries: Tries) -> None:
+        begun = False
         stop = self._stop(at)
         try:
             with self._get(at, stop) as answer:
@@ -130,31 +127,31 @@ class Download:
         except TransportError as error:
             refused = self._is_part(at, stop) and error.status in RANGE_REFUSED
             # Until an answer begins, the transport tries.
-            if last or not (refused or (begun and error.retryable)):
+            if tries.is_last or not (refused or (begun and error.retryable)):
                 raise
             if refused:
                 self._ranges = False
-            elif attempt > 1:  # what stands behind a piece being mended is worth one try only:
+            elif tries.number > 1:  # what stands behind a damaged piece is worth one try only:
                 file.truncate(file.tell())  # without it a piece is resumed where the line broke
         except _Damaged as error:
-            if last:
+            if tries.is_last:
                 raise TrustError(
                     f"{self._blob.name}: the server sends other bytes than its publisher signed",
                     hint="nothing was installed; tell the publisher",
                 ) from error
 
-    def _get(self, at: _Spot, stop: int) -> AbstractContextManager[Answer]:
+    def _get(self, at: _Spot, stop: int) -> AbstractContextManager[ResponseBody]:
         if not self._is_part(at, stop):
             return self._transport.get(self._blob.url)
         bound = stop if stop < self._blob.length else None
         return self._transport.get(self._blob.url, at.start, bound)
 
     def _is_part(self, at: _Spot, stop: int) -> bool:
-        """Whether the server is asked for less than the whole patch."""
+        """True if the server is asked for less than the whole patch."""
         return self._ranges and (at.start > 0 or stop < self._blob.length)
 
     def _stop(self, at: _Spot) -> int:
-        """Where in the patch the wanted pieces end that lie one behind the other from ``at`` on."""
+        """The offset in the patch at which the wanted bytes from ``at`` on end, without a gap."""
         if self._blocks is None:
             return self._blob.length if self._select is None else self._blob.header_length
         stop = at.start
@@ -180,7 +177,7 @@ class Download:
         self._show(self._sure)
         return None
 
-    def _receive(self, file: BinaryIO, at: _Spot, stop: int, answer: Answer) -> None:
+    def _receive(self, file: BinaryIO, at: _Spot, stop: int, answer: ResponseBody) -> None:
         """Write what the answer has of the pieces that are missing, from ``at`` on.
 
         It is read up to ``stop`` or a piece that is there already; but if the server knows no
@@ -262,13 +259,13 @@ def _wanted(header: Header, wanted: Collection[int] | None, start: int) -> Itera
 class _Arriving:
     """The bytes of one answer, one after the other."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ResponseBody) -> None:
         self._at = answer.start
         self._chunks = answer.chunks
         self._data = b""
 
     def data(self) -> bytes:
-        """Those that are there to be used, more if all were; none at the end."""
+        """Bytes to be used next, read if none are left; none at the end."""
         self._data = self._data or next(self._chunks, b"")
         return self._data
 
@@ -288,7 +285,7 @@ class _Damaged(Exception):  # noqa: N818 - a state of one try, never seen outsid
 
 
 def _holds(file: BinaryIO, piece: _Piece) -> bool:
-    """Whether the piece is in ``file``, whole and as signed."""
+    """True if the piece is in ``file``, whole and as signed."""
     return file.seek(0, 2) >= piece.end and _digest(file, piece) == piece.digest
 
 

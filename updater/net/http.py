@@ -23,8 +23,9 @@ import urllib3
 from updater.config import UpdaterConfig
 from updater.errors import TransportError, causes
 from updater.net.address import Address, without_secrets
-from updater.net.minimum_rate import PacedAnswer, TooSlow
-from updater.transport import Answer, Reply
+from updater.net.minimum_rate import PacedResponse, TooSlow
+from updater.retry import RETRY_STATUS, RetryPolicy
+from updater.transport import Reply, ResponseBody
 from updater.version import __version__
 
 CHUNK = 64 * 1024
@@ -32,13 +33,12 @@ URL_MOST = 300
 """Characters of a URL of somebody else that are repeated to people."""
 REPLY_MOST = 4 << 20
 """Bytes of a reply to what was sent: a list of some ten thousand files."""
-RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _PROXIES = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say which proxy is used"
 _HINTS = {
     401: "the host wants a user name and a password: https://USER:PASSWORD@HOST/... at install",
     407: f"the proxy wants a user name and a password: http://USER:PASSWORD@HOST:PORT; {_PROXIES}",
 }
-"""What to do about some HTTP statuses."""
+"""Hints for some HTTP statuses."""
 _OFFLINE = "check the network connection and try again"
 
 
@@ -60,14 +60,14 @@ class HttpTransport:
         self._session.mount("https://", adapter)
 
     @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
+    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[ResponseBody]:
         """See `Transport.get`."""
         is_part = start > 0 or stop is not None
         last = "" if stop is None else stop - 1
         headers = {"Range": f"bytes={start}-{last}"} if is_part else {}
         with self._asked("GET", url, headers) as response:
             begin = _check(url, response, start if is_part else None)
-            yield Answer(begin, self._chunks(response))
+            yield ResponseBody(begin, self._chunks(response))
 
     def send(
         self, method: str, url: str, body: bytes, headers: Mapping[str, str] | None = None
@@ -131,7 +131,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
     """Connections whose answers have to come at a minimum rate."""
 
     def __init__(self, config: UpdaterConfig) -> None:
-        self._answer = partial(PacedAnswer, config)
+        self._answer = partial(PacedResponse, config)
         super().__init__(max_retries=_retries(config))
 
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
@@ -155,15 +155,15 @@ def _server_time(response: requests.Response) -> int | None:
         return None
 
 
-def _retries(config: UpdaterConfig) -> urllib3.Retry:
+def _retries(policy: RetryPolicy) -> urllib3.Retry:
     """Tries until an answer begins; a body that breaks off is its reader's to resume."""
     return urllib3.Retry(
-        total=config.attempts - 1,
+        total=policy.attempts - 1,
         redirect=False,
         status_forcelist=RETRY_STATUS,
-        backoff_factor=config.backoff,
-        backoff_max=config.backoff_limit,
-        retry_after_max=int(config.backoff_limit),
+        backoff_factor=policy.backoff,
+        backoff_max=policy.backoff_limit,
+        retry_after_max=int(policy.backoff_limit),
         raise_on_status=False,
     )
 
@@ -220,7 +220,7 @@ def _range_start(url: str, response: requests.Response, start: int | None) -> in
 
 
 def _error(url: str, error: Exception) -> TransportError:
-    """What went wrong on the way to ``url``; a proxy on it is named, nothing secret is."""
+    """The error of a request to ``url``; it names a proxy on the way, and nothing secret."""
     said = without_secrets(_reason(error))
     proxy = _proxy_for(url)
     if isinstance(error, requests.exceptions.InvalidSchema) and proxy.startswith("socks"):

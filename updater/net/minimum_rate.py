@@ -20,7 +20,7 @@ class TooSlow(Exception):  # noqa: N818 - reads as what happened; `fetch` tells 
     """A server keeps a connection alive and sends next to nothing."""
 
 
-class PacedAnswer(http.client.HTTPResponse):
+class PacedResponse(http.client.HTTPResponse):
     """An answer that comes at a minimum rate, from its first byte."""
 
     def __init__(self, config: UpdaterConfig, sock: socket.socket, **options: Any) -> None:

@@ -19,16 +19,11 @@ from updater.format.names import Digest
 from updater.format.patch import Block, Header, Select
 from updater.format.paths import shown
 from updater.patch.delta.block import decode
-from updater.patch.delta.view import (
-    KNOWN,
-    View,
-    Views,
-    view_of,
-)
+from updater.patch.delta.view import KNOWN, View, Views, view_of
 from updater.patch.file_digest import check_file, digest_of
-from updater.patch.memory import give_back
-from updater.patch.new_files import Outputs
-from updater.patch.old_files import Bases
+from updater.patch.memory import trim_memory
+from updater.patch.new_files import NewFiles
+from updater.patch.old_files import OldFiles
 from updater.patch.parallel import in_order
 from updater.progress import Progress, Silent
 
@@ -50,7 +45,7 @@ JOBS = 2
 
 
 class WrongTree(PatchError):  # noqa: N818 - reads as what the user is told
-    """What a patch gave is not the tree its header names; ``manifest`` tells what it is."""
+    """The result of a patch is not the tree its header names; ``manifest`` lists it."""
 
     def __init__(self, header: Header, manifest: Manifest) -> None:
         super().__init__(
@@ -264,16 +259,16 @@ class _Application:
         for view in (*self._header.old_views, *self._header.new_views):
             view_of(views, view.id)  # one we do not know is found before any work
         self._sizes = sizes
-        self._bases = Bases(self._old_file, out, views, patch.limits)
-        self._outputs = Outputs(out, self._sizes, self._header.new_views, views)
+        self._old_files = OldFiles(self._old_file, out, views, patch.limits)
+        self._new_files = NewFiles(out, self._sizes, self._header.new_views, views)
 
     def place(self, path: str) -> Path:
-        """Where the bytes of the new file ``path`` lie."""
+        """The place of the bytes of the new file ``path``."""
         if path in self._given:
             return self._given[path]
         slot = self._layout.slots[path]
         if slot.change is not None and self._layout.changes[slot.change].size is not None:
-            return self._outputs.path(slot.change)
+            return self._new_files.path(slot.change)
         assert slot.source is not None  # noqa: S101 - what is not decoded is carried over
         return self._old.places[slot.source]
 
@@ -286,34 +281,34 @@ class _Application:
             if any(extent.file in self._sizes for extent in block.new)
         ]
         numbers = {extent.file for block, _ in blocks for extent in block.old}
-        self._bases.open(numbers, self._header.old_views, jobs)
+        self._old_files.open(numbers, self._header.old_views, jobs)
         self._make_empty_files()
         progress.start("apply", sum(block.new_length for block, _ in blocks))
         try:
             with in_order(self._decode, blocks, jobs) as results:
                 for block, _ in blocks:
-                    self._outputs.write(block.new, next(results))
+                    self._new_files.write(block.new, next(results))
                     progress.advance(block.new_length)
-            self._outputs.finish(jobs)
+            self._new_files.finish(jobs)
         finally:
             progress.finish()
-            self._outputs.close()
-        made = {self._header.changes[n].path: d for n, d in self._outputs.digests.items()}
+            self._new_files.close()
+        made = {self._header.changes[n].path: d for n, d in self._new_files.digests.items()}
         return {**made, **given}
 
     def _decode(self, placed: tuple[Block, int]) -> bytes:
         block, offset = placed
 
         def read_old() -> bytes:
-            give_back()  # what decompressing took
-            return self._bases.read(block.old)
+            trim_memory()  # what decompressing took
+            return self._old_files.read(block.old)
 
         with self._patch.path.open("rb") as file:
             file.seek(offset)
             try:
                 return decode(block, file, read_old, self._patch.limits)
             finally:
-                give_back()
+                trim_memory()
 
     def _old_file(self, number: int) -> tuple[File, Path]:
         """The old file of a number, and its place.
@@ -335,4 +330,4 @@ class _Application:
     def _make_empty_files(self) -> None:
         for number, size in self._sizes.items():
             if size == 0:
-                self._outputs.path(number).touch()
+                self._new_files.path(number).touch()

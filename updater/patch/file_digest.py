@@ -1,4 +1,4 @@
-"""What a file on disk holds, and whether it is the one a manifest lists."""
+"""Digests of files on disk, compared with those of a manifest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import os
 from pathlib import Path
 from time import time_ns as now_ns
 
-from updater.disk.durable import (
-    WINDOWS,
-    is_executable,
-    present,
-)
+from updater.disk.durable import WINDOWS, is_executable, present
 from updater.errors import PatchError
 from updater.format.manifest import Directory, Entry, File, Symlink
 from updater.format.names import Digest
@@ -49,7 +45,7 @@ def digest_of(path: Path) -> Digest:
 
 
 def differs(entry: Entry, place: Path) -> bool:
-    """Whether what is at ``place`` has another content than ``entry``; its mode is not asked.
+    """True if what is at ``place`` has another content than ``entry``; its mode is not asked.
 
     A folder has no content. What is missing, of another kind or cannot be read differs.
     """
@@ -65,7 +61,7 @@ def differs(entry: Entry, place: Path) -> bool:
 
 
 def is_edited(entry: Entry, place: Path) -> bool:
-    """Whether what is at ``place`` is somebody's work: it could be read, and is not ``entry``.
+    """True if what is at ``place`` is somebody's work: it could be read, and is not ``entry``.
 
     What cannot be read now is no answer; a commit keeps it beside, and looks at it again.
     """
@@ -79,7 +75,7 @@ def is_edited(entry: Entry, place: Path) -> bool:
 
 
 def untouched_since(committed: int, info: os.stat_result) -> bool:
-    """Whether nobody has written, renamed or changed the mode of a file since ``committed``.
+    """True if nobody has written, renamed or changed the mode of a file since ``committed``.
 
     Args:
         committed: see `commit_time`.
@@ -105,7 +101,7 @@ def commit_time(manifest: Path) -> int:
 
 
 def has_mode(entry: Entry, place: Path, known: Path) -> bool:
-    """Whether a file may be executed as ``entry`` says; true where there are no such modes.
+    """True if a file may be executed as ``entry`` says; true where there are no such modes.
 
     ``known`` is a file we made and that nobody executes: where it may be executed all the same,
     the file system does not keep modes (exFAT), and says nothing by them.

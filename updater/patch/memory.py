@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Return every free page of this process; does nothing where that cannot be asked for."""
     _trim()(0)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from updater.errors import PatchError
 from updater.format.names import Digest
-from updater.format.patch import Extent, View
+from updater.format.patch import Extent, FileView
 from updater.patch.delta.view import Views, view_of
 from updater.patch.file_digest import digest_of
 from updater.patch.parallel import in_order
@@ -52,7 +52,7 @@ class Bounded(io.RawIOBase):
         return self._file.write(data)
 
 
-class _Output:
+class _NewFile:
     """One new file's (view) bytes, hashed as they come as long as they come in order."""
 
     def __init__(self, path: Path, length: int) -> None:
@@ -85,24 +85,24 @@ class _Output:
         return Digest(self._digest.digest()) if whole else digest_of(self.path)
 
 
-class Outputs:
+class NewFiles:
     """The new files of one patch, by number, in one folder with numbers for names."""
 
     def __init__(
-        self, folder: Path, sizes: Mapping[int, int], views: Iterable[View], known: Views
+        self, folder: Path, sizes: Mapping[int, int], views: Iterable[FileView], known: Views
     ) -> None:
         """``sizes``: bytes of each file that blocks give, for some through ``views``."""
         self._folder = folder
         self._sizes = sizes
         self._views = {view.file: view for view in views}
         self._known = known
-        self._begun: dict[int, _Output] = {}
-        self._open: OrderedDict[int, _Output] = OrderedDict()
+        self._begun: dict[int, _NewFile] = {}
+        self._open: OrderedDict[int, _NewFile] = OrderedDict()
         self.digests: dict[int, Digest] = {}
         """SHA-256 of every file that is complete."""
 
     def path(self, number: int) -> Path:
-        """Where the file of a number lies once it is complete."""
+        """The place of a file, by its number, once it is complete."""
         return self._folder / str(number)
 
     def write(self, extents: Iterable[Extent], data: bytes) -> None:
@@ -138,11 +138,11 @@ class Outputs:
         if number not in self._views:
             self.digests[number] = output.digest()
 
-    def _output(self, number: int) -> _Output:
+    def _output(self, number: int) -> _NewFile:
         if number not in self._begun:
             view = self._views.get(number)
             length = view.length if view else self._sizes[number]
-            self._begun[number] = _Output(self._raw(number), length)
+            self._begun[number] = _NewFile(self._raw(number), length)
         if number not in self._open and len(self._open) == OPEN_MOST:
             self._open.popitem(last=False)[1].close()
         self._open[number] = self._begun[number]
@@ -150,7 +150,7 @@ class Outputs:
         return self._begun[number]
 
     def _raw(self, number: int) -> Path:
-        """Where a file's bytes go as blocks give them."""
+        """The place of a file's bytes as blocks give them."""
         return self._folder / f"view-{number}" if number in self._views else self.path(number)
 
     def _finish(self, number: int) -> tuple[int, Digest]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from updater.errors import FormatError, PatchError
 from updater.format.encoding.limits import Limits
 from updater.format.manifest import File
-from updater.format.patch import Extent, View
+from updater.format.patch import Extent, FileView
 from updater.format.paths import shown
 from updater.patch.delta.view import Views, view_of
 from updater.patch.file_digest import check_file
@@ -21,7 +21,7 @@ BATCH = 4 << 20
 """Bytes of small files checked by one thread in a row: handing over each would cost more."""
 
 
-class Bases:
+class OldFiles:
     """Old files by number, each at the place where its (view) bytes lie."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Bases:
         self._limits = limits
         self._places: dict[int, Path] = {}
 
-    def open(self, numbers: Iterable[int], views: Iterable[View], jobs: int) -> None:
+    def open(self, numbers: Iterable[int], views: Iterable[FileView], jobs: int) -> None:
         """Check the files of ``numbers``, and open those that have a view.
 
         Raises:
@@ -74,7 +74,7 @@ class Bases:
                         at = end
         return buffer.getvalue()
 
-    def _opened(self, file: File, place: Path, view: View | None) -> Path:
+    def _opened(self, file: File, place: Path, view: FileView | None) -> Path:
         check_file(file, place)
         if view is None:
             return place

@@ -1,4 +1,4 @@
-"""What a failed update tells its publisher, if whoever runs the application agreed.
+"""Reports to the publisher: failures and check-ins, sent only with consent.
 
 Imported by `update` and the client.
 """

@@ -1,4 +1,4 @@
-"""What a failed update has to say to its publisher."""
+"""Failure reports: written when an update fails, sent later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _LOGIN = re.compile(r"//[^/@\s]*@")
 
 
 @contextmanager
-def reported(session: Session, state: State, manifest: Manifest, new: str = "") -> Iterator[None]:
+def report_failure(
+    session: Session, state: State, manifest: Manifest, new: str = ""
+) -> Iterator[None]:
     """Queue a report if the body fails, unless trying again may help.
 
     Args:
@@ -34,25 +36,25 @@ def reported(session: Session, state: State, manifest: Manifest, new: str = "") 
     except (UpdaterError, OSError) as error:
         if isinstance(error, OSError) or not error.retryable:
             with suppress(Exception):  # whatever is wrong with a report, the error counts
-                _report(session, state, manifest, new, error).write(session.disk, state)
+                _report(session, state, manifest, new, error).write(state)
         raise
 
 
-def report_passed(
+def report_fallbacks(
     session: Session,
     state: State,
     manifest: Manifest,
     new: str,
     errors: Sequence[UpdaterError],
 ) -> None:
-    """Queue a report of each way that failed, though another led there; arguments as `reported`.
+    """Queue a report of each route that failed though another led there; see `report_failure`.
 
-    It says nothing against the version: whoever serves the files can mend it.
+    It says nothing against the version: whoever serves the files can repair it.
     """
     with suppress(Exception):  # what was done counts, whatever is wrong with a report
         for error in errors:
             told = _report(session, state, manifest, new, error)
-            replace(told, step="fetch").write(session.disk, state)
+            replace(told, step="fetch").write(state)
 
 
 def _report(
@@ -72,7 +74,7 @@ def _report(
 
 
 def _message(error: UpdaterError | OSError) -> str:
-    """What may be told: what this machine has to say may name files of its user."""
+    """The error text of a report; a machine error's own text may name files of the user."""
     if isinstance(error, InstallError | OSError):
         return ", ".join(_codes(error)) or "this machine"
     return _LOGIN.sub("//", str(error))

@@ -17,50 +17,35 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from updater.disk.durable import (
-    Disk,
-    present,
-    told,
-)
+from updater.disk.durable import machine_errors, present
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    decode,
-    encode,
-    string,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode
 from updater.format.encoding.limits import KIB
-from updater.launch.failure_report import PATHS_MOST, queued
+from updater.format.reports import REPORT_BYTES, STATES, CheckIn, FailureReport, ReportingInstall
+from updater.launch.failure_report import queued
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.local.settings import Settings, read_address
 from updater.net.address import Address
 from updater.net.http import HttpTransport
+from updater.retry import seconds_of
 from updater.transport import Reply, Sender
 from updater.version import __version__
 
 DAY = 86_400
 SECONDS = 5.0
-"""What it may cost a command, in all; a name that is not resolved in time is not waited for."""
-BODY_MOST = 64 * KIB
-"""Bytes of a report, as the server takes it."""
-ERROR_MOST = 4_000
-"""Characters of an error."""
+"""Most time that sending may take, in all; a slow name server is not waited for."""
 FORMAT = 1
 TAKEN = {204}
 REFUSED = {400, 413}
-"""It will never be taken."""
+"""Statuses of a message that will never be taken."""
 ABSENT = 404
-"""Nobody listens there: a static host, or a server that takes none of this app."""
-STATES = {"clean", "staged", "unconfirmed"}
-STEPS = {"check", "fetch", "stage", "commit", "confirm"}
+"""The status of a static host, or of a server that takes no reports of this app."""
 
 
-def may_tell(state: State) -> bool:
-    """Whether this install tells its publisher anything.
+def reports_allowed(state: State) -> bool:
+    """True if this install may send reports to its publisher.
 
     Raises:
         OSError: the State cannot be read.
@@ -68,7 +53,7 @@ def may_tell(state: State) -> bool:
     return present(state.consent)
 
 
-def allow(disk: Disk, state: State, *, on: bool) -> None:
+def allow_reports(state: State, *, on: bool) -> None:
     """Let this install tell its publisher how it fares, or end that.
 
     It stands in a file of its own, because a rollback brings earlier settings back, and must not
@@ -77,25 +62,17 @@ def allow(disk: Disk, state: State, *, on: bool) -> None:
     Raises:
         InstallError: the disk; it stays as it was.
     """
-    with told(f"writing {state.consent}"):
+    with machine_errors(f"writing {state.consent}"):
         if on:
-            disk.write(state.consent, encode({"format": FORMAT}))
+            state.disk.write(state.consent, encode({"format": FORMAT}))
         else:
-            disk.unlink(state.consent)
-            disk.sync_directory(state.folder)
+            state.disk.unlink(state.consent)
+            state.disk.sync_directory(state.folder)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How an install stands, as its check-in tells it."""
-
-    app: str
-    channel: str
-    version: str
-    state: str
-
-
-def tell(session: Session, state: State, settings: Settings, version: str, standing: str) -> None:
+def send_reports(
+    session: Session, state: State, settings: Settings, version: str, standing: str
+) -> None:
     """Send what waits, and a check-in if one is due. Raises nothing, and takes `SECONDS` at most.
 
     Args:
@@ -106,8 +83,7 @@ def tell(session: Session, state: State, settings: Settings, version: str, stand
         standing: ``clean``, ``staged`` or ``unconfirmed``; no check-in tells another.
     """
     over = threading.Event()
-    said = Standing(app=settings.app, channel=settings.channel, version=version, state=standing)
-    outbox = _Outbox(session, state, settings, said, over)
+    outbox = _Outbox(session, state, settings, version, standing, over)
     courier = threading.Thread(target=outbox.empty, name="upswap-outbox", daemon=True)
     with suppress(RuntimeError):  # no thread is left: what waits is told another time
         courier.start()
@@ -116,11 +92,11 @@ def tell(session: Session, state: State, settings: Settings, version: str, stand
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
-    """``told.json``."""
+class _LastSent:
+    """``last_sent.json``."""
 
     identity: str = ""
-    """Of the last check-in that was taken."""
+    """The id of the last check-in that was taken."""
     said: str = ""
     """Digest of what it said."""
     at: int = 0
@@ -129,8 +105,8 @@ class _Told:
     """The server asked not to be told anything before."""
 
     @classmethod
-    def read(cls, path: Path) -> _Told:
-        """What was told; nothing if that is lost."""
+    def read(cls, path: Path) -> _LastSent:
+        """The last check-in; an empty one if the file is lost."""
         with suppress(OSError, FormatError), path.open("rb") as file:
             record = Record(decode(file.read(KIB), KIB))
             record.integer("format", FORMAT, low=FORMAT)
@@ -145,7 +121,7 @@ class _Told:
         return cls()
 
     def is_due(self, said: str, now: int) -> bool:
-        """Whether a check-in is: the last is a day old, or said something else."""
+        """True if a check-in is due: the last is a day old, or said something else."""
         return said != self.said or not self.at <= now < self.at + DAY
 
 
@@ -165,12 +141,14 @@ class _Outbox:
         session: Session,
         state: State,
         settings: Settings,
-        standing: Standing,
+        version: str,
+        standing: str,
         over: threading.Event,
     ) -> None:
         self._session = session
         self._state = state
         self._settings = settings
+        self._version = version
         self._standing = standing
         self._over = over
         self._now = session.now()
@@ -181,12 +159,12 @@ class _Outbox:
     def empty(self) -> None:
         """Send all of it; what was not taken stays."""
         with suppress(Exception):  # nobody waits for it, and nobody shall hear of it
-            before = _Told.read(self._state.told)
+            before = _LastSent.read(self._state.last_sent)
             if not self._now < before.wait <= self._now + DAY:
                 self._keep(before, self._sent(before))
 
-    def _sent(self, before: _Told) -> _Told:
-        """What is to be remembered after a round."""
+    def _sent(self, before: _LastSent) -> _LastSent:
+        """Send, and return what to remember."""
         try:
             for path in self._waiting():
                 self._send_report(path)
@@ -194,40 +172,54 @@ class _Outbox:
         except _NotNowError as error:
             return replace(before, wait=self._now + error.seconds) if error.seconds else before
 
-    def _keep(self, before: _Told, after: _Told) -> None:
+    def _keep(self, before: _LastSent, after: _LastSent) -> None:
         if after != before:
-            self._session.disk.write(self._state.told, encode(asdict(after) | {"format": FORMAT}))
+            self._state.disk.write(
+                self._state.last_sent, encode(asdict(after) | {"format": FORMAT})
+            )
 
     def _waiting(self) -> Iterator[Path]:
         if self._state.reports.is_dir() and not self._state.reports.is_symlink():
             yield from queued(self._state)
 
     def _send_report(self, path: Path) -> None:
-        report = _report(path)
-        if report is None or self._is_settled("reports", report | self._who()):
-            self._session.disk.unlink(path)
+        report = self._report(path)
+        if report is not None:
+            self._send("reports", report.data)
+        self._state.disk.unlink(path)
 
-    def _check_in(self, before: _Told) -> _Told:
-        facts = asdict(self._standing)
-        said = _digest("said", *facts.values(), __version__)
-        if self._standing.state not in STATES or not before.is_due(said, self._now):
+    def _report(self, path: Path) -> FailureReport | None:
+        """A report that waits; None if it is none that anybody would take."""
+        with path.open("rb") as file:
+            data = file.read(2 * REPORT_BYTES + 1)
+        with suppress(FormatError):
+            report = FailureReport.waiting(data, self._sender_named(""))
+            return report if path.name == f"{report.sender.id}.json" else None
+        return None
+
+    def _check_in(self, before: _LastSent) -> _LastSent:
+        facts = (self._settings.app, self._settings.channel, self._version, self._standing)
+        said = _digest("said", *facts, __version__)
+        if self._standing not in STATES or not before.is_due(said, self._now):
             return before
         # The same until it was taken, so that a lost answer makes no second one of it.
         identity = _digest("check-in", self._name, before.identity, said, str(self._now // DAY))
-        self._is_settled("checkins", {"id": identity, **facts, **self._who()})
-        return _Told(identity=identity, said=said, at=self._now)
+        self._send("checkins", CheckIn(self._sender_named(identity), *facts[2:]).data)
+        return _LastSent(identity=identity, said=said, at=self._now)
 
-    def _who(self) -> dict[str, Any]:
-        return {
-            "install": public_name(self._name),
-            "app": self._settings.app,
-            "channel": self._settings.channel,
-            "platform": platform_name(),
-            "updater": __version__,
-        }
+    def _sender_named(self, message: str) -> ReportingInstall:
+        """This install as the sender of a message of that name."""
+        return ReportingInstall(
+            id=message,
+            install=public_name(self._name),
+            app=self._settings.app,
+            channel=self._settings.channel,
+            platform=platform_name(),
+            updater=__version__,
+        )
 
-    def _is_settled(self, what: str, document: dict[str, Any]) -> bool:
-        """Whether it was taken, or refused for good.
+    def _send(self, what: str, body: bytes) -> None:
+        """Send a message; it is taken, or refused for good.
 
         Raises:
             _NotNowError: neither.
@@ -236,14 +228,13 @@ class _Outbox:
         if self._over.is_set():
             raise _NotNowError(0)
         headers = {"Content-Type": "application/json"}
-        reply = self._sender.send("POST", f"{self._url}/{what}", _fitted(document), headers)
+        reply = self._sender.send("POST", f"{self._url}/{what}", body, headers)
         if reply.status not in TAKEN | REFUSED:
             raise _NotNowError(_patience(reply))
-        return True
 
 
 def public_name(name: str) -> str:
-    """What an install of this identity is called where it tells anything."""
+    """The public name of an install of this identity, in messages."""
     return _digest("reports", name)
 
 
@@ -272,39 +263,7 @@ def _patience(reply: Reply) -> int:
     """Seconds for which the server shall not be asked again."""
     if reply.status == ABSENT:
         return DAY
-    asked = reply.headers.get("Retry-After", "")
-    return min(int(asked[:9]), DAY) if asked.isascii() and asked.isdecimal() else 0
-
-
-def _report(path: Path) -> dict[str, Any] | None:
-    """A report that waits; None if it is none that anybody would take."""
-    with path.open("rb") as file:
-        data = file.read(2 * BODY_MOST + 1)
-    try:
-        record = Record(decode(data, 2 * BODY_MOST))
-        identity, step = record.text("id"), record.text("step")
-        report = {
-            "id": identity,
-            "step": step,
-            "error": record.text("error").replace("\0", "")[:ERROR_MOST],
-            "from": record.text("from"),
-            "to": record.text("to"),
-            "changed": list(record.items("changed", string, PATHS_MOST)),
-        }
-        record.end()
-    except FormatError:
-        return None
-    is_ours = path.name == f"{identity}.json" and step in STEPS
-    return report if is_ours else None
-
-
-def _fitted(document: dict[str, Any]) -> bytes:
-    """The document with as many names of files as the server takes."""
-    data = encode(document)
-    while len(data) > BODY_MOST and document.get("changed"):
-        document = document | {"changed": document["changed"][: len(document["changed"]) // 2]}
-        data = encode(document)
-    return data
+    return min(seconds_of(reply.headers.get("Retry-After", "")), DAY)
 
 
 def _digest(*parts: str) -> str:

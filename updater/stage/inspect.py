@@ -28,21 +28,16 @@ from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import parents, shown
 from updater.format.policies import Policies
 from updater.launch.state import State
-from updater.patch.file_digest import (
-    differs,
-    digest_of,
-    has_mode,
-    untouched_since,
-)
+from updater.patch.file_digest import differs, digest_of, has_mode, untouched_since
 from updater.progress import Progress, Silent
-from updater.stage.own_files import Known, sure_until
+from updater.stage.own_files import OwnFiles, sure_until
 
 TOLD_MOST = 5
 """Paths named in a message; the findings have them all."""
 
 
 class Finding(str, Enum):
-    """What is the matter with one path; the value names the field of `Findings`."""
+    """The kind of difference at one path; the value names the field of `Findings`."""
 
     MISSING = "missing"
     CHANGED = "changed"
@@ -66,22 +61,22 @@ HASHED_MOST = 32 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What an inspection found; paths are sorted."""
+    """The result of an inspection; paths are sorted."""
 
     version: str
     full: bool
-    """Whether every file was hashed."""
+    """True if every file was hashed."""
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     """Files with other bytes, symlinks with another target."""
     earlier: tuple[str, ...] = ()
-    """Those of them that are as another release had them here: the folder was exchanged."""
+    """Those of them that another release had here: the folder was exchanged."""
     mode_changed: tuple[str, ...] = ()
     """Files with the released bytes that should be executable and are not, or the reverse."""
     wrong_kind: tuple[str, ...] = ()
     """Something else is there, such as a symlink where a file should be."""
     unreadable: tuple[str, ...] = ()
-    """What this user may not read, or the disk does not give."""
+    """Files that this user may not read, or the disk does not give."""
     kept: tuple[str, ...] = ()
     """Changed by the user, and to be left so by the release's policy: no damage."""
     extra: tuple[str, ...] = ()
@@ -94,12 +89,12 @@ class Findings:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is damaged."""
+        """True if nothing is damaged."""
         return not self.damaged
 
     @property
     def document(self) -> dict[str, Any]:
-        """All of it for programs."""
+        """The findings as a JSON object."""
         return {"state": "whole" if self.whole else "damaged", **asdict(self)}
 
     def require_whole(self, *, hint: str) -> None:
@@ -168,7 +163,7 @@ class Inspection:
         return tuple(sorted(path for path, finding in self._managed() if finding in DAMAGE))
 
     def _managed(self) -> Iterator[tuple[str, Finding]]:
-        """What is the matter with what the manifest lists."""
+        """Paths of the manifest that differ, with the kind of difference."""
         for folder in self._no_folders:
             yield folder, Finding.KIND
         for entry in self._manifest.entries:
@@ -181,7 +176,7 @@ class Inspection:
 
     @cached_property
     def _no_folders(self) -> frozenset[str]:
-        """Where something else is in the place of a folder that things of the release stand in."""
+        """Folders of the release in whose place something else is."""
         places = ((folder, self._install / folder) for folder in self._manifest.implied)
         return frozenset(
             folder
@@ -191,7 +186,7 @@ class Inspection:
 
     @cached_property
     def _links(self) -> frozenset[str]:
-        """Those that are symlinks: what is behind them is not ours."""
+        """Those of them that are symlinks: behind them nothing is ours."""
         return frozenset(f for f in self._no_folders if (self._install / f).is_symlink())
 
     @cached_property
@@ -199,8 +194,8 @@ class Inspection:
         return sure_until(self._state, self._manifest)
 
     @cached_property
-    def _known(self) -> Known:
-        return Known.read(self._state)
+    def _known(self) -> OwnFiles:
+        return OwnFiles.read(self._state)
 
     def _look(self, entry: Entry) -> Finding | None:
         try:
@@ -243,7 +238,7 @@ class Inspection:
         return None if same else Finding.CHANGED
 
     def is_of_another(self) -> bool:
-        """Whether this is the folder of another release, restored or copied: see `is_exchanged`."""
+        """True if this is the folder of another release, restored or copied: see `is_exchanged`."""
         left, odd, count = HASHED_MOST, 0, 0
         for file in self._manifest.files():
             if self._policies.of(file.path) != "replace":
@@ -277,7 +272,7 @@ class Inspection:
                 yield path
 
     def _live(self, folder: str) -> Iterator[str]:
-        """Every file and symlink below ``folder``; what cannot be read is nobody's extra."""
+        """Every file and symlink below ``folder`` that can be read."""
         try:
             with os.scandir(self._install / folder) as scan:
                 children = list(scan)
@@ -299,7 +294,7 @@ def damage(state: State, manifest: Manifest) -> tuple[str, ...]:
 
 
 def is_exchanged(state: State, manifest: Manifest) -> bool:
-    """Whether the folder holds another release than the State says, as far as a short look tells.
+    """True if the folder holds another release than the State says, as far as a short look tells.
 
     One file as another release had it here is enough, or most files missing or changed.
 

@@ -1,4 +1,4 @@
-"""What an install is known by: what its releases had here, and which folders it has.
+"""Own files: marks of what releases had in an install, and of its folders.
 
 A folder may be exchanged behind the back of the State: restored from a backup, copied over. Then
 its files are no work of the user's, though they are not those of the installed release, and their
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from updater.disk.content import content_of, link_to
-from updater.disk.durable import Disk
 from updater.disk.json_file import encode
 from updater.format.manifest import Entry, File, Manifest, Symlink
 from updater.launch.state import State
@@ -27,14 +26,14 @@ MOST = 2 << 20
 
 
 @dataclass(frozen=True)
-class Known:
+class OwnFiles:
     """Files and symlinks that releases had here, each at its path."""
 
     marks: frozenset[bytes]
 
     @classmethod
-    def read(cls, state: State) -> Known:
-        """All that was written down; nothing if that was lost.
+    def read(cls, state: State) -> OwnFiles:
+        """Read the marks; none if the file was lost.
 
         Raises:
             OSError: the disk does not give it now.
@@ -44,17 +43,17 @@ class Known:
         return cls(frozenset())
 
     def has(self, path: str, content: str) -> bool:
-        """Whether ``content``, as `content_of` gives it, was released at ``path`` once."""
+        """True if ``content``, as `content_of` gives it, was released at ``path`` once."""
         return _mark(path, content) in self.marks
 
     def is_of_a_release(self, state: State, path: str) -> bool:
-        """Whether what lies at ``path`` was released there; what cannot be read was not."""
+        """True if the file at ``path`` was released there once; False if it cannot be read."""
         with suppress(OSError):
             return self.has(path, content_of(state.install / path))
         return False
 
 
-def remember(disk: Disk, state: State, *manifests: Manifest) -> None:
+def remember(state: State, *manifests: Manifest) -> None:
     """Write down the files and symlinks of releases, before they are installed.
 
     Raises:
@@ -67,17 +66,17 @@ def remember(disk: Disk, state: State, *manifests: Manifest) -> None:
     now = [_mark(entry.path, content) for entry in entries if (content := _content(entry))]
     joined = b"".join(dict.fromkeys((*now, *known)))[:MOST]
     if set(_pieces(joined)) != set(known):
-        disk.write(state.known, joined)
+        state.disk.write(state.known, joined)
 
 
-def note_folders(disk: Disk, state: State, manifest: Manifest) -> None:
+def note_folders(state: State, manifest: Manifest) -> None:
     """Write down which folders these are, now that all in them is known to be as released.
 
     Raises:
         OSError: the disk.
     """
     folders = {path: _identity(state.install / path) for path in ("", *manifest.directories)}
-    disk.write(state.folders, encode(folders))
+    state.disk.write(state.folders, encode(folders))
 
 
 def sure_until(state: State, manifest: Manifest) -> int:
@@ -86,7 +85,7 @@ def sure_until(state: State, manifest: Manifest) -> int:
 
 
 def _has_its_folders(state: State, manifest: Manifest) -> bool:
-    """Whether no folder was exchanged since: a file that came with one has times of before."""
+    """True if no folder was exchanged since: a file that came with one has times of before."""
     try:
         noted = json.loads(state.folders.read_bytes())
         named = {path for path in ("", *manifest.directories) if path in noted}

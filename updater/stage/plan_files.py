@@ -5,27 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from updater.disk.content import (
-    FOLDER,
-    NOTHING,
-    content_of,
-    link_to,
-)
-from updater.disk.durable import (
-    PART,
-    is_folder,
-    is_link,
-    present,
-)
-from updater.errors import InstallError
+from updater.disk.content import FOLDER, NOTHING, content_of, link_to
+from updater.disk.durable import PART, is_folder, is_link, present
+from updater.disk.spare_names import spare_names
+from updater.errors import MachineError
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.paths import folded, parents, shown
 from updater.format.policies import Policies
 from updater.launch.commit.journal import Action, Step
 from updater.stage.user_files import DIST, Kept
-
-NAME_BYTES = 255
-"""NAME_MAX: a longer ``NAME.old`` is shortened."""
 
 
 class StepPlan:
@@ -105,7 +93,7 @@ class StepPlan:
         )
 
     def _last(self, paths: Collection[str]) -> list[str]:
-        """Those that the application is started by, the new release's executable last."""
+        """Paths that start the application, the new release's executable last."""
         return sorted((p for p in {*self._starts} if p in paths), key=self._rank)
 
     def _rank(self, path: str) -> int:
@@ -157,7 +145,7 @@ class StepPlan:
         )
 
     def _found(self, path: str) -> str:
-        """What is live at ``path``: known of a released file, else looked at."""
+        """The content mark of ``path``: known of a released file, else read from disk."""
         entry = self._old.by_path.get(path)
         if entry is None or isinstance(entry, Directory) or path in self._changed:
             return content_of(self._install / path)
@@ -207,21 +195,15 @@ class StepPlan:
         return not self._is_behind_link(path) and is_folder(self._install / path)
 
     def _is_behind_link(self, path: str) -> bool:
-        """Whether ``path`` leads through a symlink that makes way for a folder before."""
+        """True if ``path`` leads through a symlink that makes way for a folder before."""
         return not self._links.isdisjoint(parents(path))
 
     def _free(self, path: str, suffix: str) -> str:
         """A name beside ``path`` that neither the disk, the release nor another step has."""
-        parent, _, name = path.rpartition("/")
-        number = 0
-        while True:
-            end = suffix if number == 0 else f"{suffix}-{number}"
-            short = name.encode()[: NAME_BYTES - len(end) - len(PART)].decode(errors="ignore")
-            candidate = f"{parent}/{short}{end}" if parent else f"{short}{end}"
-            if self._is_free(candidate) and self._is_free(candidate + PART):
-                self._taken.add(folded(candidate))
-                return candidate
-            number += 1
+        names = map(str, spare_names(PurePosixPath(path), suffix))
+        free = next(name for name in names if self._is_free(name) and self._is_free(name + PART))
+        self._taken.add(folded(free))
+        return free
 
     def _is_free(self, path: str) -> bool:
         return folded(path) not in self._taken and not present(self._install / path)
@@ -235,14 +217,14 @@ def refuse_links(install: Path, manifest: Manifest) -> None:
     """
     for path in sorted(manifest.directories):
         if is_link(install / path):
-            raise InstallError(
+            raise MachineError(
                 f"{shown(path)} is a symlink here, and a folder of the release",
                 hint="put the folder back in its place; updater repair does, and keeps the link",
             )
 
 
 def _content(entry: Entry) -> str:
-    """What stands where ``entry`` is in place."""
+    """The content mark of ``entry`` once it is in place."""
     if isinstance(entry, File):
         return str(entry.digest)
     return link_to(entry.target) if isinstance(entry, Symlink) else FOLDER

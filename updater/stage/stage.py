@@ -5,49 +5,29 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
 from updater.disk.content import content_of
-from updater.disk.durable import (
-    Disk,
-    is_link,
-    present,
-)
+from updater.disk.durable import is_link, present
 from updater.disk.permissions import let_owner_read
 from updater.errors import PatchError
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.paths import parents, shown
 from updater.launch.commit.file_swap import discard_stage
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Step,
-)
+from updater.launch.commit.journal import Action, Journal, Step
 from updater.launch.commit.obstacles import refuse_names, refuse_obstacles
 from updater.launch.commit.trash import spare
-from updater.launch.start.release_facts import Brief
+from updater.launch.start.release_facts import ReleaseFacts
 from updater.launch.state import State
-from updater.patch.apply import (
-    Tree,
-    check_file,
-    tree_at,
-)
-from updater.patch.file_digest import (
-    differs,
-    has_mode,
-    is_edited,
-    untouched_since,
-)
-from updater.stage.own_files import (
-    Known,
-    remember,
-    sure_until,
-)
+from updater.patch.apply import Tree, check_file, tree_at
+from updater.patch.file_digest import differs, has_mode, is_edited, untouched_since
+from updater.stage.own_files import OwnFiles, remember, sure_until
 from updater.stage.plan_files import StepPlan
-from updater.stage.user_files import Edits
+from updater.stage.user_files import UserFiles
 
 NO_NOTES: Mapping[Path, bytes] = MappingProxyType({})
 
@@ -55,17 +35,27 @@ NO_NOTES: Mapping[Path, bytes] = MappingProxyType({})
 class Stage:
     """Builds one commit in the State folder."""
 
-    def __init__(self, disk: Disk, state: State) -> None:
-        self._disk = disk
+    def __init__(self, state: State) -> None:
+        self._disk = state.disk
         self._state = state
         self._sure_until = 0
         self._links: frozenset[str] = frozenset()
 
     def clear(self) -> None:
         """Begin empty: what an earlier attempt left is of no use."""
-        discard_stage(self._disk, self._state)
+        discard_stage(self._state)
         self._disk.mkdir(self._state.stage, private=True)
         self._disk.mkdir(self._state.scratch, private=True)
+
+    @contextmanager
+    def discarded_on_failure(self) -> Iterator[None]:
+        """Leave no stage behind if the body fails."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # harmless to leave; the cause is what counts
+                discard_stage(self._state)
+            raise
 
     def scratch(self, name: int | str) -> Path:
         """A new empty folder, for the files of one hop or for others."""
@@ -79,7 +69,7 @@ class Stage:
         new: Tree,
         settings: bytes,
         *,
-        mend: bool = False,
+        repair: bool = False,
         over_links: bool = False,
         notes: Mapping[Path, bytes] = NO_NOTES,
     ) -> Journal:
@@ -90,12 +80,12 @@ class Stage:
             new: what shall be, and where its bytes lie; files still at their live place and
                 listed alike in ``old`` are left alone if they are whole.
             settings: ``install.json`` as it shall be afterwards.
-            mend: hash every live file, and put what is damaged in its place.
+            repair: hash every live file, and put what is damaged in its place.
             over_links: put folders of the release in the place of symlinks, which are kept aside.
             notes: other files of the State that shall be there afterwards.
 
         Raises:
-            PatchError: a file to carry over is not as released; without ``mend``, one that stays.
+            PatchError: a file to carry over is not as released; without ``repair``, one that stays.
             InstallError: this user may not change the install, or a symlink is in the way.
             OSError: the disk; nothing live was touched.
         """
@@ -104,13 +94,13 @@ class Stage:
         self._links = frozenset(path for path in folders if is_link(install / path))
         users = Counter(new.places.values())
         self._sure_until = sure_until(self._state, old)
-        remember(self._disk, self._state, new.manifest, old)
+        remember(self._state, new.manifest, old)
         staged: dict[str, int] = {}
         offered: dict[str, int] = {}
-        known = Known.read(self._state) if mend else None
-        edits = Edits(self._state.install, old, new.manifest, known)
+        known = OwnFiles.read(self._state) if repair else None
+        edits = UserFiles(self._state.install, old, new.manifest, known)
         for entry in new.manifest.entries:
-            if isinstance(entry, Directory) or self._is_live(entry, old, edits, mend=mend):
+            if isinstance(entry, Directory) or self._is_live(entry, old, edits, repair=repair):
                 continue
             if not (stays := edits.stays(entry)) or edits.is_offered(entry):
                 number = len(staged) + len(offered)
@@ -132,11 +122,11 @@ class Stage:
         steps = plan.steps()
         changing = (step.path for step in steps if step.action is not Action.RMDIR)
         refuse_obstacles(self._state.install, changing)
-        spare(self._disk, self._state, {*new.manifest.by_path, *new.manifest.directories})
+        spare(self._state, {*new.manifest.by_path, *new.manifest.directories})
         files = {
             self._state.manifest: new.manifest.data,
             self._state.settings: settings,
-            self._state.release: brief_of(new.manifest).data,
+            self._state.release: facts_of(new.manifest).data,
             **notes,
         }
         own = [
@@ -185,15 +175,17 @@ class Stage:
             self._disk.copy(place, staged, executable=entry.executable)
             check_file(entry, staged)
 
-    def _is_live(self, entry: File | Symlink, old: Manifest, edits: Edits, *, mend: bool) -> bool:
-        """Whether the live tree has the entry already, whole."""
+    def _is_live(
+        self, entry: File | Symlink, old: Manifest, edits: UserFiles, *, repair: bool
+    ) -> bool:
+        """True if the live tree has the entry already, whole."""
         place = self._state.install / entry.path
         if old.by_path.get(entry.path) != entry or self._is_behind_link(entry.path):
             return False
-        if not mend and edits.was_ours(entry.path) and self._is_untouched(entry, place):
+        if not repair and edits.was_ours(entry.path) and self._is_untouched(entry, place):
             return True
         is_right = not differs(entry, place)
-        if not mend and not is_right and not edits.stays(entry):
+        if not repair and not is_right and not edits.stays(entry):
             raise PatchError(
                 f"{shown(entry.path)} is missing or not as released",
                 hint="it was removed, edited or damaged after it was installed",
@@ -204,7 +196,7 @@ class Stage:
         return not self._links.isdisjoint(parents(path))
 
     def _is_untouched(self, entry: File | Symlink, place: Path) -> bool:
-        """Whether a released file has its size, and nobody touched it since the commit.
+        """True if a released file has its size, and nobody touched it since the commit.
 
         As `Inspection` looks at it without ``full``.
         """
@@ -225,15 +217,15 @@ class Stage:
         return frozenset(e.path for e in live if is_edited(e, self._state.install / e.path))
 
     def _released(self, paths: Iterable[str]) -> frozenset[str]:
-        """Those at which lies what a release had there: no work of the user's is lost by them."""
-        known = Known.read(self._state)
+        """Those of ``paths`` that hold a released file: replacing it loses no work of the user."""
+        known = OwnFiles.read(self._state)
         return frozenset(path for path in paths if known.is_of_a_release(self._state, path))
 
 
-def brief_of(manifest: Manifest) -> Brief:
-    """What the launcher must know of a release."""
+def facts_of(manifest: Manifest) -> ReleaseFacts:
+    """The facts of a release that the launcher needs."""
     release, confirm = manifest.release, manifest.release.confirm
-    return Brief(
+    return ReleaseFacts(
         manifest.version,
         release.entry,
         confirm.mode,
@@ -243,15 +235,15 @@ def brief_of(manifest: Manifest) -> Brief:
     )
 
 
-def renew_brief(disk: Disk, state: State, manifest: Manifest) -> None:
+def renew_release_facts(state: State, manifest: Manifest) -> None:
     """Have ``release.json`` say what is installed, should somebody have damaged it.
 
     Raises:
         OSError: the disk; it is as before.
     """
-    data = brief_of(manifest).data
+    data = facts_of(manifest).data
     if content_of(state.release) != str(Digest.of(data)):
-        disk.write(state.release, data)
+        state.disk.write(state.release, data)
 
 
 def live_tree(state: State, manifest: Manifest) -> Tree:

@@ -1,4 +1,4 @@
-"""What the user made of managed files, and what the policies let become of it.
+"""User files: managed files that the user changed, and how policies treat them.
 
 A file is *edited* if its content is neither that of the installed release nor that of the one to
 come. With policy ``replace`` ours takes its place and the user's is kept as ``NAME.old``; with
@@ -19,7 +19,7 @@ from updater.format.manifest import Entry, File, Manifest, Symlink
 from updater.format.paths import parents
 from updater.format.policies import Policies
 from updater.patch.file_digest import differs
-from updater.stage.own_files import Known
+from updater.stage.own_files import OwnFiles
 
 DIST = ".dist"
 """Suffix of our file beside the user's."""
@@ -27,7 +27,7 @@ DIST = ".dist"
 
 @dataclass(frozen=True)
 class Kept:
-    """What a commit leaves to the user."""
+    """The files that a commit leaves to the user."""
 
     left: frozenset[str] = frozenset()
     """Old files the new release has no more, and which stay."""
@@ -37,26 +37,26 @@ class Kept:
     """Paths of those beside which ours of the old release lies, untouched, and makes way."""
 
 
-class Edits:
+class UserFiles:
     """The user's work in an install that goes from ``old`` to ``new``; looks, changes nothing."""
 
     def __init__(
-        self, install: Path, old: Manifest, new: Manifest, known: Known | None = None
+        self, install: Path, old: Manifest, new: Manifest, known: OwnFiles | None = None
     ) -> None:
         """``known``: what releases had here, which is no work of the user's; else `old` alone."""
         self._install = install
-        self._known = known or Known(frozenset())
+        self._known = known or OwnFiles(frozenset())
         self._old = old
         self._new = new
         self._policies = Policies(new.release)
         self._old_policies = Policies(old.release)
 
     def was_ours(self, path: str) -> bool:
-        """Whether the commit before put ``path`` right, whatever its user had made of it."""
+        """True if the last commit put our file at ``path``, edited or not."""
         return self._old_policies.of(path) == "replace"
 
     def stays(self, entry: File | Symlink) -> bool:
-        """Whether the user's file stays where ``entry`` of the new release belongs.
+        """True if the user's file stays where ``entry`` of the new release belongs.
 
         What is new was perhaps not made by us before: a file of the user's in its place is an
         edited one.
@@ -70,7 +70,7 @@ class Edits:
         )
 
     def is_offered(self, entry: File | Symlink) -> bool:
-        """Whether ours shall lie beside the user's: it is not what the user has seen of us."""
+        """True if our file shall lie beside the user's: it is not the one released before."""
         old = self._old.by_path.get(entry.path)
         wanted = self._policies.of(entry.path) == "keep-if-changed"
         beside = self._install / (entry.path + DIST)
@@ -87,7 +87,7 @@ class Edits:
         return frozenset(p for p in kept if _is_plain(self._install, p) and self._is_edited(p))
 
     def _is_edited(self, path: str) -> bool:
-        """Whether what lies at ``path`` is not what a release has there."""
+        """True if what lies at ``path`` is not what a release has there."""
         old, place = self._old.by_path.get(path), self._install / path
         if isinstance(old, File | Symlink) and not differs(old, place):
             return False
@@ -104,12 +104,12 @@ class Edits:
 
 
 def _content(entry: Entry | None) -> object:
-    """What of an entry a user could have edited."""
+    """The part of an entry that a user can edit."""
     return entry.digest if isinstance(entry, File) else entry
 
 
 def _is_plain(install: Path, path: str) -> bool:
-    """Whether a file or a symlink is at ``path``, and not behind a symlink."""
+    """True if a file or a symlink is at ``path``, and not behind a symlink."""
     place = install / path
     if any((install / folder).is_symlink() for folder in parents(path)):
         return False

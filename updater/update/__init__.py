@@ -1,4 +1,4 @@
-"""Updates, repairs, first installs and adoptions, from the plan to the commit.
+"""Updates, repairs, first installs and adoptions, from the route to the commit.
 
 Imported by the client and its command.
 """

@@ -7,30 +7,12 @@ from pathlib import Path
 
 from updater.check.route import check_updater
 from updater.check.trust import is_root
-from updater.disk.durable import present, told
-from updater.disk.lock import locked
-from updater.errors import DamagedState, InstallError, RollbackFailed, UpdateInProgress
-from updater.format.names import check_app, check_channel, check_version
-from updater.launch.commit.journal import (
-    DamagedJournal,
-    Phase,
-    named,
-    phase_of,
-)
-from updater.launch.commit.recover import (
-    begin_mixed,
-    end_mixed,
-    recover,
-)
+from updater.disk.durable import machine_errors, present
+from updater.errors import DamagedJournal, DamagedState, RequestError, RollbackFailed
+from updater.format.names import check_version
+from updater.launch.commit.journal import Phase, named, phase_of
+from updater.launch.commit.recover import begin_mixed, end_mixed, recover
 from updater.launch.state import State
-from updater.local.claim import (
-    Origin,
-    check_owned,
-    claim,
-    empty,
-    real,
-    withdraw,
-)
 from updater.local.launcher_files import renew_launcher
 from updater.local.session import Session
 from updater.local.settings import (
@@ -41,11 +23,18 @@ from updater.local.settings import (
     read_root,
     read_settings,
 )
-from updater.net.address import Address
-from updater.reports.sending import allow
 from updater.stage.inspect import inspect
 from updater.update.follow_route import find_manifest
-from updater.update.repair import Mend, Repaired
+from updater.update.new_state import (
+    Origin,
+    check_owned,
+    clear_state,
+    first_commit,
+    installed_error,
+    new_state,
+    without_links,
+)
+from updater.update.repair import Repair, Repaired
 
 
 def adopt(  # noqa: PLR0913 - what `install` takes, and two more
@@ -56,7 +45,7 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
     version: str,
     channel: str = "stable",
     *,
-    mend: bool = False,
+    repair: bool = False,
     reports: bool = False,
     session: Session | None = None,
 ) -> Repaired:
@@ -72,13 +61,13 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
         app: its name in the repository.
         version: what is installed.
         channel: whose updates it shall get.
-        mend: fetch what is missing or damaged; what lies there instead is kept as ``NAME.old``. It
-            also takes an install over anew whose State is too damaged for `Updater.repair`.
+        repair: fetch what is missing or damaged; what lies there instead is kept as ``NAME.old``.
+            It also takes over anew an install whose State is too damaged for `Updater.repair`.
         reports: tell the publisher how the install fares (see `updater.reports.sending`).
         session: network, progress and settings.
 
     Raises:
-        NotWhole: the files are not those of ``version``, and ``mend`` is not given.
+        NotWhole: the files are not those of ``version``, and ``repair`` is not given.
         PatchError: what is damaged cannot be had from the release's bundle.
         InstallError: there is no such folder or no such version, it is an install already, or as
             `Updater.update`.
@@ -86,65 +75,53 @@ def adopt(  # noqa: PLR0913 - what `install` takes, and two more
             State, but for what starts the application if it was an install.
     """
     session = session or Session()
-    origin = Origin(Address.parse(url), root)
-    settings = Settings(
-        app=check_app(app),
-        channel=check_channel(channel),
-        url=origin.address.url,
-    )
+    origin = Origin.of(url, root, app, channel, reports=reports)
     check_version(version)
-    place = real(Path(folder))
-    with told(f"adopting {place}"):
-        try:
-            state = claim(session, place, _check_place)
-            with locked(state.lock, "adopting"):
-                _start_over(session, state, mend=mend)
-                if reports:
-                    allow(session.disk, state, on=True)
-                return _undisturbed(session, state, settings, origin, version, mend=mend)
-        except UpdateInProgress:
-            raise
-        except BaseException:
-            with suppress(OSError, InstallError):  # the cause is what counts
-                withdraw(session, place, is_new=False)
-            raise
+    place = without_links(Path(folder))
+    with (
+        machine_errors(f"adopting {place}"),
+        new_state(session, place, _check_place, "adopting") as state,
+    ):
+        _start_over(session, state, repair=repair)
+        with first_commit(session, state, origin, _needed_to_start(state)):
+            return _adopt(session, state, origin.settings, version, repair=repair)
 
 
 def _check_place(state: State) -> None:
     if not state.install.is_dir():
-        raise InstallError(
+        raise RequestError(
             f"{state.install} is not a folder", hint="name the folder of the application"
         )
     check_owned(state)
 
 
-def _start_over(session: Session, state: State, *, mend: bool) -> None:
-    """What an adoption that was killed has left is finished, or makes way for this one.
+def _start_over(session: Session, state: State, *, repair: bool) -> None:
+    """Finish what a killed adoption has left, or clear it away.
 
-    So does, if the tree is mended, a State that is too damaged for a repair.
+    So does, if the tree is repaired, a State that is too damaged for a repair.
     """
     damage = _damage(session, state)
     try:
-        recover(session.disk, state)
+        recover(state)
     except (DamagedJournal, RollbackFailed):
-        if damage is None or not mend:
+        if damage is None or not repair:
             raise
-        begin_mixed(session.disk, state)
+        begin_mixed(state)
     if present(state.manifest):
-        _require_damage(state, damage, mend=mend)
-    _empty(session, state)
+        _require_damage(state, damage, repair=repair)
+    clear_state(state, _needed_to_start(state))
 
 
-def _require_damage(state: State, damage: DamagedState | None, *, mend: bool) -> None:
-    """Refuse what is an install already, unless it cannot be used, and is to be mended."""
+def _require_damage(state: State, damage: DamagedState | None, *, repair: bool) -> None:
+    """Refuse what is an install already, unless it cannot be used, and is to be repaired."""
     if damage is None:
-        raise InstallError(f"{state.install} is an install already", hint="use `updater update`")
-    if not mend:
+        raise installed_error(state)
+    if not repair:
         raise damage
 
 
 def _damage(session: Session, state: State) -> DamagedState | None:
-    """What makes a State useless for every command; None: nothing."""
+    """The damage that makes a State useless for every command; None: there is none."""
     try:
         read_address(state, read_settings(state))
         read_manifest(state, session.config.limits)
@@ -155,43 +132,28 @@ def _damage(session: Session, state: State) -> DamagedState | None:
     return DamagedState(f"{state.root} is no root metadata", hint=ADOPT_HINT)
 
 
-def _empty(session: Session, state: State) -> None:
-    """Leave nothing in the State but what the application, if it was an install, is started by."""
-    mixed = named(state, Phase.MIXED)
-    empty(session, state, (state.launcher, state.release, state.run_lock, mixed))
-
-
-def _undisturbed(
-    session: Session, state: State, settings: Settings, origin: Origin, version: str, *, mend: bool
-) -> Repaired:
-    """The adoption itself, by the holder of the lock."""
-    try:
-        origin.keep(session, state)
-        return _adopt(session, state, settings, version, mend=mend)
-    except BaseException:
-        if phase_of(state) is None and not present(state.manifest):
-            with suppress(OSError):  # the cause is what counts
-                _empty(session, state)
-        raise
+def _needed_to_start(state: State) -> tuple[Path, ...]:
+    """The files that start the application, if it was an install: they stay in the State."""
+    return state.launcher, state.release, state.run_lock, named(state, Phase.MIXED)
 
 
 def _adopt(
-    session: Session, state: State, settings: Settings, version: str, *, mend: bool
+    session: Session, state: State, settings: Settings, version: str, *, repair: bool
 ) -> Repaired:
     catalogue = session.refresh(state, settings, session.now())
     release = catalogue.releases.get(version)
     if release is None:
-        raise InstallError(
+        raise RequestError(
             f"{settings.app} {version} is not published", hint="which version is installed?"
         )
     check_updater(release)
     manifest = find_manifest(session, state, catalogue, settings.app, version)
     findings = inspect(state, manifest, session.progress, full=True)
-    if not mend:
+    if not repair:
         findings.require_whole(hint="--repair puts back what is damaged, and keeps what is there")
-    done = Mend(session, state, settings, lambda: catalogue).run(manifest, findings)
+    done = Repair(session, state, settings, lambda: catalogue).run(manifest, findings)
     if phase_of(state) is Phase.MIXED:
-        end_mixed(session.disk, state)
+        end_mixed(state)
     with suppress(OSError):  # the next command makes it
-        renew_launcher(session.disk, state, manifest)
+        renew_launcher(state, manifest)
     return done

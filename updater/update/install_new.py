@@ -6,29 +6,25 @@ from contextlib import suppress
 from pathlib import Path
 
 from updater.check.route import choose
-from updater.disk.durable import present, told
-from updater.disk.lock import locked
-from updater.errors import InstallError, UpdateInProgress
+from updater.disk.durable import machine_errors, present
+from updater.errors import InstallError, RequestError
 from updater.format.manifest import Manifest
-from updater.format.names import check_app, check_channel
-from updater.launch.commit.journal import phase_of
 from updater.launch.commit.recover import recover
 from updater.launch.state import State
-from updater.local.claim import (
-    Origin,
-    check_empty,
-    claim,
-    empty,
-    is_empty,
-    real,
-    withdraw,
-)
 from updater.local.launcher_files import renew_launcher
 from updater.local.session import Session
 from updater.local.settings import Settings, read_manifest
-from updater.net.address import Address
-from updater.reports.sending import allow
 from updater.update.job import Job, Updated
+from updater.update.new_state import (
+    Origin,
+    check_empty,
+    clear_state,
+    first_commit,
+    installed_error,
+    is_empty,
+    new_state,
+    without_links,
+)
 
 
 def install(
@@ -52,42 +48,16 @@ def install(
             `Updater.update`. After any error nothing is left in ``folder`` or beside it.
     """
     session = session or Session()
-    origin = Origin(Address.parse(url), root)
-    settings = Settings(
-        app=check_app(app),
-        channel=check_channel(channel),
-        url=origin.address.url,
-    )
+    origin = Origin.of(url, root, app, channel, reports=reports)
     place = Path(folder)
     is_new = not present(place)
-    with told(f"installing into {place}"):
-        try:
-            state = _claim(session, place)
-            with locked(state.lock, "installing"):
-                _start_over(session, state)
-                return _undisturbed(session, state, settings, origin, reports=reports)
-        except UpdateInProgress:
-            raise
-        except BaseException:
-            with suppress(OSError):  # the cause is what counts
-                withdraw(session, real(place), is_new=is_new)
-            raise
-
-
-def _undisturbed(
-    session: Session, state: State, settings: Settings, origin: Origin, *, reports: bool
-) -> Updated:
-    """The installation itself, by the holder of the lock."""
-    try:
-        origin.keep(session, state)
-        if reports:
-            allow(session.disk, state, on=True)
-        return _first_install(session, state, settings)
-    except BaseException:
-        if phase_of(state) is None and not present(state.manifest):
-            with suppress(OSError):  # the cause is what counts
-                empty(session, state)
-        raise
+    with machine_errors(f"installing into {place}"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place = without_links(place)
+        with new_state(session, place, check_empty, "installing", is_new=is_new) as state:
+            _start_over(state)
+            with first_commit(session, state, origin):
+                return _first_install(session, state, origin.settings)
 
 
 def _first_install(session: Session, state: State, settings: Settings) -> Updated:
@@ -101,35 +71,25 @@ def _first_install(session: Session, state: State, settings: Settings) -> Update
         bad=frozenset(),
     )
     if version is None:
-        raise InstallError(
+        raise RequestError(
             f"channel {settings.channel} of {settings.app} offers nothing",
             hint="was a release promoted? was it recalled?",
         )
     nothing = Manifest.empty(settings.app)
     done = Job(session, state, catalogue, settings, nothing, received).run(version)
     with suppress(InstallError, OSError):  # the next command makes it
-        renew_launcher(session.disk, state, read_manifest(state, session.config.limits))
+        renew_launcher(state, read_manifest(state, session.config.limits))
     return done
 
 
-def _claim(session: Session, place: Path) -> State:
-    """The install folder and its State, made if they are not there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if not present(place):
-        session.disk.mkdir(place, own=True)
-    return claim(session, real(place), check_empty)
-
-
-def _start_over(session: Session, state: State) -> None:
-    """What an install that was killed has left is finished, or makes way for a new one.
+def _start_over(state: State) -> None:
+    """Finish what a killed install has left, or clear it away.
 
     The State of an install whose folder was removed, or emptied, makes way at once.
     """
     if not is_empty(state):
-        recover(session.disk, state)
+        recover(state)
         if present(state.manifest):
-            raise InstallError(
-                f"{state.install} is an install already", hint="use `updater update`"
-            )
+            raise installed_error(state)
         check_empty(state)
-    empty(session, state)
+    clear_state(state)

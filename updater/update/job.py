@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Literal
 
 from updater.check.catalogue import Catalogue
-from updater.check.fallback import (
-    Unusable,
-    Ways,
-    blaming,
-)
-from updater.check.route import Plan
+from updater.check.fallback import Fallback, Unusable, blaming
+from updater.check.route import Route
 from updater.disk.durable import present, remove_tree
 from updater.disk.json_file import encode
 from updater.disk.json_file import read as read_document
-from updater.errors import InstallError, PatchError
+from updater.errors import InstallError, MachineError, PatchError
 from updater.format.manifest import Manifest
-from updater.launch.commit.file_swap import FileSwap, discard_stage
+from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Journal
-from updater.launch.commit.pending import (
-    announce,
-    announced_version,
-    commit_pending,
-    waiting,
-)
+from updater.launch.commit.pending import announce, announced_version, commit_pending, waiting
 from updater.launch.commit.recover import commit
 from updater.launch.commit.replan import as_it_is
 from updater.launch.start.running import alone
-from updater.launch.start.trial import (
-    NO_TRIAL,
-    Trial,
-    read_trial,
-)
+from updater.launch.start.trial import NO_TRIAL, Trial, read_trial
 from updater.launch.state import State
 from updater.local.launcher_files import check_launcher
 from updater.local.session import Session
 from updater.local.settings import Settings, read_manifest
-from updater.reports.failures import report_passed
+from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import damage
 from updater.stage.own_files import note_folders
 from updater.stage.stage import Stage
-from updater.update.follow_route import Follower
+from updater.update.follow_route import RouteFollower
 
 Running = Literal["stage", "wait", "force"]
-"""What to do while the application runs: leave the update to its next launch, wait, or go on."""
+"""The choice while the application runs: leave the update to its next launch, wait, or go on."""
 
 
 class UpdateOutcome(str, Enum):
-    """How an update ended."""
+    """The outcome of an update."""
 
     UPDATED = "updated"
     """The new version is in place."""
@@ -67,7 +53,7 @@ class UpdateOutcome(str, Enum):
 
 @dataclass(frozen=True)
 class Updated:
-    """How an update ended. It is true if a restart is worth it: ``updated`` or ``staged``.
+    """The result of an update. It is true if a restart is worth it: ``updated`` or ``staged``.
 
     For one version that is so once. So ``if app.update(): app.restart()`` ends, though the
     start that follows cannot bring what was staged.
@@ -85,19 +71,18 @@ class Updated:
     written_bytes: int
     """Bytes of the files that were put in place."""
     changes: dict[str, int] = field(default_factory=dict)
-    """How many changes of each kind the patches made; none if the bundle was needed."""
+    """The number of changes of each kind that the patches made; none if the bundle was needed."""
     kept: tuple[str, ...] = ()
-    """Where the user's own work lies now that had to make way."""
+    """The new places of the user's own work that had to make way."""
     failed: tuple[str, ...] = ()
-    """Why cheaper ways failed that were tried first: nothing is lost, but its publisher should
-    know."""
+    """Reasons why cheaper routes failed: nothing is lost, but the publisher should know."""
 
     def __bool__(self) -> bool:
         return self.outcome in {UpdateOutcome.UPDATED, UpdateOutcome.STAGED}
 
 
 class Job:
-    """Brings one install from ``manifest`` to a plan's version. The caller holds the lock."""
+    """Brings one install from ``manifest`` to a route's version. The caller holds the lock."""
 
     def __init__(
         self,
@@ -117,8 +102,8 @@ class Job:
         self._manifest = manifest
         self._received = received
         self._running = running
-        self._follower = Follower(session, state, catalogue, manifest)
-        self._mend = False
+        self._follower = RouteFollower(session, state, catalogue, manifest)
+        self._repair = False
 
     def run(self, version: str) -> Updated:
         """Bring the install to ``version``, by the cheapest way that works.
@@ -128,10 +113,10 @@ class Job:
         Raises:
             UpdaterError: see `Updater.update`; no way is left, with the reason of each.
         """
-        ways = Ways(self._catalogue, self._manifest.version or None, version)
-        journal, outcome = self._conclude(ways.follow(self._attempt))
-        report_passed(self._session, self._state, self._manifest, version, ways.failed)
-        return self._report(journal, outcome, ways.reasons)
+        fallback = Fallback(self._catalogue, self._manifest.version or None, version)
+        journal, outcome = self._conclude(fallback.follow(self._attempt))
+        report_fallbacks(self._session, self._state, self._manifest, version, fallback.failed)
+        return self._report(journal, outcome, fallback.reasons)
 
     def resume(self) -> Updated | None:
         """Go on with the update that waits for the application to end; None if it fits no more.
@@ -139,29 +124,29 @@ class Job:
         Raises:
             InstallError, RollbackFailed, OSError: see `commit_pending`.
         """
-        disk, state = self._session.disk, self._state
+        state = self._state
         journal = waiting(state)
         if journal is None or self._is_spoilt(journal):
             return None
         with alone(state, wait=self._running == "wait") as nobody_runs:
             if not nobody_runs and self._running == "stage":
                 return self._report(journal, self._announced(journal.new))
-            made = commit_pending(disk, state)
+            made = commit_pending(state)
         return None if made is None else self._report(made, UpdateOutcome.UPDATED)
 
     def _is_spoilt(self, journal: Journal) -> bool:
-        """Whether a file was damaged or edited since the stage was made that it leaves alone."""
+        """True if a file that the stage leaves alone was damaged or edited since."""
         replaced = {step.path for step in journal.steps}
         return not replaced.issuperset(damage(self._state, self._manifest))
 
     def _announced(self, version: str) -> UpdateOutcome:
-        """That ``version`` is staged; if that was said before, that it waits.
+        """STAGED for ``version`` the first time, WAITING from then on.
 
         It is noted first: what cannot be noted would be said for ever.
         """
         if announced_version(self._state) == version:
             return UpdateOutcome.WAITING
-        announce(self._session.disk, self._state, version)
+        announce(self._state, version)
         return UpdateOutcome.STAGED
 
     def _conclude(self, journal: Journal) -> tuple[Journal, UpdateOutcome]:
@@ -170,26 +155,26 @@ class Job:
             if not nobody_runs and self._running == "stage":
                 check_launcher(self._state)
                 outcome = self._announced(journal.new)
-                journal.hold(self._session.disk, self._state)
+                journal.hold(self._state)
                 return journal, outcome
             if self._running == "wait":
                 journal = self._after_the_wait(journal)
-            commit(self._session.disk, self._state, journal)
+            commit(self._state, journal)
         with suppress(OSError):  # harmless; the update is made
             if self._running != "wait":  # nobody has looked at the files since, if it took long
-                self._session.disk.stamp(self._state.manifest)
+                self._state.disk.stamp(self._state.manifest)
             with suppress(InstallError):
                 made = read_manifest(self._state, self._session.config.limits)
-                note_folders(self._session.disk, self._state, made)
-            remove_tree(self._session.disk, self._state.downloads)
-            self._session.disk.unlink(self._state.announced)
+                note_folders(self._state, made)
+            remove_tree(self._state.disk, self._state.downloads)
+            self._state.disk.unlink(self._state.announced)
         return journal, UpdateOutcome.UPDATED
 
     def _after_the_wait(self, journal: Journal) -> Journal:
         """The commit over what the application and its user have made of the tree meanwhile."""
         fitting = as_it_is(self._state, journal)
         if fitting is None:
-            raise InstallError(
+            raise MachineError(
                 "the install was changed while the application was waited for",
                 hint="try again",
                 retryable=True,
@@ -197,7 +182,7 @@ class Job:
         return fitting
 
     def _notes(self, new: Manifest) -> dict[Path, bytes]:
-        """What the State shall say of the update: whence, and whether it is on trial."""
+        """The files of the State that note where the update came from, and its trial."""
         old = self._manifest.version
         if not old:
             return {}
@@ -218,42 +203,32 @@ class Job:
             return untold if isinstance(untold, str) and untold else installed
         return installed
 
-    def _attempt(self, plan: Plan) -> Journal:
-        """Follow ``plan``; if what is installed is not as its patches need it, mend that first."""
-        if self._mend or plan.starts_afresh:
-            return self._prepare(plan, mend=True)
+    def _attempt(self, route: Route) -> Journal:
+        """Follow ``route``; if its patches need files that are damaged, repair those first."""
+        if self._repair or route.starts_afresh:
+            return self._prepare(route, repair=True)
         try:
-            return self._prepare(plan, mend=False)
+            return self._prepare(route, repair=False)
         except Unusable as error:
             if not isinstance(error.reason, PatchError):
                 raise
             first = error.reason
-        self._mend = True
+        self._repair = True
         try:
-            return self._prepare(plan, mend=True)
+            return self._prepare(route, repair=True)
         except Unusable as error:
             raise error.after(first) from first
 
-    def _prepare(self, plan: Plan, *, mend: bool) -> Journal:
+    def _prepare(self, route: Route, *, repair: bool) -> Journal:
         """Everything before the live tree is touched; on a fault only downloads are left."""
-        with self._cleared():
-            stage = Stage(self._session.disk, self._state)
+        stage = Stage(self._state)
+        with stage.discarded_on_failure():
             stage.clear()
-            tree = self._follower.tree(plan, stage, mend=mend)
+            tree = self._follower.tree(route, stage, repair=repair)
             settings = replace(self._settings, previous=self._manifest.version)
             notes = self._notes(tree.manifest)
-            with blaming(plan.hops[0].blob.name):  # what it carries over may be damaged
-                return stage.fill(self._manifest, tree, settings.data, mend=mend, notes=notes)
-
-    @contextmanager
-    def _cleared(self) -> Iterator[None]:
-        """Leave no stage behind if the body fails."""
-        try:
-            yield
-        except BaseException:
-            with suppress(OSError):  # harmless to leave; the cause is what counts
-                discard_stage(self._session.disk, self._state)
-            raise
+            with blaming(route.hops[0].blob.name):  # what it carries over may be damaged
+                return stage.fill(self._manifest, tree, settings.data, repair=repair, notes=notes)
 
     def _report(
         self, journal: Journal, outcome: UpdateOutcome, failed: tuple[str, ...] = ()
@@ -265,14 +240,14 @@ class Job:
             outcome,
             self._session.transport.received - self._received,
             bundle.length if bundle else 0,
-            sum(max(step.size, 0) for step in journal.steps if not step.own),
+            journal.written_bytes,
             dict(self._follower.changes),
             self._kept(journal),
             failed,
         )
 
     def _kept(self, journal: Journal) -> tuple[str, ...]:
-        """What made way; it can be found later too, and the update is made."""
+        """Paths of the user's files that made way; none if the disk does not give them now."""
         with suppress(OSError):
-            return FileSwap(self._session.disk, self._state, journal).kept()
+            return FileSwap(self._state, journal).kept()
         return ()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from updater.check.catalogue import Published, Signed
+import time
+
+from updater.check.catalogue import PublishedRelease, SignedTarget
 from updater.errors import FormatError, TransportError, TrustError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
 from updater.local.session import Session
+from updater.retry import Tries
 from updater.transport import refuse_page
 
 
-def take_manifest(session: Session, app: str, release: Published) -> Manifest:
+def take_manifest(session: Session, app: str, release: PublishedRelease) -> Manifest:
     """The manifest of a release of ``app``, as its publisher signed it; nothing is written.
 
     Raises:
@@ -33,20 +36,21 @@ def take_manifest(session: Session, app: str, release: Published) -> Manifest:
     return manifest
 
 
-def _fetch(session: Session, signed: Signed) -> bytes:
+def _fetch(session: Session, signed: SignedTarget) -> bytes:
     """At most one byte more than was signed; small enough to begin again if the line breaks."""
-    for _ in range(session.config.attempts - 1):
+    tries = Tries(session.config, time.sleep)
+    while True:
+        tries.begin()
         before = session.transport.received
         try:
             return _try(session, signed)
         except TransportError as error:
             # Until bytes come, the transport tries; and a page stays one.
-            if session.transport.received == before or not error.retryable:
+            if tries.is_last or session.transport.received == before or not error.retryable:
                 raise
-    return _try(session, signed)
 
 
-def _try(session: Session, signed: Signed) -> bytes:
+def _try(session: Session, signed: SignedTarget) -> bytes:
     data = bytearray()
     with session.transport.get(signed.url) as answer:
         for chunk in answer.chunks:

@@ -1,4 +1,4 @@
-"""Where a patch may take its bytes from, if not from the files that lie in the install."""
+"""Missing files: those that a patch needs and the install lacks, taken from bundles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from updater.check.catalogue import Catalogue
-from updater.check.fallback import Unusable, blaming
+from updater.check.fallback import Unusable
 from updater.errors import PatchError
 from updater.format.changes import Layout
 from updater.format.manifest import File, Manifest
@@ -15,13 +15,13 @@ from updater.format.paths import shown
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.patch.apply import WrongTree
-from updater.patch.file_digest import check_file, differs
-from updater.stage.user_files import Edits
+from updater.patch.file_digest import differs
+from updater.stage.user_files import UserFiles
 from updater.update.manifests import take_manifest
-from updater.update.partial import bundle_of, take_files
+from updater.update.partial import take_right_files
 
 
-class Sources:
+class MissingFiles:
     """Files for one update that come from bundles: of the old release, or of the new one."""
 
     def __init__(
@@ -104,10 +104,10 @@ class Sources:
         return frozenset(path for path in (*read, *carried.values()) if path)
 
     def _stays(self, header: Header, path: str) -> bool:
-        """Whether the user's file stays at ``path``, so that nobody asks for ours."""
+        """True if the user's file stays at ``path``, and ours is not needed."""
         entry = self._installed.by_path.get(path)
         empty = Manifest(header.app, header.new.version, header.new.release, ())
-        edits = Edits(self._state.install, self._installed, empty)
+        edits = UserFiles(self._state.install, self._installed, empty)
         return isinstance(entry, File) and edits.stays(entry)
 
     def _take(self, version: str, files: list[File], out: Path, reserve: int) -> Mapping[str, Path]:
@@ -115,19 +115,14 @@ class Sources:
         app = self._installed.app
         if release is None:
             raise PatchError(f"{app} {version} is not published any more")
-        paths = [file.path for file in files]
-        size = sum(file.size for file in files)
-        with blaming(bundle_of(app, release).name):
-            places = take_files(
-                self._session, self._state, app, release, paths, out, reserve=reserve + size
-            )
-            for file in files:
-                check_file(file, places[file.path])
-        return places
+        reserve += sum(file.size for file in files)
+        return take_right_files(
+            self._session, self._state, app, release, files, out, reserve=reserve
+        )
 
 
 def _is_made(layout: Layout, path: str) -> bool:
-    """Whether blocks give the content of the new file."""
+    """True if blocks give the content of the new file."""
     number = layout.slots[path].change
     return number is not None and layout.changes[number].size is not None
 

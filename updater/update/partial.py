@@ -8,22 +8,25 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from updater.check.catalogue import Blob, Published
+from updater.check.catalogue import PatchTarget, PublishedRelease
+from updater.check.fallback import blaming
 from updater.check.route import Hop, check_header
 from updater.disk.durable import written_to
 from updater.errors import PatchError
+from updater.format.manifest import File
 from updater.format.patch import Header
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.net.download import Download
 from updater.patch.apply import PatchFile, extract
+from updater.patch.file_digest import check_file
 
 
 def take_files(
     session: Session,
     state: State,
     app: str,
-    release: Published,
+    release: PublishedRelease,
     paths: Collection[str],
     out: Path,
     *,
@@ -63,19 +66,44 @@ def take_files(
         session.require_space(state, length + reserve)
         return blocks
 
-    session.disk.mkdir(state.downloads)
+    state.disk.mkdir(state.downloads)
     path = state.downloads / f"{bundle.digest}.excerpt"
     config, progress = session.config, session.progress
     download = Download(
         session.transport, bundle, path, select=checked, config=config, progress=progress
     )
-    with written_to(session.disk, path):
+    with written_to(state.disk, path):
         download.run()
     excerpt = PatchFile(path, config.limits, select)
     return extract(excerpt, wanted, out, progress=progress, jobs=config.jobs)
 
 
-def bundle_of(app: str, release: Published) -> Blob:
+def take_right_files(
+    session: Session,
+    state: State,
+    app: str,
+    release: PublishedRelease,
+    files: Collection[File],
+    out: Path,
+    *,
+    reserve: int,
+) -> dict[str, Path]:
+    """`take_files`, each of them as a manifest lists it.
+
+    Raises:
+        Unusable: the bundle does not help.
+        PatchError: the release has none.
+        UpdaterError: as `take_files`.
+    """
+    paths = [file.path for file in files]
+    with blaming(bundle_of(app, release).name):
+        places = take_files(session, state, app, release, paths, out, reserve=reserve)
+        for file in files:
+            check_file(file, places[file.path])
+    return places
+
+
+def bundle_of(app: str, release: PublishedRelease) -> PatchTarget:
     """The bundle of a release of ``app``.
 
     Raises:

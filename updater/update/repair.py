@@ -1,4 +1,4 @@
-"""Mending: what is damaged in an install is put back as it was released.
+"""Repair: damaged files of an install are put back as they were released.
 
 The way of an update: staged whole, checked, then a commit that can be interrupted anywhere. Old
 manifest and new one are the same, so that the tree is either as it was found or as released.
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from updater.check.catalogue import Catalogue, Published
+from updater.check.catalogue import Catalogue, PublishedRelease
 from updater.check.fallback import Unusable, blaming
 from updater.disk.durable import remove_tree
 from updater.errors import (
+    CannotSpell,
     FormatError,
     InstallError,
+    MachineError,
     PatchError,
     TransportError,
     TrustError,
@@ -27,32 +29,25 @@ from updater.format.manifest import File, Manifest
 from updater.format.names import order
 from updater.format.paths import parents
 from updater.format.policies import Policies
-from updater.launch.commit.file_swap import FileSwap, discard_stage
+from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Journal
-from updater.launch.commit.obstacles import CannotSpell
 from updater.launch.commit.recover import commit
 from updater.launch.state import State
 from updater.local.session import Session
-from updater.local.settings import (
-    ADOPT_HINT,
-    Settings,
-    read_manifest,
-    read_settings,
-)
+from updater.local.settings import ADOPT_HINT, Settings, read_manifest, read_settings
 from updater.patch.apply import Tree
-from updater.patch.file_digest import check_file
-from updater.reports.failures import report_passed
+from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import Findings, inspect
 from updater.stage.own_files import note_folders
 from updater.stage.stage import Stage, live_tree
 from updater.update.follow_route import find_manifest, rebuilt
 from updater.update.manifests import take_manifest
-from updater.update.partial import bundle_of, take_files
+from updater.update.partial import take_right_files
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was mended."""
+    """The result of a repair."""
 
     version: str
     repaired: tuple[str, ...]
@@ -62,12 +57,12 @@ class Repaired:
     written_bytes: int
     """Bytes of the files that were put in place."""
     kept: tuple[str, ...] = ()
-    """Where the content lies now that had to make way."""
+    """The new places of content that had to make way."""
     failed: tuple[str, ...] = ()
-    """Why what was asked first did not help: nothing is lost, but its publisher should know."""
+    """Reasons why the bundle did not help: nothing is lost, but the publisher should know."""
 
 
-class Mend:
+class Repair:
     """Mends one install. The caller holds the lock, and has recovered."""
 
     def __init__(
@@ -79,6 +74,7 @@ class Mend:
         self._settings = settings
         self._catalogue = catalogue
         self._received = session.transport.received
+        self._stage = Stage(state)
         self._failed: list[UpdaterError] = []
 
     def run(self, manifest: Manifest, findings: Findings) -> Repaired:
@@ -88,29 +84,24 @@ class Mend:
             PatchError: the files cannot be had: the release or its bundle is published no more.
             UpdaterError: as `Updater.update`. The tree is as it was found.
         """
-        try:
+        with self._stage.discarded_on_failure():
             journal = self._prepare(manifest, findings)
-        except BaseException:
-            with suppress(OSError):  # harmless to leave; the cause is what counts
-                discard_stage(self._session.disk, self._state)
-            raise
-        commit(self._session.disk, self._state, journal)
+        commit(self._state, journal)
         with suppress(OSError):  # harmless; the install is whole
-            self._session.disk.stamp(self._state.manifest)
-            note_folders(self._session.disk, self._state, manifest)
-            remove_tree(self._session.disk, self._state.downloads)
-        report_passed(self._session, self._state, manifest, manifest.version, self._failed)
+            self._state.disk.stamp(self._state.manifest)
+            note_folders(self._state, manifest)
+            remove_tree(self._state.disk, self._state.downloads)
+        report_fallbacks(self._session, self._state, manifest, manifest.version, self._failed)
         return self._report(findings, journal)
 
     def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:
-        stage = Stage(self._session.disk, self._state)
         size = sum(file.size for file in _lacking(manifest, findings))
         self._session.require_space(self._state, size + len(manifest.data))
-        stage.clear()
+        self._stage.clear()
         places = dict(live_tree(self._state, manifest).places)
-        places |= self._take(manifest, findings, stage.scratch(0), size + len(manifest.data))
+        places |= self._take(manifest, findings, self._stage.scratch(0), size + len(manifest.data))
         tree = Tree(manifest, places)
-        return stage.fill(manifest, tree, self._settings.data, mend=True, over_links=True)
+        return self._stage.fill(manifest, tree, self._settings.data, repair=True, over_links=True)
 
     def _take(
         self, manifest: Manifest, findings: Findings, out: Path, reserve: int
@@ -121,10 +112,12 @@ class Mend:
             return {}
         release = self._published(manifest)
         try:
-            return self._excerpt(manifest, release, files, out, reserve)
+            return take_right_files(
+                self._session, self._state, manifest.app, release, files, out, reserve=reserve
+            )
         except (Unusable, PatchError) as error:
             failed = error if isinstance(error, Unusable) else Unusable(frozenset(), error)
-        tree, ways = rebuilt(
+        tree, fallback = rebuilt(
             self._session,
             self._state,
             self._catalogue(),
@@ -132,23 +125,10 @@ class Mend:
             manifest.version,
             failed,
         )
-        self._failed = ways.failed
+        self._failed = fallback.failed
         return {file.path: tree.places[file.path] for file in files}
 
-    def _excerpt(
-        self, manifest: Manifest, release: Published, files: list[File], out: Path, reserve: int
-    ) -> Mapping[str, Path]:
-        """Files from the bundle of the release; how much of it that needs is fetched."""
-        paths = [file.path for file in files]
-        with blaming(bundle_of(manifest.app, release).name):
-            places = take_files(
-                self._session, self._state, manifest.app, release, paths, out, reserve=reserve
-            )
-            for file in files:
-                check_file(file, places[file.path])
-        return places
-
-    def _published(self, manifest: Manifest) -> Published:
+    def _published(self, manifest: Manifest) -> PublishedRelease:
         release = self._catalogue().releases.get(manifest.version)
         if release is None or release.manifest.digest != manifest.digest:
             raise PatchError(
@@ -162,14 +142,14 @@ class Mend:
             journal.new,
             findings.damaged,
             self._session.transport.received - self._received,
-            sum(max(step.size, 0) for step in journal.steps if not step.own),
-            FileSwap(self._session.disk, self._state, journal).kept(),
+            journal.written_bytes,
+            FileSwap(self._state, journal).kept(),
             tuple(dict.fromkeys(map(str, self._failed))),
         )
 
 
 def repair(session: Session, state: State) -> Repaired | None:
-    """Look at every installed file and mend what is damaged; None if nothing is.
+    """Look at every installed file and repair the damaged ones; None if none is.
 
     If the State does not know any more what is installed, it is asked of the repository: see
     `identify`.
@@ -179,42 +159,44 @@ def repair(session: Session, state: State) -> Repaired | None:
     """
     settings = read_settings(state)
     catalogue = cache(lambda: session.refresh(state, settings, session.now()))
-    mend = Mend(session, state, settings, catalogue)
+    work = Repair(session, state, settings, catalogue)
     try:
         manifest = read_manifest(state, session.config.limits)
     except CannotSpell:
         raise
     except InstallError as error:
         manifest = identify(session, state, settings.app, catalogue(), error)
-        return mend.run(manifest, inspect(state, manifest, session.progress, full=True))
+        return work.run(manifest, inspect(state, manifest, session.progress, full=True))
     findings = inspect(state, manifest, session.progress, full=True)
     if findings.whole:
-        _tidy(session, state)
+        _tidy(state)
         return None
     signed = (
-        _signed(session, state, manifest, catalogue) if _lacking(manifest, findings) else manifest
+        _signed_manifest(session, state, manifest, catalogue)
+        if _lacking(manifest, findings)
+        else manifest
     )
     if signed != manifest:
         findings = inspect(state, signed, session.progress, full=True)
-    return mend.run(signed, findings)
+    return work.run(signed, findings)
 
 
-def _tidy(session: Session, state: State) -> None:
+def _tidy(state: State) -> None:
     """Remove what a repair has fetched that was killed and finished by recovery."""
     for path in state.downloads.glob("*.excerpt"):
-        session.disk.unlink(path)
-    session.disk.rmdir(state.downloads)
+        state.disk.unlink(path)
+    state.disk.rmdir(state.downloads)
 
 
 def _lacking(manifest: Manifest, findings: Findings) -> list[File]:
-    """The files whose bytes are not there: all other damage is mended without any."""
+    """The files whose bytes are not there: all other damage is repaired without any."""
     paths = frozenset(findings.damaged) - frozenset(findings.mode_changed)
     behind = frozenset(findings.wrong_kind)  # below such a path nothing of the release can be
     files = manifest.files()
     return [f for f in files if f.path in paths or not behind.isdisjoint(parents(f.path))]
 
 
-def _signed(
+def _signed_manifest(
     session: Session, state: State, manifest: Manifest, catalogue: Callable[[], Catalogue]
 ) -> Manifest:
     """The manifest as it was signed, if the one of the State is not that."""
@@ -252,21 +234,21 @@ def identify(
             manifest = find_manifest(session, state, catalogue, app, version)
             if _is_installed(session, state, manifest):
                 return manifest
-    raise InstallError(
+    raise MachineError(
         f"{error}; and what is in {state.install} is no published release of {app}",
         hint=ADOPT_HINT,
     ) from error
 
 
 def _is_installed(session: Session, state: State, manifest: Manifest) -> bool:
-    """Whether this release is there whole."""
+    """True if the release of ``manifest`` is installed whole."""
     return _has_sizes(state, manifest) and (
         inspect(state, manifest, session.progress, full=True).whole
     )
 
 
 def _has_sizes(state: State, manifest: Manifest) -> bool:
-    """Whether it may be worth hashing the tree for this release; most are ruled out by this."""
+    """True if all sizes fit, so that hashing is worth it; this rules out most releases."""
     policies = Policies(manifest.release)
     ours = (file for file in manifest.files() if policies.of(file.path) == "replace")
     try:

@@ -14,7 +14,7 @@ from patchserver.rollouts.halting import Rule
 from tests.support.servers.browsing import Browser, browser
 from tests.support.servers.served import NEW, OLD, PASSWORD, Server, report
 from updater.errors import InstallError
-from updater.format.head import EVERYONE, Offer, Step
+from updater.format.head import EVERYONE, HeadEntry, RolloutStep
 
 STABLE = "/apps/notes/channels/stable"
 DAY = 86_400
@@ -35,7 +35,7 @@ def publisher(server: Server) -> Browser:
     return browser(server, Role.PUBLISHER)
 
 
-def _offers(server: Server, channel: str = "stable") -> tuple[Offer, ...]:
+def _offers(server: Server, channel: str = "stable") -> tuple[HeadEntry, ...]:
     return server.services.notary.heads("notes")[channel].entries
 
 
@@ -53,10 +53,14 @@ def _promote(page: Browser, share: str, **other: str) -> str:
 def test_a_version_is_offered_to_a_share_or_by_a_ramp(server: Server, publisher: Browser) -> None:
     now = server.clock.now
     assert _promote(publisher, "12.5") == "stable offers 2.0: 12.5."
-    assert _offers(server)[0].steps == (Step(now, 1250),)
+    assert _offers(server)[0].steps == (RolloutStep(now, 1250),)
     server.clock.now += 60
     assert "stable offers 2.0" in _promote(publisher, " 20@now,100@+24h ")
-    steps = (Step(now, 1250), Step(now + 60, 2000), Step(now + 60 + DAY, EVERYONE))
+    steps = (
+        RolloutStep(now, 1250),
+        RolloutStep(now + 60, 2000),
+        RolloutStep(now + 60 + DAY, EVERYONE),
+    )
     assert _offers(server)[0].steps == steps
     assert _logged(server)[0] == ("user publisher", "promote", "stable 2.0", True)
 

@@ -12,7 +12,7 @@ from patchserver.rollouts.halting import Rule
 from tests.support.repository.publisher import NOW
 from tests.support.servers.browsing import Browser, browser
 from tests.support.servers.served import NEW, OLD, Server, checkin, report
-from updater.format.head import EVERYONE, Step
+from updater.format.head import EVERYONE, RolloutStep
 
 DAY = 86_400
 
@@ -24,7 +24,7 @@ def released(server: Server) -> Server:
     server.publish("2.0", NEW)
     rollouts, now = server.services.rollouts, server.clock.now
     rollouts.promote(SERVER, "notes", "stable", "1.0")
-    steps = (Step(now, 1000), Step(now + DAY, EVERYONE))
+    steps = (RolloutStep(now, 1000), RolloutStep(now + DAY, EVERYONE))
     rollouts.promote(SERVER, "notes", "stable", "2.0", steps)
     return server
 

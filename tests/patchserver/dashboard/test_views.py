@@ -10,11 +10,11 @@ from patchserver.dashboard.offers import Offered, offered
 from patchserver.database.tables import Halt
 from patchserver.rollouts.halting import Evidence, Rule
 from patchserver.rollouts.version_counts import Adoption
-from updater.format.head import EVERYONE, Offer, Step
+from updater.format.head import EVERYONE, HeadEntry, RolloutStep
 
 NOW = 1_800_000_000
 DAY = 86_400
-RAMP = (Step(NOW - DAY, 1000), Step(NOW, 5000), Step(NOW + DAY, EVERYONE))
+RAMP = (RolloutStep(NOW - DAY, 1000), RolloutStep(NOW, 5000), RolloutStep(NOW + DAY, EVERYONE))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_time_that_no_calendar_has_is_shown_all_the_same() -> None:
 
 
 def _offered(*, paused: bool = False, halts: tuple[Halt, ...] = (), now: int = NOW) -> Offered:
-    offer = Offer("2.0", RAMP, paused)
+    offer = HeadEntry("2.0", RAMP, paused)
     return offered(offer, Evidence(0, 0), Rule(), halts, now=now)
 
 
@@ -74,7 +74,7 @@ def test_a_pause_holds_steps_back() -> None:
 
 
 def test_what_was_recalled_is_offered_to_nobody() -> None:
-    one = offered(Offer("2.0", RAMP), Evidence(0, 0), Rule(), (), now=NOW, is_recalled=True)
+    one = offered(HeadEntry("2.0", RAMP), Evidence(0, 0), Rule(), (), now=NOW, is_recalled=True)
     assert (one.state, one.reach) == ("recalled", 0)
 
 
@@ -95,7 +95,7 @@ def test_a_halt_is_told_until_it_is_resumed() -> None:
     ],
 )
 def test_the_evidence_is_judged_in_words(evidence: Evidence, words: str) -> None:
-    one = offered(Offer("2.0", RAMP), evidence, Rule(500, 20), (), now=NOW)
+    one = offered(HeadEntry("2.0", RAMP), evidence, Rule(500, 20), (), now=NOW)
     assert one.judged == words
 
 

@@ -15,9 +15,8 @@ from tests.support.repository.sessions import quick_session
 from tests.support.servers.runner import Runner
 from tests.support.servers.served import Server
 from updater.client import Updater
-from updater.disk.durable import Disk
 from updater.errors import FormatError, InstallError
-from updater.launch.commit.rollback import roll_back
+from updater.launch.commit.rollback import rollback
 from updater.update.install_new import install
 
 
@@ -106,7 +105,7 @@ def test_what_an_install_tells_is_stored(
     runner.push()
     runner.promote("2.0")
     updater.update()
-    roll_back(Disk(), updater._state, "exited with 1")
+    rollback(updater._state, "exited with 1")
     updater.check()
     with server.services.database.reading() as database:
         failures = database.scalars(select(Failure)).all()

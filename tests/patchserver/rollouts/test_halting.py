@@ -19,14 +19,14 @@ from patchserver.rollouts.halting import (
     Rule,
 )
 from patchserver.rollouts.ingest import Ingest
-from patchserver.rollouts.report_messages import Checkin, FailureReport
 from patchserver.run.jobs import Jobs
 from tests.support.servers.pusher import Pusher
 from tests.support.servers.served import Server, checkin, report
 from tests.support.trees.trees import Tree
 from updater.disk.lock import locked
 from updater.errors import InstallError, TrustError
-from updater.format.head import Head, Step
+from updater.format.head import Head, RolloutStep
+from updater.format.reports import CheckIn, FailureReport
 
 ANNA = Actor("user anna")
 EVERY: Mapping[str, str] = {}
@@ -41,7 +41,7 @@ def server(server: Server) -> Server:
         assert pusher.push(server.add(version, tree), base).status_code == 200
     rollouts = server.services.rollouts
     rollouts.promote(ANNA, "notes", "stable", "1.0")
-    rollouts.promote(ANNA, "notes", "stable", "2.0", [Step(server.clock.now, 1000)])
+    rollouts.promote(ANNA, "notes", "stable", "2.0", [RolloutStep(server.clock.now, 1000)])
     return server
 
 
@@ -59,7 +59,7 @@ def tell(
         message = FailureReport.parse(report(number, **changes))
         ingest.report(message, at or address(number), server.clock.now)
     for number in range(1000, 1000 + good):
-        message_in = Checkin.parse(checkin(number, version="2.0"))
+        message_in = CheckIn.parse(checkin(number, version="2.0"))
         ingest.checkin(message_in, at or address(number), server.clock.now)
 
 
@@ -103,7 +103,7 @@ def test_one_failure_in_many_is_more_than_the_rule_of_nobody(server: Server) -> 
         {"step": "fetch", "error": "TransportError: reset"},
         {"step": "check", "error": "TrustError: expired"},
         {"step": "commit", "error": "NotEnoughSpace: ENOSPC"},
-        {"step": "stage", "error": "InstallError: EACCES"},
+        {"step": "stage", "error": "MachineError: EACCES"},
         {"to": "1.0"},
         {"channel": "beta"},
     ],
@@ -147,14 +147,14 @@ def test_an_install_that_fails_again_and_again_counts_once(server: Server) -> No
 def test_an_install_that_failed_has_not_succeeded(server: Server) -> None:
     tell(server, bad=3)
     for number in range(3):
-        message = Checkin.parse(checkin(number, version="2.0"))
+        message = CheckIn.parse(checkin(number, version="2.0"))
         server.services.ingest.checkin(message, address(number), server.clock.now)
     assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, 3)
 
 
 def test_an_install_that_is_not_confirmed_has_not_succeeded(server: Server) -> None:
     for number in range(30):
-        message = Checkin.parse(checkin(number, version="2.0", state="unconfirmed"))
+        message = CheckIn.parse(checkin(number, version="2.0", state="unconfirmed"))
         server.services.ingest.checkin(message, address(number), server.clock.now)
     assert server.services.rollouts.evidence(head(server), "2.0") == Evidence(0, 0)
 
@@ -192,7 +192,7 @@ def test_what_is_not_offered_yet_and_what_is_paused_is_not_judged(server: Server
 
 def test_a_ramp_goes_on_by_itself_and_stops_where_it_is_halted(server: Server) -> None:
     now = server.clock.now
-    steps = [Step(now + 60, 5000), Step(now + 120, 10_000)]
+    steps = [RolloutStep(now + 60, 5000), RolloutStep(now + 120, 10_000)]
     server.services.rollouts.promote(ANNA, "notes", "stable", "2.0", steps)
     assert [head(server).entries[0].reach(now + at) for at in (0, 60, 120)] == [1000, 5000, 10_000]
     server.clock.now += 90

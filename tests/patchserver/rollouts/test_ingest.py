@@ -19,15 +19,15 @@ from patchserver.database.tables import (
     Sighting,
 )
 from patchserver.rollouts.ingest import RESERVE
-from patchserver.rollouts.report_messages import (
-    CHECKIN_BYTES,
-    REPORT_BYTES,
-    Checkin,
-    FailureReport,
-)
 from tests.support.repository.publisher import NOW
 from tests.support.servers.served import CHECKIN, REPORT, Server, checkin, report
 from updater.errors import FormatError
+from updater.format.reports import (
+    CHECKIN_BYTES,
+    REPORT_BYTES,
+    CheckIn,
+    FailureReport,
+)
 
 DAY = 86_400
 
@@ -157,7 +157,7 @@ def test_a_flood_of_reports_is_forgotten_but_for_the_newest(
 def test_a_checkin_is_parsed_or_refused_and_nothing_else(value: dict[str, Any], end: bytes) -> None:
     for data in (json.dumps(value).encode(), json.dumps(value).encode() + end, end):
         with suppress(FormatError):
-            Checkin.parse(data)
+            CheckIn.parse(data)
 
 
 @given(_values(REPORT), st.binary(max_size=20))

@@ -12,7 +12,6 @@ from patchserver.database.engine import Database
 from patchserver.rollouts.failure_groups import groups
 from patchserver.rollouts.group_commit import Batches
 from patchserver.rollouts.ingest import Ingest
-from patchserver.rollouts.report_messages import Checkin, FailureReport
 from patchserver.rollouts.version_counts import (
     ACTIVE_DAYS,
     DAY,
@@ -23,6 +22,7 @@ from patchserver.rollouts.version_counts import (
 from tests.support.repository.publisher import NOW
 from tests.support.servers.databases import KINDS, fresh_database
 from tests.support.servers.served import checkin, report
+from updater.format.reports import CheckIn, FailureReport
 
 
 @pytest.fixture(params=KINDS)
@@ -35,7 +35,7 @@ def ingest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ingest]:
 
 
 def _seen(ingest: Ingest, install: int, version: str, now: int, **changes: str) -> None:
-    message = Checkin.parse(checkin(install, version=version, **changes))
+    message = CheckIn.parse(checkin(install, version=version, **changes))
     ingest.checkin(message, "192.0.2.1", now)
 
 

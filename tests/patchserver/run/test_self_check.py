@@ -18,7 +18,7 @@ from patchserver.run.cli import main
 from patchserver.run.self_check import check
 from tests.support.repository.publisher import PASSWORD, Publisher
 from tests.support.trees.trees import Tree
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.exit_codes import Concern, Severity
 
 TREE: Tree = {"a": b"a"}
@@ -188,7 +188,7 @@ def test_a_server_that_has_lost_its_database_is_not_ready(
     assert client.get("/readyz").status_code == 200
 
     def lost(_: Database) -> None:
-        raise InstallError("no route to host") from OperationalError("SELECT 1", {}, OSError())
+        raise MachineError("no route to host") from OperationalError("SELECT 1", {}, OSError())
 
     monkeypatch.setattr(Database, "probe", lost)
     assert client.get("/readyz").status_code == 503

@@ -32,7 +32,7 @@ from tests.support.repository.seen_by_clients import files, look
 from tests.support.servers.processes import environment
 from tests.support.servers.serving import misserved
 from tests.support.trees.trees import Tree, write_tree
-from updater.check.watermarks import clock_doubt, read_seen
+from updater.check.watermarks import clock_doubt, read_watermarks
 from updater.errors import FormatError, InstallError
 
 ONE: Tree = {"f": b"1"}
@@ -149,7 +149,7 @@ def test_a_refresh_puts_right_what_a_clock_that_was_ahead_has_signed(
     publisher.now = wrong = right + days * DAY
     publisher.release("3.0", {"f": b"3"})
     look(folder, tmp_path / "victim", root, right)
-    assert read_seen(tmp_path / "victim/seen").time.value == wrong
+    assert read_watermarks(tmp_path / "victim/seen").time.value == wrong
     publisher.now = right
     found = diagnose(publisher.repository(), right)
     assert f"{days} days before the last signature" in found.ahead
@@ -160,7 +160,7 @@ def test_a_refresh_puts_right_what_a_clock_that_was_ahead_has_signed(
         memory = tmp_path / f"new {later}"
         for client in ("victim", memory.name):
             look(folder, tmp_path / client, root, publisher.now)
-        assert read_seen(memory / "seen").time.value <= publisher.now
+        assert read_watermarks(memory / "seen").time.value <= publisher.now
     assert diagnose(publisher.repository(), publisher.now).ahead == ""
 
 

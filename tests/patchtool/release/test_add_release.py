@@ -14,7 +14,7 @@ from tests.support.repository.publisher import NOW, Publisher, publish
 from tests.support.trees.trees import Exe, Tree, noise, write_tree
 from updater.errors import FormatError, InstallError
 from updater.format.encoding.limits import DEFAULT
-from updater.format.head import EVERYONE, Head, Offer, Step
+from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
 from updater.format.manifest import Manifest
 from updater.format.release_description import Release
 from updater.patch.apply import PatchFile
@@ -154,7 +154,11 @@ def test_a_new_channel_offers_one_version(publisher: Publisher) -> None:
     added(publisher, "1.0", 1)
     publisher.promote("1.0")
     assert head(publisher) == Head(
-        "notes", "stable", NOW, head(publisher).seed, (Offer("1.0", (Step(NOW, EVERYONE),)),)
+        "notes",
+        "stable",
+        NOW,
+        head(publisher).seed,
+        (HeadEntry("1.0", (RolloutStep(NOW, EVERYONE),)),),
     )
 
 

@@ -22,13 +22,12 @@ from tuf.api.serialization.json import JSONSerializer
 
 from tests.support.repository.publisher import Publisher
 from tests.support.trees.trees import noise
-from updater.check.catalogue import Blob
+from updater.check.catalogue import PatchTarget
 from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
-from updater.format.patch import STORED, Block, Extent, Header
-from updater.format.patch import Tree as Named
+from updater.format.patch import STORED, Block, Extent, Header, TreeDescriptor
 from updater.format.release_description import Release
 from updater.patch.delta.block import encode_block
 
@@ -168,13 +167,13 @@ class Patch:
     """A patch made by hand: well-formed, of stored blocks of noise."""
 
     data: bytes
-    blob: Blob
+    blob: PatchTarget
     starts: tuple[int, ...]
     """Where each block begins."""
 
-    def at(self, url: str) -> Blob:
+    def at(self, url: str) -> PatchTarget:
         """The blob as if it were published at ``url``."""
-        return Blob(**{**vars(self.blob), "url": f"{url}/patch"})
+        return PatchTarget(**{**vars(self.blob), "url": f"{url}/patch"})
 
 
 def make_patch(blocks: int = 4, size: int = 50) -> Patch:
@@ -184,11 +183,11 @@ def make_patch(blocks: int = 4, size: int = 50) -> Patch:
         Block((), (Extent(0, n * size, size),), STORED, size, size, Digest.of(body))
         for n, body in enumerate(bodies)
     )
-    new = Named("1.0", Digest.of(b"manifest"), 100, Release())
+    new = TreeDescriptor("1.0", Digest.of(b"manifest"), 100, Release())
     changes = (Change(Kind.ADD, "f", size=blocks * size),)
     header = encode_header(Header("notes", None, new, changes, (), (), (), parts))
     data = header + b"".join(bodies)
-    blob = Blob(
+    blob = PatchTarget(
         "notes/releases/1.0/bundle",
         "",
         len(data),
@@ -317,7 +316,7 @@ def evil_patch(
     """
     manifest = b"the manifest of something evil"
     publish(publisher, "notes/releases/2.0/manifest", manifest, {})
-    new = Named("2.0", Digest.of(manifest), len(manifest), Release())
+    new = TreeDescriptor("2.0", Digest.of(manifest), len(manifest), Release())
     old = None if base is None else named(publisher, base)
     parts = {
         "app": "notes",
@@ -336,12 +335,12 @@ def evil_patch(
     publisher.promote("2.0")
 
 
-def named(publisher: Publisher, version: str) -> Named:
+def named(publisher: Publisher, version: str) -> TreeDescriptor:
     """A published tree as a header names it."""
     repository = publisher.repository()
     target = repository.targets("app.notes")[f"notes/releases/{version}/manifest"]
     data = repository.path_of(target).read_bytes()
-    return Named(version, Digest.of(data), len(data), Manifest.parse(data).release)
+    return TreeDescriptor(version, Digest.of(data), len(data), Manifest.parse(data).release)
 
 
 HIGHEST = 2**31 - 1

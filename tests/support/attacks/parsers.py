@@ -15,12 +15,10 @@ from typing import BinaryIO
 from patchtool.diff.matching.match import whole
 from patchtool.release.release_toml import read_description
 
-from patchserver.rollouts.report_messages import Checkin, FailureReport
 from tests.support.attacks.hostile import make_patch
 from tests.support.servers.served import checkin, report
-from updater.check.catalogue import Entry, Listing
-from updater.check.watermarks import Mark, Seen
-from updater.disk.durable import Disk
+from updater.check.catalogue import ListedTarget, Listing
+from updater.check.watermarks import Watermark, Watermarks
 from updater.disk.json_file import read as read_document
 from updater.errors import FormatError, InstallError, PatchError
 from updater.format.encoding import lzma2, zstandard
@@ -32,13 +30,14 @@ from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.patch import Block, Extent, Header
 from updater.format.release_description import Confirm, Release
+from updater.format.reports import CheckIn, FailureReport
 from updater.launch.commit import journal
 from updater.launch.commit.journal import (
     Action,
     Journal,
     Step,
 )
-from updater.launch.start.release_facts import Brief, read_brief
+from updater.launch.start.release_facts import ReleaseFacts, read_release_facts
 from updater.launch.start.trial import Trial, read_trial
 from updater.launch.state import State
 from updater.local.settings import Settings
@@ -104,7 +103,7 @@ def of_the_network() -> dict[str, Parser]:
         "custom": Parser(encode(CUSTOM), _listing),
         "release": Parser(encode(_release().to_json()), lambda d, _: Release.parse(decode(d, MIB))),
         **_views(),
-        "checkin": Parser(checkin(1), lambda d, _: Checkin.parse(d)),
+        "checkin": Parser(checkin(1), lambda d, _: CheckIn.parse(d)),
         "report": Parser(report(1), lambda d, _: FailureReport.parse(d)),
     }
 
@@ -136,14 +135,21 @@ def of_the_state(folder: Path) -> dict[str, Parser]:
     """What the disk, another program or the user may have changed; and ``release.toml``."""
     local = (InstallError,)
     settings = Settings(app="notes", channel="stable", url="http://x", previous="1.0", bad=("2",))
-    seen = Seen(root=Mark(1), targets=Mark.of(2, ["a"]), app=Mark.of(3, ["b"]), time=Mark(4))
-    brief = Brief("1.0", ("app", "-x"), "health", ("app", "--check"), 3, 9)
+    seen = Watermarks(
+        root=Watermark(1),
+        targets=Watermark.of(2, ["a"]),
+        app=Watermark.of(3, ["b"]),
+        time=Watermark(4),
+    )
+    facts = ReleaseFacts("1.0", ("app", "-x"), "health", ("app", "--check"), 3, 9)
     return {
         "settings": Parser(settings.data, lambda d, _: Settings.parse(d)),
-        "seen": Parser(seen.data, lambda d, _: Seen.parse(d)),
+        "seen": Parser(seen.data, lambda d, _: Watermarks.parse(d)),
         "journal": Parser(_journal(folder), lambda d, f: journal.read(_file(f, d)), local),
         "document": Parser(encode({"a": [1]}), lambda d, f: read_document(_file(f, d)), local),
-        "brief": Parser(brief.data, lambda d, f: read_brief(_state(f, "release", d)), local),
+        "brief": Parser(
+            facts.data, lambda d, f: read_release_facts(_state(f, "release", d)), local
+        ),
         "trial": Parser(
             Trial("2.0", "1.0", ran=True, failed=1, why="x").data,
             lambda d, f: read_trial(_state(f, "trial", d)),
@@ -225,14 +231,14 @@ def _control() -> Parser:
 def _listing(data: bytes, _: Path) -> None:
     custom = decode(data, MIB)
     if isinstance(custom, dict):
-        entries = [Entry(name, 99, "0" * 64, value) for name, value in custom.items()]
+        entries = [ListedTarget(name, 99, "0" * 64, value) for name, value in custom.items()]
         Listing("http://x", "notes", DEFAULT).read(entries)
 
 
 def _journal(folder: Path) -> bytes:
     state = State(folder / "app", folder)
     steps = (Step(Action.PUT, "a", 0, "a.new", "a.old", size=1), Step(Action.SET_ASIDE, "b"))
-    Journal("1.0", "2.0", steps).write(Disk(), state)
+    Journal("1.0", "2.0", steps).write(state)
     return state.journal.read_bytes()
 
 

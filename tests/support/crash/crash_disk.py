@@ -227,23 +227,23 @@ def prepare(
     new: Manifest,
     contents: Mapping[str, Content],
     *,
-    mend: bool | None = None,
+    repair: bool | None = None,
     notes: Mapping[Path, bytes] = NO_NOTES,
 ) -> Journal:
     """Stage ``new`` over what is installed, with ``contents`` for its files.
 
-    As `Job` does, unless ``mend`` says how: if files are edited or damaged they are mended.
+    As `Job` does, unless ``repair`` says how: if files are edited or damaged they are mended.
     """
-    if mend is None:
+    if repair is None:
         with suppress(PatchError):
-            return prepare(disk, world, new, contents, mend=False, notes=notes)
-        mend = True
-    stage = Stage(disk, world.state)
+            return prepare(disk, world, new, contents, repair=False, notes=notes)
+        repair = True
+    stage = Stage(world.state.on(disk))
     stage.clear()
     old = world.manifest
-    places = _places(world.state, old, new, contents, stage.scratch(0), mend=mend)
+    places = _places(world.state, old, new, contents, stage.scratch(0), repair=repair)
     tree = Tree(new, places)
-    return stage.fill(old, tree, settings(old.version), mend=mend, notes=notes)
+    return stage.fill(old, tree, settings(old.version), repair=repair, notes=notes)
 
 
 def _places(
@@ -253,7 +253,7 @@ def _places(
     contents: Mapping[str, Content],
     scratch: Path,
     *,
-    mend: bool,
+    repair: bool,
 ) -> dict[str, Path]:
     """Files with the bytes of an old one are taken from there, others are written to scratch."""
     sources = {file.digest: state.install / file.path for file in old.files()}
@@ -262,7 +262,7 @@ def _places(
         live = old.by_path.get(file.path)
         is_live = isinstance(live, File) and live.digest == file.digest
         place = state.install / file.path if is_live else sources.get(file.digest)
-        if place is None or (mend and differs(file, place)):
+        if place is None or (repair and differs(file, place)):
             place = scratch / str(number)
             place.write_bytes(data_of(contents[file.path]))
         places[file.path] = place

@@ -19,7 +19,7 @@ from patchtool.repository.repository import Repository
 
 from tests.support.trees.trees import Tree, write_tree
 from updater.disk.durable import Disk
-from updater.format.head import EVERYONE, Step
+from updater.format.head import EVERYONE, RolloutStep
 from updater.format.release_description import Release
 
 NOW = 1_800_000_000
@@ -88,7 +88,7 @@ class Publisher:
             "stable",
             version,
             now=self.now,
-            steps=(Step(self.now, basis_points),),
+            steps=(RolloutStep(self.now, basis_points),),
         )
 
     def release(self, version: str, tree: Tree, *, release: Release | None = None) -> None:

@@ -8,9 +8,9 @@ from patchtool.ceremonies.drill import URL, FolderTransport
 
 from tests.support.repository.publisher import NOW
 from updater.check.catalogue import (
-    Blob,
     Catalogue,
-    Signed,
+    PatchTarget,
+    SignedTarget,
 )
 from updater.check.trust import Trust
 from updater.disk.durable import PART
@@ -26,7 +26,7 @@ def look(repository: Path, memory: Path, root: bytes, now: int = NOW) -> Catalog
 
 def offered(repository: Path, catalogue: Catalogue) -> set[str]:
     """Versions in the catalogue, every file of which is there, whole."""
-    signed: list[Signed | Blob] = [r.manifest for r in catalogue.releases.values()]
+    signed: list[SignedTarget | PatchTarget] = [r.manifest for r in catalogue.releases.values()]
     signed += [r.bundle for r in catalogue.releases.values() if r.bundle is not None]
     signed += catalogue.patches.values()
     for target in signed:

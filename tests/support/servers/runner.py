@@ -15,7 +15,7 @@ from tests.support.repository.publisher import NOW, PASSWORD, publish
 from tests.support.repository.sessions import quick_session
 from tests.support.servers.served import Server
 from tests.support.trees.trees import Exe, Tree, noise, write_tree
-from updater.format.head import EVERYONE, Step
+from updater.format.head import EVERYONE, RolloutStep
 from updater.local.session import Session
 from updater.net.http import HttpTransport
 
@@ -46,4 +46,4 @@ class Runner:
         return push(self.session, self.server, repository, keys=self._keys)
 
     def promote(self, version: str) -> None:
-        self.server.promote("notes", "stable", version, (Step(NOW, EVERYONE),))
+        self.server.promote("notes", "stable", version, (RolloutStep(NOW, EVERYONE),))

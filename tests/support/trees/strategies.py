@@ -13,7 +13,7 @@ from updater.errors import FormatError
 from updater.format.changes import WITH_CONTENT, WITH_SOURCE, Change, Kind
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.names import Digest
-from updater.format.patch import STORED, Block, Extent, Header, Tree, View
+from updater.format.patch import STORED, Block, Extent, FileView, Header, TreeDescriptor
 from updater.format.paths import check_path, folded, parents
 from updater.format.release_description import Confirm, Release
 from updater.patch.delta.bsdiff import Delta
@@ -154,12 +154,12 @@ def headers(draw: st.DrawFn) -> Header:
     contents = {k: c.size for k, c in enumerate(listed) if c.size}
     viewed = draw(st.sets(st.sampled_from(sorted(contents)), max_size=2)) if contents else set()
     new_views = tuple(
-        View(k, draw(st.integers(0, 255)), draw(st.integers(1, 8 * contents[k])), draw(recipes))
+        FileView(k, draw(st.integers(0, 255)), draw(st.integers(1, 8 * contents[k])), draw(recipes))
         for k in sorted(viewed)
     )
     numbers = draw(st.sets(st.integers(0, files - 1), max_size=2)) if files else set()
     old_views = tuple(
-        View(k, draw(st.integers(0, 255)), draw(st.integers(0, 1 << 31)), draw(recipes))
+        FileView(k, draw(st.integers(0, 255)), draw(st.integers(0, 1 << 31)), draw(recipes))
         for k in sorted(numbers)
     )
     lengths = {**contents, **{view.file: view.length for view in new_views}}
@@ -176,9 +176,9 @@ recipes = st.binary(max_size=4)
 
 
 @st.composite
-def trees(draw: st.DrawFn) -> Tree:
+def trees(draw: st.DrawFn) -> TreeDescriptor:
     """A tree as a header names it. Portable, because the paths here are."""
-    return Tree(
+    return TreeDescriptor(
         draw(versions),
         draw(digests),
         draw(st.integers(0, 64 << 20)),

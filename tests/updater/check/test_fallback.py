@@ -174,7 +174,7 @@ def _run(what: str, host: Host, folder: Path, session: Session) -> Updated | Rep
             shutil.copytree(host.new, folder)
             (folder / "app").write_bytes(b"damaged")
             made = adopt(
-                folder, host.url, host.publisher.root, "notes", "2.0", mend=True, session=session
+                folder, host.url, host.publisher.root, "notes", "2.0", repair=True, session=session
             )
             (folder / "app.old").unlink()
             return made
@@ -280,7 +280,7 @@ def test_adoption_of_what_is_no_release_still_says_so(host: Host, tmp_path: Path
                 host.publisher.root,
                 "notes",
                 "1.0",
-                mend=True,
+                repair=True,
                 session=quick_session(lambda: host.publisher.now),
             )
     finally:

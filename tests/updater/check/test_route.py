@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from updater.check.catalogue import (
-    Blob,
     Catalogue,
-    Published,
-    Signed,
+    PatchTarget,
+    PublishedRelease,
+    SignedTarget,
 )
 from updater.check.route import (
-    Plan,
+    Route,
     choose,
+    find_route,
     is_required,
-    make_plan,
 )
 from updater.errors import InstallError
-from updater.format.head import EVERYONE, Head, Offer, Step
+from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
 from updater.format.names import Digest
 from updater.version import __version__
 
@@ -32,8 +32,10 @@ WHOLE = 1000
 """Bytes of every bundle unless a test says otherwise."""
 
 
-def blob(name: str, length: int, write: int = 0, scratch: int = 0) -> Blob:
-    return Blob(name, "", length, Digest.of(name.encode()), 1, Digest.of(b""), write, scratch)
+def blob(name: str, length: int, write: int = 0, scratch: int = 0) -> PatchTarget:
+    return PatchTarget(
+        name, "", length, Digest.of(name.encode()), 1, Digest.of(b""), write, scratch
+    )
 
 
 def release(
@@ -44,25 +46,25 @@ def release(
     required: bool = False,
     min_updater: str = "",
     floor: str | None = None,
-) -> Published:
-    signed = Signed(f"a/releases/{version}/manifest", "", 1, Digest.of(version.encode()))
+) -> PublishedRelease:
+    signed = SignedTarget(f"a/releases/{version}/manifest", "", 1, Digest.of(version.encode()))
     whole = None if bundle is None else blob(f"a/releases/{version}/bundle", bundle)
-    return Published(version, signed, whole, stop, required, min_updater, floor=floor)
+    return PublishedRelease(version, signed, whole, stop, required, min_updater, floor=floor)
 
 
-def offers(*versions: str) -> tuple[Offer, ...]:
-    return tuple(Offer(version, (Step(0, EVERYONE),)) for version in versions)
+def offers(*versions: str) -> tuple[HeadEntry, ...]:
+    return tuple(HeadEntry(version, (RolloutStep(0, EVERYONE),)) for version in versions)
 
 
 def catalogue(
-    *releases: Published | str,
-    patches: dict[tuple[str, str], int | Blob] | None = None,
-    head: tuple[Offer, ...] | None = None,
+    *releases: PublishedRelease | str,
+    patches: dict[tuple[str, str], int | PatchTarget] | None = None,
+    head: tuple[HeadEntry, ...] | None = None,
 ) -> Catalogue:
     """Releases by version or in full; the newest is offered to everyone unless ``head`` says."""
     known = [release(r) if isinstance(r, str) else r for r in releases]
     blobs = {
-        pair: way if isinstance(way, Blob) else blob("_".join(pair), way)
+        pair: way if isinstance(way, PatchTarget) else blob("_".join(pair), way)
         for pair, way in (patches or {}).items()
     }
     entries = offers(known[-1].version) if head is None else head
@@ -73,34 +75,34 @@ def chosen(published: Catalogue, installed: str = "1.0", *bad: str) -> str | Non
     return choose(published, "id", NOW, installed=installed, bad=frozenset(bad))
 
 
-def way(plan: Plan) -> list[str]:
+def way(plan: Route) -> list[str]:
     return [f"{hop.old or ''}>{hop.new}" for hop in plan.hops]
 
 
 def test_a_patch_smaller_than_the_bundle_is_taken() -> None:
     published = catalogue("1.0", "2.0", patches={("1.0", "2.0"): 10})
-    assert way(make_plan(published, "1.0", "2.0")) == ["1.0>2.0"]
+    assert way(find_route(published, "1.0", "2.0")) == ["1.0>2.0"]
 
 
 def test_a_patch_larger_than_the_bundle_is_not_taken() -> None:
     published = catalogue("1.0", "2.0", patches={("1.0", "2.0"): WHOLE + 1})
-    assert way(make_plan(published, "1.0", "2.0")) == [">2.0"]
+    assert way(find_route(published, "1.0", "2.0")) == [">2.0"]
 
 
 def test_a_chain_is_taken_if_it_is_smaller_than_one_patch_and_than_the_bundle() -> None:
     links = {("1.0", "2.0"): 100, ("2.0", "3.0"): 100, ("1.0", "3.0"): 201}
     published = catalogue("1.0", "2.0", "3.0", patches={**links})
-    assert way(make_plan(published, "1.0", "3.0")) == ["1.0>2.0", "2.0>3.0"]
+    assert way(find_route(published, "1.0", "3.0")) == ["1.0>2.0", "2.0>3.0"]
     published = catalogue("1.0", "2.0", "3.0", patches={**links, ("1.0", "3.0"): 199})
-    assert way(make_plan(published, "1.0", "3.0")) == ["1.0>3.0"]
+    assert way(find_route(published, "1.0", "3.0")) == ["1.0>3.0"]
     published = catalogue("1.0", "2.0", release("3.0", 150), patches={**links})
-    assert way(make_plan(published, "1.0", "3.0")) == [">3.0"]
+    assert way(find_route(published, "1.0", "3.0")) == [">3.0"]
 
 
 def test_a_small_bundle_and_a_patch_on_it_beat_a_large_bundle() -> None:
     published = catalogue("1.0", release("2.0", 10), "3.0", patches={("2.0", "3.0"): 10})
-    assert way(make_plan(published, "1.0", "3.0")) == [">2.0", "2.0>3.0"]
-    assert way(make_plan(published, None, "3.0")) == [">2.0", "2.0>3.0"]
+    assert way(find_route(published, "1.0", "3.0")) == [">2.0", "2.0>3.0"]
+    assert way(find_route(published, None, "3.0")) == [">2.0", "2.0>3.0"]
 
 
 def test_of_two_ways_of_equal_bytes_the_one_that_writes_less_is_taken() -> None:
@@ -108,62 +110,62 @@ def test_of_two_ways_of_equal_bytes_the_one_that_writes_less_is_taken() -> None:
         direct = blob("1.0_3.0", 20, write=writes[1])
         chain = {("1.0", "2.0"): blob("x", 10, write=writes[0]), ("2.0", "3.0"): blob("y", 10)}
         published = catalogue("1.0", "2.0", "3.0", patches={**chain, ("1.0", "3.0"): direct})
-        assert way(make_plan(published, "1.0", "3.0"))[0] == best
+        assert way(find_route(published, "1.0", "3.0"))[0] == best
 
 
 def test_ways_that_are_equal_in_everything_are_no_fault() -> None:
     versions = [f"{n}.0" for n in range(1, 7)]
     same = dict.fromkeys(itertools.permutations(versions, 2), 0)
     published = catalogue(*(release(v, 0) for v in versions), patches={**same})
-    assert make_plan(published, "1.0", "6.0").fetch_bytes == 0
+    assert find_route(published, "1.0", "6.0").fetch_bytes == 0
 
 
 def test_cycles_of_patches_end() -> None:
     round_about = {("1.0", "2.0"): 1, ("2.0", "1.0"): 1, ("2.0", "2.0"): 0, ("1.0", "1.0"): 0}
     published = catalogue("1.0", "2.0", "3.0", patches={**round_about, ("2.0", "3.0"): 5})
-    assert way(make_plan(published, "1.0", "3.0")) == ["1.0>2.0", "2.0>3.0"]
+    assert way(find_route(published, "1.0", "3.0")) == ["1.0>2.0", "2.0>3.0"]
     nowhere = catalogue("1.0", "2.0", release("3.0", None), patches={**round_about})
     with pytest.raises(InstallError, match=r"leads to 3\.0"):
-        make_plan(nowhere, "1.0", "3.0")
+        find_route(nowhere, "1.0", "3.0")
 
 
 def test_a_chain_of_a_thousand_links_is_planned() -> None:
     versions = [f"1.{number}" for number in range(1001)]
     links = dict.fromkeys(itertools.pairwise(versions), 1)
     known = [release(version, 10_000) for version in versions]
-    plan = make_plan(catalogue(*known, patches={**links}), versions[0], versions[-1])
+    plan = find_route(catalogue(*known, patches={**links}), versions[0], versions[-1])
     assert way(plan) == [f"{old}>{new}" for old, new in links]
 
 
 def test_a_missing_link_gives_way_to_the_bundle_or_is_told() -> None:
     link = {("2.0", "3.0"): 1}
     published = catalogue("1.0", release("2.0", None), "3.0", patches={**link})
-    assert way(make_plan(published, "1.0", "3.0")) == [">3.0"]
+    assert way(find_route(published, "1.0", "3.0")) == [">3.0"]
     pruned = catalogue("1.0", release("2.0", None), release("3.0", None), patches={**link})
     with pytest.raises(InstallError, match="leads to") as caught:
-        make_plan(pruned, "1.0", "3.0")
+        find_route(pruned, "1.0", "3.0")
     assert caught.value.hint
 
 
 def test_a_patch_over_a_release_that_is_not_published_is_not_used() -> None:
     links = {("1.0", "1.5"): 1, ("1.5", "2.0"): 1}
-    assert way(make_plan(catalogue("1.0", "2.0", patches={**links}), "1.0", "2.0")) == [">2.0"]
+    assert way(find_route(catalogue("1.0", "2.0", patches={**links}), "1.0", "2.0")) == [">2.0"]
 
 
 def test_an_installed_version_nobody_knows_any_more_goes_by_the_bundle() -> None:
     published = catalogue("2.0", "3.0", patches={("2.0", "3.0"): 1})
     assert chosen(published, "1.0") == "3.0"
-    assert way(make_plan(published, "1.0", "3.0")) == [">3.0"]
+    assert way(find_route(published, "1.0", "3.0")) == [">3.0"]
 
 
 def test_without_trust_in_what_is_installed_only_bundles_are_used() -> None:
     published = catalogue("1.0", "2.0", patches={("1.0", "2.0"): 1})
-    assert way(make_plan(published, None, "2.0")) == [">2.0"]
+    assert way(find_route(published, None, "2.0")) == [">2.0"]
 
 
 def test_a_plan_says_what_it_will_cost() -> None:
     links = {("1.0", "2.0"): blob("a", 10, 200, 3000), ("2.0", "3.0"): blob("b", 20, 500, 6000)}
-    plan = make_plan(catalogue("1.0", "2.0", "3.0", patches={**links}), "1.0", "3.0")
+    plan = find_route(catalogue("1.0", "2.0", "3.0", patches={**links}), "1.0", "3.0")
     assert (plan.fetch_bytes, plan.write_bytes, plan.disk_bytes) == (30, 700, 30 + 700 + 9000)
 
 
@@ -179,7 +181,7 @@ def test_no_way_is_cheaper_than_the_planned_one(seed: int) -> None:
         release(versions[-1], 20),
         patches={**patches},
     )
-    plan = make_plan(published, "1.0", "5.0")
+    plan = find_route(published, "1.0", "5.0")
     assert (plan.fetch_bytes, plan.write_bytes) == min(_costs(published, "1.0", "5.0"))
     at: str | None = "1.0"
     for hop in plan.hops:
@@ -320,10 +322,10 @@ def test_who_may_go_down_and_how_far(
 def test_the_way_down_is_a_reverse_patch_if_there_is_one_else_the_bundle() -> None:
     recalled = release("3.0", floor="1.0")
     published = catalogue("1.0", "2.0", recalled, patches={("3.0", "2.0"): 10})
-    assert way(make_plan(published, "3.0", "2.0")) == ["3.0>2.0"]
-    assert way(make_plan(published, "3.0", "1.0")) == [">1.0"]
+    assert way(find_route(published, "3.0", "2.0")) == ["3.0>2.0"]
+    assert way(find_route(published, "3.0", "1.0")) == [">1.0"]
     chain = {("3.0", "2.0"): 10, ("2.0", "1.0"): 10}
-    assert way(make_plan(catalogue("1.0", "2.0", recalled, patches={**chain}), "3.0", "1.0")) == [
+    assert way(find_route(catalogue("1.0", "2.0", recalled, patches={**chain}), "3.0", "1.0")) == [
         "3.0>2.0",
         "2.0>1.0",
     ]
@@ -344,14 +346,14 @@ def test_a_head_that_names_what_is_not_published_offers_nothing() -> None:
 
 def test_a_paused_offer_and_one_that_does_not_reach_this_install_are_passed_over() -> None:
     paused = replace(offers("3.0")[0], paused=True)
-    later = Offer("3.0", (Step(NOW + 1, EVERYONE),))
-    for entry in (paused, later, Offer("3.0", (Step(0, 0),))):
+    later = HeadEntry("3.0", (RolloutStep(NOW + 1, EVERYONE),))
+    for entry in (paused, later, HeadEntry("3.0", (RolloutStep(0, 0),))):
         published = catalogue("1.0", "2.0", "3.0", head=(entry, *offers("2.0")))
         assert chosen(published, "1.0") == "2.0"
 
 
 def test_a_rollout_reaches_its_share_of_installs() -> None:
-    published = catalogue("1.0", "2.0", head=(Offer("2.0", (Step(0, 3000),)),))
+    published = catalogue("1.0", "2.0", head=(HeadEntry("2.0", (RolloutStep(0, 3000),)),))
     served = sum(
         choose(published, str(n), NOW, installed="1.0", bad=frozenset()) == "2.0"
         for n in range(2000)
@@ -363,14 +365,14 @@ def test_a_rollout_reaches_its_share_of_installs() -> None:
 def test_a_release_for_a_newer_updater_is_refused_with_its_reason(needed: str) -> None:
     published = catalogue("1.0", release("2.0", min_updater=needed))
     with pytest.raises(InstallError, match=f"needs updater {needed}") as caught:
-        make_plan(published, "1.0", "2.0")
+        find_route(published, "1.0", "2.0")
     assert caught.value.hint
 
 
 @pytest.mark.parametrize("needed", ["", "0.0.1", __version__])
 def test_a_release_for_this_updater_is_not_refused(needed: str) -> None:
     published = catalogue("1.0", release("2.0", min_updater=needed))
-    assert make_plan(published, "1.0", "2.0").version == "2.0"
+    assert find_route(published, "1.0", "2.0").version == "2.0"
 
 
 DEMANDS: dict[str, dict[str, Any]] = {
@@ -383,7 +385,7 @@ DEMANDS: dict[str, dict[str, Any]] = {
 
 def test_every_demand_of_a_release_is_in_these_tables() -> None:
     of_updates = {"version", "manifest", "bundle", "floor", "confirm"}  # the last: of its trial
-    assert {field.name for field in fields(Published)} == of_updates | set(DEMANDS)
+    assert {field.name for field in fields(PublishedRelease)} == of_updates | set(DEMANDS)
 
 
 def told(published: Catalogue, installed: str) -> str:
@@ -392,7 +394,7 @@ def told(published: Catalogue, installed: str) -> str:
     if version == "1.1":
         return "stop"
     try:
-        make_plan(published, installed or None, version or "")
+        find_route(published, installed or None, version or "")
     except InstallError:
         return "min_updater"
     return "required" if is_required(published, installed, version or "") else ""
@@ -422,7 +424,7 @@ def test_what_is_demanded_beyond_a_stop_counts_when_that_is_reached(demand: str)
     published = catalogue("1.0", release("1.1", stop=True), beyond, "1.3")
     assert chosen(published) == "1.1"
     assert not is_required(published, "1.0", "1.1")
-    assert make_plan(published, "1.0", "1.1").version == "1.1"
+    assert find_route(published, "1.0", "1.1").version == "1.1"
     assert told(published, "1.1") == demand
 
 
@@ -443,6 +445,6 @@ def test_three_hundred_releases_with_all_their_patches_are_planned_at_once() -> 
     published = catalogue(*(release(v, 10_000_000) for v in versions), patches={**patches})
     before = time.process_time()
     assert chosen(published, "1.0") == "1.299"
-    plan = make_plan(published, "1.0", "1.299")
+    plan = find_route(published, "1.0", "1.299")
     assert time.process_time() - before < 2
     assert len(plan.hops) > 90

@@ -24,9 +24,9 @@ from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust
 from updater.check.watermarks import (
     KEYS_MOST,
-    Mark,
-    Seen,
-    read_seen,
+    Watermark,
+    Watermarks,
+    read_watermarks,
 )
 from updater.cli.commands import main
 from updater.client import Updater
@@ -160,12 +160,12 @@ def test_new_keys_of_the_app_begin_a_new_count(
     """A stolen release key may have signed version 2^31; its successor need not go beyond."""
     publisher.release("2.0", TWO)
     client.look()
-    before = read_seen(client.seen).app
+    before = read_watermarks(client.seen).app
     rekey(publisher, tmp_path / "new", version=1)
     roll_back(publisher, by=2)
     wipe_all(client)
     client.look()
-    after = read_seen(client.seen).app
+    after = read_watermarks(client.seen).app
     assert (before.value, after.value) == (3, 1)
     assert before.keys != after.keys
 
@@ -262,16 +262,16 @@ def test_a_refresh_stopped_anywhere_neither_forgets_nor_refuses(
             client.look()
         shutil.rmtree(publisher.folder)
         shutil.copytree(honest, publisher.folder)
-        assert read_seen(stopped / "seen.json").app.value in {2, 3}, "never torn"
+        assert read_watermarks(stopped / "seen.json").app.value in {2, 3}, "never torn"
     assert step > 10
     assert known == {"1.0", "2.0"}
-    assert read_seen(client.seen).app.value == 3, "durable before it is used"
+    assert read_watermarks(client.seen).app.value == 3, "durable before it is used"
 
 
 def test_a_memory_of_many_keys_can_be_read_back() -> None:
-    mark = Mark.of(7, (f"{n:064x}" for n in range(KEYS_MOST)))
-    seen = Seen(root=Mark.of(1), targets=mark, app=mark, time=mark)
-    assert Seen.parse(seen.data) == seen
+    mark = Watermark.of(7, (f"{n:064x}" for n in range(KEYS_MOST)))
+    seen = Watermarks(root=Watermark.of(1), targets=mark, app=mark, time=mark)
+    assert Watermarks.parse(seen.data) == seen
 
 
 MARK = {"keys": ["k"], "value": 1}
@@ -283,11 +283,11 @@ SEEN = {"app": MARK, "format": 1, "root": MARK, "targets": MARK, "time": MARK}
     "value", [None, {}, 2, -1, {**MARK, "more": 1}, {"keys": [1], "value": 1}, {"value": -1}]
 )
 def test_a_memory_has_a_closed_schema(key: str, value: object) -> None:
-    assert Seen.parse(encode(SEEN)).data == encode(SEEN)
+    assert Watermarks.parse(encode(SEEN)).data == encode(SEEN)
     with pytest.raises(FormatError):
-        Seen.parse(encode({**SEEN, key: value}))
+        Watermarks.parse(encode({**SEEN, key: value}))
     with pytest.raises(FormatError):
-        Seen.parse(encode({**SEEN, "surprise": 1}))
+        Watermarks.parse(encode({**SEEN, "surprise": 1}))
 
 
 class TestClock:
@@ -301,7 +301,7 @@ class TestClock:
         self, client: Client
     ) -> None:
         assert client.look(now=0).now == NOW
-        assert read_seen(client.seen).time.value == NOW
+        assert read_watermarks(client.seen).time.value == NOW
 
     def test_it_is_never_before_this_updater_was_built(self, tmp_path: Path) -> None:
         publisher = Publisher(tmp_path / "publisher", now=BUILT - 30 * DAY)

@@ -18,11 +18,11 @@ from updater.disk.durable import (
     SHARING_TRIES,
     Disk,
     is_executable,
+    machine_errors,
     mode_of,
     present,
     remove_tree,
     same,
-    told,
 )
 from updater.errors import InstallError, NotEnoughSpace
 
@@ -260,7 +260,7 @@ def test_a_file_held_for_good_is_an_error_in_the_end(
 def test_a_fault_of_the_disk_is_told_with_what_to_do(
     code: int, kind: type[InstallError], hint: str
 ) -> None:
-    with pytest.raises(InstallError) as caught, told("reading notes"):
+    with pytest.raises(InstallError) as caught, machine_errors("reading notes"):
         raise OSError(code, os.strerror(code), "/some/file")
     error = caught.value
     assert type(error) is kind
@@ -271,7 +271,7 @@ def test_a_fault_of_the_disk_is_told_with_what_to_do(
 
 
 def test_errors_that_speak_for_themselves_pass_untouched() -> None:
-    with pytest.raises(InstallError, match=r"^mine$"), told("reading notes"):
+    with pytest.raises(InstallError, match=r"^mine$"), machine_errors("reading notes"):
         raise InstallError("mine")
-    with suppress(KeyError), told("reading notes"):
+    with suppress(KeyError), machine_errors("reading notes"):
         raise KeyError

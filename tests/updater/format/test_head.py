@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from tests.support.trees.strategies import SETTINGS, versions
 from updater.errors import FormatError
-from updater.format.head import Head, Offer, Step, bucket
+from updater.format.head import Head, HeadEntry, RolloutStep, bucket
 from updater.format.names import order
 
 NOW = 1_000
 IDS = [f"install-{n}" for n in range(2_000)]
 
 
-def head(*offers: Offer) -> Head:
+def head(*offers: HeadEntry) -> Head:
     return Head("notes", "stable", NOW, "seed", offers)
 
 
-def offer(version: str, points: int = 10_000, *, paused: bool = False) -> Offer:
-    return Offer(version, (Step(0, points),), paused)
+def offer(version: str, points: int = 10_000, *, paused: bool = False) -> HeadEntry:
+    return HeadEntry(version, (RolloutStep(0, points),), paused)
 
 
 def choose(
@@ -57,13 +57,15 @@ class TestRollout:
         assert len(first("a", "1.0") & first("a", "1.1")) < 60
 
     def test_steps_come_with_time(self) -> None:
-        stepped = Offer("2.0", (Step(10, 0), Step(20, 5_000), Step(30, 10_000)))
+        stepped = HeadEntry(
+            "2.0", (RolloutStep(10, 0), RolloutStep(20, 5_000), RolloutStep(30, 10_000))
+        )
         assert [stepped.reach(now) for now in (0, 9, 10, 19, 20, 30, 99)] == [
             *(0, 0, 0, 0, 5_000, 10_000, 10_000)
         ]
 
     def test_may_be_taken_back(self) -> None:
-        stepped = Offer("2.0", (Step(10, 10_000), Step(20, 0)))
+        stepped = HeadEntry("2.0", (RolloutStep(10, 10_000), RolloutStep(20, 0)))
         assert choose(head(stepped, offer("1.0")), now=19) == "2.0"
         assert choose(head(stepped, offer("1.0")), now=20) == "1.0"
 

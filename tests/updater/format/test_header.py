@@ -27,11 +27,11 @@ from updater.format.header import (
     header_length,
 )
 from updater.format.names import Digest
-from updater.format.patch import Block, Extent, Header, Tree, View, check_header
+from updater.format.patch import Block, Extent, FileView, Header, TreeDescriptor, check_header
 from updater.format.release_description import Release
 
 BODY = b"".join(generate.PATCH_FIELDS.values())
-NEW = Tree("1.1", Digest.of(b"new"), 100, Release())
+NEW = TreeDescriptor("1.1", Digest.of(b"new"), 100, Release())
 BLOCK = Block((), (Extent(0, 0, 3),), 0, 8, 8, Digest.of(b"block"))
 ONE = Header("notes", None, NEW, (Change(Kind.ADD, "a", size=3),), (), (), (), (BLOCK,))
 
@@ -159,11 +159,11 @@ def block(**fields: Any) -> Header:
         (block(new=(Extent(0, 0, 3), Extent(1, 0, 1))), "overlap or miss"),
         (block(raw_length=64 + 3 + 20 * 7 + 1), "208 decompressed bytes, 207 allowed"),
         (block(codec=7), "codec 7 is unknown"),
-        (changed(new_views=(View(0, 9, 0, b""),)), "view of 0 bytes"),
-        (changed(new_views=(View(0, 9, 25, b""),)), "view of 25 bytes"),
-        (changed(new_views=(View(1, 9, 3, b""),)), "view of 3 bytes for None"),
-        (changed(new_views=(View(0, 9, 3, b""), View(0, 8, 3, b""))), "two views"),
-        (changed(old_views=(View(5, 9, 3, b""), View(5, 8, 3, b""))), "two views"),
+        (changed(new_views=(FileView(0, 9, 0, b""),)), "view of 0 bytes"),
+        (changed(new_views=(FileView(0, 9, 25, b""),)), "view of 25 bytes"),
+        (changed(new_views=(FileView(1, 9, 3, b""),)), "view of 3 bytes for None"),
+        (changed(new_views=(FileView(0, 9, 3, b""), FileView(0, 8, 3, b""))), "two views"),
+        (changed(old_views=(FileView(5, 9, 3, b""), FileView(5, 8, 3, b""))), "two views"),
     ],
 )
 def test_parts_that_do_not_agree_are_refused(header: Header, reason: str) -> None:

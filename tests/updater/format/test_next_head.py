@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.trees.strategies import SETTINGS
 from updater.errors import FormatError, InstallError
 from updater.format.encoding.limits import DEFAULT
-from updater.format.head import EVERYONE, Head, Offer, Step
+from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
 from updater.format.next_head import (
     is_paused,
     parse_percent,
@@ -26,20 +26,20 @@ RAMP = "10@now,50@+24h,100@+48h"
 
 times = st.integers(0, 100 * DAY).map(lambda seconds: NOW + seconds)
 ramps = st.dictionaries(times, st.integers(0, EVERYONE), min_size=1, max_size=6).map(
-    lambda steps: tuple(Step(*step) for step in sorted(steps.items()))
+    lambda steps: tuple(RolloutStep(*step) for step in sorted(steps.items()))
 )
 
 
-def head(*offers: Offer, issued: int = NOW) -> Head:
+def head(*offers: HeadEntry, issued: int = NOW) -> Head:
     return Head("notes", "stable", issued, "seed", offers)
 
 
-def offer(version: str, *steps: Step, halted: bool = False) -> Offer:
-    return Offer(version, steps or (Step(0, EVERYONE),), halted)
+def offer(version: str, *steps: RolloutStep, halted: bool = False) -> HeadEntry:
+    return HeadEntry(version, steps or (RolloutStep(0, EVERYONE),), halted)
 
 
-def promote(before: Head | None, version: str, *steps: Step, now: int = NOW) -> Head:
-    ramp = steps or (Step(now, EVERYONE),)
+def promote(before: Head | None, version: str, *steps: RolloutStep, now: int = NOW) -> Head:
+    ramp = steps or (RolloutStep(now, EVERYONE),)
     return promoted(before, "notes", "stable", version, steps=ramp, now=now, seed="new")
 
 
@@ -50,11 +50,13 @@ def versions(of: Head) -> list[str]:
 class TestPromoted:
     def test_the_first_head_takes_the_seed_and_later_ones_keep_it(self) -> None:
         first = promote(None, "1.0")
-        assert first == Head("notes", "stable", NOW, "new", (offer("1.0", Step(NOW, EVERYONE)),))
+        assert first == Head(
+            "notes", "stable", NOW, "new", (offer("1.0", RolloutStep(NOW, EVERYONE)),)
+        )
         assert promote(head(offer("1.0")), "2.0").seed == "seed"
 
     def test_the_last_version_that_reached_everyone_is_the_fallback(self) -> None:
-        rolling = offer("1.1", Step(0, 500))
+        rolling = offer("1.1", RolloutStep(0, 500))
         assert versions(promote(head(rolling, offer("1.0")), "2.0")) == ["2.0", "1.0"]
 
     def test_a_paused_version_is_no_fallback(self) -> None:
@@ -62,9 +64,9 @@ class TestPromoted:
         assert versions(promote(before, "2.0")) == ["2.0", "1.0"]
 
     def test_what_was_still_to_come_makes_way(self) -> None:
-        before = head(offer("2.0", Step(NOW - 9, 100), Step(NOW + DAY, EVERYONE)))
-        after = promote(before, "2.0", Step(NOW + HOUR, 5_000))
-        assert after.entries[0].steps == (Step(NOW - 9, 100), Step(NOW + HOUR, 5_000))
+        before = head(offer("2.0", RolloutStep(NOW - 9, 100), RolloutStep(NOW + DAY, EVERYONE)))
+        after = promote(before, "2.0", RolloutStep(NOW + HOUR, 5_000))
+        assert after.entries[0].steps == (RolloutStep(NOW - 9, 100), RolloutStep(NOW + HOUR, 5_000))
 
     def test_a_paused_version_is_refused(self) -> None:
         with pytest.raises(InstallError, match="paused") as caught:
@@ -77,7 +79,7 @@ class TestPromoted:
     @given(ramp=ramps)
     @SETTINGS
     def test_any_ramp_gives_a_head_clients_allow_and_does_what_it_says(
-        self, ramp: tuple[Step, ...]
+        self, ramp: tuple[RolloutStep, ...]
     ) -> None:
         before: Head | None = None
         for _ in range(DEFAULT.rollout_steps):
@@ -89,9 +91,9 @@ class TestPromoted:
 
     def test_steps_that_clients_refuse_are_refused(self) -> None:
         with pytest.raises(FormatError):
-            promote(None, "1.0", Step(NOW, EVERYONE + 1))
+            promote(None, "1.0", RolloutStep(NOW, EVERYONE + 1))
         with pytest.raises(FormatError):
-            promote(None, "1.0", Step(NOW + 1, 5), Step(NOW, 6))
+            promote(None, "1.0", RolloutStep(NOW + 1, 5), RolloutStep(NOW, 6))
 
 
 class TestPaused:
@@ -116,7 +118,7 @@ class TestPaused:
     @given(ramp=ramps, stop=times, rest=st.integers(0, 100 * DAY), between=st.integers(0, 100))
     @SETTINGS
     def test_and_resumed_goes_on_where_it_was(
-        self, ramp: tuple[Step, ...], stop: int, rest: int, between: int
+        self, ramp: tuple[RolloutStep, ...], stop: int, rest: int, between: int
     ) -> None:
         """Whatever else is done to the head meanwhile, such as pausing another version."""
         before = head(offer("2.0", *ramp), offer("1.0"))
@@ -134,15 +136,19 @@ def test_without_leaves_the_others_out_of_it() -> None:
 
 class TestRamp:
     def test_has_steps_from_now_on(self) -> None:
-        steps = (Step(NOW, 1_000), Step(NOW + DAY, 5_000), Step(NOW + 2 * DAY, EVERYONE))
+        steps = (
+            RolloutStep(NOW, 1_000),
+            RolloutStep(NOW + DAY, 5_000),
+            RolloutStep(NOW + 2 * DAY, EVERYONE),
+        )
         assert parse_ramp(RAMP, NOW) == steps
         assert parse_ramp("2.5@+30m, 100@+2d", NOW) == (
-            Step(NOW + 1_800, 250),
-            Step(NOW + 2 * DAY, EVERYONE),
+            RolloutStep(NOW + 1_800, 250),
+            RolloutStep(NOW + 2 * DAY, EVERYONE),
         )
 
     def test_may_name_a_minute_in_utc(self) -> None:
-        assert parse_ramp("100@2027-01-31T09:00Z", NOW) == (Step(1_801_386_000, EVERYONE),)
+        assert parse_ramp("100@2027-01-31T09:00Z", NOW) == (RolloutStep(1_801_386_000, EVERYONE),)
 
     @pytest.mark.parametrize(
         "text",

@@ -28,7 +28,7 @@ from tests.support.attacks.hostile import (
     says,
     whole_or_part,
 )
-from updater.check.catalogue import Blob
+from updater.check.catalogue import PatchTarget
 from updater.config import UpdaterConfig
 from updater.errors import FormatError, PatchError, TransportError, TrustError, UpdaterError
 from updater.format.names import Digest
@@ -47,7 +47,7 @@ class Run:
     """One download, its transport and its waits."""
 
     path: Path
-    blob: Blob
+    blob: PatchTarget
     transport: HttpTransport
     waits: list[float]
 

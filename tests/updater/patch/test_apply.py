@@ -27,8 +27,16 @@ from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.header import encode_header
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import LZMA2, STORED, ZSTD, Block, Extent, Header, check_header
-from updater.format.patch import Tree as Named
+from updater.format.patch import (
+    LZMA2,
+    STORED,
+    ZSTD,
+    Block,
+    Extent,
+    Header,
+    TreeDescriptor,
+    check_header,
+)
 from updater.patch import apply
 from updater.patch.apply import (
     PatchFile,
@@ -50,8 +58,8 @@ def manifest(version: str, files: Files) -> Manifest:
     return Manifest.of("app", version, entries)
 
 
-def named(manifest: Manifest) -> Named:
-    return Named(manifest.version, manifest.digest, len(manifest.data), manifest.release)
+def named(manifest: Manifest) -> TreeDescriptor:
+    return TreeDescriptor(manifest.version, manifest.digest, len(manifest.data), manifest.release)
 
 
 def block(

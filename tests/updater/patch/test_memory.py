@@ -18,22 +18,22 @@ def fresh() -> Iterator[None]:
 
 
 def test_here() -> None:
-    memory.give_back()
-    memory.give_back()
+    memory.trim_memory()
+    memory.trim_memory()
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin", "freebsd14"])
 def test_where_it_cannot_be_asked_for(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", platform)
-    memory.give_back()
+    memory.trim_memory()
 
 
 def test_without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ctypes", None)
-    memory.give_back()
+    memory.trim_memory()
 
 
 def test_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     ctypes = pytest.importorskip("ctypes")
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
-    memory.give_back()
+    memory.trim_memory()

@@ -14,9 +14,12 @@ from tests.support.crash.crash_disk import FaultyDisk
 from tests.support.repository.publisher import Publisher
 from tests.support.trees.trees import Exe, Tree, noise
 from updater.client import Updater
+from updater.disk import json_file
 from updater.disk.durable import Disk
 from updater.errors import InstallError, TransportError, TrustError
-from updater.launch.commit.rollback import roll_back
+from updater.format import reports as schema
+from updater.format.reports import ReportingInstall
+from updater.launch.commit.rollback import rollback
 from updater.launch.failure_report import (
     MOST,
     PATHS_MOST,
@@ -88,7 +91,7 @@ def test_it_does_not_tell_where_the_user_keeps_the_application(
 ) -> None:
     updater.update()
     launched = str(OSError(errno.ENOENT, "no such file", str(updater._state.install / "app")))
-    roll_back(Disk(), updater._state, f"cannot be started: {launched}")
+    rollback(updater._state, f"cannot be started: {launched}")
     (report,) = reports(updater)
     assert str(tmp_path) not in json.dumps(report)
     assert "DIR/app" in report["error"]
@@ -120,7 +123,7 @@ def test_a_report_that_cannot_be_made_hides_no_error(
 
 def test_a_name_that_is_no_text_is_told_in_a_report(updater: Updater) -> None:
     updater.update()
-    roll_back(Disk(), updater._state, "cannot read \udcff")
+    rollback(updater._state, "cannot read \udcff")
     (report,) = reports(updater)
     assert report["error"] == "cannot read \\udcff"
 
@@ -192,7 +195,7 @@ def queue(updater: Updater, count: int) -> None:
         made = Report(
             identity=f"{number:032}", step="stage", error="", old="1", new="2", changed=paths
         )
-        made.write(Disk(), updater._state)
+        made.write(updater._state)
 
 
 def test_reports_nobody_takes_stay_few_and_small(updater: Updater) -> None:
@@ -222,3 +225,14 @@ def test_nothing_is_written_or_deleted_behind_a_link(updater: Updater, tmp_path:
     with pytest.raises(InstallError):
         faulty(updater, FullAt("app")).update()
     assert len(list((tmp_path / "mine").iterdir())) == MOST + 5
+
+
+def test_the_launcher_writes_what_the_schema_takes() -> None:
+    sender = ReportingInstall("", "0" * 32, "notes", "stable", "linux", "0.1.0")
+    assert PATHS_MOST == schema.PATHS_MOST
+    for step in schema.STEPS:
+        data = json_file.encode(
+            {"id": "1" * 32, "step": step, "error": "E: x", "from": "1.0", "to": "", "changed": []}
+        )
+        waiting = schema.FailureReport.waiting(data, sender)
+        assert schema.FailureReport.parse(waiting.data) == waiting

@@ -18,17 +18,15 @@ from tests.support.trees.trees import Exe, Tree, noise
 from updater.cli import commands
 from updater.cli.commands import main
 from updater.client import Updater
-from updater.disk.durable import Disk
 from updater.errors import TransportError
-from updater.launch.commit.rollback import roll_back
+from updater.format.reports import ERROR_MOST, REPORT_BYTES
+from updater.launch.commit.rollback import rollback
 from updater.launch.failure_report import Report
 from updater.local.session import Session
 from updater.local.settings import find_install
 from updater.reports import sending
 from updater.reports.sending import (
-    BODY_MOST,
     DAY,
-    ERROR_MOST,
     platform_name,
 )
 from updater.update.install_new import install
@@ -60,7 +58,7 @@ def updater(tmp_path: Path, publisher: Publisher, server: ApiServer, session: Se
 def queue(updater: Updater, **fields: Any) -> Path:
     """A report that waits."""
     document = {**vars(FAILED), **fields}
-    Report(**document).write(Disk(), updater._state)
+    Report(**document).write(updater._state)
     return updater._state.reports / f"{document['identity']}.json"
 
 
@@ -154,8 +152,8 @@ class TestACheckIn:
     ) -> None:
         for damage in (b"", b"{}", b"\xff", b'{"at":1,"format":2}\n'):
             updater.check()
-            updater._state.told.write_bytes(damage)
-        updater._state.told.unlink()
+            updater._state.last_sent.write_bytes(damage)
+        updater._state.last_sent.unlink()
         updater.check()
         assert len(server.asked("POST")) == 5
         assert len(server.checkins) == 1
@@ -184,7 +182,7 @@ class TestAReport:
     ) -> None:
         publisher.release("2.0", NEW)
         updater.update()
-        roll_back(Disk(), updater._state, "exited with 1")
+        rollback(updater._state, "exited with 1")
         updater.check()
         (report,) = server.reports.values()
         assert (report["step"], report["from"], report["to"]) == ("confirm", "1.0", "2.0")
@@ -248,7 +246,7 @@ class TestAReport:
     def test_that_is_too_large_names_fewer_files(self, updater: Updater, server: ApiServer) -> None:
         queue(updater, error="x" * 9_000, changed=tuple(f"{n}{'y' * 1_000}" for n in range(100)))
         updater.check()
-        assert max(len(body) for body in server.bodies) <= BODY_MOST
+        assert max(len(body) for body in server.bodies) <= REPORT_BYTES
         (report,) = server.reports.values()
         assert (len(report["error"]), len(report["changed"])) == (ERROR_MOST, 50)
 
@@ -341,7 +339,7 @@ class TestTheCommand:
         assert main(["reports", "--dir", folder, "on"]) == 0
         out = capsys.readouterr().out.splitlines()
         assert [json.loads(line) for line in out[:2]] == [{"reports": True}, {"reports": False}]
-        assert out[2].startswith("this install tells its publisher")
+        assert out[2].startswith("this install sends reports")
 
 
 def test_who_installs_or_adopts_may_agree_at_once(

@@ -59,8 +59,8 @@ def world(tmp_path: Path) -> World:
     empty = manifest_of(tmp_path, "0.9", {})
     world = world_of(tmp_path / "world", empty, {})
     manifest = manifest_of(tmp_path, "1.0", TREE, policy=POLICY)
-    commit(CountingDisk(), world.state, prepare(CountingDisk(), world, manifest, TREE))
-    note_folders(CountingDisk(), world.state, manifest)
+    commit(world.state.on(CountingDisk()), prepare(CountingDisk(), world, manifest, TREE))
+    note_folders(world.state.on(CountingDisk()), manifest)
     for path in [*world.state.install.rglob("*"), world.state.install]:
         if not path.is_dir() and not path.is_symlink():
             os.utime(path, (1, 1))

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from tests.support.crash.crash_disk import manifest_of
 from tests.support.trees.tree_strategies import pairs
 from tests.support.trees.trees import Content, Exe, Link, Tree, write_tree
+from updater.disk.spare_names import NAME_BYTES
 from updater.errors import InstallError
 from updater.format.manifest import File, Manifest
 from updater.launch.commit.journal import Action, Step
-from updater.stage.plan_files import NAME_BYTES, StepPlan
+from updater.stage.plan_files import StepPlan
 
 PUT, REMOVE, MKDIR = Action.PUT, Action.REMOVE, Action.MKDIR
 SET_ASIDE, RMDIR = Action.SET_ASIDE, Action.RMDIR

@@ -98,7 +98,7 @@ def test_files_and_folders_have_released_modes_whatever_the_umask(
     new = manifest_of(tmp_path, "2.0", NEW)
     before = os.umask(umask)
     try:
-        commit(Disk(), world.state, prepare(Disk(), world, new, NEW))
+        commit(world.state, prepare(Disk(), world, new, NEW))
     finally:
         os.umask(before)
     live = world.state.install
@@ -123,12 +123,12 @@ def test_a_decoded_file_that_two_paths_share_is_staged_for_both(
 ) -> None:
     twins: dict[str, Content] = {"a": b"twin", "b": Exe(b"twin")}
     new = manifest_of(tmp_path, "2.0", twins)
-    stage = Stage(Disk(), world.state)
+    stage = Stage(world.state)
     stage.clear()
     place = stage.scratch(0) / "0"
     place.write_bytes(b"twin")
     journal = stage.fill(world.manifest, Tree(new, {"a": place, "b": place}), settings(""))
-    commit(Disk(), world.state, journal)
+    commit(world.state, journal)
     assert world.tree == twins
 
 
@@ -137,7 +137,7 @@ def test_a_file_to_carry_over_that_is_not_as_released_is_refused(
 ) -> None:
     (world.state.install / "lib" / "same").write_bytes(b"edit")
     with pytest.raises(PatchError, match="lib/copy"):
-        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW, mend=False)
+        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW, repair=False)
 
 
 @pytest.mark.parametrize("instead", ["nothing", "a folder", "a symlink"])
@@ -152,7 +152,7 @@ def test_a_file_that_stays_and_is_missing_is_noticed(
         place.symlink_to("core.py")
     new = {path: content for path, content in NEW.items() if path != "lib/copy"}
     with pytest.raises(PatchError, match="lib/same"):
-        prepare(Disk(), world, manifest_of(tmp_path, "2.0", new), new, mend=False)
+        prepare(Disk(), world, manifest_of(tmp_path, "2.0", new), new, repair=False)
 
 
 def test_every_attempt_begins_with_an_empty_stage(world: World, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_mending_looks_at_every_file_and_puts_back_what_is_not_as_released(
     (live / "lib" / "same").unlink()
     (live / "link").unlink()
     (live / "link").symlink_to("elsewhere")
-    stage = Stage(Disk(), world.state)
+    stage = Stage(world.state)
     stage.clear()
     scratch = stage.scratch(0)
     manifest = world.manifest
@@ -184,10 +184,10 @@ def test_mending_looks_at_every_file_and_puts_back_what_is_not_as_released(
         places[file.path] = scratch / str(number)
         assert isinstance(content, bytes | Exe)
         places[file.path].write_bytes(content.data if isinstance(content, Exe) else content)
-    journal = stage.fill(manifest, Tree(manifest, places), settings("1.0"), mend=True)
+    journal = stage.fill(manifest, Tree(manifest, places), settings("1.0"), repair=True)
     own = {f"../.app.upswap/{name}" for name in ("manifest", "install.json", "release.json")}
     assert {step.path for step in journal.steps} - own == {"lib/core.py", "lib/same", "link"}
-    commit(Disk(), world.state, journal)
+    commit(world.state, journal)
     assert world.tree == OLD | {"lib/core.py.old": b"edited", "link.old": Link("elsewhere")}
 
 
@@ -198,7 +198,7 @@ def test_a_state_inside_the_install_is_no_part_of_the_release(tmp_path: Path) ->
     beside.state.folder.rename(inside)
     state = replace(beside.state, folder=inside)
     new = manifest_of(tmp_path, "2.0", NEW)
-    stage = Stage(CountingDisk(), state)
+    stage = Stage(state.on(CountingDisk()))
     stage.clear()
     places = {**live_tree(state, new).places}
     for number, path in enumerate(("app", "fresh/f", "lib/core.py", "mode")):
@@ -208,7 +208,7 @@ def test_a_state_inside_the_install_is_no_part_of_the_release(tmp_path: Path) ->
         places[path].write_bytes(content.data if isinstance(content, Exe) else content)
     places["lib/copy"] = state.install / "lib/same"
     old = manifest_of(tmp_path / "again", "1.0", OLD)
-    commit(CountingDisk(), state, stage.fill(old, Tree(new, places), settings("1.0")))
+    commit(state.on(CountingDisk()), stage.fill(old, Tree(new, places), settings("1.0")))
     tree = read_tree(state.install)
     assert {path: tree.pop(path) for path in NEW} == NEW
     parked = {path for path in tree if path.startswith(".upswap/old/")}
@@ -349,7 +349,7 @@ def test_a_disk_without_room_for_another_file_leaves_the_old_version_whole(
 def test_recovery_needs_no_room(tmp_path: Path) -> None:
     with mounted("size=1m") as disk:
         world = world_of(disk / "world", manifest_of(tmp_path, "1.0", OLD), OLD)
-        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW).write(Disk(), world.state)
+        prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW).write(world.state)
         fill_up(disk, 0)
         with pytest.raises(OSError, match="No space"):
             (disk / "more").write_bytes(b"x")
@@ -389,13 +389,13 @@ def test_a_disk_that_becomes_read_only_in_the_middle_can_be_recovered(
         world = world_of(folder / "world", manifest_of(tmp_path, "1.0", OLD), OLD)
         journal = prepare(Disk(), world, manifest_of(tmp_path, "2.0", NEW), NEW)
         with pytest.raises(InstallError) as caught:
-            commit(Remounting(), world.state, journal)
+            commit(world.state.on(Remounting()), journal)
         begun = phase_of(world.state) is not None
         assert isinstance(caught.value, RollbackFailed) == begun
         assert begun == (at > 1)
         assert begun or world.tree == OLD
         subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
-        recover(Disk(), world.state)
+        recover(world.state)
         assert world.tree == (NEW if begun else OLD)
 
 
@@ -451,13 +451,13 @@ def test_a_folder_of_somebody_else_is_refused_before_anything_changes(
         refused = world.state.install / folder
         os.chown(refused, 0, 0)
 
-        error = as_nobody(lambda: commit(Disk(), world.state, prepare(Disk(), world, new, NEW)))
-        assert error == f"InstallError: no permission to change {refused}"
+        error = as_nobody(lambda: commit(world.state, prepare(Disk(), world, new, NEW)))
+        assert error == f"MachineError: no permission to change {refused}"
         assert world.tree == OLD
         assert phase_of(world.state) is None
 
         os.chown(refused, 65534, 65534)
-        error = as_nobody(lambda: commit(Disk(), world.state, prepare(Disk(), world, new, NEW)))
+        error = as_nobody(lambda: commit(world.state, prepare(Disk(), world, new, NEW)))
         assert (error, world.tree) == ("", NEW)
 
 
@@ -469,7 +469,7 @@ def test_an_install_of_somebody_else_is_not_updated(
         updater = installed(Path(base, "app"), publisher, url, session)
 
         error = as_nobody(updater.update)
-        assert error.startswith("InstallError: updating")
+        assert error.startswith("MachineError: updating")
         assert "permission denied" in error
         check_whole(Path(base, "app"), session, "1.0")
 

@@ -41,25 +41,25 @@ class Case:
         new: Mapping[str, Content],
         *,
         rules: tuple[tuple[str, Policy], ...] = RULES,
-        mend: bool = False,
+        repair: bool = False,
     ) -> tuple[str, ...]:
         """Install ``new``; where the user's work lies that had to make way."""
         manifest = manifest_of(self._folder, version, new, policy=rules)
         state = self.world.state
-        journal = self._fetched(manifest) if mend else self._patched(manifest, new)
-        commit(CountingDisk(), state, journal)
-        return FileSwap(CountingDisk(), state, journal).kept()
+        journal = self._fetched(manifest) if repair else self._patched(manifest, new)
+        commit(state.on(CountingDisk()), journal)
+        return FileSwap(state.on(CountingDisk()), journal).kept()
 
     def _patched(self, manifest: Manifest, new: Mapping[str, Content]) -> Journal:
-        return prepare(CountingDisk(), self.world, manifest, new, mend=False)
+        return prepare(CountingDisk(), self.world, manifest, new, repair=False)
 
     def _fetched(self, manifest: Manifest) -> Journal:
         """Every file is new, as from a bundle; no live one is believed."""
         release = self._folder / f"release-{manifest.version}"
-        stage = Stage(CountingDisk(), self.world.state)
+        stage = Stage(self.world.state.on(CountingDisk()))
         stage.clear()
         tree = tree_at(release, manifest)
-        return stage.fill(self.world.manifest, tree, settings("1.0"), mend=True)
+        return stage.fill(self.world.manifest, tree, settings("1.0"), repair=True)
 
     @property
     def findings(self) -> dict[str, tuple[str, ...]]:
@@ -87,9 +87,9 @@ def case(tmp_path: Path) -> Case:
     return case
 
 
-@pytest.mark.parametrize("mend", [False, True], ids=["patched", "from the bundle"])
-def test_an_edited_file_follows_its_policy(case: Case, mend: bool) -> None:
-    kept = case.update("2.0", NEW, mend=mend)
+@pytest.mark.parametrize("repair", [False, True], ids=["patched", "from the bundle"])
+def test_an_edited_file_follows_its_policy(case: Case, repair: bool) -> None:
+    kept = case.update("2.0", NEW, repair=repair)
     assert kept == ("edited.old",)
     assert case.world.tree == {
         **NEW,
@@ -143,7 +143,7 @@ def test_a_file_of_the_user_with_that_name_is_not_touched(case: Case) -> None:
 
 def test_a_file_of_the_release_with_that_name_is_not_touched(case: Case) -> None:
     old = OLD | {"dist/edited.dist": b"1"}
-    case.update("2.0", old, mend=True)
+    case.update("2.0", old, repair=True)
     case.update("3.0", NEW | {"dist/edited.dist": b"1"})
     assert case.world.tree["dist/edited.dist"] == b"1"
     assert case.world.tree["dist/edited.dist-1"] == b"22"
@@ -156,7 +156,7 @@ def test_ours_is_not_laid_there_twice(case: Case) -> None:
 
 
 def test_a_release_that_did_not_change_ours_lays_nothing_there(case: Case) -> None:
-    case.update("2.0", OLD, mend=True)
+    case.update("2.0", OLD, repair=True)
     kept = {"keep/edited": b"user", "dist/edited": b"user", "edited.old": b"user"}
     assert case.world.tree == OLD | kept
 

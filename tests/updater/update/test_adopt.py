@@ -80,13 +80,13 @@ class Adopter:
         live: Path,
         version: str = "1.0",
         *,
-        mend: bool = False,
+        repair: bool = False,
         disk: Disk | None = None,
         url: str = "",
     ) -> Repaired:
         session = replace(self._session, disk=disk or Disk())
         root = self._publisher.root
-        return adopt(live, url or self._url, root, "notes", version, mend=mend, session=session)
+        return adopt(live, url or self._url, root, "notes", version, repair=repair, session=session)
 
     def refused(
         self,
@@ -95,13 +95,13 @@ class Adopter:
         match: str = ".",
         *,
         version: str = "1.0",
-        mend: bool = False,
+        repair: bool = False,
         url: str = "",
     ) -> None:
         """Nothing is changed, and there is no State."""
         before = read_tree(live.parent)
         with pytest.raises(kind, match=match):
-            self(live, version, mend=mend, url=url)
+            self(live, version, repair=repair, url=url)
         assert read_tree(live.parent) == before
 
 
@@ -148,7 +148,7 @@ def test_with_repair_it_is_made_whole_and_the_users_versions_are_kept(
     (live / "app").chmod(0o644)
     (live / "dir/in/file").unlink()
     (live / "lib/core.py").write_bytes(b"edited")
-    done = adopter(live, mend=True)
+    done = adopter(live, repair=True)
     assert done.repaired == ("app", "dir/in/file", "lib/core.py")
     assert done.kept == ("lib/core.py.old",)
     assert read_tree(live) == TREE | USERS | {"lib/core.py.old": b"edited"}
@@ -215,7 +215,7 @@ def test_an_install_whose_state_is_useless_is_taken_over_by_one_command(
     with pytest.raises(InstallError, match=r"damaged|root") as refused:
         adopter(live)
     assert "adopt --repair" in refused.value.hint
-    assert adopter(live, mend=True).version == "1.0"
+    assert adopter(live, repair=True).version == "1.0"
     assert Updater(live, session).update()
     assert read_tree(live) == NEXT | USERS
 
@@ -229,9 +229,9 @@ def test_what_starts_the_application_stays_until_it_is_taken_over(
     before = read_tree(state.launcher), state.release.read_bytes()
     for _ in range(2):
         with pytest.raises(TransportError):
-            adopter(live, mend=True, url="http://127.0.0.1:9")
+            adopter(live, repair=True, url="http://127.0.0.1:9")
         assert (read_tree(state.launcher), state.release.read_bytes()) == before
-    adopter(live, mend=True)
+    adopter(live, repair=True)
 
 
 def test_a_useless_state_of_a_tree_between_two_versions_is_led_out_of_too(
@@ -244,7 +244,7 @@ def test_a_useless_state_of_a_tree_between_two_versions_is_led_out_of_too(
     named(state, Phase.SWAPPING).write_bytes(b"")
     with pytest.raises(InstallError, match="journal"):
         adopter(live)
-    assert adopter(live, mend=True).repaired == ("lib/core.py",)
+    assert adopter(live, repair=True).repaired == ("lib/core.py",)
     assert Updater(live, session).status().state == "clean"
     assert Updater(live, session).update()
 
@@ -258,7 +258,7 @@ def test_a_disk_that_fails_for_a_moment_makes_no_state_useless(
     state.settings.unlink()
     state.settings.symlink_to(state.settings.name)  # ELOOP
     with pytest.raises(InstallError):
-        adopter(live, mend=True)
+        adopter(live, repair=True)
     state.settings.unlink()
     state.settings.write_bytes(settings)
     assert read_tree(state.folder) == before
@@ -370,7 +370,7 @@ def test_what_cannot_be_had_leaves_everything_as_it_was(
         return path.name.endswith(".bundle")
 
     with misserved(publisher.folder, gone) as url:
-        adopter.refused(live, TransportError, url=url, mend=True)
+        adopter.refused(live, TransportError, url=url, repair=True)
 
 
 def test_a_state_inside_the_folder_is_no_part_of_the_application(
@@ -399,7 +399,7 @@ class TestInterrupted:
     @pytest.fixture
     def count(self, adopter: Adopter, tmp_path: Path) -> int:
         disk = CountingDisk()
-        adopter(write_tree(tmp_path / "count/app", self.BROKEN), mend=True, disk=disk)
+        adopter(write_tree(tmp_path / "count/app", self.BROKEN), repair=True, disk=disk)
         return disk.count
 
     def test_by_a_kill(
@@ -410,17 +410,17 @@ class TestInterrupted:
             what = f"killed at {at}"
             live = write_tree(tmp_path / f"{at}/app", self.BROKEN)
             with pytest.raises(Killed):
-                adopter(live, mend=True, disk=FaultyDisk(kill=at))
+                adopter(live, repair=True, disk=FaultyDisk(kill=at))
             state = World(live.parent).state
             if state.folder.exists():
-                recover(CountingDisk(), state)
+                recover(state.on(CountingDisk()))
             adopted = state.manifest.exists()
             assert read_tree(live) == (self.MENDED if adopted else self.BROKEN), what
             if adopted:
                 with pytest.raises(InstallError, match="an install already"):
-                    adopter(live, mend=True)
+                    adopter(live, repair=True)
             else:
-                adopter(live, mend=True)
+                adopter(live, repair=True)
             assert read_tree(live) == self.MENDED, what
             assert Updater(live, session).verify(full=True).whole, what
             assert Updater(live, session).status().state == "clean", what
@@ -442,9 +442,9 @@ class TestInterrupted:
             what = f"failed at {at}"
             live = write_tree(tmp_path / f"{at}/app", self.BROKEN)
             disk = FaultyDisk(fail=at, code=code)
-            error = failed(partial(adopter, live, mend=True, disk=disk))
+            error = failed(partial(adopter, live, repair=True, disk=disk))
             if error is None:
-                recover(CountingDisk(), World(live.parent).state)
+                recover(World(live.parent).state.on(CountingDisk()))
                 assert read_tree(live) == self.MENDED, what
                 assert Updater(live, session).verify(full=True).whole, what
             else:

@@ -24,10 +24,10 @@ from tests.support.repository.sessions import quick_session
 from tests.support.servers.serving import Misbehave, misserved, send, served
 from tests.support.trees.trees import Tree, noise, read_tree
 from updater.check.catalogue import (
-    Blob,
     Catalogue,
-    Published,
-    Signed,
+    PatchTarget,
+    PublishedRelease,
+    SignedTarget,
 )
 from updater.client import Updater
 from updater.disk.durable import Disk
@@ -42,8 +42,7 @@ from updater.errors import (
 from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
 from updater.format.names import Digest
-from updater.format.patch import Extent, Header, View
-from updater.format.patch import Tree as Named
+from updater.format.patch import Extent, FileView, Header, TreeDescriptor
 from updater.format.release_description import Release
 from updater.launch.state import State
 from updater.local.session import Session
@@ -407,7 +406,7 @@ class TestSpace:
 
 CONTENT = {"a": noise(900, 1), "b": noise(700, 2), "c": noise(500, 3), "empty": b""}
 CHANGES = tuple(Change(Kind.ADD, path, size=len(data)) for path, data in CONTENT.items())
-MANIFEST = Signed("notes/releases/1.0/manifest", "", 100, Digest.of(b"manifest"))
+MANIFEST = SignedTarget("notes/releases/1.0/manifest", "", 100, Digest.of(b"manifest"))
 A, B, C = (CONTENT[path] for path in "abc")
 BLOCKS = (
     block_of(B[:300] + A[600:], Extent(1, 0, 300), Extent(0, 600, 300)),
@@ -436,8 +435,8 @@ class Bundle:
         out.mkdir()
         with raw_served(honest(data)) as server:
             name, url = "notes/releases/1.0/bundle", f"{server.url}/bundle"
-            blob = Blob(name, url, len(data), Digest.of(data), length, digest, 0, 0)
-            release = replace(Published("1.0", MANIFEST, blob), **fields)
+            blob = PatchTarget(name, url, len(data), Digest.of(data), length, digest, 0, 0)
+            release = replace(PublishedRelease("1.0", MANIFEST, blob), **fields)
             state = State(self.folder / "app", self.folder)
             places = take_files(self.session, state, "notes", release, paths, out, reserve=0)
         assert set(places.values()) == set(out.iterdir())
@@ -446,7 +445,7 @@ class Bundle:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    new = Named("1.0", MANIFEST.digest, MANIFEST.length, Release())
+    new = TreeDescriptor("1.0", MANIFEST.digest, MANIFEST.length, Release())
     blocks = tuple(block for block, _ in BLOCKS)
     return Bundle(tmp_path, Header("notes", None, new, CHANGES, (), (), (), blocks))
 
@@ -511,7 +510,7 @@ class TestTakeFiles:
     ) -> None:
         recipe = write_close_recipe([(WHOLE, Parameters(6, 15, 8, 0))])
         monkeypatch.setattr(inflated, "canary_checksum", lambda _: 0)
-        bundle.header = replace(bundle.header, new_views=(View(2, INFLATED, 500, recipe),))
+        bundle.header = replace(bundle.header, new_views=(FileView(2, INFLATED, 500, recipe),))
         with pytest.raises(PatchError, match="deflates in another way"):
             bundle.take("c")
         assert bundle.take("a") == {"a": A}

@@ -22,12 +22,11 @@ from tests.support.servers.serving import served
 from tests.support.trees.trees import Exe, Tree, noise, read_tree
 from updater.check.trust import recalled
 from updater.client import Updater
-from updater.disk.durable import Disk
 from updater.errors import InstallError, TrustError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
-from updater.format.head import EVERYONE, Head, Offer, Step
-from updater.launch.commit.rollback import roll_back
+from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
+from updater.launch.commit.rollback import rollback
 from updater.local.session import Session
 from updater.local.settings import find_install
 from updater.update.install_new import install
@@ -71,7 +70,7 @@ class World:
 
     def offer(self, *versions: str) -> None:
         """Whatever the online key wants offered: its thief asks nobody."""
-        offers = tuple(Offer(version, (Step(0, EVERYONE),)) for version in versions)
+        offers = tuple(HeadEntry(version, (RolloutStep(0, EVERYONE),)) for version in versions)
         document = Head("notes", "stable", self.publisher.now, "seed", offers).to_json()
         target = Target.of("notes/channels/stable", encode(document), document)
         self.publisher.repository().publish("channels.notes", [target])
@@ -226,7 +225,7 @@ def test_only_the_release_key_recalls(world: World) -> None:
 def test_a_version_that_failed_here_is_not_gone_back_to(world: World) -> None:
     world.recall("3.0", floor="1.0")
     world.goes_to("2.0")
-    roll_back(Disk(), find_install(world.folder), "it did not come up")
+    rollback(find_install(world.folder), "it did not come up")
     assert read_tree(world.folder) == tree("3.0")
     assert world.updater.status().bad == ("2.0",)
     world.goes_to(None)

@@ -374,7 +374,7 @@ class TestInterrupted:
 
     def check(self, world: World, session: Session, what: str) -> None:
         """As it was found or as released; the next repair makes it released, and leaves no rest."""
-        recover(CountingDisk(), world.state)
+        recover(world.state.on(CountingDisk()))
         assert world.tree in (BROKEN, MENDED), what
         settings = world.state.settings.read_bytes()
         assert Settings.parse(settings).previous == "", what
@@ -399,13 +399,13 @@ class TestInterrupted:
                 runs.append(1)
                 disk = FaultyDisk(kill=again)
                 try:
-                    recover(disk, second.state)
+                    recover(second.state.on(disk))
                 except Killed:
-                    recover(CountingDisk(), second.state)
+                    recover(second.state.on(CountingDisk()))
                     assert second.tree in (BROKEN, MENDED), f"killed at {at}, then {again}"
                 else:
                     break
-            recover(CountingDisk(), world.state)
+            recover(world.state.on(CountingDisk()))
             found.add(world.tree == MENDED)
             self.check(world, session, f"killed at {at}")
         assert found == {False, True}
@@ -425,7 +425,7 @@ class TestInterrupted:
             disk = FaultyDisk(fail=at, code=code)
             error = failed(partial(self.repair, world, session, disk))
             if error is None:
-                recover(CountingDisk(), world.state)
+                recover(world.state.on(CountingDisk()))
             else:
                 assert isinstance(error, NotEnoughSpace) == (code == errno.ENOSPC), what
             assert world.tree == (MENDED if error is None else BROKEN), what

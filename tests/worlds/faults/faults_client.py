@@ -21,14 +21,14 @@ CLIENT_FAULTS = (
         if isinstance(error, InstallError):
             error.rolled_back = True
         elif isinstance(error, Exception):
-            raise _told(error) from error
+            raise _undone_error(error) from error
         raise""",
                 """\
         if isinstance(error, InstallError):
             error.rolled_back = True
             raise error from error
         if isinstance(error, Exception):
-            raise _told(error) from error
+            raise _undone_error(error) from error
         raise""",
             ),
         ),
@@ -83,12 +83,12 @@ CLIENT_FAULTS = (
                 "updater/check/fallback.py",
                 """\
                 self.exclude(error)
-                plan = self._plan()""",
+                route = self._route()""",
                 """\
                 self.failed.append(error.reason)
-                if plan.starts_afresh or len(self.failed) > 1:
+                if route.starts_afresh or len(self.failed) > 1:
                     raise self._all() from error.reason
-                plan = make_plan(self._catalogue, None, self._version)""",
+                route = find_route(self._catalogue, None, self._version)""",
             ),
         ),
     ),
@@ -116,9 +116,9 @@ CLIENT_FAULTS = (
         (
             Edit(
                 "updater/launch/start/trial.py",
-                "    return _note(disk, state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)",
+                "    return _note(state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)",
                 """\
-    return _note(disk, state, replace(ended, failed=trial.failed + 1, why=why or "not confirmed"))""",
+    return _note(state, replace(ended, failed=trial.failed + 1, why=why or "not confirmed"))""",
             ),
         ),
     ),
@@ -188,14 +188,14 @@ CLIENT_FAULTS = (
                 "updater/client.py",
                 """\
             received = self._session.transport.received
-            with reported(self._session, self._state, manifest):
-                catalogue, plan""",
+            with report_failure(self._session, self._state, manifest):
+                catalogue, route""",
                 """\
             received = self._session.transport.received
             if self._unconfirmed():
                 raise InstallError(f"{manifest.version} is not confirmed yet")
-            with reported(self._session, self._state, manifest):
-                catalogue, plan""",
+            with report_failure(self._session, self._state, manifest):
+                catalogue, route""",
             ),
         ),
     ),
@@ -453,8 +453,8 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         (
             Edit(
                 "updater/launch/commit/recover.py",
-                "    disk.mkdir(state.old, private=True)",
-                "    disk.mkdir(state.old)",
+                "    state.disk.mkdir(state.old, private=True)",
+                "    state.disk.mkdir(state.old)",
             ),
         ),
     ),
@@ -464,7 +464,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "State wider than a private install",
         (
             Edit(
-                "updater/local/claim.py",
+                "updater/update/new_state.py",
                 "        permit(state.folder, state.folder.stat().st_mode & 0o755)",
                 "        permit(state.folder, 0o755)",
             ),
@@ -564,7 +564,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
             Edit(
                 "updater/launch/start/launcher.py",
                 """\
-            self._say_what_waits()
+            self._print_what_waits()
             return None  # somebody else's install: its owner's starts decide""",
                 "            return None  # somebody else's install: its owner's starts decide",
             ),
@@ -596,11 +596,11 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
                 """\
     except OSError:
         if present(folder):
-            disk.mkdir(state.trash, private=True)""",
+            state.disk.mkdir(state.trash, private=True)""",
                 """\
     except ZeroDivisionError:
         if present(folder):
-            disk.mkdir(state.trash, private=True)""",
+            state.disk.mkdir(state.trash, private=True)""",
             ),
         ),
     ),

@@ -129,8 +129,8 @@ PUBLISHER_FAULTS = (
         (
             Edit(
                 "tools/patchtool/repository/sync.py",
-                '        with told(f"copying to {copy.folder}"):\n            done =',
-                '        with repository.held(), told(f"copying to {copy.folder}"):\n            done =',
+                '        with machine_errors(f"copying to {copy.folder}"):\n            done =',
+                '        with repository.held(), machine_errors(f"copying to {copy.folder}"):\n            done =',
             ),
         ),
         half="publisher",
@@ -142,7 +142,7 @@ PUBLISHER_FAULTS = (
         (
             Edit(
                 "tools/patchtool/cli/release_commands.py",
-                "    return judge(done.concerns(int(time.time())), idle=not done.signed)",
+                "    return print_concerns(done.concerns(int(time.time())), idle=not done.signed)",
                 "    return 0 if done.signed else 10",
             ),
         ),

@@ -27,9 +27,9 @@ from patchtool.keys.signing_keys import (
 from patchtool.repository.repository import Repository
 from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust
-from updater.disk.durable import told
-from updater.errors import InstallError, TransportError, UpdaterError
-from updater.transport import Answer
+from updater.disk.durable import machine_errors
+from updater.errors import RequestError, TransportError, UpdaterError
+from updater.transport import ResponseBody
 
 URL = "http://drill"
 
@@ -60,12 +60,12 @@ class FolderTransport:
         url: str,
         start: int = 0,  # noqa: ARG002 - a whole file comes, always
         stop: int | None = None,  # noqa: ARG002
-    ) -> Iterator[Answer]:
+    ) -> Iterator[ResponseBody]:
         """See `Transport`."""
         path = self._folder / url.removeprefix(f"{URL}/")
         if not path.is_file():
             raise TransportError(f"{url}: HTTP status 404", status=404)
-        yield Answer(0, iter([path.read_bytes()]))
+        yield ResponseBody(0, iter([path.read_bytes()]))
 
 
 class Stage:
@@ -185,7 +185,7 @@ class _Drill:
 
     @contextmanager
     def _stage(self) -> Iterator[Stage]:
-        with told("rehearsing"), staging(scratch()) as work:
+        with machine_errors("rehearsing"), staging(scratch()) as work:
             yield Stage(work, self.repository, self.keys, self.now)
 
     def _seen(self, stage: Stage, client: str) -> list[object]:
@@ -212,7 +212,7 @@ def _channels(repository: Repository) -> dict[str, str]:
     found = {app: sorted(repository.targets(f"channels.{app}")) for app in repository.apps()}
     channels = {app: names[0].rpartition("/")[2] for app, names in found.items() if names}
     if not channels:
-        raise InstallError(
+        raise RequestError(
             "nothing is offered to clients yet", hint="patchtool promote comes first"
         )
     return channels

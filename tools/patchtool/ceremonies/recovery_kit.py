@@ -12,8 +12,8 @@ from patchtool.keys.signing_keys import (
     write_secret,
 )
 from patchtool.repository.repository import Repository
-from updater.disk.durable import Disk, told
-from updater.errors import InstallError
+from updater.disk.durable import Disk, machine_errors
+from updater.errors import RequestError
 
 ROOT = "root.json"
 """The first root, in the folder of keys and in every kit."""
@@ -80,18 +80,18 @@ def new_keys(
     for folder in (keys.folder, *([kits] if kits else [])):
         refuse_published(folder)
     if root.exists():
-        raise InstallError(f"{root} is there already", hint="name another folder")
+        raise RequestError(f"{root} is there already", hint="name another folder")
     count = root_keys or threshold + 1
     if count < threshold:
-        raise InstallError(
+        raise RequestError(
             f"{count} root keys cannot meet a threshold of {threshold}",
             hint="one key more than needed, so that one may be lost",
         )
     if kits and kits.exists() and any(kits.iterdir()):
-        raise InstallError(f"{kits} is not empty", hint="name a new folder for the kits")
+        raise RequestError(f"{kits} is not empty", hint="name a new folder for the kits")
     made = keys.make_missing(threshold, count)
     data = Repository(keys.folder, keys, now).first_root(threshold)
-    with told(f"writing {root}"):
+    with machine_errors(f"writing {root}"):
         put_away = _write_kits(keys, kits, data, threshold) if kits else []
         Disk().write(root, data)
     return Made(tuple(made), root, tuple(put_away))
@@ -103,7 +103,7 @@ def first_root_of(folder: Path) -> bytes | None:
     Raises:
         InstallError: it cannot be read.
     """
-    with told(f"reading {folder / ROOT}"):
+    with machine_errors(f"reading {folder / ROOT}"):
         return (folder / ROOT).read_bytes() if (folder / ROOT).exists() else None
 
 

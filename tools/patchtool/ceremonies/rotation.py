@@ -28,7 +28,7 @@ from patchtool.keys.root_documents import (
 from patchtool.keys.signing_keys import Role, Signer
 from patchtool.repository.repository import Repository
 from patchtool.repository.writer import refuse_others
-from updater.errors import InstallError, TrustError
+from updater.errors import InstallError, RequestError, TrustError
 
 OTHERS: dict[Role, tuple[str, ...]] = {
     "root": (),
@@ -151,7 +151,7 @@ def publish_root(repository: Repository, proposal: Proposal) -> Done:
             )
         repository.check_proposal(proposal)
         if proposal.lacking:
-            raise InstallError(
+            raise RequestError(
                 f"root {proposal.root.signed.version} is still {proposal.lacking}",
                 hint="send the file to them: patchtool keys sign-root FILE --keys THEIRS",
             )
@@ -216,7 +216,7 @@ def _leave(
 ) -> Done:
     stay = [key for key in keys_of(repository, role, app) if key.keyid not in gone]
     if not stay:
-        raise InstallError(
+        raise RequestError(
             f"the {role} key {gone[0][:SHOWN]} is the last one",
             hint="let another one join first (patchtool keys rotate); for a stolen key in one "
             "step: patchtool keys rotate --at-once",
@@ -260,7 +260,7 @@ def _publish(repository: Repository, proposal: Proposal, *, is_new: bool = True)
     if other:
         repository.require_keys(["targets"])
         if not {s.public_key.keyid for s in repository.keyring.at_hand("online")} & set(_ids(keys)):
-            raise InstallError(
+            raise RequestError(
                 "no online key that this root names is at hand",
                 hint="put the new online.pem into the folder of keys",
             )
@@ -295,7 +295,7 @@ def _require_root(repository: Repository, role: Role, *, propose: bool) -> None:
         return
     repository.require_keys(["root"])
     if not repository.can_sign("root"):
-        raise InstallError(
+        raise RequestError(
             "not all root signatures needed are at hand",
             hint="let others sign a proposal: --proposal FILE, without --at-once",
         )
@@ -309,7 +309,7 @@ def _named(repository: Repository, role: Role, app: str | None, key: str | None)
     key = key or ""
     found = [keyid for keyid in ids if keyid.startswith(key.lower())]
     if len(found) != 1:
-        raise InstallError(
+        raise RequestError(
             f"{len(found)} {role} keys begin with {key!r}" if key else "which root key ends?",
             hint=f"name one with --key: {', '.join(keyid[:SHOWN] for keyid in ids)}",
         )
@@ -332,11 +332,11 @@ def _delegated(repository: Repository, role: Role, app: str | None) -> list[str]
     if role != "release":
         return []
     if app is None and len(apps) > 1:
-        raise InstallError(
+        raise RequestError(
             "each app has a release key of its own", hint=f"name one: --app {apps[0]}"
         )
     if app is not None and app not in apps:
-        raise InstallError(f"the repository does not know {app}", hint="check the name of the app")
+        raise RequestError(f"the repository does not know {app}", hint="check the name of the app")
     return [f"app.{app or apps[0]}"]
 
 

@@ -23,9 +23,9 @@ from patchtool.keys.root_documents import (
     Proposal,
     difference,
 )
-from updater.cli.terminal import judge, tell
-from updater.disk.durable import Disk, told
-from updater.errors import FormatError, InstallError
+from updater.cli.terminal import print_concerns, print_result
+from updater.disk.durable import Disk, machine_errors
+from updater.errors import FormatError, RequestError
 from updater.exit_codes import NOTHING_TO_DO, Concern, Severity
 
 
@@ -46,7 +46,7 @@ def new(options: argparse.Namespace) -> int:
         "kits": list(map(str, made.kits)),
         "root": str(made.root),
     }
-    tell(options, document, "\n".join(lines))
+    print_result(options, document, "\n".join(lines))
     return 0
 
 
@@ -60,7 +60,7 @@ def list_keys(options: argparse.Namespace) -> int:
     lines = [f"{names.get(r, r)}: {', '.join(k[:SHOWN] for k in ids)}" for r, ids in held.items()]
     needed = root.roles["root"].threshold
     lines[0] += f" ({needed} must sign)"
-    tell(options, {"threshold": needed, "keys": held}, "\n".join(lines))
+    print_result(options, {"threshold": needed, "keys": held}, "\n".join(lines))
     return 0
 
 
@@ -102,11 +102,11 @@ def sign_root(options: argparse.Namespace) -> int:
         print("nothing was signed", file=sys.stderr)
         return NOTHING_TO_DO
     signed = proposal.signed(keys_in(options.keys).signers("root"))
-    with told(f"writing {options.file}"):
+    with machine_errors(f"writing {options.file}"):
         Disk().write(options.file, signed.data)
     lacking = signed.lacking
     document = {"words": words, "lacking": vars(lacking), "version": signed.root.signed.version}
-    tell(options, document, f"{options.file}: {lacking}")
+    print_result(options, document, f"{options.file}: {lacking}")
     return 0
 
 
@@ -124,8 +124,8 @@ def drill(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"{'ok' if result.survived else 'FAILED'}: {result.loss}: {result.words}")
     if options.json:
-        tell(options, {"rehearsals": [vars(result) for result in results]}, "")
-    return judge([_concern(result) for result in results if not result.survived])
+        print_result(options, {"rehearsals": [vars(result) for result in results]}, "")
+    return print_concerns([_concern(result) for result in results if not result.survived])
 
 
 def _concern(failed: Rehearsal) -> Concern:
@@ -139,11 +139,11 @@ def _concern(failed: Rehearsal) -> Concern:
 def _check_ceremony(options: argparse.Namespace) -> None:
     """Refuse options that would be ignored, and a proposal that would be lost."""
     if options.threshold and options.role != "root":
-        raise InstallError("only root has a threshold", hint="leave out --threshold")
+        raise RequestError("only root has a threshold", hint="leave out --threshold")
     if options.app and options.role != "release":
-        raise InstallError("only release keys are an app's own", hint="leave out --app")
+        raise RequestError("only release keys are an app's own", hint="leave out --app")
     if options.proposal and options.proposal.exists():
-        raise InstallError(
+        raise RequestError(
             f"{options.proposal} is there already", hint="it may hold signatures: name another file"
         )
 
@@ -152,7 +152,7 @@ def _tell_done(options: argparse.Namespace, done: rotation.Done) -> int:
     lines = [*done.words, *(f"new key: {path}" for path in done.made)]
     lines += [f"signs nothing any more: {path}" for path in done.retired]
     if done.proposal is not None:
-        with told(f"writing {options.proposal}"):
+        with machine_errors(f"writing {options.proposal}"):
             Disk().write(options.proposal, done.proposal.data)
         lines += [f"not published yet: {options.proposal}: {done.proposal.lacking}"]
     document = {
@@ -161,7 +161,7 @@ def _tell_done(options: argparse.Namespace, done: rotation.Done) -> int:
         "retired": [str(path) for path in done.retired],
         "published": done.proposal is None,
     }
-    tell(options, document, "\n".join(lines))
+    print_result(options, document, "\n".join(lines))
     return 0
 
 
@@ -179,16 +179,16 @@ def _trusted(options: argparse.Namespace) -> bytes:
     """A root that the signer has from a place of their own."""
     path: Path = options.root or options.keys / ROOT
     if not path.exists():
-        raise InstallError(
+        raise RequestError(
             f"{path} is not there, so a forged proposal could not be told from a genuine one",
             hint="name a root.json you trust, such as the one of your recovery kit: --root FILE",
         )
-    with told(f"reading {path}"):
+    with machine_errors(f"reading {path}"):
         return path.read_bytes()
 
 
 def _read_proposal(path: Path) -> Proposal:
-    with told(f"reading {path}"):
+    with machine_errors(f"reading {path}"):
         data = path.read_bytes()
     try:
         return Proposal.parse(data)
@@ -201,5 +201,5 @@ def _read_proposal(path: Path) -> Proposal:
 
 def _is_agreed() -> bool:
     if not sys.stdin.isatty():
-        raise InstallError("nobody is here to agree to this", hint="read it, then add --yes")
+        raise RequestError("nobody is here to agree to this", hint="read it, then add --yes")
     return input("sign this? [y/N] ").strip().lower() in {"y", "yes"}

@@ -19,15 +19,15 @@ from patchtool.keys.signing_clock import Date
 from patchtool.repository.writer import Writer
 from updater.cli.terminal import (
     add_command,
+    print_result,
     run,
-    tell,
 )
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import FormatError
 from updater.exit_codes import INTERRUPTED
 from updater.format.changes import WITH_SOURCE, Change
 from updater.format.encoding.limits import GIB, MIB
-from updater.format.head import EVERYONE, Step
+from updater.format.head import EVERYONE, RolloutStep
 from updater.format.next_head import parse_percent, parse_ramp
 from updater.patch.apply import PatchFile
 from updater.version import __version__
@@ -379,12 +379,12 @@ def _add_effort(parser: argparse.ArgumentParser) -> None:
 def _apply(options: argparse.Namespace) -> int:
     manifest = apply_to_folder(options.patch, options.old, options.out, options.jobs)
     document = {"app": manifest.app, "version": manifest.version, "digest": str(manifest.digest)}
-    tell(options, document, f"{options.out}: {manifest.app} {manifest.version}, whole")
+    print_result(options, document, f"{options.out}: {manifest.app} {manifest.version}, whole")
     return 0
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    with told(f"reading {options.patch}"):
+    with machine_errors(f"reading {options.patch}"):
         patch = PatchFile(options.patch)
     header = patch.header
     old = header.old.version if header.old else None
@@ -403,7 +403,7 @@ def _inspect(options: argparse.Namespace) -> int:
         f"{header.app} {old or '(nothing)'} -> {header.new.version}: {document['bytes']:,} bytes"
     )
     lines = [_change_in_words(change) for change in header.changes]
-    tell(options, document, "\n".join([title, *lines]))
+    print_result(options, document, "\n".join([title, *lines]))
     return 0
 
 
@@ -458,7 +458,7 @@ def _percent(text: str) -> int:
         return parse_percent(text)
 
 
-def _ramp(text: str) -> tuple[Step, ...]:
+def _ramp(text: str) -> tuple[RolloutStep, ...]:
     with _usage():
         return parse_ramp(text, int(time.time()))
 

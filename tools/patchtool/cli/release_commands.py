@@ -39,11 +39,11 @@ from patchtool.repository.sync import sync
 from patchtool.repository.writer import name_writer, writer_of
 from updater.cli.terminal import (
     Bar,
-    judge,
-    tell,
+    print_concerns,
+    print_result,
 )
-from updater.disk.durable import told
-from updater.errors import FormatError, InstallError
+from updater.disk.durable import machine_errors
+from updater.errors import FormatError, InstallError, RequestError
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_app
 from updater.net.address import Address
@@ -62,7 +62,9 @@ def diff(options: argparse.Namespace) -> int:
         "seconds": round(built.seconds, 3),
         "peak_rss": _peak_rss(),
     }
-    tell(options, document, f"{options.output}: {built.bytes:,} bytes, {_count(built.changes)}")
+    print_result(
+        options, document, f"{options.output}: {built.bytes:,} bytes, {_count(built.changes)}"
+    )
     return 0
 
 
@@ -75,7 +77,7 @@ def init(options: argparse.Namespace) -> int:
     if prepared and made_at(prepared) > time.time():
         check_clock(int(time.time()), made_at(prepared), options.clock)
     if prepared and options.threshold:
-        raise InstallError(
+        raise RequestError(
             f"{options.keys / ROOT} says how many must sign", hint="leave out --threshold"
         )
     threshold = options.threshold or 1
@@ -92,7 +94,7 @@ def init(options: argparse.Namespace) -> int:
         "root": str(root),
         "keys": list(map(str, made)),
     }
-    tell(
+    print_result(
         options, document, f"{options.repository}: repository of {options.app}; clients need {root}"
     )
     return 0
@@ -129,7 +131,7 @@ def release(options: argparse.Namespace) -> int:
 def _tell_published(options: argparse.Namespace) -> int:
     document = {"version": options.version, "state": "published before"}
     words = f"{options.app} {options.version} is published already, with this content"
-    tell(options, document, words)
+    print_result(options, document, words)
     return NOTHING_TO_DO
 
 
@@ -151,7 +153,9 @@ def _tell_draft(
     }
     lines = [f"holds {draft.outline.words}"]
     lines += draft.difference.lines if draft.difference else []
-    tell(options, document, "\n  ".join([f"{options.app} {options.version}", *lines, words]))
+    print_result(
+        options, document, "\n  ".join([f"{options.app} {options.version}", *lines, words])
+    )
     return 0
 
 
@@ -171,13 +175,15 @@ def withdraw(options: argparse.Namespace) -> int:
     )
     if done is None:
         document = {"version": options.version, "state": "recalled before"}
-        tell(options, document, f"{options.app} {options.version} is recalled already, like this")
+        print_result(
+            options, document, f"{options.app} {options.version} is recalled already, like this"
+        )
         return NOTHING_TO_DO
     lines = [f"{options.app} {done.version} is recalled; its installs go to {done.floor} at lowest"]
     lines += [f"  {channel}: {_fate(goal)}" for channel, goal in done.channels.items()]
     lines += [f"  patch to {v}: {size:,} bytes" for v, size in done.patches.items()]
     lines += [f"  no patch to {v}: the bundle is smaller" for v in done.skipped]
-    tell(options, asdict(done), "\n".join(lines))
+    print_result(options, asdict(done), "\n".join(lines))
     for version in done.resting:
         print(
             f"hint: installs of {version}, which was recalled before, may go no lower than "
@@ -195,8 +201,8 @@ def renew(options: argparse.Namespace) -> int:
     """``patchtool refresh``."""
     done = refresh(repository_of(options), options.at_least)
     lines = [f"{s.role} {s.version}: valid until {day(s.expires)}" for s in done.signed]
-    tell(options, done.document, "\n".join(lines) or "nothing was signed")
-    return judge(done.concerns(int(time.time())), idle=not done.signed)
+    print_result(options, done.document, "\n".join(lines) or "nothing was signed")
+    return print_concerns(done.concerns(int(time.time())), idle=not done.signed)
 
 
 def shrink(options: argparse.Namespace) -> int:
@@ -210,7 +216,7 @@ def shrink(options: argparse.Namespace) -> int:
         f"{len(done.removed)} targets are published no more, {len(done.deleted)} files deleted "
         f"({done.freed_bytes:,} bytes), {len(done.waiting)} wait to be"
     )
-    tell(options, done.document, words)
+    print_result(options, done.document, words)
     return 0 if done.removed or done.deleted else NOTHING_TO_DO
 
 
@@ -222,7 +228,7 @@ def copy(options: argparse.Namespace) -> int:
         f"{options.copy}: {done.copied} files copied ({done.bytes:,} bytes), "
         f"{len(done.deleted)} deleted, {len(done.waiting)} wait to be"
     )
-    tell(options, asdict(done), words)
+    print_result(options, asdict(done), words)
     return 0 if done.copied or done.deleted else NOTHING_TO_DO
 
 
@@ -237,7 +243,7 @@ def say_writer(options: argparse.Namespace) -> int:
         "local": "patchtool signs what is offered",
         "server": "its server signs what is offered, patchtool only releases",
     }
-    tell(options, {"writer": writer}, f"{options.repository}: {words[writer]}")
+    print_result(options, {"writer": writer}, f"{options.repository}: {words[writer]}")
     return 0
 
 
@@ -250,13 +256,13 @@ def examine(options: argparse.Namespace) -> int:
     ]
     lines += [f"{kind}: {name}" for kind, names in found.lists.items() for name in names]
     lines += [outlook.words for outlook in found.clients]
-    tell(options, found.document, "\n".join(lines))
-    return judge(found.concerns)
+    print_result(options, found.document, "\n".join(lines))
+    return print_concerns(found.concerns)
 
 
 def _found(options: argparse.Namespace) -> Diagnosis:
     now = int(time.time())
-    with told(f"reading {options.root}"):
+    with machine_errors(f"reading {options.root}"):
         root = options.root and options.root.read_bytes()
     where: str = options.repository
     if where.startswith(("http://", "https://")):
@@ -298,7 +304,7 @@ def keys_of(options: argparse.Namespace) -> Keys:
     """The keys a command is told to use; not those that would be served with its repository."""
     refuse_published(options.keys)
     if lies_in(options.keys, options.repository):
-        raise InstallError(
+        raise RequestError(
             f"{options.keys} lies inside the repository",
             hint="who serves the repository would serve the keys: name a folder elsewhere",
         )

@@ -13,10 +13,10 @@ from patchtool.release.rollout import (
     resume,
 )
 from patchtool.repository.writer import writer_of
-from updater.cli.terminal import tell
-from updater.errors import InstallError
+from updater.cli.terminal import print_result
+from updater.errors import RequestError
 from updater.exit_codes import NOTHING_TO_DO
-from updater.format.head import EVERYONE, Head, Step
+from updater.format.head import EVERYONE, Head, RolloutStep
 from updater.format.names import check_app
 
 NOWHERE = "-"
@@ -26,13 +26,13 @@ NOWHERE = "-"
 def offer(options: argparse.Namespace) -> int:
     """``patchtool promote``."""
     now = int(time.time())
-    asked, steps = _asked(options), options.ramp or (Step(now, options.rollout),)
+    asked, steps = _asked(options), options.ramp or (RolloutStep(now, options.rollout),)
     if options.to:
         _refuse_own(options)
         head = server_of(options).promote(*asked, steps)
     else:
         head = promote(repository_of(options), *asked, now=now, steps=steps)
-    tell(options, head.to_json(), _offered(head, options.version, now))
+    print_result(options, head.to_json(), _offered(head, options.version, now))
     return 0
 
 
@@ -65,7 +65,7 @@ def go_on(options: argparse.Namespace) -> int:
 def _refuse_own(options: argparse.Namespace) -> None:
     """Refuse to tell a server of a repository that is written here."""
     if str(options.repository) != NOWHERE and writer_of(options.repository) != "server":
-        raise InstallError(
+        raise RequestError(
             f"{options.repository} is written here, and no server is to be told",
             hint="leave out --to and name --keys; without a copy at hand, write - for REPO",
         )
@@ -78,9 +78,9 @@ def _asked(options: argparse.Namespace) -> tuple[str, str, str]:
 def _tell_change(options: argparse.Namespace, head: Head | None, done: str, before: str) -> int:
     what = f"{options.app} {options.version} on {options.channel}"
     if head is None:
-        tell(options, {"version": options.version, "state": before}, f"{what} {before}")
+        print_result(options, {"version": options.version, "state": before}, f"{what} {before}")
         return NOTHING_TO_DO
-    tell(options, head.to_json(), f"{what} {done}")
+    print_result(options, head.to_json(), f"{what} {done}")
     return 0
 
 
@@ -95,7 +95,7 @@ def _offered(head: Head, version: str, now: int) -> str:
     return f"{head.channel} offers {head.app} {version} {', '.join(shares)}"
 
 
-def _percent(step: Step) -> str:
+def _percent(step: RolloutStep) -> str:
     return f"{step.basis_points * 100 / EVERYONE:g} %"
 
 

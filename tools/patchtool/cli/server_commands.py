@@ -16,8 +16,8 @@ from patchtool.server.server_client import (
     check_server,
     token_of,
 )
-from updater.cli.terminal import Bar, tell
-from updater.disk.durable import told
+from updater.cli.terminal import Bar, print_result
+from updater.disk.durable import machine_errors
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_app
 from updater.local.session import Session
@@ -37,17 +37,17 @@ def send(options: argparse.Namespace) -> int:
         check_time=_check_time(options),
     )
     if done is None:
-        tell(options, {"apps": {}, "state": "pushed before"}, "the server has all of it")
+        print_result(options, {"apps": {}, "state": "pushed before"}, "the server has all of it")
         return NOTHING_TO_DO
     lines = [f"{app}: release metadata {version} is public" for app, version in done.apps.items()]
     lines += [f"{app}: signed again, on top of what others published" for app in done.rebased]
-    tell(options, asdict(done), "\n".join([*lines, f"{done.bytes:,} bytes uploaded"]))
+    print_result(options, asdict(done), "\n".join([*lines, f"{done.bytes:,} bytes uploaded"]))
     return 0
 
 
 def take(options: argparse.Namespace) -> int:
     """``patchtool fetch``."""
-    with told(f"reading {options.root}"):
+    with machine_errors(f"reading {options.root}"):
         root = options.root and options.root.read_bytes()
     address, session = Address.parse(options.url), _session(options)
     session.admit(address)
@@ -62,7 +62,7 @@ def take(options: argparse.Namespace) -> int:
     )
     lines = [f"{app}: {', '.join(had) or 'no release'}" for app, had in done.releases.items()]
     words = f"{options.repository}: {done.metadata} files of metadata are new, {done.bytes:,} bytes"
-    tell(options, asdict(done), "\n".join([words, *lines]))
+    print_result(options, asdict(done), "\n".join([words, *lines]))
     return 0
 
 

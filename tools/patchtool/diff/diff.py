@@ -23,14 +23,13 @@ from patchtool.diff.view_files import (
 )
 from patchtool.folder.scan import scan
 from patchtool.folder.temporary import staging
-from updater.disk.durable import told
-from updater.errors import FormatError, InstallError, PatchError
+from updater.disk.durable import machine_errors
+from updater.errors import FormatError, PatchError, RequestError
 from updater.format.changes import Layout
 from updater.format.encoding.limits import MIB
 from updater.format.header import encode_header
 from updater.format.manifest import Manifest
-from updater.format.patch import Header, check_header
-from updater.format.patch import Tree as Named
+from updater.format.patch import Header, TreeDescriptor, check_header
 from updater.patch.apply import (
     PatchFile,
     Tree,
@@ -95,10 +94,10 @@ def build_patch(old: Tree | None, new: Tree, out: Path, options: Options | None 
         InstallError: the disk. After any error there is no ``out``.
     """
     if out.exists() and not out.is_file():
-        raise InstallError(f"{out} is not a file", hint="name a file for the patch")
+        raise RequestError(f"{out} is not a file", hint="name a file for the patch")
     options = options or Options()
     begin = options.monotonic()
-    with told(f"writing {out}"), staging(out.parent) as folder:
+    with machine_errors(f"writing {out}"), staging(out.parent) as folder:
         base = old or nothing(new.manifest.app)
         header = _make_blocks(base, new, folder, options, bundle=old is None)
         data = encode_header(check_header(header))
@@ -130,8 +129,8 @@ def _make_blocks(old: Tree, new: Tree, folder: Path, options: Options, *, bundle
     )
 
 
-def _named(manifest: Manifest) -> Named:
-    return Named(manifest.version, manifest.digest, len(manifest.data), manifest.release)
+def _named(manifest: Manifest) -> TreeDescriptor:
+    return TreeDescriptor(manifest.version, manifest.digest, len(manifest.data), manifest.release)
 
 
 def _assemble(header: bytes, folder: Path) -> Path:

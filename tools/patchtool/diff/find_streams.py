@@ -30,8 +30,8 @@ from updater.patch.delta.inflated import (
     WHOLE,
     Deflated,
     InflatedView,
+    LookaheadReader,
     Parameters,
-    Source,
     deflate,
     first_piece,
     is_zlib_header,
@@ -253,7 +253,7 @@ class _Finder:
 
     def __init__(self, data: Bytes, file: BinaryIO) -> None:
         self._data = data
-        self._source = Source(file)
+        self._source = LookaheadReader(file)
         self._scanner = _Scanner(data)
         self._trials = _Trials()
         self._room = _most(len(data)) - len(data)

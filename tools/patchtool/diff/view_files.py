@@ -17,7 +17,7 @@ from patchtool.diff.matching.corpus import Corpus, Part
 from patchtool.diff.similar_content import originals
 from updater.format.changes import Kind, Layout
 from updater.format.manifest import File
-from updater.format.patch import View
+from updater.format.patch import FileView
 from updater.patch.apply import Tree
 from updater.patch.delta.view import INFLATED
 
@@ -28,8 +28,8 @@ class Contents:
 
     old: Corpus
     new: Corpus
-    old_views: tuple[View, ...]
-    new_views: tuple[View, ...]
+    old_views: tuple[FileView, ...]
+    new_views: tuple[FileView, ...]
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ def _read_all(
     return list(pool.map(read, files, streams))
 
 
-def _view(wanted: _Wanted, view: Inflated, recipe: bytes) -> View:
-    return View(wanted.number, INFLATED, view.length, recipe)
+def _view(wanted: _Wanted, view: Inflated, recipe: bytes) -> FileView:
+    return FileView(wanted.number, INFLATED, view.length, recipe)
 
 
 def _alike(files: list[_Read], others: list[_Read]) -> list[_Read]:

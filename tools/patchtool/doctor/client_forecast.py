@@ -14,9 +14,9 @@ from patchtool.ceremonies.drill import URL, FolderTransport
 from patchtool.folder.temporary import scratch, staging
 from patchtool.repository.repository import Repository
 from updater.check.catalogue import Catalogue
-from updater.check.route import choose, make_plan
+from updater.check.route import choose, find_route
 from updater.check.trust import Trust
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import InstallError
 from updater.format.head import EVERYONE
 from updater.format.names import order
@@ -74,7 +74,7 @@ def outlooks(repository: Repository, root: bytes, now: int) -> Iterator[Outlook]
 
 
 def _seen(folder: Path, root: bytes, app: str, channel: str, now: int) -> Catalogue:
-    with told("looking as a client"), staging(scratch()) as memory:
+    with machine_errors("looking as a client"), staging(scratch()) as memory:
         transport = FolderTransport(folder)
         trust = Trust(memory / "trust", URL, root, transport, seen=memory / "seen.json")
         return trust.refresh(app, channel, now)
@@ -97,7 +97,7 @@ def _way(
     catalogue: Catalogue, app: str, channel: str, version: str, goal: str, percent: int
 ) -> Outlook:
     try:
-        plan = make_plan(catalogue, version or None, goal)
+        plan = find_route(catalogue, version or None, goal)
     except InstallError as error:
         return Outlook(app, channel, version, None, "stuck", 0, percent, str(error))
     way = "bundle" if plan.starts_afresh else "patch"

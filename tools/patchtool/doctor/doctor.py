@@ -21,8 +21,15 @@ from patchtool.repository.stored_files import (
     unneeded,
 )
 from patchtool.server.mirror import absent, mirror
-from updater.disk.durable import told
-from updater.errors import FormatError, InstallError, NotEnoughSpace, TrustError, UpdaterError
+from updater.disk.durable import machine_errors
+from updater.errors import (
+    FormatError,
+    InstallError,
+    NotEnoughSpace,
+    RequestError,
+    TrustError,
+    UpdaterError,
+)
 from updater.exit_codes import Concern, Severity
 from updater.transport import Transport
 
@@ -137,7 +144,7 @@ def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Dia
         TrustError: metadata that clients need is missing or damaged.
     """
     if not any((repository.folder / "metadata").glob("*.json")):
-        raise InstallError(
+        raise RequestError(
             f"{repository.folder} is not a repository", hint="name the folder that init has made"
         )
     with _damage_told():
@@ -180,7 +187,7 @@ def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -
         InstallError: this machine's disk.
     """
     address = url.rstrip("/")
-    with told(f"looking at {url}"), staging(scratch()) as work:
+    with machine_errors(f"looking at {url}"), staging(scratch()) as work:
         copy = Repository(work, Keys(work, {}), now)
         mirror(transport, address, copy)
         content = {name: length for name, length in needed(copy).items() if length >= 0}

@@ -9,10 +9,10 @@ from patchtool.folder.scan import scan
 from patchtool.folder.temporary import staging
 from updater.disk.durable import (
     Disk,
+    machine_errors,
     mode_of,
-    told,
 )
-from updater.errors import FormatError, InstallError, PatchError
+from updater.errors import FormatError, PatchError, RequestError
 from updater.format.manifest import File, Manifest, Symlink
 from updater.patch.apply import (
     PatchFile,
@@ -35,9 +35,9 @@ def apply_to_folder(patch: Path, old: Path, out: Path, jobs: int = 2) -> Manifes
         FormatError: the patch is not one.
         InstallError: ``out`` exists, or the disk.
     """
-    with told(f"applying {patch}"):
+    with machine_errors(f"applying {patch}"):
         if out.exists():
-            raise InstallError(f"{out} exists", hint="name a folder that does not")
+            raise RequestError(f"{out} exists", hint="name a folder that does not")
         file = PatchFile(patch)
         base = _base(file, old)
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 
 
 def real(path: Path) -> Path:
@@ -25,7 +25,7 @@ def repository_around(folder: Path) -> Path | None:
         InstallError: this user may not look.
     """
     place = real(folder)
-    with told(f"reading {folder}"):
+    with machine_errors(f"reading {folder}"):
         for parent in (place, *place.parents):
             if (parent / "metadata" / "timestamp.json").exists():
                 return parent

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from updater.disk.durable import told
-from updater.errors import FormatError, InstallError
+from updater.disk.durable import machine_errors
+from updater.errors import FormatError, RequestError
 from updater.format.manifest import Directory, Entry, File, Symlink
 from updater.format.paths import check_path, shown
 from updater.patch.apply import digest_of
@@ -35,9 +35,9 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> list[Entry]:
         InstallError: the folder cannot be read.
     """
     left_out = _patterns(exclude)
-    with told(f"reading {folder}"):
+    with machine_errors(f"reading {folder}"):
         if not folder.is_dir():
-            raise InstallError(f"{folder} is not a folder", hint="name a release folder")
+            raise RequestError(f"{folder} is not a folder", hint="name a release folder")
         return list(_walk(folder, "", left_out))
 
 

@@ -21,7 +21,7 @@ from tuf.api.serialization import DeserializationError
 
 from patchtool.keys.roles import LIFETIMES
 from patchtool.keys.signing_keys import Role, Signer
-from updater.errors import FormatError, InstallError, TrustError
+from updater.errors import FormatError, RequestError, TrustError
 from updater.format.encoding.canonical import (
     Record,
     decode,
@@ -112,7 +112,7 @@ def refuse_shared(keys: Mapping[Role, Sequence[Key]]) -> None:
         for key in held:
             other = seen.setdefault(_public(key), role)
             if other != role:
-                raise InstallError(
+                raise RequestError(
                     f"the {role} key {key.keyid[:SHOWN]} is the {other} key too",
                     hint="make a key of its own for each role: patchtool keys new",
                 )
@@ -126,16 +126,16 @@ def refuse_unsound(root: Root) -> None:
             which we know nothing, or a key that counts twice.
     """
     if any(key.keytype != "ed25519" for key in root.keys.values()):
-        raise InstallError("a key is not an Ed25519 key", hint="use keys made by patchtool")
+        raise RequestError("a key is not an Ed25519 key", hint="use keys made by patchtool")
     if any(keyid not in root.keys for role in root.roles.values() for keyid in role.keyids):
-        raise InstallError("a role names a key that is not there", hint=UNSOUND)
+        raise RequestError("a role names a key that is not there", hint=UNSOUND)
     if not all(re.fullmatch("[0-9a-f]{64}", keyid) for keyid in root.keys):
-        raise InstallError(
+        raise RequestError(
             "a key has a name that is no digest, and could pass for other words", hint=UNSOUND
         )
     for part, role in root.roles.items():
         if not 1 <= role.threshold <= len(role.keyids):
-            raise InstallError(
+            raise RequestError(
                 f"{_count(len(role.keyids), part)} cannot meet a threshold of {role.threshold}",
                 hint="add a key first (patchtool keys rotate), or lower the threshold",
             )
@@ -143,9 +143,9 @@ def refuse_unsound(root: Root) -> None:
         {r: [root.keys[i] for p in ps for i in root.roles[p].keyids] for r, ps in PARTS.items()}
     )
     if len({_public(key) for key in root.keys.values()}) < len(root.keys):
-        raise InstallError("one key under two names would count twice", hint=UNSOUND)
+        raise RequestError("one key under two names would count twice", hint=UNSOUND)
     if not root.consistent_snapshot:
-        raise InstallError("clients would get no consistent snapshot", hint=UNSOUND)
+        raise RequestError("clients would get no consistent snapshot", hint=UNSOUND)
 
 
 def difference(before: Root, after: Root) -> list[str]:
@@ -234,7 +234,7 @@ class Proposal:
         known = {*self.present.roles["root"].keyids, *self.root.signed.roles["root"].keyids}
         able = [signer for signer in signers if signer.public_key.keyid in known]
         if not able:
-            raise InstallError(
+            raise RequestError(
                 "none of the root keys at hand is one of this repository's",
                 hint="name the folder with your own root key",
             )
@@ -286,7 +286,7 @@ class Proposal:
                 f"the proposal has another key under the name {renamed[0][:SHOWN]}", hint=UNSOUND
             )
         if root.expires <= now:
-            raise InstallError(
+            raise RequestError(
                 f"the proposal has expired: {root.expires:%Y-%m-%d}",
                 hint="have a new one made; is the clock of this machine right?",
             )

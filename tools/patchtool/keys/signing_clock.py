@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 
 DAY = 86_400
 BEHIND_MOST = DAY
@@ -74,14 +74,14 @@ def check_clock(now: int, signed: int, said: Date | None = None, hint: str = SAY
     """
     if said is not None:
         if not said.agrees(now):
-            raise InstallError(
+            raise RequestError(
                 f"this machine's clock says {day(now)}, and --clock {said.text}",
                 hint="set this machine's clock right",
             )
         return
     doubt = doubt_of(now, signed)
     if doubt:
-        raise InstallError(doubt, hint=hint)
+        raise RequestError(doubt, hint=hint)
 
 
 def doubt_of(now: int, signed: int) -> str:
@@ -111,7 +111,7 @@ def check_server_clock(now: int, server: int | None, said: Date | None = None) -
         return
     if said is None:
         days = abs(now - server) / DAY
-        raise InstallError(
+        raise RequestError(
             f"this machine's clock says {day(now)}, the server's {day(server)}: {days:.0f} days "
             "apart, and what was signed here goes by this one",
             hint="set the clock right that is wrong; if it is the server's, say today's date: "

@@ -30,9 +30,9 @@ from patchtool.keys.key_command import (
 from updater.disk.durable import (
     WINDOWS,
     Disk,
-    told,
+    machine_errors,
 )
-from updater.errors import InstallError
+from updater.errors import RequestError
 
 Role = Literal["root", "targets", "release", "online"]
 ROLES: tuple[Role, ...] = ("root", "targets", "release", "online")
@@ -79,7 +79,7 @@ class Keys:
         """
         found = self.find(role, app)
         if not found:
-            raise InstallError(
+            raise RequestError(
                 f"no {role} key in {self.folder}", hint=f"put {role}.pem there for this command"
             )
         return found
@@ -93,7 +93,7 @@ class Keys:
             InstallError: unreadable, readable by others, or a wrong password; or the command that
                 is to tell it fails.
         """
-        with told(f"reading keys in {self.folder}"):
+        with machine_errors(f"reading keys in {self.folder}"):
             handed = [self._open(role, name, pem) for name, pem in self._handed(role)]
             signers = [*handed, *(self._load(role, path) for path in self.paths(role, app))]
         found = {signer.public_key.keyid: signer for signer in signers}
@@ -110,7 +110,7 @@ class Keys:
         """
         count = root_keys or (1 if threshold == 1 else threshold + 1)
         roots = ["root"] if count == 1 else [f"root-{n + 1}" for n in range(count)]
-        with told(f"writing keys into {self.folder}"):
+        with machine_errors(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             there = {path.stem for path in self.paths("root")}
             was_stopped = there < set(roots) and not any(self.paths(role) for role in ROLES[1:])
@@ -127,7 +127,7 @@ class Keys:
         Raises:
             InstallError: no password to protect it with, or the disk.
         """
-        with told(f"writing keys into {self.folder}"):
+        with machine_errors(f"writing keys into {self.folder}"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             taken = {path.name.removeprefix(REVOKED) for path in self.folder.iterdir()}
             path = self.folder / next(name for name in _names(role, app) if name not in taken)
@@ -141,7 +141,7 @@ class Keys:
             InstallError: a key cannot be opened, or the disk.
         """
         ids = set(ended)
-        with told(f"renaming keys in {self.folder}"):
+        with machine_errors(f"renaming keys in {self.folder}"):
             held = [(path, self._load(role, path)) for path in self.paths(role, app)]
             old = [path for path, signer in held if signer.public_key.keyid in ids]
             return [path.replace(path.with_name(REVOKED + path.name)) for path in old]
@@ -152,7 +152,7 @@ class Keys:
         Raises:
             InstallError: unreadable, readable by others, or a wrong password.
         """
-        with told(f"reading {path}"):
+        with machine_errors(f"reading {path}"):
             return self._load(role, path)
 
     def _is_handed(self, role: Role) -> bool:
@@ -173,7 +173,7 @@ class Keys:
             return output(shlex.split(line), environment)
         except (ValueError, Failed) as error:
             reason = str(error) if isinstance(error, Failed) else type(error).__name__
-            raise InstallError(
+            raise RequestError(
                 f"the command in {name} told no key: {reason}", hint="run it by itself"
             ) from None
 
@@ -189,9 +189,9 @@ class Keys:
     def _load(self, role: Role, path: Path) -> Signer:
         status = path.stat()  # a pipe is waited for by whoever opens it
         if not stat.S_ISREG(status.st_mode) or status.st_size > PEM_MOST:
-            raise InstallError(f"{path} is no key file", hint="restore it from its kit or a backup")
+            raise RequestError(f"{path} is no key file", hint="restore it from its kit or a backup")
         if not WINDOWS and status.st_mode & 0o077:
-            raise InstallError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+            raise RequestError(f"{path} can be read by others", hint=f"chmod 600 {path}")
         return self._decrypt(str(path), path.read_bytes(), self._password(role, str(path)))
 
     def _open(self, role: Role, name: str, pem: bytes) -> Signer:
@@ -203,12 +203,12 @@ class Keys:
         try:
             key = serialization.load_pem_private_key(pem, password)
         except (ValueError, TypeError) as error:
-            raise InstallError(
+            raise RequestError(
                 f"{name} cannot be opened: {error}",
                 hint=f"is {PASSWORD} its password, and is the key encrypted?",
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise InstallError(f"{name} is not an Ed25519 key", hint="use keys made by patchtool")
+            raise RequestError(f"{name} is not an Ed25519 key", hint="use keys made by patchtool")
         return CryptoSigner(key)
 
     def _password(self, role: Role, name: str) -> bytes:
@@ -219,7 +219,7 @@ class Keys:
             found = self._answers.get(name) or self.ask(f"password of {name}: ")
             self._answers[name] = found
         if not found:
-            raise InstallError(f"no password for {name}", hint=f"set {PASSWORD}")
+            raise RequestError(f"no password for {name}", hint=f"set {PASSWORD}")
         return found.encode()
 
 
@@ -231,7 +231,7 @@ def refuse_published(folder: Path) -> None:
     """
     repository = repository_around(folder)
     if repository is not None:
-        raise InstallError(
+        raise RequestError(
             f"{folder} lies inside the repository {repository}",
             hint="who serves the repository would serve the keys: name a folder elsewhere",
         )

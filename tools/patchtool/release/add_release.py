@@ -23,19 +23,18 @@ from patchtool.release.outline import Difference, Outline
 from patchtool.release.release_toml import Description
 from patchtool.repository.releases import (
     Releases,
-    patch_name,
-    target_name,
 )
 from patchtool.repository.repository import Repository
 from patchtool.repository.targets import Target
 from updater.disk.durable import (
     Disk,
+    machine_errors,
     move,
-    told,
 )
-from updater.errors import FormatError, InstallError
+from updater.errors import FormatError, RequestError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, order
+from updater.format.target_names import patch_name, release_name
 from updater.patch.apply import (
     PatchFile,
     Tree,
@@ -174,7 +173,7 @@ def _difference(
     """
     for before in releases.below(manifest.version)[:1]:
         place = repository.path_of(releases.manifest(before))
-        with told(f"reading {place}"), suppress(FormatError):
+        with machine_errors(f"reading {place}"), suppress(FormatError):
             if place.exists():
                 return Difference.of(Manifest.parse(place.read_bytes()), manifest)
     return None
@@ -226,7 +225,7 @@ class _Build:
         manifest = self._new.manifest
         if self._bundle is None:
             built = self._shop.build(None, self._new, "bundle", self._options)
-            name = target_name(manifest.app, manifest.version, "bundle")
+            name = release_name(manifest.app, manifest.version, "bundle")
             self._bundle = Target.of(name, built.path, _custom(built))
         for base, bundle in bases.items():
             with self._shop.unpacked(bundle) as old:
@@ -237,7 +236,7 @@ class _Build:
         """What is to be published."""
         manifest, bundle = self._new.manifest, self._bundle
         assert bundle is not None  # noqa: S101 - `is_done`
-        name = target_name(manifest.app, manifest.version, "manifest")
+        name = release_name(manifest.app, manifest.version, "manifest")
         smaller = [self._patches[base] for base in self._smaller()]
         return [Target.of(name, manifest.data, _said(manifest)), bundle, *smaller]
 
@@ -285,7 +284,7 @@ def _bundle(repository: Repository, releases: Releases, base: str) -> Path:
     """Where the bundle of a base lies; a copy of a repository may not have them all."""
     path = repository.path_of(releases.bundle(base))
     if not path.exists():
-        raise InstallError(
+        raise RequestError(
             f"the bundle of {releases.app} {base} is not here, and no patch from it can be made",
             hint="fetch it too (patchtool fetch --bundles N), or name other versions with --from",
         )
@@ -325,7 +324,7 @@ class Workshop:
     def build(self, old: Tree | None, new: Tree, name: str, options: Options | None) -> Built:
         """Build a patch, proven, under a name of its own: see `build_patch`."""
         built = build_patch(old, new, self.work / name, options)
-        with told(f"writing {self.ready.parent}"):
+        with machine_errors(f"writing {self.ready.parent}"):
             move(self.disk, built.path, self.ready / name)
         return replace(built, path=self.ready / name)
 
@@ -339,7 +338,7 @@ class Workshop:
         """
         folder = Path(tempfile.mkdtemp(dir=self.work))
         try:
-            with told(f"unpacking {bundle}"):
+            with machine_errors(f"unpacking {bundle}"):
                 patch = PatchFile(bundle)
                 tree = apply_patch(patch, nothing(patch.header.app), folder)
             yield tree
@@ -354,5 +353,5 @@ def workshop(repository: Repository) -> Iterator[Workshop]:
     Raises:
         InstallError: the folder is no repository, or the disk.
     """
-    with told("building"), staging(scratch()) as work, repository.staging() as ready:
+    with machine_errors("building"), staging(scratch()) as work, repository.staging() as ready:
         yield Workshop(work, ready, repository.disk)

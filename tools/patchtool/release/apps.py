@@ -13,7 +13,7 @@ from pathlib import Path
 from patchtool.keys.root_documents import PublicKey
 from patchtool.repository.repository import Repository
 from patchtool.repository.writer import refuse_others
-from updater.errors import InstallError
+from updater.errors import InstallError, RequestError
 from updater.format.names import check_app
 
 
@@ -55,7 +55,7 @@ def add_app(repository: Repository, app: str) -> AppAdded:
 
 def _refuse_known(repository: Repository, app: str) -> None:
     if check_app(app) in repository.apps():
-        raise InstallError(f"{app} is there already", hint="publish it: patchtool add-release")
+        raise RequestError(f"{app} is there already", hint="publish it: patchtool add-release")
     repository.require_keys(["targets", "timestamp"])
 
 
@@ -88,11 +88,11 @@ def remove_app(repository: Repository, app: str) -> list[Path]:
     with repository.writing():
         apps = repository.apps()
         if app not in apps:
-            raise InstallError(
+            raise RequestError(
                 f"the repository does not know {app}", hint=f"it hosts {', '.join(apps)}"
             )
         if apps == [app]:
-            raise InstallError(
+            raise RequestError(
                 f"{app} is the only app", hint="serve the repository no more, or add another first"
             )
         ended = [key.keyid for key in repository.keys_of(f"app.{app}")]

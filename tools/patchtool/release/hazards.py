@@ -15,8 +15,8 @@ from patchtool.folder.real_paths import (
     repository_around,
 )
 from patchtool.keys.key_command import PEM_MOST
-from updater.disk.durable import told
-from updater.errors import FormatError, InstallError
+from updater.disk.durable import machine_errors
+from updater.errors import FormatError, RequestError
 from updater.format.manifest import File, Manifest
 from updater.format.paths import shown
 from updater.patch.apply import digest_of
@@ -70,7 +70,7 @@ def refuse_place(folder: Path, repository: Path) -> None:
     if around is None and not lies_in(repository, folder):
         return
     what = "is or lies in" if around else "holds"
-    raise InstallError(
+    raise RequestError(
         f"{folder} {what} the repository {around or real(repository)}",
         hint="name the folder of the build, and keep the repository elsewhere",
     )
@@ -88,7 +88,7 @@ def refuse_secrets(folder: Path, manifest: Manifest, keys: Path) -> None:
         FormatError: a signing key, a recovery kit, or a repository.
         InstallError: it cannot be read.
     """
-    with told(f"reading {folder}"):
+    with machine_errors(f"reading {folder}"):
         ours = {str(digest_of(path)) for path in keys.glob("*.pem")} if keys.is_dir() else set()
         for file in manifest.files():
             reason = _secret(folder / file.path, file, ours)
@@ -109,7 +109,7 @@ def warnings(folder: Path, manifest: Manifest) -> list[str]:
     for entry in manifest.entries:
         for kind in _kinds(PurePosixPath(entry.path).parts):
             found.setdefault(kind, []).append(entry.path)
-    with told(f"reading {folder}"):
+    with machine_errors(f"reading {folder}"):
         private = [f.path for f in manifest.files() if any(_pems(folder / f.path, f.size))]
     if private:
         found["a private key"] = private

@@ -19,7 +19,7 @@ from patchtool.release.add_release import (
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.targets import Listed, Target
-from updater.errors import InstallError, UpdaterError
+from updater.errors import RequestError, UpdaterError
 from updater.format.head import Head
 from updater.format.names import check_version, order
 
@@ -162,7 +162,7 @@ def _floor(releases: Releases, version: str) -> str:
 
 def _checked(floor: str, releases: Releases, version: str) -> str:
     if order(check_version(floor)) > order(version):
-        raise InstallError(
+        raise RequestError(
             f"a floor of {floor} is above {version}",
             hint="it is the lowest version that installs of the recalled one may go to",
         )

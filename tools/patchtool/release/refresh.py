@@ -9,7 +9,7 @@ from patchtool.keys.roles import Standing
 from patchtool.keys.signing_clock import BEHIND_MOST, day
 from patchtool.release.rollout import heads_ahead, target_of
 from patchtool.repository.repository import Repository
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.exit_codes import Concern, Severity
 from updater.format.head import Head
 
@@ -72,7 +72,7 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
     """
     repository.require()
     if at_least > AT_LEAST_MOST:
-        raise InstallError(
+        raise RequestError(
             f"no client has seen a version such as {at_least}",
             hint="--at-least stays for good: name a number a little above what clients have seen",
         )

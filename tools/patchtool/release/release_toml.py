@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.errors import FormatError
 from updater.format.encoding.canonical import within
 from updater.format.names import order
@@ -52,7 +52,7 @@ def read_description(path: Path | None) -> Description:
     """
     if path is None:
         return Description(Release())
-    with told(f"reading {path}"):
+    with machine_errors(f"reading {path}"):
         text = path.read_bytes()
     try:
         document = tomllib.loads(_decoded(text))

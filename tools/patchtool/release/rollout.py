@@ -10,10 +10,10 @@ from patchtool.keys.signing_clock import BEHIND_MOST
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.targets import Target
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
-from updater.format.head import EVERYONE, Head, Step
+from updater.format.head import EVERYONE, Head, RolloutStep
 from updater.format.names import check_channel, check_version
 from updater.format.next_head import (
     is_paused,
@@ -22,6 +22,7 @@ from updater.format.next_head import (
     resumed,
     without,
 )
+from updater.format.target_names import head_name
 
 
 def promote(
@@ -31,7 +32,7 @@ def promote(
     version: str,
     *,
     now: int,
-    steps: Sequence[Step] = (),
+    steps: Sequence[RolloutStep] = (),
 ) -> Head:
     """Let ``channel`` offer ``version`` to a share of its installs; the new head.
 
@@ -62,7 +63,7 @@ def promote(
             app,
             channel,
             version,
-            steps=steps or (Step(now, EVERYONE),),
+            steps=steps or (RolloutStep(now, EVERYONE),),
             now=now,
             seed=secrets.token_hex(8),
         )
@@ -104,7 +105,7 @@ def _edit(
     with repository.writing():
         before = _head(repository, app, channel)
         if before is None:
-            raise InstallError(f"{app} has no channel {channel}", hint="promote a version first")
+            raise RequestError(f"{app} has no channel {channel}", hint="promote a version first")
         head = edit(before)
         if head is not None:
             _publish(repository, head)
@@ -114,7 +115,7 @@ def _edit(
 def _require_sound(releases: Releases, version: str) -> None:
     releases.require(check_version(version))
     if version in releases.recalled:
-        raise InstallError(
+        raise RequestError(
             f"{releases.app} {version} was recalled, and no client would take it",
             hint="a recall cannot be undone: publish it under a new version",
         )
@@ -123,7 +124,7 @@ def _require_sound(releases: Releases, version: str) -> None:
 def _require_room(repository: Repository, app: str, *, is_new: bool) -> None:
     count = len(repository.targets(f"channels.{app}"))
     if is_new and count >= DEFAULT.channels:
-        raise InstallError(f"{app} has {count} channels, {DEFAULT.channels} allowed")
+        raise RequestError(f"{app} has {count} channels, {DEFAULT.channels} allowed")
 
 
 def heads_ahead(repository: Repository, app: str) -> list[Head]:
@@ -139,12 +140,12 @@ def heads_ahead(repository: Repository, app: str) -> list[Head]:
 
 def target_of(head: Head) -> Target:
     """What is published of a head."""
-    name, document = f"{head.app}/channels/{head.channel}", head.to_json()
+    name, document = head_name(head.app, head.channel), head.to_json()
     return Target.of(name, encode(document), document)
 
 
 def _head(repository: Repository, app: str, channel: str) -> Head | None:
-    target = repository.targets(f"channels.{app}").get(f"{app}/channels/{channel}")
+    target = repository.targets(f"channels.{app}").get(head_name(app, channel))
     return _put_right(Head.parse(target.custom), repository) if target else None
 
 

@@ -17,10 +17,11 @@ from patchtool.repository.repository import Repository
 from patchtool.repository.stored_files import unneeded
 from patchtool.repository.targets import Listed
 from patchtool.repository.unpublished import signed_since
-from updater.disk.durable import told
-from updater.errors import InstallError
+from updater.disk.durable import machine_errors
+from updater.errors import RequestError
 from updater.format.head import Head
 from updater.format.names import order
+from updater.format.target_names import TargetKind, TargetName
 
 KEPT = 20
 """Last releases that are kept whole, so that installs of them can be repaired."""
@@ -92,7 +93,7 @@ def clear_unneeded(repository: Repository) -> Cleared:
         InstallError: the disk; run it again.
         FormatError: the repository is damaged.
     """
-    with told(f"deleting files of {repository.folder}"):
+    with machine_errors(f"deleting files of {repository.folder}"):
         now = int(repository.now.timestamp())
         return clear(repository.disk, repository.folder, unneeded(repository), now)
 
@@ -115,7 +116,7 @@ def superfluous(
 def _require_fresh(repository: Repository) -> None:
     """Refuse a copy that its server has signed anew since: channels may offer something else."""
     if any(s.role == "timestamp" and s.is_due for s in repository.standings()):
-        raise InstallError(
+        raise RequestError(
             f"{repository.folder} was not fetched for days: what channels offer now is not known",
             hint="bring it up to date first: patchtool fetch URL REPO",
         )
@@ -141,15 +142,9 @@ def outdated(releases: Releases, offered: set[str]) -> list[str]:
 
 
 def _is_kept(name: str, whole: set[str], known: set[str], patched: set[str]) -> bool:
-    match name.split("/"):
-        case [_, "releases", version, "bundle"]:
-            return version in whole
-        case [_, "releases", version, "manifest"]:
-            return version in known
-        case [_, "patches", pair]:
-            return pair.partition("_")[2] in patched
-        case _:
-            return True
+    kept: dict[TargetKind, set[str]] = {"bundle": whole, "manifest": known, "patch": patched}
+    parts = TargetName.parse(name)
+    return parts is None or parts.kind not in kept or parts.last in kept[parts.kind]
 
 
 def _last(releases: Releases, count: int) -> set[str]:

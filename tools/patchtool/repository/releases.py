@@ -8,8 +8,9 @@ from typing import Any
 
 from patchtool.repository.repository import Repository
 from patchtool.repository.targets import Listed
-from updater.errors import InstallError
+from updater.errors import RequestError
 from updater.format.names import order
+from updater.format.target_names import TargetKind, TargetName, patch_name, release_name
 
 PATCHES_FROM = 3
 """Releases a new one gets patches from, unless they are named."""
@@ -89,7 +90,7 @@ class Releases:
 
     def manifest(self, version: str) -> Listed:
         """The manifest of a published version."""
-        return self.targets[target_name(self.app, version, "manifest")]
+        return self.targets[release_name(self.app, version, "manifest")]
 
     def bundle(self, version: str) -> Listed:
         """The bundle of a version.
@@ -97,9 +98,9 @@ class Releases:
         Raises:
             InstallError: there is none.
         """
-        name = target_name(self.app, version, "bundle")
+        name = release_name(self.app, version, "bundle")
         if name not in self.targets:
-            raise InstallError(
+            raise RequestError(
                 f"{self.app} {version} has no bundle to make a patch from",
                 hint="name a published version",
             )
@@ -116,23 +117,12 @@ class Releases:
             InstallError: it is not.
         """
         if version not in self.versions:
-            raise InstallError(
+            raise RequestError(
                 f"{self.app} {version} is not published", hint="add it first: patchtool add-release"
             )
 
-    def _with(self, what: str) -> set[str]:
+    def _with(self, what: TargetKind) -> set[str]:
         """Versions of which there is a manifest, or a bundle."""
-        names = (name.split("/") for name in self.targets)
         return {
-            parts[2] for parts in names if len(parts) == 4 and parts[1::2] == ["releases", what]
+            name.last for name in map(TargetName.parse, self.targets) if name and name.kind == what
         }
-
-
-def target_name(app: str, version: str, what: str) -> str:
-    """The name of a release's ``manifest`` or ``bundle``."""
-    return f"{app}/releases/{version}/{what}"
-
-
-def patch_name(app: str, old: str, new: str) -> str:
-    """The name of a patch."""
-    return f"{app}/patches/{old}_{new}"

@@ -66,16 +66,16 @@ from patchtool.repository.writer import Writer, refuse_others
 from updater.disk.durable import (
     PART,
     Disk,
-    told,
+    machine_errors,
 )
 from updater.disk.lock import locked
-from updater.errors import InstallError, TrustError, UpdaterError
+from updater.errors import RequestError, TrustError, UpdaterError
 
 TIMESTAMP = "metadata/timestamp.json"
 SIGN_ANEW = "sign it anew, with a release key the repository names: patchtool keys list"
 
 
-class NotNext(InstallError):  # noqa: N818 - reads as what the publisher is told
+class NotNext(RequestError):  # noqa: N818 - reads as what the publisher is told
     """What was signed elsewhere follows another version than ``present``, which clients see."""
 
     def __init__(self, message: str, present: int) -> None:
@@ -156,7 +156,7 @@ class Repository(Visible):
         """
         author = self._author
         busy = f"another command writes {self.folder}"
-        with told(f"writing repository {self.folder}"):
+        with machine_errors(f"writing repository {self.folder}"):
             self.require()
             with locked(self.folder / ".lock", author.task, author.patience, busy):
                 if author.clock is not None:
@@ -187,7 +187,7 @@ class Repository(Visible):
             InstallError: it is none.
         """
         if not (self._metadata / "timestamp.json").is_file():
-            raise InstallError(
+            raise RequestError(
                 f"{self.folder} is not a repository", hint="make one with patchtool init"
             )
 
@@ -199,7 +199,7 @@ class Repository(Visible):
             InstallError: the folder is not a repository, or the disk.
         """
         self.require()
-        with told(f"building in {self.folder}"), staging(self.folder) as folder:
+        with machine_errors(f"building in {self.folder}"), staging(self.folder) as folder:
             yield folder
 
     def open_keys(self, *roles: str) -> None:
@@ -218,7 +218,7 @@ class Repository(Visible):
             InstallError: it is one.
         """
         if (self._metadata / "timestamp.json").exists():
-            raise InstallError(f"{self.folder} is a repository already", hint="name another folder")
+            raise RequestError(f"{self.folder} is a repository already", hint="name another folder")
 
     def create(self, app: str, threshold: int, root: bytes | None = None) -> None:
         """Make the repository and delegate ``app``.
@@ -232,7 +232,7 @@ class Repository(Visible):
             InstallError: there is one, a key is missing or not in ``root``, or the disk.
             FormatError: ``root`` is none.
         """
-        with told(f"making repository {self.folder}"):
+        with machine_errors(f"making repository {self.folder}"):
             self.check_new()
             self._metadata.mkdir(parents=True, exist_ok=True)
             (self.folder / "targets").mkdir(exist_ok=True)
@@ -452,13 +452,13 @@ class Repository(Visible):
         """
         refused = self.refused_by(root)
         if refused:
-            raise InstallError(
+            raise RequestError(
                 f"{refused[0]} is not signed by a key that root {root.signed.version} names",
                 hint="begin again, with the keys that stay: patchtool keys revoke",
             )
         data = root.to_bytes(JSONSerializer(compact=True))
         name = f"metadata/{root.signed.version}.root.json"
-        with told(f"writing repository {self.folder}"):
+        with machine_errors(f"writing repository {self.folder}"):
             self._note([name + PART])
             self.disk.write(self.folder / name, data)
             forget(self.disk, self.folder)
@@ -541,7 +541,7 @@ class Repository(Visible):
         for role in ("targets", "timestamp"):
             held = {signer.public_key.keyid for signer in self.keyring.signers(role)}
             if root.version != 1 or not held.intersection(root.roles[role].keyids):
-                raise InstallError(
+                raise RequestError(
                     f"root.json does not name the {SIGNERS[role]} key at hand",
                     hint="name the folder that patchtool keys new has made",
                 )
@@ -580,7 +580,7 @@ class Repository(Visible):
         """Refuse, before anything is written, keys whose signatures clients would refuse."""
         known = self._known_keys(role, targets, retiring)
         if not any(signer.public_key.keyid in known for signer in self.keyring.signers(role)):
-            raise InstallError(
+            raise RequestError(
                 f"the {SIGNERS[kind_of(role)]} key is not the one {self.folder} was made with",
                 hint="name the folder of this repository's own keys; if the key was replaced "
                 "meanwhile, try again",

@@ -22,8 +22,8 @@ from patchtool.keys.root_documents import read_root
 from patchtool.repository.delegations import delegated, keyids
 from patchtool.repository.targets import Listed, place_of
 from patchtool.repository.writer import Writer, writer_of
-from updater.disk.durable import told
-from updater.errors import FormatError, InstallError
+from updater.disk.durable import machine_errors
+from updater.errors import FormatError, RequestError
 
 T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 
@@ -68,7 +68,7 @@ class Visible:
         """
         versions = range(1, self._root().version + 1)
         paths = [self._metadata / f"{version}.root.json" for version in versions]
-        with told(f"reading roots in {self._metadata}"):
+        with machine_errors(f"reading roots in {self._metadata}"):
             return tuple(read_root(path.read_bytes()) for path in paths)
 
     def keys_of(self, role: str) -> list[Key]:
@@ -105,7 +105,7 @@ class Visible:
     def is_signed(self, role: str) -> bool:
         """Whether what clients see of a role is signed by as many as its delegator asks for."""
         place = self._newest_root if role == "root" else self._place(role)
-        with told(f"reading {place}"):
+        with machine_errors(f"reading {place}"):
             metadata = Metadata[Any].from_bytes(place.read_bytes())
         delegated = kind_of(role) in {"app", "channels"}
         delegator = self._current("targets", Targets) if delegated else self._root()
@@ -118,7 +118,7 @@ class Visible:
             InstallError: it cannot be read.
         """
         roles = ("targets", "snapshot", "timestamp")
-        with told(f"reading {self.folder}"):
+        with machine_errors(f"reading {self.folder}"):
             data = {role: self._place(role).read_bytes() for role in roles}
         metadata = {role: Metadata[Any].from_bytes(found) for role, found in data.items()}
         return [role for role in roles if not verifies(root.signed, role, metadata[role])]
@@ -204,7 +204,7 @@ class Visible:
         if role != "snapshot":
             snapshot = self._current("snapshot", Snapshot)
             if f"{role}.json" not in snapshot.meta or not self._known_keys(role):
-                raise InstallError(
+                raise RequestError(
                     f"{self.folder} does not know {role}", hint="check the name of the app"
                 )
             version = snapshot.meta[f"{role}.json"].version
@@ -272,7 +272,7 @@ def parsed(data: bytes, kind: type[T]) -> Metadata[T]:
 
 
 def _load(path: Path, kind: type[T]) -> T:
-    with told(f"reading {path}"):
+    with machine_errors(f"reading {path}"):
         data = path.read_bytes()
     try:
         return parsed(data, kind).signed

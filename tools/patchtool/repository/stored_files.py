@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.repository.snapshot import Visible
-from updater.disk.durable import told
+from updater.disk.durable import machine_errors
 from updater.patch.apply import digest_of
 
 CONTENT = "targets/"
@@ -50,7 +50,7 @@ def held(repository: Visible) -> list[str]:
         InstallError: it cannot be read.
     """
     tops = [repository.folder / name for name in ("metadata", "targets")]
-    with told(f"reading {repository.folder}"):
+    with machine_errors(f"reading {repository.folder}"):
         paths: Iterable[Path] = (path for top in tops for path in top.rglob("*"))
         return sorted(shown(repository, path) for path in paths if path.is_file())
 
@@ -94,7 +94,7 @@ def missing(repository: Visible, folder: Path | None = None) -> list[str]:
     """
     wanted = sorted(needed(repository).items())
     place = folder or repository.folder
-    with told(f"reading {place}"):
+    with machine_errors(f"reading {place}"):
         return [name for name, length in wanted if not _is_there(place / name, length)]
 
 

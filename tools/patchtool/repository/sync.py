@@ -23,8 +23,8 @@ from patchtool.repository.stored_files import (
     missing,
     needed,
 )
-from updater.disk.durable import PART, told
-from updater.errors import InstallError
+from updater.disk.durable import PART, machine_errors
+from updater.errors import RequestError
 
 ROOT = "metadata/1.root.json"
 TIMESTAMP = "metadata/timestamp.json"
@@ -62,13 +62,13 @@ def sync(repository: Repository, copy: Repository) -> Synced:
     _refuse_nested(repository.folder, copy.folder)
     repository.require()
     waiting = transferring(repository.folder, repository.patience)
-    with told(f"copying {repository.folder}"), waiting, repository.staging() as work:
+    with machine_errors(f"copying {repository.folder}"), waiting, repository.staging() as work:
         source = _Source.of(repository, work)
         _refuse_parts(source)
         is_new = not (copy.folder / TIMESTAMP).exists()
         if not is_new:
             _refuse_other(source, copy)
-        with told(f"copying to {copy.folder}"):
+        with machine_errors(f"copying to {copy.folder}"):
             done = [_take(source, copy, name) for name in _in_order(source, copy, is_new)]
             _remove_parts(copy)
             gone = sorted({*held(copy)} - {*needed(source.seen)})
@@ -153,7 +153,7 @@ def _make_folder(copy: Repository, folder: Path) -> None:
 
 def _refuse_nested(folder: Path, copy: Path) -> None:
     if lies_in(folder, copy) or lies_in(copy, folder):
-        raise InstallError(
+        raise RequestError(
             f"{copy} and {folder} lie in one another", hint="name a folder elsewhere"
         )
 
@@ -161,7 +161,7 @@ def _refuse_nested(folder: Path, copy: Path) -> None:
 def _refuse_parts(source: _Source) -> None:
     lacking = missing(source.seen, source.folder)
     if lacking:
-        raise InstallError(
+        raise RequestError(
             f"{source.folder} is not whole: {lacking[0]} is missing or has another length",
             hint="restore it from a backup; patchtool doctor lists all",
         )
@@ -170,23 +170,23 @@ def _refuse_parts(source: _Source) -> None:
 def _refuse_other(source: _Source, copy: Repository) -> None:
     """Refuse to make a copy older than it is, or another repository's."""
     one, other = source.place(ROOT), copy.folder / ROOT
-    with told(f"reading {other}"):
+    with machine_errors(f"reading {other}"):
         if not other.exists() or one.read_bytes() != other.read_bytes():
-            raise InstallError(
+            raise RequestError(
                 f"{copy.folder} is another repository", hint="name the folder of this one's copy"
             )
     here, there = source.seen.versions(), copy.versions()
     newer = [role for role, version in there.items() if version > here.get(role, 0)]
     if newer:
-        raise InstallError(
+        raise RequestError(
             f"{copy.folder} is newer: {newer[0]} {there[newer[0]]} there, "
             f"{here.get(newer[0], 0)} here",
             hint=RESTORED,
         )
-    with told(f"reading {copy.folder}"):
+    with machine_errors(f"reading {copy.folder}"):
         apart = [name for name in sorted(needed(copy)) if _is_apart(source, copy, name)]
     if apart and (apart != [TIMESTAMP] or here["timestamp"] == there["timestamp"]):
-        raise InstallError(
+        raise RequestError(
             f"{copy.folder} went another way: it has another {apart[0]}", hint=RESTORED
         )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from updater.disk.durable import Disk, told
-from updater.errors import FormatError, InstallError
+from updater.disk.durable import Disk, machine_errors
+from updater.errors import FormatError, RequestError
 from updater.format.encoding.canonical import (
     Record,
     decode,
@@ -43,7 +43,7 @@ def writer_of(folder: Path) -> Writer:
         InstallError: it cannot be read.
     """
     place = folder / NAME
-    with told(f"reading {place}"):
+    with machine_errors(f"reading {place}"):
         if not place.exists():
             return "local"
         data = place.read_bytes()
@@ -73,7 +73,7 @@ def refuse_others(folder: Path, writer: Writer) -> None:
     """
     found = writer_of(folder)
     if found != writer:
-        raise InstallError(REFUSALS[found].format(folder), hint=HINTS[found])
+        raise RequestError(REFUSALS[found].format(folder), hint=HINTS[found])
 
 
 def _parse(data: bytes) -> Writer:

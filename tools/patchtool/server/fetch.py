@@ -23,9 +23,9 @@ from patchtool.repository.unpublished import is_overtaken
 from patchtool.repository.writer import name_writer, writer_of
 from patchtool.server.mirror import mirror
 from updater.check.catalogue import (
-    Blob,
-    Entry,
+    ListedTarget,
     Listing,
+    PatchTarget,
 )
 from updater.check.trust import (
     TufClient,
@@ -35,10 +35,10 @@ from updater.check.trust import (
 from updater.disk.durable import (
     PART,
     Disk,
-    told,
+    machine_errors,
 )
 from updater.disk.lock import locked
-from updater.errors import InstallError, TrustError
+from updater.errors import RequestError, TrustError
 from updater.format.encoding.limits import DEFAULT
 from updater.local.session import Session
 from updater.net.download import Download
@@ -92,7 +92,7 @@ def fetch(
             was, or a newer one that lacks content.
     """
     _prepare(folder)
-    with told(f"fetching {url}"), transferring(folder, patience):
+    with machine_errors(f"fetching {url}"), transferring(folder, patience):
         here = Repository(folder, nobody(folder), session.now())
         with served(session, url, folder, root) as there, _held(folder, patience):
             check_time(server_time(session.transport))
@@ -119,7 +119,7 @@ def served(
     Raises:
         TransportError, TrustError, FormatError, InstallError: as `fetch`.
     """
-    with told("looking at what is served"), staging(scratch()) as work:
+    with machine_errors("looking at what is served"), staging(scratch()) as work:
         place = work / "repository"
         place.mkdir()
         there = Repository(place, keys or nobody(place), session.now())
@@ -176,7 +176,7 @@ def _refuse_overtaken(here: Repository, there: Repository) -> None:
         return
     for app in here.apps():
         if is_overtaken(here, there, app):
-            raise InstallError(
+            raise RequestError(
                 f"releases of {app} were signed here and not pushed, and others have published "
                 "since",
                 hint="push them first: patchtool push --keys signs them again on top of that",
@@ -216,7 +216,7 @@ def _take(session: Session, url: str, here: Repository, app: str, bundles: int) 
     releases = Releases.of(here, app)
     versions = releases.last(most=bundles) if bundles else []
     entries = [
-        Entry(target.path, target.length, target.hashes["sha256"], target.custom)
+        ListedTarget(target.path, target.length, target.hashes["sha256"], target.custom)
         for target in releases.targets.values()
     ]
     listed, _ = Listing(url, app, DEFAULT).read(entries)
@@ -230,7 +230,7 @@ def _take(session: Session, url: str, here: Repository, app: str, bundles: int) 
     return tuple(versions)
 
 
-def _download(session: Session, blob: Blob, place: Path, disk: Disk) -> None:
+def _download(session: Session, blob: PatchTarget, place: Path, disk: Disk) -> None:
     """Fetch a bundle, verified as it comes; what came before a stop is kept."""
     if place.exists() and place.stat().st_size == blob.length:
         return
@@ -264,12 +264,12 @@ def _prepare(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     is_copy = (folder / TIMESTAMP).exists()
     if is_copy and writer_of(folder) != "server":
-        raise InstallError(
+        raise RequestError(
             f"{folder} is written here, and is no copy of what a server writes",
             hint="name another folder; or, if the server took over: patchtool writer REPO server",
         )
     if not is_copy and _others(folder.iterdir()):
-        raise InstallError(f"{folder} is not empty", hint="name a new folder")
+        raise RequestError(f"{folder} is not empty", hint="name a new folder")
 
 
 def _others(paths: Iterable[Path]) -> list[Path]:

@@ -37,8 +37,9 @@ from patchtool.server.server_client import (
     Blob,
     Server,
 )
-from updater.disk.durable import Disk, told
-from updater.errors import InstallError
+from updater.disk.durable import Disk, machine_errors
+from updater.errors import RequestError
+from updater.format.target_names import file_name
 from updater.local.session import Session
 from updater.progress import Progress
 from updater.transport import server_time
@@ -88,7 +89,10 @@ def push(
     """
     repository.require()
     _refuse_local(repository.folder)
-    with told(f"pushing {repository.folder}"), transferring(repository.folder, repository.patience):
+    with (
+        machine_errors(f"pushing {repository.folder}"),
+        transferring(repository.folder, repository.patience),
+    ):
         return _Push(session, server, repository, apps, keys).run(check_time)
 
 
@@ -124,7 +128,7 @@ class _Push:
             if self._done:  # it is published; whoever serves it may keep a copy for a moment
                 self._server.sleep(number)
             self._publish_waiting(waiting, is_last=number == ROUNDS - 1)
-        raise InstallError(
+        raise RequestError(
             f"{self._server.url} does not show what it has published",
             hint="is a cache in front of it? run it again later",
         )
@@ -181,7 +185,7 @@ class _Push:
                 return
             if self._upload(app, announced, files) and self._server.publish(app, announced):
                 return
-        raise InstallError(
+        raise RequestError(
             f"{self._server.url} does not keep what it is sent", hint="its log says why"
         )
 
@@ -221,7 +225,7 @@ class _Counter:
 
 def _refuse_local(folder: Path) -> None:
     if writer_of(folder) != "server":
-        raise InstallError(
+        raise RequestError(
             f"{folder} is written here, and no server is to be told",
             hint="copy it to a static host with patchtool sync; or, if a server is to take over: "
             "patchtool writer REPO server",
@@ -230,7 +234,7 @@ def _refuse_local(folder: Path) -> None:
 
 def _require_hosted(there: Repository, app: str, url: str) -> None:
     if app not in there.apps():
-        raise InstallError(
+        raise RequestError(
             f"{url} does not host {app}",
             hint="name another with --app; or its owner adds it: patchtool apps add",
         )
@@ -256,7 +260,7 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bo
     change = ours(ancestor, newest, other)
     change = replace(change, gone=_still_gone(here, there, app, change.gone))
     if change and not is_signer:
-        raise InstallError(
+        raise RequestError(
             f"somebody else has published or promoted releases of {app} since these were signed",
             hint="--keys KEYS signs them again on top of that; nothing was published",
         )
@@ -309,15 +313,14 @@ def _files(folder: Path, targets: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _path(folder: Path, name: str, target: Mapping[str, Any]) -> Path:
-    parent, _, base = name.rpartition("/")
-    return folder / "targets" / parent / f"{target['hashes']['sha256']}.{base}"
+    return folder / file_name(name, target["hashes"]["sha256"])
 
 
 def _require(files: Mapping[str, Path], blob: Blob) -> None:
     """Refuse to begin an upload that cannot end."""
     path = files.get(blob.digest)
     if path is None or not path.is_file() or path.stat().st_size != blob.length:
-        raise InstallError(
+        raise RequestError(
             f"the server lacks {blob.digest}, and it is not here either",
             hint="run it where the release was added, or add it again there",
         )

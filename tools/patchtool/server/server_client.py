@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from updater.errors import FormatError, InstallError, TransportError
+from updater.errors import FormatError, InstallError, RequestError, TransportError
 from updater.format.encoding.canonical import (
     INTEGER_MAX,
     Record,
     within,
 )
 from updater.format.encoding.limits import MIB
-from updater.format.head import Head, Step
+from updater.format.head import Head, RolloutStep
 from updater.format.names import Digest
-from updater.net.http import RETRY_STATUS
+from updater.retry import RETRY_STATUS, RetryPolicy, Tries
 from updater.transport import Reply, Sender
 
 PIECE = 8 * MIB
@@ -31,10 +31,7 @@ PIECE = 8 * MIB
 BLOBS_MOST = 100_000
 TRIES = 6
 """Of one request; and how often one upload may be set back without getting further."""
-BACKOFF = 1.0
-"""Seconds before the second try; doubled each time."""
-BACKOFF_LIMIT = 60.0
-"""Longest wait between two tries, also when the server asks for more."""
+POLICY = RetryPolicy(attempts=TRIES, backoff=1.0, backoff_limit=60.0)
 TEXT_MOST = 300
 """Characters of what a server says that are repeated to people."""
 
@@ -43,7 +40,7 @@ _RESTORE = "the repository is damaged: fetch it anew, and add the release again"
 _ASK = "make one on the server (patchserver token), and let CI keep it as a secret"
 
 
-class Behind(InstallError):  # noqa: N818 - reads as what it says
+class Behind(RequestError):  # noqa: N818 - reads as what it says
     """The server is no more in the state in which this push can go on; it says why."""
 
     retryable = True
@@ -120,7 +117,7 @@ class Server:
             file.seek(at)
             data = file.read(min(PIECE, blob.length - at))
             if not data:
-                raise InstallError(f"{blob.digest} is shorter here than was signed", hint=_RESTORE)
+                raise RequestError(f"{blob.digest} is shorter here than was signed", hint=_RESTORE)
             reply = self._ask("PATCH", path, data, {"Upload-Offset": str(at)}, {204, 404, 409, 422})
             if reply.status == 404:
                 return False
@@ -153,7 +150,7 @@ class Server:
             raise self._behind(reply)
         return reply.status == 200
 
-    def promote(self, app: str, channel: str, version: str, steps: Sequence[Step]) -> Head:
+    def promote(self, app: str, channel: str, version: str, steps: Sequence[RolloutStep]) -> Head:
         """Let a channel offer a version; the new head.
 
         Raises:
@@ -180,19 +177,19 @@ class Server:
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], good: set[int]
     ) -> Reply:
         """A reply with one of the ``good`` statuses."""
-        attempt = 0
+        tries, retry_after = Tries(POLICY, self.sleep), ""
         while True:
-            attempt += 1
+            tries.begin(retry_after=retry_after)
             try:
                 reply = self._once(method, path, body, headers)
             except TransportError as error:
-                if error.status is not None or attempt == TRIES:  # such as a redirect
+                if error.status is not None or tries.is_last:  # such as a redirect
                     raise
-                self.sleep(_wait(attempt))
+                retry_after = ""
                 continue
-            if reply.status not in RETRY_STATUS or attempt == TRIES:
+            if reply.status not in RETRY_STATUS or tries.is_last:
                 break
-            self.sleep(_wait(attempt, reply.headers.get("Retry-After", "")))
+            retry_after = reply.headers.get("Retry-After", "")
         if reply.status in good:
             return reply
         raise self._refusal(reply)
@@ -209,16 +206,16 @@ class Server:
         """Why the server does not do what it is asked for, in its words if it has some."""
         status, (words, hint) = reply.status, _words(reply)
         if status == 401:
-            return InstallError(
+            return RequestError(
                 f"{self.url} does not know this token: {words}",
                 hint="was it revoked? make another on the server: patchserver token",
             )
         if status == 403:
-            return InstallError(f"{self.url}: this token may not do that: {words}", hint=hint)
+            return RequestError(f"{self.url}: this token may not do that: {words}", hint=hint)
         if status in RETRY_STATUS:
             return TransportError(f"{self.url}: HTTP {status}: {words}", hint=hint, status=status)
         if status in {404, 409, 507}:
-            return InstallError(f"{self.url}: {words}", hint=hint or "are URL and app right?")
+            return RequestError(f"{self.url}: {words}", hint=hint or "are URL and app right?")
         return FormatError(f"{self.url} refuses it (HTTP {status}): {words}", hint=hint)
 
 
@@ -233,15 +230,15 @@ def check_server(url: str, *, insecure: bool) -> str:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:  # such as a bracket that is not closed
-        raise InstallError("--to is not the URL of a server", hint="https://...") from None
+        raise RequestError("--to is not the URL of a server", hint="https://...") from None
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-        raise InstallError("--to is not the URL of a server", hint="https://...")
+        raise RequestError("--to is not the URL of a server", hint="https://...")
     if "@" in parts.netloc:
-        raise InstallError(
+        raise RequestError(
             "--to has a name or a password in it", hint="name a token with --token-env instead"
         )
     if parts.scheme == "http" and not insecure and not _is_here(host):
-        raise InstallError(
+        raise RequestError(
             f"everybody between here and {host} could read the token",
             hint="use https://, or --insecure-http if the network is yours alone",
         )
@@ -256,9 +253,9 @@ def token_of(environment: Mapping[str, str], name: str) -> str:
     """
     token = environment.get(name, "").strip()
     if not token:
-        raise InstallError(f"no token in the environment variable {name}", hint=_ASK)
+        raise RequestError(f"no token in the environment variable {name}", hint=_ASK)
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise InstallError(f"what is in {name} cannot be a token", hint=_ASK)
+        raise RequestError(f"what is in {name} cannot be a token", hint=_ASK)
     return token
 
 
@@ -267,12 +264,6 @@ def _is_here(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _wait(attempt: int, asked: str = "") -> float:
-    """Seconds before the next try; ``asked``: what the server wants it to be."""
-    least = float(asked[:9]) if asked.isascii() and asked.isdecimal() else 0.0
-    return min(max(BACKOFF * 2.0 ** (attempt - 1), least), BACKOFF_LIMIT)
 
 
 def _document(reply: Reply) -> Any:

@@ -1,4 +1,4 @@
-"""How documents become bytes: canonical JSON, integers, compressed streams, and every limit.
+"""Encodings of documents: canonical JSON, integers, compressed streams, and every limit.
 
 Pure. Imported by `format` and by whatever reads a document.
 """

@@ -87,7 +87,7 @@ class Record:
         self._left: dict[str, object] = dict(value)
 
     def has(self, key: str) -> bool:
-        """Whether ``key`` is there and not yet taken."""
+        """True if ``key`` is there and not yet taken."""
         return key in self._left
 
     def text(self, key: str, default: str | None = None) -> str:

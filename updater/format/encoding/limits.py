@@ -11,7 +11,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a document may ask of the machine that reads it; the same at build and at parse."""
+    """The limits of every parser; the same at build and at parse."""
 
     path_bytes: int = 1024
     """UTF-8 bytes of a path: what every desktop file system can hold below a user's folder."""

@@ -6,11 +6,7 @@ import io
 import lzma
 
 from updater.format.encoding.limits import DEFAULT, Limits
-from updater.format.encoding.stream import (
-    Source,
-    Stream,
-    Unpacked,
-)
+from updater.format.encoding.stream import ByteSource, ExactReader, Unpacked
 
 BEST = 9 | lzma.PRESET_EXTREME
 """xz's 9e: what a patch is worth, because every user fetches it and CI packs it once."""
@@ -38,12 +34,12 @@ def unpack(packed: bytes, raw_length: int, what: str) -> bytes:
     return unpacking(io.BytesIO(packed), raw_length, what).rest()
 
 
-def unpacking(packed: Source, raw_length: int, what: str) -> Stream:
+def unpacking(packed: ByteSource, raw_length: int, what: str) -> ExactReader:
     """The same, piece by piece. Holds a dictionary of ``raw_length``, at most 16 MiB."""
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": dictionary_size(raw_length)}]
     decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
     unpacked = Unpacked(decoder, packed, what, (lzma.LZMAError, EOFError))
-    return Stream(unpacked, raw_length, what)
+    return ExactReader(unpacked, raw_length, what)
 
 
 def dictionary_size(raw_length: int, limits: Limits = DEFAULT) -> int:

@@ -13,14 +13,14 @@ CHUNK = 1 << 16
 """Bytes of a piece, packed or not: few enough to cost no memory, enough to cost no time."""
 
 
-class Source(Protocol):
-    """Where bytes come from."""
+class ByteSource(Protocol):
+    """A source of bytes."""
 
     def read(self, most: int, /) -> bytes:
         """At most ``most`` more bytes; none only at the end."""
 
 
-class Part:
+class LimitedReader:
     """The ``length`` bytes of a file from where it stands."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:
@@ -36,29 +36,29 @@ class Part:
 
 
 class Decoder(Protocol):
-    """What `lzma` and `zstd` call a decompressor."""
+    """A decompressor, as `lzma` and `zstd` have it."""
 
     @property
     def eof(self) -> bool:
-        """Whether the packed bytes' own end was reached."""
+        """True if the packed bytes' own end was reached."""
 
     @property
     def needs_input(self) -> bool:
-        """Whether nothing more comes without more packed bytes."""
+        """True if nothing more comes without more packed bytes."""
 
     @property
     def unused_data(self) -> bytes:
-        """What was handed in behind the end."""
+        """Bytes that were handed in behind the end."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """At most ``max_length`` more bytes."""
 
 
 class Unpacked:
-    """What a decoder makes of packed bytes."""
+    """The unpacked bytes of a source of packed ones."""
 
     def __init__(
-        self, decoder: Decoder, packed: Source, what: str, errors: tuple[type[Exception], ...]
+        self, decoder: Decoder, packed: ByteSource, what: str, errors: tuple[type[Exception], ...]
     ) -> None:
         """``errors``: what the decoder raises for damage; ``what`` names the bytes in ours."""
         self._decoder = decoder
@@ -89,13 +89,13 @@ class Unpacked:
             raise FormatError(f"{self._what}: damaged stream") from None
 
 
-class Stream:
+class ExactReader:
     """A source that must give ``length`` bytes; each method takes the next of them.
 
     Every one raises `FormatError` where the source is damaged, shorter or longer.
     """
 
-    def __init__(self, source: Source, length: int, what: str) -> None:
+    def __init__(self, source: ByteSource, length: int, what: str) -> None:
         self._source = source
         self._left = length
         self._wrong = FormatError(f"{what}: stream is not of {length} bytes")

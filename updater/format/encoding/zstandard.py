@@ -9,11 +9,7 @@ from __future__ import annotations
 import io
 import sys
 
-from updater.format.encoding.stream import (
-    Source,
-    Stream,
-    Unpacked,
-)
+from updater.format.encoding.stream import ByteSource, ExactReader, Unpacked
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -58,13 +54,13 @@ def unpack(packed: bytes, raw_length: int, prefix: bytes, what: str) -> bytes:
     return unpacking(io.BytesIO(packed), raw_length, prefix, what).rest()
 
 
-def unpacking(packed: Source, raw_length: int, prefix: bytes, what: str) -> Stream:
+def unpacking(packed: ByteSource, raw_length: int, prefix: bytes, what: str) -> ExactReader:
     """The same, piece by piece. Holds a copy of ``prefix`` and a window of ``raw_length``."""
     window = max((raw_length - 1).bit_length(), WINDOW_LEAST)
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window}
     decoder = zstd.ZstdDecompressor(zstd_dict=_prefix(prefix), options=options)
     unpacked = Unpacked(decoder, packed, what, (zstd.ZstdError, EOFError))
-    return Stream(unpacked, raw_length, what)
+    return ExactReader(unpacked, raw_length, what)
 
 
 def _prefix(prefix: bytes) -> tuple[zstd.ZstdDict, int] | None:

@@ -1,12 +1,11 @@
-"""What comes back with the old version: that the new one was bad."""
+"""Bad versions: the note that comes back with the old settings in a rollback."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from updater.disk.durable import Disk
 from updater.disk.json_file import encode, read
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.launch.commit.journal import Journal
 from updater.launch.state import State
 
@@ -15,13 +14,13 @@ BAD_MOST = 1000
 
 
 def parked_settings(state: State, journal: Journal) -> Path:
-    """Where the settings lie that come back in a rollback, if the journal has put any."""
+    """The place of the settings that come back in a rollback, if the journal has put any."""
     own = (n for n, step in enumerate(journal.steps) if step.own)
     at = (n for n in own if state.at(journal.steps[n].path) == state.settings)
     return state.parked_file(next(at, -1))
 
 
-def mark_bad(disk: Disk, state: State, journal: Journal) -> None:
+def mark_bad(state: State, journal: Journal) -> None:
     """Have the settings that wait in ``old/`` name the new version as bad; twice is once.
 
     They come back only in a rollback, in one step with the tree. So they are marked as soon as
@@ -35,7 +34,7 @@ def mark_bad(disk: Disk, state: State, journal: Journal) -> None:
     settings = read(place)
     bad = settings.get("bad") if settings else None
     if settings is None or not isinstance(bad, list):
-        raise InstallError(f"{place} is damaged", hint="run updater update or repair")
+        raise MachineError(f"{place} is damaged", hint="run updater update or repair")
     if journal.new not in bad:
         settings["bad"] = [*bad, journal.new][-BAD_MOST:]
-        disk.write(place, encode(settings))
+        state.disk.write(place, encode(settings))

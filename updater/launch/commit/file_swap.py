@@ -26,7 +26,6 @@ from updater.disk.content import CACHE, content_of
 from updater.disk.durable import (
     PART,
     WINDOWS,
-    Disk,
     is_executable,
     is_folder,
     is_link,
@@ -35,14 +34,8 @@ from updater.disk.durable import (
     same,
     sync_folders,
 )
-from updater.errors import InstallError
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Phase,
-    Step,
-    named,
-)
+from updater.errors import MachineError
+from updater.launch.commit.journal import Action, Journal, Phase, Step, named
 from updater.launch.commit.trash import Trash, clear
 from updater.launch.state import State
 
@@ -50,11 +43,11 @@ from updater.launch.state import State
 class FileSwap:
     """Runs the steps of one journal."""
 
-    def __init__(self, disk: Disk, state: State, journal: Journal) -> None:
-        self._disk = disk
+    def __init__(self, state: State, journal: Journal) -> None:
+        self._disk = state.disk
         self._state = state
         self._steps = journal.steps
-        self._trash = Trash(disk, state)
+        self._trash = Trash(state)
         self._set_aside = {s.path: s.aside for s in journal.steps if s.action == Action.SET_ASIDE}
         self._made_way = {s.path: s.aside for s in journal.steps if s.action == Action.REMOVE}
         self._made_way |= self._set_aside
@@ -94,7 +87,7 @@ class FileSwap:
         self.discard()
 
     def _park(self, number: int, step: Step) -> None:
-        """What cannot be moved now is kept by a second name; `discard` sees to the first."""
+        """Park a file; one that cannot be moved gets a second name, `discard` removes the first."""
         aside, parked = self._at(self._resting(step.aside)), self._state.parked_file(number)
         try:
             if not self._is_users(step):
@@ -161,7 +154,7 @@ class FileSwap:
         return (*files, *folders)
 
     def _is_users(self, step: Step) -> bool:
-        """Whether what went aside is the user's work: perhaps saved after the step was planned.
+        """True if the file that went aside is the user's work, perhaps saved after the planning.
 
         No time of a file tells: whoever saves it may set that.
         """
@@ -185,7 +178,7 @@ class FileSwap:
             self._disk.replace(path, aside)
 
     def _is_carried(self, step: Step) -> bool:
-        """Whether the folder of a step went aside already: its path may lead elsewhere now."""
+        """True if the folder of a step went aside already: its path may lead elsewhere now."""
         folders = map(str, PurePosixPath(step.path).parents)
         asides = (self._set_aside[folder] for folder in folders if folder in self._set_aside)
         return any(present(self._at(aside)) for aside in asides)
@@ -196,7 +189,7 @@ class FileSwap:
         if present(incoming):
             aside = self._at(step.aside)
             if not step.aside and not step.own and present(path):
-                raise InstallError(
+                raise MachineError(
                     f"{step.path} was made while the update was made ready",
                     hint="try again",
                     retryable=True,
@@ -233,7 +226,7 @@ class FileSwap:
             self._take_out(step)
 
     def _is_undone(self, step: Step) -> bool:
-        """Whether what made way for a new file or folder is back: what is at its path is old.
+        """True if the old entry is back at the path of the step already.
 
         An undo that was interrupted and runs again must not take that out.
         """
@@ -266,7 +259,7 @@ class FileSwap:
 
     def _check(self, step: Step) -> None:
         if step.action == Action.PUT and content_of(self._at(step.path)) != step.content:
-            raise InstallError(
+            raise MachineError(
                 f"{step.path} is not what was put there",
                 hint="another program changes the install folder; try again",
             )
@@ -278,21 +271,21 @@ class FileSwap:
         return self._state.at(path)
 
     def _resting(self, path: str) -> str:
-        """Where ``path`` lies after the commit, folders set aside taken into account."""
+        """The place of ``path`` after the commit, folders set aside taken into account."""
         for folder, aside in self._set_aside.items():
             if path == folder or path.startswith(folder + "/"):
                 return aside + path[len(folder) :]
         return path
 
 
-def discard_stage(disk: Disk, state: State) -> None:
+def discard_stage(state: State) -> None:
     """Remove staged and scratch files, and what waits to be committed: no journal needs them.
 
     With them goes what a killed process was just writing in the State.
     """
-    disk.unlink(named(state, Phase.STAGED))
+    state.disk.unlink(named(state, Phase.STAGED))
     parts = [*state.folder.glob(f"*{PART}")]
     if not is_link(state.reports):
         parts += state.reports.glob(f"*{PART}")
     for path in (state.stage, state.scratch, *sorted(parts)):
-        clear(disk, state, path)
+        clear(state, path)

@@ -9,44 +9,27 @@ from __future__ import annotations
 import errno
 from pathlib import Path, PurePosixPath
 
-from updater.disk.content import (
-    CACHE,
-    FOLDER,
-    NOTHING,
-    content_of,
-    is_bytecode,
-)
-from updater.disk.durable import (
-    Disk,
-    is_folder,
-    is_link,
-    move,
-    present,
-    sync_folders,
-)
+from updater.disk.content import CACHE, FOLDER, NOTHING, content_of, is_bytecode
+from updater.disk.durable import is_folder, is_link, move, present, sync_folders
 from updater.disk.spare_names import free_name, taken_names
-from updater.errors import InstallError
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Step,
-)
+from updater.errors import MachineError
+from updater.launch.commit.journal import Action, Journal, Step
 from updater.launch.commit.obstacles import refuse_obstacles
 from updater.launch.commit.trash import Trash
 from updater.launch.state import State
 
 NOT_BY_RENAME = {errno.EXDEV, errno.EACCES, errno.EPERM}
-"""What says that a folder must be made anew: another disk, or one that nobody may write."""
+"""Errors after which a folder is made anew: another disk, or no permission."""
 
 
-class Reversal:
+class FileSwapBack:
     """Runs a committed journal the other way."""
 
-    def __init__(self, disk: Disk, state: State, journal: Journal) -> None:
-        self._disk = disk
+    def __init__(self, state: State, journal: Journal) -> None:
+        self._disk = state.disk
         self._state = state
         self._steps = journal.steps
-        self._trash = Trash(disk, state)
+        self._trash = Trash(state)
         self._links = {s.path: s.content for s in journal.steps if s.action is Action.PUT}
         self._folders = {
             self._at(step.path): state.parked_file(number)
@@ -78,7 +61,7 @@ class Reversal:
         restored = [step for step in self._steps if step.parks and not step.own]
         for step in restored:
             if link := self._link_above(self._at(step.path)):
-                raise InstallError(
+                raise MachineError(
                     f"{link} is a symlink, in the place of a folder that the old version has",
                     hint=f"put the folder back at {link}, or run updater update or repair",
                 )
@@ -150,7 +133,7 @@ class Reversal:
                 self._make_again(place)
 
     def _make_again(self, place: Path) -> None:
-        """As it was when it was removed, so that it is open to nobody else."""
+        """Make a folder with the permissions it had when it was removed."""
         kept = self._folders.get(place)
         if kept is None or not is_folder(kept):
             self._disk.mkdir(place)
@@ -193,7 +176,7 @@ class Reversal:
         return self._state.parked_file(number) if step.parks else None
 
     def _spare(self, path: Path, step: Step) -> None:
-        """What the user did to a file since the commit stays, beside it."""
+        """Keep, beside it, a file that the user edited since the commit."""
         if is_folder(path):
             self._make_room(path)
             return

@@ -1,23 +1,21 @@
 """The journal: what a commit is about to do, written before it does it.
 
-One JSON file. How far the commit has come is its *name*, because a rename needs no disk space
-and is one step; at most one of the names exists
-(``journal.mixed`` may stand beside another).
+One JSON file. Its *name* says how far the commit has come, because a rename needs no disk space
+and is one step. At most one of the names exists; only ``journal.mixed`` may stand beside another.
+This is the one table of these states:
 
-=================== ============================================
-name                the live tree may be
-=================== ============================================
-(none)              old or new, whole
-``journal.staged``  old, whole; the new one waits for the next launch
-``journal``         anything between; all new files are durable
-``journal.undo``    anything between, on the way back from a commit that failed
-``journal.done``    new; old files may still lie aside
-``journal.revert``  anything between, on the way back from a commit that was made
-``journal.mixed``   anything between, and nobody can tell how far it came: a repair must see to it
-``old/journal``     new; the commit was made and can be rolled back
-=================== ============================================
-
-What recovery does with each stands in recover.py.
+=================== ============================================ ==============================
+name                the live tree                                `recover` does
+=================== ============================================ ==============================
+(none)              old or new, whole                            nothing
+``journal.staged``  old, whole; the stage is complete            nothing: the next launch commits
+``journal``         each step done or not; new files are durable go forward; on a fault, back
+``journal.undo``    each step done, undone or not begun          go back
+``journal.done``    new, whole; old files aside or parked        park them, end
+``journal.revert``  each step of a commit taken back or not      take back, end
+``journal.mixed``   anything between, nobody can tell what       refuse; `updater repair` ends it
+``old/journal``     new, whole; `rollback` can take it back      nothing
+=================== ============================================ ==============================
 """
 
 from __future__ import annotations
@@ -29,16 +27,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from updater.disk.durable import Disk, present
-from updater.errors import InstallError
+from updater.disk.durable import present
+from updater.errors import DamagedJournal, MachineError
 from updater.launch.state import State
 
 FORMAT = 4
-"""Of this file; a launcher that does not know it must not meet it."""
+"""The format of this file; a launcher that does not know it must not meet it."""
 
 
 class Action(str, Enum):
-    """What a step does to one path of the install."""
+    """The action of a step on one path of the install."""
 
     MKDIR = "mkdir"
     """Make a folder that is not there."""
@@ -53,7 +51,7 @@ class Action(str, Enum):
 
 
 class Phase(Enum):
-    """How far a commit has come; the value ends the journal's file name."""
+    """The progress of a commit; the value ends the journal's file name."""
 
     STAGED = ".staged"
     SWAPPING = ""
@@ -77,23 +75,23 @@ class Step:
     aside: str = ""
     """The name the old content keeps (``PATH.old``); empty: nothing was there."""
     keep: bool = False
-    """Whether what is aside is the user's work, and stays after the commit."""
+    """True if what is aside is the user's work, and stays after the commit."""
     size: int = -1
     """PUT: bytes of the new file; -1 for a symlink."""
     own: bool = False
     """PUT: whether it is a file of the State, which changes together with the tree."""
     disposable: bool = False
-    """Whether nobody needs it back: compiled Python that no release has."""
+    """True if nobody needs it back: compiled Python that no release has."""
     stays: bool = False
     """PUT: whether a file that is edited after the commit stays, though it is taken back."""
     content: str = ""
     """PUT: the new content, as content.py writes it down."""
     was: str = ""
-    """What the planner found at the path; what it gave up for this step."""
+    """The content mark that the planner found at the path, and gives up for this step."""
 
     @property
     def parks(self) -> bool:
-        """Whether what it puts aside is kept for a rollback, in the State."""
+        """True if what it puts aside is kept for a rollback, in the State."""
         return self.action is not Action.SET_ASIDE and bool(self.aside) and not self.disposable
 
 
@@ -112,42 +110,43 @@ class Journal:
 
     @property
     def is_update(self) -> bool:
-        """Whether it leads to another version; a first install and a repair do not."""
+        """True if it leads to another version; a first install and a repair do not."""
         return self.old not in {"", self.new}
 
-    def write(self, disk: Disk, state: State) -> None:
+    @property
+    def written_bytes(self) -> int:
+        """Bytes of the new files of the release."""
+        return sum(max(step.size, 0) for step in self.steps if not step.own)
+
+    def write(self, state: State) -> None:
         """Begin: from here on recovery leads to the new tree or back, never between."""
-        self._write(disk, state, Phase.SWAPPING)
+        self._write(state, Phase.SWAPPING)
 
-    def hold(self, disk: Disk, state: State) -> None:
+    def hold(self, state: State) -> None:
         """Leave the stage for later: nothing live is touched until `enter` says SWAPPING."""
-        self._write(disk, state, Phase.STAGED)
+        self._write(state, Phase.STAGED)
 
-    def _write(self, disk: Disk, state: State, phase: Phase) -> None:
+    def _write(self, state: State, phase: Phase) -> None:
         document = asdict(self) | {"journal": FORMAT}
-        disk.write(named(state, phase), json.dumps(document).encode(), private=True)
+        state.disk.write(named(state, phase), json.dumps(document).encode(), private=True)
 
 
 def phase_of(state: State) -> Phase | None:
-    """How far the commit has come that is under way, or None."""
+    """The phase of the commit that is under way, or None."""
     return next((phase for phase in Phase if present(named(state, phase))), None)
 
 
-def enter(disk: Disk, state: State, phase: Phase) -> None:
+def enter(state: State, phase: Phase) -> None:
     """Say, durably, that the commit under way is now in ``phase``; does nothing if it is."""
     now = phase_of(state)
     if now is not None and now is not phase:
-        disk.replace(named(state, now), named(state, phase))
-        disk.sync_directory(state.folder)
+        state.disk.replace(named(state, now), named(state, phase))
+        state.disk.sync_directory(state.folder)
 
 
 def named(state: State, phase: Phase) -> Path:
     """The journal's name in ``phase``."""
     return state.journal.with_name(state.journal.name + phase.value)
-
-
-class DamagedJournal(InstallError):  # noqa: N818 - reads as what the user is told
-    """A journal says nothing any more: the disk, or somebody, has changed it."""
 
 
 def read(path: Path) -> Journal:
@@ -160,7 +159,7 @@ def read(path: Path) -> Journal:
     try:
         return _parse(json.loads(path.read_bytes()), path)
     except OSError as error:
-        raise InstallError(
+        raise MachineError(
             f"journal {path} cannot be read: {error}", hint="check the disk and the permissions"
         ) from error
     except (ValueError, RecursionError) as error:
@@ -173,7 +172,7 @@ _HINT = "nothing was touched; run updater repair"
 def _parse(document: Any, path: Path) -> Journal:
     try:
         if document["journal"] != FORMAT:
-            raise InstallError(
+            raise MachineError(
                 f"journal {path} was written by another version of upswap",
                 hint="run updater recover of the version that wrote it",
             )

@@ -1,4 +1,4 @@
-"""What would stop a commit half-way, and can be known before it begins.
+"""Obstacles: reasons that would stop a commit half-way, found before it begins.
 
 Nothing is tried on the live tree to find out. What cannot be told here is found out by the commit
 itself, and undone.
@@ -13,22 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from updater.disk.durable import (
-    NAMES_HINT,
-    WINDOWS,
-    info_of,
-    is_folder,
-)
-from updater.errors import InstallError
+from updater.disk.durable import NAMES_HINT, WINDOWS, info_of, is_folder
+from updater.errors import CannotSpell, MachineError
 
 MOUNTS = Path("/proc/self/mountinfo")
 OWNER = "run as the owner of the folder"
 IMMUTABLE = 0x10 | 0x20
-"""Of a file's attributes on Linux: it cannot be changed; it can only grow."""
-
-
-class CannotSpell(InstallError):  # noqa: N818 - reads as what the user is told
-    """A name of the release has no spelling in the encoding of this process."""
+"""Linux attributes of a file that cannot be changed, or can only grow."""
 
 
 def refuse_obstacles(install: Path, paths: Iterable[str]) -> None:
@@ -40,21 +31,21 @@ def refuse_obstacles(install: Path, paths: Iterable[str]) -> None:
     """
     places = {install / path for path in paths}
     for place, mount in _mounts(places):
-        raise InstallError(
+        raise MachineError(
             f"{place} is changed by this, and {mount} is a mount",
             hint=f"unmount {mount}, or mount it outside {install}",
         )
     for place in sorted(places):
         if reason := _immutable(place):
-            raise InstallError(reason, hint=f"run chattr -i -a {place}, or the like")
+            raise MachineError(reason, hint=f"run chattr -i -a {place}, or the like")
     for folder in sorted({place.parent for place in places}):
         if reason := _immutable(folder):
-            raise InstallError(reason, hint=f"run chattr -i -a {folder}, or the like")
+            raise MachineError(reason, hint=f"run chattr -i -a {folder}, or the like")
         if is_folder(folder) and not os.access(folder, os.W_OK | os.X_OK):
-            raise InstallError(f"no permission to change {folder}", hint=OWNER)
+            raise MachineError(f"no permission to change {folder}", hint=OWNER)
     for place in sorted(places):
         if _is_stuck(place):
-            raise InstallError(f"no permission to replace {place}", hint=OWNER)
+            raise MachineError(f"no permission to replace {place}", hint=OWNER)
 
 
 def refuse_names(paths: Iterable[str]) -> None:
@@ -76,7 +67,7 @@ def refuse_names(paths: Iterable[str]) -> None:
 
 
 def mount_points() -> frozenset[Path]:
-    """Where something is mounted, as far as this system tells (Linux only)."""
+    """Mount points, as far as this system lists them (Linux only)."""
     with suppress(OSError):
         lines = MOUNTS.read_bytes().splitlines()
         return frozenset(Path(os.fsdecode(_unescaped(line.split(b" ")[4]))) for line in lines)
@@ -98,7 +89,7 @@ def _mounts(places: set[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _is_stuck(place: Path) -> bool:
-    """Whether a sticky folder keeps this user from replacing what belongs to others."""
+    """True if a sticky folder keeps this user from replacing what belongs to others."""
     if WINDOWS or os.geteuid() == 0:
         return False
     folder, info = info_of(place.parent), info_of(place)
@@ -114,7 +105,7 @@ if sys.platform == "linux":
     FS_IOC_GETFLAGS = 0x80086601
 
     def _immutable(place: Path) -> str:
-        """Why its attributes forbid to change what is at ``place``; empty if they do not."""
+        """The reason why attributes forbid to change ``place``; empty if they do not."""
         flags, info = array.array("L", [0]), info_of(place)
         if info is None or not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
             return ""
@@ -129,7 +120,7 @@ if sys.platform == "linux":
 else:
 
     def _immutable(place: Path) -> str:
-        """Why its flags forbid to change what is at ``place``; empty if they do not."""
+        """The reason why flags forbid to change ``place``; empty if they do not."""
         info = info_of(place)
         flags = getattr(info, "st_flags", 0)
         fixed = stat.UF_IMMUTABLE | stat.UF_APPEND | stat.SF_IMMUTABLE | stat.SF_APPEND

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from updater.disk.durable import Disk
 from updater.errors import InstallError
 from updater.launch.commit.file_swap import discard_stage
-from updater.launch.commit.journal import (
-    Journal,
-    Phase,
-    named,
-    phase_of,
-    read,
-)
+from updater.launch.commit.journal import Journal, Phase, named, phase_of, read
 from updater.launch.commit.recover import commit
 from updater.launch.commit.replan import as_it_is
 from updater.launch.state import State
@@ -44,23 +37,22 @@ def announced_version(state: State) -> str:
     return ""
 
 
-def announce(disk: Disk, state: State, version: str) -> None:
+def announce(state: State, version: str) -> None:
     """Note that ``version`` is said to be staged.
 
     Raises:
         OSError: the disk.
     """
-    disk.write(state.announced, version.encode())
+    state.disk.write(state.announced, version.encode())
 
 
-def commit_pending(disk: Disk, state: State) -> Journal | None:
+def commit_pending(state: State) -> Journal | None:
     """Make the version that waits the live one; None if there is none, or none that fits.
 
     The application has run since it was staged: what it, or its user, did to managed files is
     found out, and kept. A stage that fits no more is dropped; the next update makes another.
 
     Args:
-        disk: durable primitives.
         state: of the install.
 
     Raises:
@@ -72,10 +64,10 @@ def commit_pending(disk: Disk, state: State) -> Journal | None:
     planned = waiting(state)
     journal = as_it_is(state, planned) if planned else None
     if journal is None:
-        discard_stage(disk, state)
+        discard_stage(state)
         return None
-    journal.hold(disk, state)
-    commit(disk, state, journal)
+    journal.hold(state)
+    commit(state, journal)
     with suppress(OSError):  # harmless: another version is another text
-        disk.unlink(state.announced)
+        state.disk.unlink(state.announced)
     return journal

@@ -1,24 +1,13 @@
 """Commit, and recovery from any interruption of it; both may be interrupted anywhere.
 
-What `recover` finds, and does:
-
-===================== ======================================== =======================
-journal               what may be on disk                      action
-===================== ======================================== =======================
-none                  old or new, whole                        nothing
-``journal.staged``    old, whole; the stage is complete        nothing: the next launch commits
-``journal``           each step done or not                    go forward; on a fault, back
-``journal.undo``      each step done, undone or not begun      go back
-``journal.done``      new, whole; old files aside or parked    park them, end
-``journal.revert``    each step taken back or not              take back, end
-===================== ======================================== =======================
+What `recover` finds, and does: see the table in `updater.launch.commit.journal`.
 
 A journal that is damaged stops all this, but for ``journal.done``: then the new tree is in place,
 and only what it replaced is forgotten. `updater repair` makes one release of a mixed tree; it
 gives the damaged journal the name ``journal.mixed``, which stands until the repair is made,
 whatever the journal of the repair itself goes through.
 
-How a step tells from the disk whether it was done stands with the step: `FileSwap`, `Reversal`.
+How a step tells from the disk whether it was done stands with the step: `FileSwap`, `FileSwapBack`.
 """
 
 from __future__ import annotations
@@ -27,27 +16,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
-from updater.disk.durable import (
-    Disk,
-    disk_error,
-    fault,
-    present,
-    told,
-)
+from updater.disk.durable import disk_error, fault, machine_errors, present
 from updater.disk.json_file import encode
-from updater.errors import InstallError, RollbackFailed
+from updater.errors import DamagedJournal, InstallError, MachineError, RollbackFailed
 from updater.launch.commit.bad_versions import mark_bad
 from updater.launch.commit.file_swap import FileSwap, discard_stage
-from updater.launch.commit.file_swap_back import Reversal
-from updater.launch.commit.journal import (
-    DamagedJournal,
-    Journal,
-    Phase,
-    enter,
-    named,
-    phase_of,
-    read,
-)
+from updater.launch.commit.file_swap_back import FileSwapBack
+from updater.launch.commit.journal import Journal, Phase, enter, named, phase_of, read
 from updater.launch.commit.obstacles import refuse_names
 from updater.launch.commit.trash import clear, sweep
 from updater.launch.state import State
@@ -59,14 +34,14 @@ STUCK_HINT = (
 
 
 class Outcome(str, Enum):
-    """What recovery found and did."""
+    """The result of a recovery."""
 
     CLEAN = "clean"
     FINISHED = "finished"
     UNDONE = "undone"
 
 
-def commit(disk: Disk, state: State, journal: Journal) -> None:
+def commit(state: State, journal: Journal) -> None:
     """Make the staged tree the live one. The stage is complete and durable before the call.
 
     Raises:
@@ -77,22 +52,22 @@ def commit(disk: Disk, state: State, journal: Journal) -> None:
     """
     try:
         if phase_of(state) is Phase.STAGED:
-            enter(disk, state, Phase.SWAPPING)
+            enter(state, Phase.SWAPPING)
         else:
-            journal.write(disk, state)
-        _make(disk, state, journal)
+            journal.write(state)
+        _make(state, journal)
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # whatever it is: not half of it
-        _undo(disk, state, journal, error)
+        _undo(state, journal, error)
         if isinstance(error, InstallError):
             error.rolled_back = True
         elif isinstance(error, Exception):
-            raise _told(error) from error
+            raise _undone_error(error) from error
         raise
     with suppress(Exception):  # the update is made; the next recovery removes what is left over
-        _clean(disk, state, journal)
+        _clean(state, journal)
 
 
-def recover(disk: Disk, state: State) -> Outcome:
+def recover(state: State) -> Outcome:
     """Finish or undo what an interrupted commit left. Runs first in every command.
 
     Raises:
@@ -102,9 +77,9 @@ def recover(disk: Disk, state: State) -> Outcome:
     """
     phase = phase_of(state)
     if phase is None or phase is Phase.STAGED:
-        sweep(disk, state)
+        sweep(state)
         return Outcome.CLEAN
-    outcome = Outcome.CLEAN if phase is Phase.MIXED else _go_on(disk, state, phase)
+    outcome = Outcome.CLEAN if phase is Phase.MIXED else _go_on(state, phase)
     if phase_of(state) is Phase.MIXED:  # if something was done, it was of a repair of this
         raise DamagedJournal(
             f"{state.install} may be mixed of two versions: an update of it could not be ended",
@@ -113,18 +88,18 @@ def recover(disk: Disk, state: State) -> Outcome:
     return outcome
 
 
-def _go_on(disk: Disk, state: State, phase: Phase) -> Outcome:
+def _go_on(state: State, phase: Phase) -> Outcome:
     try:
         journal = read(named(state, phase))
     except DamagedJournal:
         if phase is not Phase.COMMITTED:
             raise
-        return _forget(disk, state)
+        return _forget(state)
     refuse_names(step.path for step in journal.steps)
-    return _ACTIONS[phase](disk, state, journal)
+    return _ACTIONS[phase](state, journal)
 
 
-def begin_mixed(disk: Disk, state: State) -> None:
+def begin_mixed(state: State) -> None:
     """Say, durably, that nobody can go on with the journal; and forget every way back.
 
     What was kept, and a trial, belong to versions nobody can tell any more. A repair follows.
@@ -136,72 +111,72 @@ def begin_mixed(disk: Disk, state: State) -> None:
     phase = phase_of(state)
     if phase is not None and phase is not Phase.MIXED:
         with suppress(InstallError):  # it is damaged: what lies aside cannot be told
-            FileSwap(disk, state, read(named(state, phase))).give_up()
-    enter(disk, state, Phase.MIXED)
-    clear(disk, state, state.old)
-    disk.unlink(state.trial)
+            FileSwap(state, read(named(state, phase))).give_up()
+    enter(state, Phase.MIXED)
+    clear(state, state.old)
+    state.disk.unlink(state.trial)
 
 
-def end_mixed(disk: Disk, state: State) -> None:
+def end_mixed(state: State) -> None:
     """Forget the damaged journal: a repair has made one release of the tree.
 
     Raises:
         OSError: the disk; call it again.
     """
-    _end(disk, state, Phase.MIXED)
+    _end(state, Phase.MIXED)
 
 
-def revert(disk: Disk, state: State) -> None:
+def revert(state: State) -> None:
     """Take the last commit back, as ``old/journal`` has it.
 
     Raises:
         RollbackFailed: it could not be finished; `recover` goes on with it.
         OSError: it could not be begun; nothing was changed.
     """
-    discard_stage(disk, state)
+    discard_stage(state)
     journal = read(state.parked)
-    disk.replace(state.parked, named(state, Phase.REVERTING))
-    _take_back(disk, state, journal)
+    state.disk.replace(state.parked, named(state, Phase.REVERTING))
+    _take_back(state, journal)
 
 
-def _finish(disk: Disk, state: State, journal: Journal) -> Outcome:
+def _finish(state: State, journal: Journal) -> Outcome:
     try:
-        _make(disk, state, journal)
+        _make(state, journal)
     except Exception as error:  # noqa: BLE001 - as in `commit`
-        _undo(disk, state, journal, error)
+        _undo(state, journal, error)
         return Outcome.UNDONE
-    return _clean_up(disk, state, journal)
+    return _clean_up(state, journal)
 
 
-def _go_back(disk: Disk, state: State, journal: Journal) -> Outcome:
-    _undo(disk, state, journal, None)
+def _go_back(state: State, journal: Journal) -> Outcome:
+    _undo(state, journal, None)
     return Outcome.UNDONE
 
 
-def _clean_up(disk: Disk, state: State, journal: Journal) -> Outcome:
-    with told(f"cleaning up after the update to {journal.new}"):
-        _clean(disk, state, journal)
+def _clean_up(state: State, journal: Journal) -> Outcome:
+    with machine_errors(f"cleaning up after the update to {journal.new}"):
+        _clean(state, journal)
     return Outcome.FINISHED
 
 
-def _forget(disk: Disk, state: State) -> Outcome:
+def _forget(state: State) -> Outcome:
     """The new tree is in place; what it replaced cannot be told any more, and stays aside."""
-    with told(f"cleaning up after an update of {state.install}"):
-        clear(disk, state, state.old)
-        disk.unlink(state.trial)  # it could not be taken back
-        _end(disk, state, Phase.COMMITTED)
+    with machine_errors(f"cleaning up after an update of {state.install}"):
+        clear(state, state.old)
+        state.disk.unlink(state.trial)  # it could not be taken back
+        _end(state, Phase.COMMITTED)
     return Outcome.FINISHED
 
 
-def _take_back(disk: Disk, state: State, journal: Journal) -> Outcome:
+def _take_back(state: State, journal: Journal) -> Outcome:
     try:
-        disk.sync_directory(state.folder)
-        Reversal(disk, state, journal).run()
-        disk.unlink(state.trial)
-        disk.unlink(state.confirmed)
+        state.disk.sync_directory(state.folder)
+        FileSwapBack(state, journal).run()
+        state.disk.unlink(state.trial)
+        state.disk.unlink(state.confirmed)
         with suppress(OSError):  # told to the application if it can be; the tree counts more
-            disk.write(state.arrival, encode({"previous": journal.new}))
-        _end(disk, state, Phase.REVERTING)
+            state.disk.write(state.arrival, encode({"previous": journal.new}))
+        _end(state, Phase.REVERTING)
     except Exception as error:
         raise RollbackFailed(
             f"the rollback to {journal.old} could not be finished: {error}; old files that are "
@@ -211,7 +186,7 @@ def _take_back(disk: Disk, state: State, journal: Journal) -> Outcome:
     return Outcome.UNDONE
 
 
-_ACTIONS: dict[Phase, Callable[[Disk, State, Journal], Outcome]] = {
+_ACTIONS: dict[Phase, Callable[[State, Journal], Outcome]] = {
     Phase.SWAPPING: _finish,
     Phase.UNDOING: _go_back,
     Phase.COMMITTED: _clean_up,
@@ -219,18 +194,18 @@ _ACTIONS: dict[Phase, Callable[[Disk, State, Journal], Outcome]] = {
 }
 
 
-def _make(disk: Disk, state: State, journal: Journal) -> None:
+def _make(state: State, journal: Journal) -> None:
     """The new tree in place; once it is said to be, there is no way back but a rollback."""
-    FileSwap(disk, state, journal).forward()
-    enter(disk, state, Phase.COMMITTED)
+    FileSwap(state, journal).forward()
+    enter(state, Phase.COMMITTED)
 
 
-def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | None) -> None:
+def _undo(state: State, journal: Journal, cause: BaseException | None) -> None:
     try:
         if phase_of(state) not in {None, Phase.STAGED, Phase.MIXED}:  # else nothing was begun
-            enter(disk, state, Phase.UNDOING)
-            FileSwap(disk, state, journal).backward()
-            _end(disk, state, Phase.UNDOING)
+            enter(state, Phase.UNDOING)
+            FileSwap(state, journal).backward()
+            _end(state, Phase.UNDOING)
     except RollbackFailed:
         raise
     except Exception as error:
@@ -242,41 +217,41 @@ def _undo(disk: Disk, state: State, journal: Journal, cause: BaseException | Non
         ) from error
 
 
-def _clean(disk: Disk, state: State, journal: Journal) -> None:
+def _clean(state: State, journal: Journal) -> None:
     """From the new tree in place to the old files parked; needs next to no disk space."""
-    swap = FileSwap(disk, state, journal)
+    swap = FileSwap(state, journal)
     if journal.is_update:
-        _park(disk, state, journal, swap)
+        _park(state, journal, swap)
     else:
         swap.discard()
-    _end(disk, state, Phase.COMMITTED)
+    _end(state, Phase.COMMITTED)
 
 
-def _park(disk: Disk, state: State, journal: Journal, swap: FileSwap) -> None:
+def _park(state: State, journal: Journal, swap: FileSwap) -> None:
     """The old files go where a rollback finds them, instead of those of the commit before."""
     if present(state.parked):
-        clear(disk, state, state.old)
-    disk.mkdir(state.old, private=True)
+        clear(state, state.old)
+    state.disk.mkdir(state.old, private=True)
     swap.park()
     with suppress(OSError, InstallError):  # a full disk: the rollback tries again, if there is one
-        mark_bad(disk, state, journal)
-    disk.sync_directory(state.old)
-    disk.replace(named(state, Phase.COMMITTED), state.parked)
-    disk.sync_directory(state.old)
+        mark_bad(state, journal)
+    state.disk.sync_directory(state.old)
+    state.disk.replace(named(state, Phase.COMMITTED), state.parked)
+    state.disk.sync_directory(state.old)
 
 
-def _end(disk: Disk, state: State, phase: Phase) -> None:
-    disk.unlink(named(state, phase))
-    disk.sync_directory(state.folder)
+def _end(state: State, phase: Phase) -> None:
+    state.disk.unlink(named(state, phase))
+    state.disk.sync_directory(state.folder)
     with suppress(OSError):  # nobody reads it any more, and the next update begins by this
         if not present(state.parked):
-            clear(disk, state, state.old)
-        discard_stage(disk, state)
-        sweep(disk, state)
+            clear(state, state.old)
+        discard_stage(state)
+        sweep(state)
 
 
-def _told(error: Exception) -> InstallError:
+def _undone_error(error: Exception) -> MachineError:
     what = "the update was undone"
-    told = disk_error(what, error) if isinstance(error, OSError) else fault(what, error)
-    told.rolled_back = True
-    return told
+    undone = disk_error(what, error) if isinstance(error, OSError) else fault(what, error)
+    undone.rolled_back = True
+    return undone

@@ -1,4 +1,4 @@
-"""Whether the steps that were planned still fit what is live, which may have changed since."""
+"""Replanning: the steps of a commit, fitted to a live tree that has changed since."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from updater.disk.content import (
-    FOLDER,
-    NOTHING,
-    content_of,
-    is_bytecode,
-)
+from updater.disk.content import FOLDER, NOTHING, content_of, is_bytecode
 from updater.disk.durable import is_link, present
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Step,
-)
+from updater.launch.commit.journal import Action, Journal, Step
 from updater.launch.state import State
 
 

@@ -6,16 +6,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from updater.disk.content import content_of
-from updater.disk.durable import Disk, present
-from updater.errors import InstallError
+from updater.disk.durable import present
+from updater.errors import InstallError, MachineError, RequestError
 from updater.launch.commit.bad_versions import mark_bad
-from updater.launch.commit.file_swap_back import Reversal
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Phase,
-    phase_of,
-)
+from updater.launch.commit.file_swap_back import FileSwapBack
+from updater.launch.commit.journal import Action, Journal, Phase, phase_of
 from updater.launch.commit.journal import read as read_journal
 from updater.launch.commit.recover import revert
 from updater.launch.failure_report import Report
@@ -47,13 +42,12 @@ def _way_here(state: State) -> Journal | None:
     return journal if led_here else None
 
 
-def roll_back(disk: Disk, state: State, why: str) -> Journal:
+def rollback(state: State, why: str) -> Journal:
     """Bring the version before back; the present one is bad from now on. The commit taken back.
 
     The caller holds the lock, and no application runs.
 
     Args:
-        disk: durable primitives.
         state: of the install.
         why: what was wrong with the new version, for the report.
 
@@ -64,29 +58,29 @@ def roll_back(disk: Disk, state: State, why: str) -> Journal:
     """
     journal = _way_here(state)
     if journal is None:
-        raise InstallError(
+        raise RequestError(
             f"no previous version of {state.install} is kept",
             hint="there is one after an update, until the next update or rollback",
         )
-    way = Reversal(disk, state, journal)
+    way = FileSwapBack(state, journal)
     try:
         way.refuse_obstacles()
     except InstallError as error:
-        raise InstallError(
+        raise MachineError(
             f"{journal.new} cannot be taken back: {error}", hint=error.hint
         ) from error
     if damaged := way.damaged():
-        raise InstallError(
+        raise MachineError(
             f"{journal.old} was not kept whole: {damaged[0]}", hint="run updater update or repair"
         )
-    mark_bad(disk, state, journal)
+    mark_bad(state, journal)
     with suppress(OSError):  # worth less than the rollback itself
-        _report(disk, state, journal, why)
-    revert(disk, state)
+        _report(state, journal, why)
+    revert(state)
     return journal
 
 
-def _report(disk: Disk, state: State, journal: Journal, why: str) -> None:
+def _report(state: State, journal: Journal, why: str) -> None:
     """Queue what went wrong; a rollback that is tried again says it once."""
     report = Report(
         identity=journal.identity,
@@ -96,11 +90,11 @@ def _report(disk: Disk, state: State, journal: Journal, why: str) -> None:
         new=journal.new,
         changed=tuple(sorted(_changed(state, journal))),
     )
-    report.write(disk, state)
+    report.write(state)
 
 
 def _changed(state: State, journal: Journal) -> Iterator[str]:
-    """What the update has put in place, and somebody changed since."""
+    """Files that the update has put in place, and somebody changed since."""
     for step in journal.steps:
         is_put = step.action is Action.PUT and not step.own
         if is_put and content_of(state.at(step.path)) != step.content:

@@ -1,4 +1,4 @@
-"""What of ours could not be deleted yet: put away, or remembered, and tried again later.
+"""Trash: own files that could not be deleted yet, to be deleted later.
 
 A file that is in use (Windows), immutable, or on a disk that fails for a moment must neither stop
 a commit nor a rollback, nor stay in the install for good. What lies in the State is moved to
@@ -9,19 +9,14 @@ nothing is deleted that somebody has changed since. Every command tries both aga
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from updater.disk.content import content_of
-from updater.disk.durable import (
-    Disk,
-    info_of,
-    is_folder,
-    present,
-    remove_tree,
-)
+from updater.disk.durable import info_of, is_folder, present, remove_tree
 from updater.launch.state import State
 
 LEFT = "left.json"
@@ -29,7 +24,7 @@ LEFT = "left.json"
 
 @dataclass
 class Left:
-    """What of ours lies in the install still."""
+    """Own files and folders that still lie in the install."""
 
     files: dict[str, str] = field(default_factory=dict)
     """Content, as content.py writes it down, by path. With any other content it is not ours."""
@@ -43,8 +38,8 @@ class Left:
 class Trash:
     """Deletes in an install, and remembers what it could not, durably once `save` was called."""
 
-    def __init__(self, disk: Disk, state: State) -> None:
-        self._disk = disk
+    def __init__(self, state: State) -> None:
+        self._disk = state.disk
         self._state = state
         self._left = Left()
 
@@ -60,7 +55,7 @@ class Trash:
         self._left.files[path] = content
 
     def renamed(self, path: str, other: str) -> None:
-        """What is remembered as ``path``, or below it, lies at ``other`` now."""
+        """Note that ``path``, and all below it, lies at ``other`` now."""
 
         def moved(place: str) -> str:
             is_there = place == path or place.startswith(f"{path}/")
@@ -90,32 +85,32 @@ class Trash:
         if self._left:
             known = _read(self._state)
             files = known.files | self._left.files
-            _write(self._disk, self._state, files, [*known.folders, *self._left.folders])
+            _write(self._state, files, [*known.folders, *self._left.folders])
 
 
-def clear(disk: Disk, state: State, folder: Path) -> None:
+def clear(state: State, folder: Path) -> None:
     """Remove a folder of the State, or put it away.
 
     Raises:
         OSError: neither is possible.
     """
     try:
-        remove_tree(disk, folder)
+        remove_tree(state.disk, folder)
     except OSError:
         if present(folder):
-            disk.mkdir(state.trash, private=True)
-            disk.replace(folder, next(_free(state)))
+            state.disk.mkdir(state.trash, private=True)
+            state.disk.replace(folder, _free_place(state))
 
 
-def sweep(disk: Disk, state: State) -> None:
+def sweep(state: State) -> None:
     """Try again to remove what is left, while no commit is under way; what cannot be stays."""
     with suppress(OSError):
         if is_folder(state.trash):
-            _sweep_install(disk, state)
-            _sweep_state(disk, state)
+            _sweep_install(state)
+            _sweep_state(state)
 
 
-def spare(disk: Disk, state: State, paths: Collection[str]) -> None:
+def spare(state: State, paths: Collection[str]) -> None:
     """Let stay what the next release has, should it have been ours to remove.
 
     Raises:
@@ -125,39 +120,35 @@ def spare(disk: Disk, state: State, paths: Collection[str]) -> None:
     files = {path: content for path, content in left.files.items() if path not in paths}
     folders = [folder for folder in left.folders if folder not in paths]
     if (files, folders) != (left.files, left.folders):
-        _write(disk, state, files, folders)
+        _write(state, files, folders)
 
 
-def _sweep_install(disk: Disk, state: State) -> None:
+def _sweep_install(state: State) -> None:
     left = _read(state)
-    files = {
-        path: content for path, content in left.files.items() if _stays(disk, state, path, content)
-    }
+    files = {path: content for path, content in left.files.items() if _stays(state, path, content)}
     if files:
         folders = left.folders
     else:
-        folders = [
-            path for path in _innermost_first(left.folders) if _folder_stays(disk, state, path)
-        ]
+        folders = [path for path in _innermost_first(left.folders) if _folder_stays(state, path)]
     if (files, folders) != (left.files, left.folders):
-        _write(disk, state, files, folders)
+        _write(state, files, folders)
 
 
-def _stays(disk: Disk, state: State, path: str, content: str) -> bool:
-    """Whether a file of ours cannot be removed, or looked at, now either."""
+def _stays(state: State, path: str, content: str) -> bool:
+    """True if a file of ours still cannot be removed, or looked at."""
     place = state.at(path)
     with suppress(OSError):
         if content_of(place) == content and not _is_behind_link(state, place):
-            disk.unlink(place)
+            state.disk.unlink(place)
         return False
     return True
 
 
-def _folder_stays(disk: Disk, state: State, path: str) -> bool:
+def _folder_stays(state: State, path: str) -> bool:
     place = state.at(path)
     with suppress(OSError):
         if is_folder(place) and not _is_behind_link(state, place):
-            disk.rmdir(place)
+            state.disk.rmdir(place)
         return False
     return True
 
@@ -171,34 +162,32 @@ def _innermost_first(folders: Iterable[str]) -> list[str]:
     return sorted({*folders}, key=lambda path: (-len(PurePosixPath(path).parts), path))
 
 
-def _sweep_state(disk: Disk, state: State) -> None:
+def _sweep_state(state: State) -> None:
     for place in sorted(state.trash.iterdir()):
         if place.name != LEFT:
             with suppress(OSError):
-                remove_tree(disk, place)
-    disk.rmdir(state.trash)
+                remove_tree(state.disk, place)
+    state.disk.rmdir(state.trash)
 
 
 def _read(state: State) -> Left:
-    """What is remembered; of a damaged list nothing is."""
+    """Read the list; an empty one if it is damaged."""
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         document = json.loads((state.trash / LEFT).read_bytes())
         return Left(dict(document["files"]), list(document["folders"]))
     return Left()
 
 
-def _write(disk: Disk, state: State, files: dict[str, str], folders: Iterable[str]) -> None:
+def _write(state: State, files: dict[str, str], folders: Iterable[str]) -> None:
     place = state.trash / LEFT
     left = Left(files, _innermost_first(folders))
     if left:
-        disk.mkdir(state.trash, private=True)
-        disk.write(place, json.dumps(asdict(left)).encode())
+        state.disk.mkdir(state.trash, private=True)
+        state.disk.write(place, json.dumps(asdict(left)).encode())
     else:
-        disk.unlink(place)
+        state.disk.unlink(place)
 
 
-def _free(state: State) -> Iterator[Path]:
-    number = 0
-    while present(place := state.trash / str(number)):
-        number += 1
-    yield place
+def _free_place(state: State) -> Path:
+    places = (state.trash / str(number) for number in count())
+    return next(place for place in places if not present(place))

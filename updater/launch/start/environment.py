@@ -12,20 +12,20 @@ from updater.disk.durable import WINDOWS
 from updater.launch.start.running import VARIABLE as RUN_LOCK
 
 FOLDER = "UPSWAP_DIR"
-"""Of the application: its install folder."""
+"""For the application: its install folder."""
 VERSION = "UPSWAP_VERSION"
-"""Of the application: its version, which it confirms."""
+"""For the application: its version, which it confirms."""
 PREVIOUS = "UPSWAP_PREVIOUS_VERSION"
-"""Of the application: the version before, on the first start after a change."""
+"""For the application: the version before, on the first start after a change."""
 WATCHED = "UPSWAP_WATCHED"
-"""Of the application: this start must be confirmed; the inherited lock by device and inode."""
+"""For the application: this start must be confirmed; the inherited lock by device and inode."""
 FIRST = "UPSWAP_FIRST"
-"""Of the application: `LEADING` as its launcher found it, in JSON; for the starts after this."""
+"""For the application: `LEADING` as its launcher found it, in JSON; for the starts after this."""
 WAIT = "UPSWAP_WAIT"
-"""Of the launcher: seconds to wait for the application that was told to restart, to bring what
+"""For the launcher: seconds to wait for the application that restarts, to bring what
 it has staged."""
 UNHEARD = "-"
-"""There is none."""
+"""No lock: nobody can be notified."""
 
 WAIT_MOST = 3600.0
 """Seconds a launcher waits at most, whatever it is told."""
@@ -46,7 +46,7 @@ FROZEN = "_PYI_"
 """PyInstaller's own variables: they would lead a frozen program to the files of another."""
 LIBRARIES = "LD_LIBRARY_PATH"
 ORIGINAL = LIBRARIES + "_ORIG"
-"""Where PyInstaller keeps the user's; without it he had none."""
+"""The variable in which PyInstaller keeps the user's value; absent if there was none."""
 
 
 def handed_on(environment: Mapping[str, str], install: Path) -> dict[str, str]:
@@ -109,7 +109,7 @@ def for_application(
 
 
 def seconds_to_wait(environment: Mapping[str, str]) -> float:
-    """How long a launcher shall wait for others to end, as `WAIT` says; 0 without it."""
+    """The seconds a launcher waits for others to end, as `WAIT` says; 0 without it."""
     with suppress(ValueError):
         return max(0.0, min(float(environment.get(WAIT, "0")), WAIT_MOST))
     return 0.0
@@ -121,7 +121,7 @@ def watched(environment: Mapping[str, str], lock: int | None) -> dict[str, str]:
     return {**environment, WATCHED: heard_by}
 
 
-def say_up(environment: Mapping[str, str]) -> bool:
+def report_up(environment: Mapping[str, str]) -> bool:
     """Tell the launcher that watches; False if it cannot be reached from here.
 
     It has the inherited lock open together with this process, so both have one position in it.
@@ -138,8 +138,8 @@ def say_up(environment: Mapping[str, str]) -> bool:
     return False
 
 
-def is_said_up(lock: int | None) -> bool:
-    """Whether the application that has ``lock`` from this process says that it is up."""
+def is_reported_up(lock: int | None) -> bool:
+    """True if the application that has ``lock`` from this process says that it is up."""
     return not WINDOWS and lock is not None and os.lseek(lock, 0, os.SEEK_CUR) > 0
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from updater.disk.json_file import encode, read
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.launch.state import State
 
 MOST = 1 << 31
@@ -18,14 +18,14 @@ _HALF = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Brief:
+class ReleaseFacts:
     """The installed release, in short."""
 
     version: str
     entry: tuple[str, ...] = ()
     """Release path of what to start, then its arguments; empty: nothing."""
     mode: str = "none"
-    """What keeps a new version: ``none``, ``app`` or ``health``."""
+    """The way a new version is confirmed: ``none``, ``app`` or ``health``."""
     health: tuple[str, ...] = ()
     """Command that finds the application healthy; its first word is a release path."""
     starts: int = 1
@@ -39,8 +39,8 @@ class Brief:
         return encode(asdict(self))
 
 
-def read_brief(state: State) -> Brief:
-    """What is installed.
+def read_release_facts(state: State) -> ReleaseFacts:
+    """Read the facts of the installed release.
 
     Raises:
         InstallError: it is missing or damaged.
@@ -48,22 +48,24 @@ def read_brief(state: State) -> Brief:
     """
     document = read(state.release)
     if document is None:
-        raise InstallError(
+        raise MachineError(
             f"{state.release} is missing", hint="run updater recover, or updater repair"
         )
     try:
-        brief = Brief(**document)
-        _check(brief)
-        return Brief(**document | {"entry": tuple(brief.entry), "health": tuple(brief.health)})
+        facts = ReleaseFacts(**document)
+        _check(facts)
+        return ReleaseFacts(
+            **document | {"entry": tuple(facts.entry), "health": tuple(facts.health)}
+        )
     except (TypeError, ValueError) as error:
-        raise InstallError(
+        raise MachineError(
             f"{state.release} is damaged: {error}", hint="run updater repair"
         ) from error
 
 
-def _check(brief: Brief) -> None:
-    words: list[object] = [brief.version, brief.mode, *brief.entry, *brief.health]
-    numbers: list[object] = [brief.starts, brief.seconds]
+def _check(facts: ReleaseFacts) -> None:
+    words: list[object] = [facts.version, facts.mode, *facts.entry, *facts.health]
+    numbers: list[object] = [facts.starts, facts.seconds]
     if not all(is_text(word) for word in words):
         raise ValueError("a text expected")
     if not all(isinstance(number, int) and number < MOST for number in numbers):
@@ -71,5 +73,5 @@ def _check(brief: Brief) -> None:
 
 
 def is_text(value: object) -> bool:
-    """Whether a program can be given it: no NUL, and no half of a character."""
+    """True if ``value`` is a text for a program: no NUL, and no half of a character."""
     return isinstance(value, str) and "\0" not in value and not _HALF.search(value)

@@ -1,4 +1,4 @@
-"""Who runs: every application started by the launcher shares a lock, a commit has it alone.
+"""The run lock: every application started by the launcher shares it, a commit has it alone.
 
 The system drops the lock with the last process that has it, however that one dies.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from updater.disk.permissions import hand_over
-from updater.errors import ApplicationRuns, InstallError, UpdateInProgress
+from updater.errors import ApplicationRuns, InstallError, MachineError, UpdateInProgress
 from updater.launch.state import State
 
 POLL = 0.05
@@ -61,7 +61,7 @@ else:
 
 @contextmanager
 def alone(state: State, *, wait: bool = False, patience: float = 0.0) -> Iterator[bool]:
-    """Whether no application runs; if so none can be started until the body ends.
+    """Take the run lock; yield True if no application runs, and then none starts meanwhile.
 
     With ``wait`` it waits until none does, otherwise for up to ``patience`` seconds.
 
@@ -152,7 +152,7 @@ def _hold_again(state: State, number: int) -> None:
 
 def _open(state: State, how: int) -> int:
     if state.run_lock.is_dir():  # which POSIX would lock for an application, not for a commit
-        raise InstallError(
+        raise MachineError(
             f"{state.run_lock} is a folder, where the lock of the running application belongs",
             hint=f"remove it: {state.run_lock}",
         )

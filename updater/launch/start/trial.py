@@ -13,7 +13,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
-from updater.disk.durable import Disk, present
+from updater.disk.durable import present
 from updater.disk.json_file import encode, read
 from updater.errors import InstallError
 from updater.launch.start.release_facts import is_text
@@ -34,18 +34,18 @@ class Trial:
     version: str
     previous: str
     ran: bool = False
-    """Whether the launcher has started it at all."""
+    """True if the launcher has started it at all."""
     failed: int = 0
     """Starts that spoke against it."""
     why: str = ""
-    """How the last of them failed."""
+    """The failure of the last of them."""
     cut_off: int = 0
     """Starts in a row whose end no launcher saw: the machine went down, or it was killed itself.
 
     A start that goes on just now is one of them."""
 
     def verdict(self, starts: int) -> str:
-        """Why the version must make way; empty if nothing is known against it.
+        """The reason to roll the version back; empty if there is none.
 
         Args:
             starts: how many of its starts must fail.
@@ -82,7 +82,7 @@ def _is_sane(trial: Trial) -> bool:
     return all(map(is_text, words)) and all(isinstance(count, int) for count in counts)
 
 
-def confirm(disk: Disk, state: State, version: str) -> None:
+def confirm(state: State, version: str) -> None:
     """Keep ``version``. Called by the application; does nothing if no trial of it is on.
 
     Raises:
@@ -90,17 +90,17 @@ def confirm(disk: Disk, state: State, version: str) -> None:
     """
     trial = read_trial(state)
     if trial is not None and trial.version == version and not is_confirmed(state, trial):
-        disk.write(state.confirmed, version.encode())
+        state.disk.write(state.confirmed, version.encode())
 
 
 def is_confirmed(state: State, trial: Trial) -> bool:
-    """Whether the application has confirmed the version on trial."""
+    """True if the application has confirmed the version on trial."""
     with suppress(FileNotFoundError):
         return state.confirmed.read_bytes() == trial.version.encode()
     return False
 
 
-def settle(disk: Disk, state: State) -> Trial | None:
+def settle(state: State) -> Trial | None:
     """End a trial that was confirmed; the one that is still on, if any.
 
     Raises:
@@ -110,29 +110,28 @@ def settle(disk: Disk, state: State) -> Trial | None:
     if trial is not None and not is_confirmed(state, trial):
         return trial
     if trial is not None:
-        disk.unlink(state.arrival)  # it was told, to the version that has confirmed
+        state.disk.unlink(state.arrival)  # it was told, to the version that has confirmed
     if present(state.trial):
-        disk.unlink(state.trial)
-        disk.sync_directory(state.folder)
+        state.disk.unlink(state.trial)
+        state.disk.sync_directory(state.folder)
     if present(state.confirmed):
-        disk.unlink(state.confirmed)
+        state.disk.unlink(state.confirmed)
     return None
 
 
-def begin_start(disk: Disk, state: State, trial: Trial) -> Trial:
+def begin_start(state: State, trial: Trial) -> Trial:
     """Note durably, before it happens, that the version on trial is started.
 
     Raises:
         OSError: the disk.
     """
-    return _note(disk, state, replace(trial, ran=True, cut_off=trial.cut_off + 1))
+    return _note(state, replace(trial, ran=True, cut_off=trial.cut_off + 1))
 
 
-def end_start(disk: Disk, state: State, trial: Trial, why: str = "") -> Trial:
+def end_start(state: State, trial: Trial, why: str = "") -> Trial:
     """Note that a start of the version on trial has ended before somebody's eyes.
 
     Args:
-        disk: durable primitives.
         state: of the install.
         trial: as it stands now.
         why: what spoke against the version; empty: nothing.
@@ -141,9 +140,9 @@ def end_start(disk: Disk, state: State, trial: Trial, why: str = "") -> Trial:
         OSError: the disk.
     """
     ended = replace(trial, cut_off=0)
-    return _note(disk, state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)
+    return _note(state, replace(ended, failed=trial.failed + 1, why=why) if why else ended)
 
 
-def _note(disk: Disk, state: State, trial: Trial) -> Trial:
-    disk.write(state.trial, trial.data)
+def _note(state: State, trial: Trial) -> Trial:
+    state.disk.write(state.trial, trial.data)
     return trial

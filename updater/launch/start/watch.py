@@ -17,21 +17,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-from updater.disk.durable import (
-    FULL,
-    WINDOWS,
-    Disk,
-)
-from updater.errors import InstallError
-from updater.launch.start.environment import is_said_up, watched
-from updater.launch.start.release_facts import Brief
+from updater.disk.durable import FULL, WINDOWS
+from updater.errors import MachineError
+from updater.launch.start.environment import is_reported_up, watched
+from updater.launch.start.release_facts import ReleaseFacts
 from updater.launch.start.running import VARIABLE as RUN_LOCK
-from updater.launch.start.trial import (
-    Trial,
-    confirm,
-    is_confirmed,
-    read_trial,
-)
+from updater.launch.start.trial import Trial, confirm, is_confirmed, read_trial
 from updater.launch.state import State
 
 POLL = 0.1
@@ -44,7 +35,7 @@ GRACE = 10.0
 HEALTH_PAUSE = 1.0
 """Seconds between two health commands."""
 PASSED_ON = [signal.SIGTERM, signal.SIGINT] + ([] if WINDOWS else [signal.SIGHUP])
-"""Somebody ends the application: a service manager, a log-out, Ctrl-C."""
+"""Signals that end the application: from a service manager, a log-out, Ctrl-C."""
 ENDED = {-number for number in PASSED_ON} | {128 + number for number in PASSED_ON}
 """Exit codes of what was ended so, itself or, as shells give it, what it waited for."""
 CONSOLE_CLOSED = {0xC000013A, 0x40010004}
@@ -68,7 +59,7 @@ if sys.platform == "win32":
         return True
 
     def _may_not_run(_entry: str, error: OSError) -> bool:
-        """Whether no program at all may be run where ``entry`` lies."""
+        """True if no program at all may be run where ``entry`` lies."""
         return error.winerror == SHARING_VIOLATION
 
 else:
@@ -76,7 +67,7 @@ else:
     """A disk from which no program may be run; Linux says so."""
 
     def _has_ctrl_c(child: int) -> bool:
-        """Whether ``child`` has a Ctrl-C that this process has, and must not get it once more.
+        """True if ``child`` has a Ctrl-C that this process has, and must not get it once more.
 
         The terminal sends it to its foreground process group, whatever stdin is. Where both are
         in that group it is taken for such a one; a service manager's comes without a terminal.
@@ -90,7 +81,7 @@ else:
         return False
 
     def _may_not_run(entry: str, _error: OSError) -> bool:
-        """Whether no program at all may be run where ``entry`` lies."""
+        """True if no program at all may be run where ``entry`` lies."""
         try:
             return bool(os.statvfs(entry).f_flag & NOEXEC)
         except PermissionError:  # a folder above it
@@ -107,7 +98,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Start:
-    """What is started, and with what."""
+    """A command line to start, and its environment."""
 
     line: list[str]
     environment: dict[str, str]
@@ -117,21 +108,20 @@ class Start:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a watched start ended."""
+    """The end of a watched start."""
 
     code: int
     why: str | None = None
-    """What was wrong with the new version; None: nothing."""
+    """The fault of the new version; None: there is none."""
 
 
 class Watch:
     """One start of a version on trial."""
 
-    def __init__(self, state: State, disk: Disk, clock: Clock, brief: Brief, trial: Trial) -> None:
+    def __init__(self, state: State, clock: Clock, facts: ReleaseFacts, trial: Trial) -> None:
         self._state = state
-        self._disk = disk
         self._clock = clock
-        self._brief = brief
+        self._facts = facts
         self._trial = trial
         self._lock: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -173,10 +163,8 @@ class Watch:
 
     def _until_settled(self, child: subprocess.Popen[bytes], start: Start) -> str | None:
         """Wait until the version is confirmed or has ended well (None), or has failed (why)."""
-        time_left = _TimeLeft(self._clock, self._brief.seconds)
-        health = _Health(
-            self._state, self._disk, self._clock, self._brief, start, self._is_over(time_left)
-        )
+        time_left = _TimeLeft(self._clock, self._facts.seconds)
+        health = _Health(self._state, self._clock, self._facts, start, self._is_over(time_left))
         while not self._is_settled():
             if child.poll() is not None:
                 return self._why_ended(child, health)
@@ -188,7 +176,7 @@ class Watch:
         return None
 
     def _why_ended(self, child: subprocess.Popen[bytes], health: _Health) -> str | None:
-        """What it said last counts too, and one that ended well is asked for its health."""
+        """Judge an end: a confirmation counts, and after exit code 0 the health command decides."""
         code = child.returncode
         if code != 0:
             self._clock.sleep(HEARING)
@@ -199,11 +187,11 @@ class Watch:
         return f"ended with exit code {code}" if code > 0 else f"ended with signal {-code}"
 
     def _why_late(self) -> str | None:
-        """It may take its time to end, if it was asked to; until then it may still be confirmed."""
-        return None if self._asked_to_end else f"not confirmed in {self._brief.seconds} seconds"
+        """The reason of a start that is not confirmed in time; none if it was asked to end."""
+        return None if self._asked_to_end else f"not confirmed in {self._facts.seconds} seconds"
 
     def _is_over(self, time_left: _TimeLeft) -> Callable[[subprocess.Popen[bytes]], bool]:
-        """Whether nobody waits for an answer any more."""
+        """True if nobody waits for an answer any more."""
 
         def is_over(child: subprocess.Popen[bytes]) -> bool:
             has_obeyed = self._asked_to_end and child.poll() is not None
@@ -214,7 +202,7 @@ class Watch:
     def _is_settled(self) -> bool:
         """Without the lock, which the application may want for an update of its own."""
         with suppress(OSError):  # the next look sees it
-            self._was_heard = self._was_heard or is_said_up(self._lock)
+            self._was_heard = self._was_heard or is_reported_up(self._lock)
             self._note_what_was_heard()
             return is_confirmed(self._state, self._trial) or read_trial(self._state) is None
         return self._was_heard
@@ -222,7 +210,7 @@ class Watch:
     def _note_what_was_heard(self) -> None:
         """On the disk; if that is full just now, the version counts as confirmed all the same."""
         if self._was_heard:
-            confirm(self._disk, self._state, self._brief.version)
+            confirm(self._state, self._facts.version)
 
     @contextmanager
     def _passing_on(self) -> Iterator[None]:
@@ -266,7 +254,7 @@ class _TimeLeft:
         self._looked = clock.monotonic()
 
     def is_over(self) -> bool:
-        """Whether they are; asked often, or too few are counted."""
+        """True if no second is left; ask often, or too few seconds are counted."""
         now = self._clock.monotonic()
         self._left -= min(now - self._looked, STEP)
         self._looked = now
@@ -279,16 +267,14 @@ class _Health:
     def __init__(
         self,
         state: State,
-        disk: Disk,
         clock: Clock,
-        brief: Brief,
+        facts: ReleaseFacts,
         start: Start,
         is_over: Callable[[subprocess.Popen[bytes]], bool],
     ) -> None:
         self._state = state
-        self._disk = disk
         self._clock = clock
-        self._brief = brief
+        self._facts = facts
         self._environment = start.environment
         self._asked = clock.monotonic()
         self._is_over = is_over
@@ -300,10 +286,10 @@ class _Health:
 
     def ask_at_once(self, child: subprocess.Popen[bytes]) -> None:
         """Ask, and confirm the version if it is well and ``child`` did not crash."""
-        if self._brief.health:
+        if self._facts.health:
             with suppress(OSError):
                 if self._is_well(child):
-                    confirm(self._disk, self._state, self._brief.version)
+                    confirm(self._state, self._facts.version)
             self._asked = self._clock.monotonic()
 
     def _is_well(self, child: subprocess.Popen[bytes]) -> bool:
@@ -315,7 +301,7 @@ class _Health:
         return is_well
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        install, words = self._state.install, self._brief.health
+        install, words = self._state.install, self._facts.health
         known = {name: text for name, text in self._environment.items() if name != RUN_LOCK}
         nothing = subprocess.DEVNULL  # the application speaks there
         return subprocess.Popen(  # noqa: S603 - the publisher's own, verified executable
@@ -342,7 +328,7 @@ def _not_begun(start: Start, error: OSError) -> Ended:
     entry, why = start.line[0], f"cannot be started: {error.strerror}"
     is_denied = error.errno == errno.EACCES and _may_not_run(entry, error)
     if is_denied or error.errno in MACHINES:
-        raise InstallError(
+        raise MachineError(
             f"{entry} {why}",
             hint="this says nothing about its version: see to the machine and start it again",
         ) from error

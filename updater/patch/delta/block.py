@@ -15,24 +15,11 @@ from typing import BinaryIO, NamedTuple
 from updater.errors import FormatError
 from updater.format.encoding import lzma2, zstandard
 from updater.format.encoding.limits import DEFAULT, Limits
-from updater.format.encoding.stream import (
-    CHUNK,
-    Part,
-    Stream,
-)
+from updater.format.encoding.stream import CHUNK, ExactReader, LimitedReader
 from updater.format.encoding.wire import Writer
 from updater.format.patch import LZMA2, STORED, ZSTD, Block
-from updater.patch.delta.bsdiff import (
-    Delta,
-    Triples,
-    run,
-)
-from updater.patch.delta.control import (
-    Control,
-    decode_control,
-    encode_control,
-    most_bytes,
-)
+from updater.patch.delta.bsdiff import Delta, Triples, run
+from updater.patch.delta.control import Control, decode_control, encode_control, most_bytes
 
 SPARSE = 256
 """Zeros in the differences worth cutting out: xz spends kilobytes and most of its time on
@@ -69,7 +56,7 @@ def decode(
     start = packed.tell()
     _check_digest(block, packed)
     packed.seek(start)
-    part = Part(packed, block.packed_length)
+    part = LimitedReader(packed, block.packed_length)
     if block.codec == ZSTD:
         return zstandard.unpacking(part, block.new_length, read_old(), "block").rest()
     parts = _parts(block, part, limits)
@@ -94,7 +81,7 @@ def encode_block(
 
 
 def _check_digest(block: Block, packed: BinaryIO) -> None:
-    part, digest = Part(packed, block.packed_length), hashlib.sha256()
+    part, digest = LimitedReader(packed, block.packed_length), hashlib.sha256()
     while data := part.read(CHUNK):
         digest.update(data)
     if part.left or digest.digest() != block.digest:
@@ -102,7 +89,7 @@ def _check_digest(block: Block, packed: BinaryIO) -> None:
 
 
 class _Parts(NamedTuple):
-    """What bsdiff needs besides the old bytes."""
+    """The input of bsdiff besides the old bytes."""
 
     need: int
     control: bytes
@@ -110,10 +97,10 @@ class _Parts(NamedTuple):
     extra: bytes
 
 
-def _parts(block: Block, packed: Part, limits: Limits) -> _Parts:
+def _parts(block: Block, packed: LimitedReader, limits: Limits) -> _Parts:
     """Take the raw bytes apart while they are decompressed; the decompressor is gone after."""
     if block.codec == STORED:
-        stream = Stream(packed, block.raw_length, "block")
+        stream = ExactReader(packed, block.raw_length, "block")
     else:
         stream = lzma2.unpacking(packed, block.raw_length, "block")
     length = stream.varint(most_bytes(limits), "length of control numbers")
@@ -125,7 +112,7 @@ def _parts(block: Block, packed: Part, limits: Limits) -> _Parts:
     return _Parts(need, numbers, difference, extra)
 
 
-def _difference(stream: Stream, control: Control) -> bytes:
+def _difference(stream: ExactReader, control: Control) -> bytes:
     """The difference bytes, zeros in the gaps, made in one buffer that is then given away."""
     length = sum(control.triples.adds)
     buffer = io.BytesIO(bytes(length))

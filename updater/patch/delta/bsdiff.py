@@ -33,7 +33,7 @@ class Triples:
     seeks: Sequence[int]
 
     def need(self) -> int:
-        """How many old bytes there must be, so that nothing outside them is read.
+        """The number of old bytes that are needed, so that nothing outside them is read.
 
         Raises:
             PatchError: a position before them or a length below 0; the author is at fault.

@@ -21,11 +21,7 @@ from typing import BinaryIO
 
 from updater.errors import FormatError, PatchError
 from updater.format.encoding.limits import DEFAULT
-from updater.format.encoding.wire import (
-    VARINT_BYTES,
-    Reader,
-    Writer,
-)
+from updater.format.encoding.wire import VARINT_BYTES, Reader, Writer
 
 STREAMS_MOST = 250_000
 """Streams of one file: as many as a release has entries."""
@@ -58,7 +54,7 @@ ENDLESS = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a stream is deflated with, in zlib's terms."""
+    """The parameters a stream is deflated with, in zlib's terms."""
 
     level: int
     window_bits: int
@@ -210,7 +206,7 @@ def deflate(parts: Iterable[bytes], parameters: Parameters) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-class Source:
+class LookaheadReader:
     """A file read forward, with a look ahead; never much of it in memory."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -221,7 +217,7 @@ class Source:
 
     @property
     def position(self) -> int:
-        """Where the next byte lies in the file."""
+        """The offset of the next byte in the file."""
         return self._base + self._index
 
     def seek(self, position: int) -> None:
@@ -286,15 +282,15 @@ class Source:
 class Deflated:
     """The deflate stream at a source's position, perhaps in pieces."""
 
-    def __init__(self, source: Source, first: int = ENDLESS) -> None:
+    def __init__(self, source: LookaheadReader, first: int = ENDLESS) -> None:
         """``first`` is the length of the first piece."""
         self.separators = bytearray()
-        """What stands between the pieces, known when all is inflated."""
+        """The bytes between the pieces, known when all is inflated."""
         self._source = source
         self._left = first
 
     def inflated(self) -> Iterator[bytes]:
-        """What it inflates to, in chunks; the source stands behind the stream then.
+        """Inflate it, in chunks; the source stands behind the stream then.
 
         Raises:
             PatchError: there is no whole stream.
@@ -416,7 +412,9 @@ class _Gap:
 
 
 def predict(window: bytes) -> int:
-    """Where in ``window``, the bytes behind a stream or at a file's start, the next one begins.
+    """The likely offset of the next stream in ``window``.
+
+    The window is the bytes behind a stream, or those at the start of a file.
 
     A guess for archives that are well-formed; any answer is right for any bytes.
     """
@@ -433,7 +431,7 @@ def predict(window: bytes) -> int:
 
 
 def is_zlib_header(header: bytes) -> bool:
-    """Whether two bytes may begin a zlib stream (RFC 1950) without a dictionary."""
+    """True if two bytes may begin a zlib stream (RFC 1950) without a dictionary."""
     if len(header) != 2 or header[0] & 0x8F != 8 or header[1] & 0x20:
         return False
     return int.from_bytes(header, "big") % 31 == 0
@@ -520,7 +518,7 @@ class InflatedView:
             FormatError: not a recipe; its author is at fault.
             OSError: the disk.
         """
-        source, sink = Source(file), _Sink(view)
+        source, sink = LookaheadReader(file), _Sink(view)
         for kind, difference in _read_starts(recipe):
             length = predict(source.peek(WINDOW)) + difference
             if length < 0:
@@ -539,7 +537,7 @@ class InflatedView:
             OSError: the disk.
         """
         self.check(recipe)
-        source = Source(view)
+        source = LookaheadReader(view)
         for kind, parameters in _read_streams(recipe):
             length = source.varint(DEFAULT.view_bytes, "bytes before a stream")
             lead = b""
@@ -566,7 +564,7 @@ def _copy_gap(sink: _Sink, parts: Iterable[bytes]) -> bytes:
     return lead
 
 
-def _open_stream(source: Source, sink: _Sink, kind: int, first: int) -> None:
+def _open_stream(source: LookaheadReader, sink: _Sink, kind: int, first: int) -> None:
     start = source.position
     stream = Deflated(source, first)
     length, held = _measured(stream, sink.left)
@@ -594,7 +592,7 @@ def _measured(stream: Deflated, most: int) -> tuple[int, list[bytes]]:
 
 
 def _close_stream(
-    source: Source, file: BinaryIO, parameters: Parameters, kind: int, first: int
+    source: LookaheadReader, file: BinaryIO, parameters: Parameters, kind: int, first: int
 ) -> None:
     length = source.varint(DEFAULT.view_bytes, "length of a stream")
     count = source.varint(SEPARATORS_MOST, "number of separators") if kind == CHUNKED else 0

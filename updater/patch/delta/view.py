@@ -37,7 +37,7 @@ Views = Mapping[int, View]
 INFLATED = 1
 
 KNOWN: Views = {INFLATED: InflatedView()}
-"""All but the plain one."""
+"""Every view but the plain one."""
 
 
 def view_of(views: Views, number: int) -> View:

@@ -13,11 +13,19 @@ from updater.errors import FormatError
 from updater.format.changes import Change, Kind
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.encoding.lzma2 import dictionary_size
-from updater.format.head import Head, Offer, Step
+from updater.format.head import Head, HeadEntry, RolloutStep
 from updater.format.header import decode_header, encode_header, header_length
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import Block, Extent, Header, Tree, View, check_header, raw_limit
+from updater.format.patch import (
+    Block,
+    Extent,
+    FileView,
+    Header,
+    TreeDescriptor,
+    check_header,
+    raw_limit,
+)
 from updater.format.release_description import Release
 from updater.patch.delta.block import decode_block, encode_block
 from updater.patch.delta.bsdiff import Delta
@@ -26,9 +34,9 @@ MANIFEST = Manifest.of(
     "app", "1.0", [File("d/a", 5, Digest.of(b"x")), File("e/b", 5, Digest.of(b"y"))]
 )
 RELEASE = Release(notes="a note")
-NAMED = Tree("1.0", Digest.of(b"m"), 100, RELEASE)
-OFFER = Offer("2.0", (Step(0, 1), Step(1, 2)))
-HEAD = Head("app", "stable", 0, "seed", (OFFER, Offer("1.0", (Step(0, 10_000),))))
+NAMED = TreeDescriptor("1.0", Digest.of(b"m"), 100, RELEASE)
+OFFER = HeadEntry("2.0", (RolloutStep(0, 1), RolloutStep(1, 2)))
+HEAD = Head("app", "stable", 0, "seed", (OFFER, HeadEntry("1.0", (RolloutStep(0, 10_000),))))
 BLOCK = Block((Extent(0, 0, 6),), (Extent(0, 0, 5),), 0, 9, 9, Digest.of(b"block"))
 HEADER = Header(
     "app",
@@ -36,8 +44,8 @@ HEADER = Header(
     NAMED,
     (Change(Kind.MODIFY, "a", size=5), Change(Kind.ADD, "b", size=2)),
     ("source", "sources"),
-    (View(1, 255, 7, b"12"),),
-    (View(1, 255, 4, b"123"),),
+    (FileView(1, 255, 7, b"12"),),
+    (FileView(1, 255, 4, b"123"),),
     (BLOCK, Block((), (Extent(1, 0, 4),), 0, 9, 9, Digest.of(b"block"))),
 )
 DATA = encode_header(HEADER)

@@ -55,14 +55,14 @@ def test_a_file_that_is_in_both_versions_is_never_absent(tmp_path: Path, world: 
             assert all(present(world.state.install / name) for name in OLD), self.log[-1]
 
     disk = Watching()
-    commit(disk, world.state, staged(tmp_path, world))
+    commit(world.state.on(disk), staged(tmp_path, world))
     assert disk.count > 20
     assert world.tree == NEW
 
 
 def test_the_program_that_starts_the_application_is_put_last(tmp_path: Path, world: World) -> None:
     disk = CountingDisk()
-    commit(disk, world.state, staged(tmp_path, world))
+    commit(world.state.on(disk), staged(tmp_path, world))
     install = str(world.state.install)
     puts = [line.removeprefix(f"replace {install}/") for line in disk.log if "replace" in line]
     puts = [name for name in puts if name in NEW]
@@ -96,7 +96,7 @@ def test_nothing_live_changes_before_stage_and_journal_are_durable(
 
     disk = Watching()
     new = manifest_of(tmp_path, "2.0", NEW, entry=("app",))
-    commit(disk, state, prepare(disk, world, new, NEW))
+    commit(state.on(disk), prepare(disk, world, new, NEW))
     assert world.tree == NEW
 
 
@@ -118,7 +118,7 @@ def test_the_new_names_are_durable_before_the_commit_is_said_to_be_done(
     tmp_path: Path, world: World
 ) -> None:
     disk = CountingDisk()
-    commit(disk, world.state, staged(tmp_path, world))
+    commit(world.state.on(disk), staged(tmp_path, world))
     done = disk.log.index(f"replace {world.state.journal}.done")
     install = world.state.install
     last_put = disk.log.index(f"replace {install / 'app'}")
@@ -141,7 +141,7 @@ def test_the_old_names_are_durable_before_an_undo_is_said_to_be_done(
 
     disk, install = Failing(), world.state.install
     with pytest.raises(InstallError):
-        commit(disk, world.state, staged(tmp_path, world))
+        commit(world.state.on(disk), staged(tmp_path, world))
     begun = disk.log.index(f"replace {world.state.journal}.undo")
     done = disk.log.index(f"unlink {world.state.journal}.undo")
     changes = [
@@ -160,7 +160,7 @@ def test_a_hard_link_of_an_installed_file_elsewhere_is_not_written_through(
     outside = tmp_path / "precious"
     os.link(world.state.install / "lib" / "a", outside)
     before = outside.read_bytes()
-    commit(Disk(), world.state, staged(tmp_path, world))
+    commit(world.state, staged(tmp_path, world))
     assert outside.read_bytes() == before
     assert world.tree == NEW
 
@@ -173,7 +173,7 @@ def test_a_symlink_in_place_of_a_file_is_replaced_not_written_through(
     live = world.state.install / "lib" / "a"
     live.unlink()
     live.symlink_to(outside)
-    commit(Disk(), world.state, staged(tmp_path, world))
+    commit(world.state, staged(tmp_path, world))
     assert outside.read_bytes() == b"precious"
     assert world.tree == NEW | {"lib/a.old": Link(str(outside))}
 
@@ -196,7 +196,7 @@ def test_an_undone_update_leaves_the_very_same_files(tmp_path: Path, world: Worl
 
     before = inodes()
     with pytest.raises(InstallError, match="app is not what was put there"):
-        commit(Spoiling(), world.state, staged(tmp_path, world))
+        commit(world.state.on(Spoiling()), staged(tmp_path, world))
     assert inodes() == before
     assert world.tree == OLD
 
@@ -214,7 +214,7 @@ def test_a_file_of_the_user_in_a_new_folder_outlives_the_undo(tmp_path: Path, wo
 
     journal = staged(tmp_path, world, {**NEW, "fresh/f": b"f"})
     with pytest.raises(InstallError):
-        commit(Meanwhile(), world.state, journal)
+        commit(world.state.on(Meanwhile()), journal)
     assert phase_of(world.state) is None
     assert world.tree == OLD | {"fresh/mine": b"mine"}
 
@@ -227,8 +227,8 @@ def test_what_is_kept_is_named_where_it_lies_after_the_commit(tmp_path: Path, wo
     (install / "link").write_bytes(b"a file of mine")
     (install / "alone").mkdir()
     journal = staged(tmp_path, world, {"lib": b"a file now", "link": Link("lib"), "alone": b"x"})
-    commit(Disk(), world.state, journal)
-    kept = FileSwap(Disk(), world.state, journal).kept()
+    commit(world.state, journal)
+    kept = FileSwap(world.state, journal).kept()
     assert sorted(kept) == ["lib.old", "lib.old/a.old", "link.old"]
     assert (install / "lib.old" / "a.old").read_bytes() == b"edited"
     assert (install / "lib.old" / "mine").read_bytes() == b"mine"
@@ -238,7 +238,7 @@ def test_what_is_kept_is_named_where_it_lies_after_the_commit(tmp_path: Path, wo
 
 def test_what_was_never_done_is_undone_without_a_trace(tmp_path: Path, world: World) -> None:
     journal = staged(tmp_path, world)
-    FileSwap(Disk(), world.state, journal).backward()
+    FileSwap(world.state, journal).backward()
     assert world.tree == OLD
 
 
@@ -247,15 +247,15 @@ def test_a_step_with_no_old_file_touches_no_other_name(tmp_path: Path, world: Wo
     (world.state.install / ".part").write_bytes(b"mine")
     journal = staged(tmp_path, world)
     assert any(not step.aside for step in journal.steps)
-    FileSwap(Disk(), world.state, journal).backward()
+    FileSwap(world.state, journal).backward()
     assert world.tree == OLD | {".part": b"mine"}
 
 
 def test_a_folder_made_by_an_interrupted_commit_gets_its_mode(tmp_path: Path, world: World) -> None:
     journal = staged(tmp_path, world, {**NEW, "fresh/f": b"f"})
-    journal.write(Disk(), world.state)
+    journal.write(world.state)
     (world.state.install / "fresh").mkdir(0o700)  # killed before it got its mode
-    recover(Disk(), world.state)
+    recover(world.state)
     assert (world.state.install / "fresh").stat().st_mode & 0o777 == 0o755
 
 
@@ -264,7 +264,7 @@ def test_a_new_file_of_another_kind_or_size_is_noticed(world: World, size: int) 
     step = Step(Action.PUT, "lib/a", 0, "lib/a.new", size=size, content="0" * 64)
     journal = Journal("1.0", "2.0", (step,))
     with pytest.raises(InstallError, match="lib/a is not what was put there"):
-        FileSwap(Disk(), world.state, journal).forward()
+        FileSwap(world.state, journal).forward()
 
 
 def test_the_phases_cover_the_whole_commit(tmp_path: Path, world: World) -> None:
@@ -277,6 +277,6 @@ def test_the_phases_cover_the_whole_commit(tmp_path: Path, world: World) -> None
             if world.state.install in path.parents and ".." not in path.parts:
                 seen.append((what, phase_of(world.state)))
 
-    commit(Watching(), world.state, staged(tmp_path, world))
+    commit(world.state.on(Watching()), staged(tmp_path, world))
     assert {phase for _, phase in seen} == {Phase.SWAPPING, Phase.COMMITTED}
     assert {what for what, phase in seen if phase is Phase.COMMITTED} == {"sync", "unlink"}

@@ -56,30 +56,30 @@ def state(tmp_path: Path) -> State:
 
 
 def test_what_is_read_is_what_was_written(state: State) -> None:
-    JOURNAL.write(Disk(), state)
+    JOURNAL.write(state)
     assert read(state.journal) == JOURNAL
 
 
 def test_the_journal_is_there_whole_and_durable_or_not_at_all(state: State) -> None:
     disk = CountingDisk()
-    JOURNAL.write(disk, state)
+    JOURNAL.write(state.on(disk))
     assert disk.log[-1] == f"sync {state.folder}"
     assert disk.log.index(f"sync {state.journal}.part") < disk.log.index(f"replace {state.journal}")
     for at in range(1, disk.count + 1):
         state.journal.unlink(missing_ok=True)
         with pytest.raises(Killed):
-            JOURNAL.write(FaultyDisk(kill=at), state)
+            JOURNAL.write(state.on(FaultyDisk(kill=at)))
         assert phase_of(state) is (Phase.SWAPPING if at == disk.count else None)
         assert phase_of(state) is None or read(state.journal) == JOURNAL
 
 
 def test_the_phase_is_the_name_and_entering_one_is_a_durable_rename(state: State) -> None:
-    JOURNAL.write(Disk(), state)
+    JOURNAL.write(state)
     content = state.journal.read_bytes()
     for phase in (Phase.SWAPPING, Phase.COMMITTED, Phase.UNDOING):
         disk = CountingDisk()
         before = phase_of(state)
-        enter(disk, state, phase)
+        enter(state.on(disk), phase)
         assert phase_of(state) is phase
         assert named(state, phase).read_bytes() == content
         assert [path.name for path in state.folder.iterdir()] == [named(state, phase).name]
@@ -96,7 +96,7 @@ def test_the_phase_is_the_name_and_entering_one_is_a_durable_rename(state: State
 
 
 def test_without_a_journal_no_phase_is_entered(state: State) -> None:
-    enter(Disk(), state, Phase.UNDOING)
+    enter(state, Phase.UNDOING)
     assert phase_of(state) is None
     assert list(state.folder.iterdir()) == []
 
@@ -104,7 +104,7 @@ def test_without_a_journal_no_phase_is_entered(state: State) -> None:
 def test_every_action_and_every_field_has_a_name_that_recovery_of_a_later_version_can_read(
     state: State,
 ) -> None:
-    JOURNAL.write(Disk(), state)
+    JOURNAL.write(state)
     document = json.loads(state.journal.read_bytes())
     assert document["journal"] == 4
     assert [step["action"] for step in document["steps"]] == [
@@ -136,7 +136,7 @@ def interrupted(tmp_path: Path) -> World:
     old = manifest_of(tmp_path, "1.0", {"a": b"1", "b": b"1"})
     new = manifest_of(tmp_path, "2.0", {"a": b"2", "b": b"2"})
     world = world_of(tmp_path / "world", old, {"a": b"1", "b": b"1"})
-    prepare(Disk(), world, new, {"a": b"2", "b": b"2"}).write(Disk(), world.state)
+    prepare(Disk(), world, new, {"a": b"2", "b": b"2"}).write(world.state)
     return world
 
 
@@ -145,7 +145,7 @@ def refused(world: World) -> str:
     disk = CountingDisk()
     before = read_tree(world.folder)
     with pytest.raises(InstallError) as caught:
-        recover(disk, world.state)
+        recover(world.state.on(disk))
     assert disk.log == []
     assert read_tree(world.folder) == before
     assert caught.value.hint
@@ -164,7 +164,7 @@ def test_a_journal_cut_anywhere_is_refused_and_nothing_touched(interrupted: Worl
 def test_a_damaged_journal_is_refused_where_the_tree_may_be_mixed(
     interrupted: World, phase: Phase
 ) -> None:
-    enter(Disk(), interrupted.state, phase)
+    enter(interrupted.state, phase)
     named(interrupted.state, phase).write_bytes(b"\0" * 500)
     assert "is damaged" in refused(interrupted)
 

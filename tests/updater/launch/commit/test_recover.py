@@ -64,9 +64,9 @@ class Case:
 
     def swap(self, extent: float) -> None:
         """Write the journal and do that much of the swap."""
-        self.journal.write(Disk(), self.state)
+        self.journal.write(self.state)
         steps = self.journal.steps[: round(len(self.journal.steps) * extent)]
-        FileSwap(Disk(), self.state, Journal("1.0", "2.0", steps)).forward()
+        FileSwap(self.state, Journal("1.0", "2.0", steps)).forward()
 
     def check(self, contents: dict[str, Content]) -> None:
         """``contents`` is installed, the State says so, and nothing is left over."""
@@ -87,7 +87,7 @@ def case(tmp_path: Path) -> Case:
 
 def test_without_a_journal_recovery_changes_nothing(case: Case) -> None:
     disk = CountingDisk()
-    assert recover(disk, case.state) is Outcome.CLEAN
+    assert recover(case.state.on(disk)) is Outcome.CLEAN
     assert disk.log == []
     assert case.world.tree == OLD
 
@@ -95,25 +95,25 @@ def test_without_a_journal_recovery_changes_nothing(case: Case) -> None:
 @pytest.mark.parametrize("extent", EXTENT)
 def test_a_swap_that_was_interrupted_is_finished(case: Case, extent: str) -> None:
     case.swap(EXTENT[extent])
-    assert recover(Disk(), case.state) is Outcome.FINISHED
+    assert recover(case.state) is Outcome.FINISHED
     case.check(NEW)
 
 
 @pytest.mark.parametrize("extent", EXTENT)
 def test_an_undo_that_was_interrupted_is_finished(case: Case, extent: str) -> None:
     case.swap(EXTENT[extent])
-    enter(Disk(), case.state, Phase.UNDOING)
-    assert recover(Disk(), case.state) is Outcome.UNDONE
+    enter(case.state, Phase.UNDOING)
+    assert recover(case.state) is Outcome.UNDONE
     case.check(OLD)
 
 
 def test_an_undo_that_was_interrupted_never_goes_forward_again(case: Case) -> None:
     case.swap(0.5)
-    enter(Disk(), case.state, Phase.UNDOING)
+    enter(case.state, Phase.UNDOING)
     with pytest.raises(Killed):
-        recover(FaultyDisk(kill=3), case.state)
+        recover(case.state.on(FaultyDisk(kill=3)))
     assert phase_of(case.state) is Phase.UNDOING
-    recover(Disk(), case.state)
+    recover(case.state)
     case.check(OLD)
 
 
@@ -123,22 +123,22 @@ def test_an_old_file_that_never_left_loses_its_second_name(case: Case) -> None:
     Here an undo was cut off with the plug, and what it removed last is gone, not the rest.
     """
     case.swap(0.0)
-    enter(Disk(), case.state, Phase.UNDOING)
+    enter(case.state, Phase.UNDOING)
     put = next(step for step in case.journal.steps if step.path == "app")
     Disk().keep(case.state.install / "app", case.state.install / put.aside)
     case.state.staged(put.stage).unlink()
-    assert recover(Disk(), case.state) is Outcome.UNDONE
+    assert recover(case.state) is Outcome.UNDONE
     case.check(OLD)
 
 
 @pytest.mark.parametrize("cleaned", [1, 3, 5])
 def test_a_clean_up_that_was_interrupted_is_finished(case: Case, cleaned: int) -> None:
     case.swap(1.0)
-    enter(Disk(), case.state, Phase.COMMITTED)
+    enter(case.state, Phase.COMMITTED)
     with pytest.raises(Killed):
-        recover(FaultyDisk(kill=cleaned), case.state)
+        recover(case.state.on(FaultyDisk(kill=cleaned)))
     assert phase_of(case.state) is Phase.COMMITTED
-    assert recover(Disk(), case.state) is Outcome.FINISHED
+    assert recover(case.state) is Outcome.FINISHED
     case.check(NEW)
 
 
@@ -151,7 +151,7 @@ def test_a_swap_that_cannot_be_finished_is_undone(case: Case, extent: str) -> No
     live = case.state.install / "app"
     if live.read_bytes() == b"22":  # it has arrived, and another program spoils it
         live.write_bytes(b"spoiled")
-    assert recover(Disk(), case.state) is Outcome.UNDONE
+    assert recover(case.state) is Outcome.UNDONE
     case.check(OLD)
 
 
@@ -163,7 +163,7 @@ def test_a_commit_notices_that_another_program_spoilt_a_new_file(case: Case) -> 
                 path.write_bytes(b"quarantined")
 
     with pytest.raises(InstallError, match="added is not what was put there"):
-        commit(Scanner(), case.state, case.journal)
+        commit(case.state.on(Scanner()), case.journal)
     case.check(OLD)
 
 
@@ -175,14 +175,14 @@ def test_a_commit_notices_that_another_program_took_a_new_file_away(case: Case) 
                 path.unlink()
 
     with pytest.raises(InstallError, match="added is not what was put there"):
-        commit(Scanner(), case.state, case.journal)
+        commit(case.state.on(Scanner()), case.journal)
     case.check(OLD)
 
 
 def test_a_fault_before_the_journal_is_there_needs_no_undoing(case: Case) -> None:
     disk = FaultyDisk(fail=1, code=errno.EROFS, forever=True)
     with pytest.raises(InstallError) as caught:
-        commit(disk, case.state, case.journal)
+        commit(case.state.on(disk), case.journal)
     assert not isinstance(caught.value, RollbackFailed), "nothing was begun"
     assert phase_of(case.state) is None
     assert case.world.tree == OLD
@@ -190,14 +190,14 @@ def test_a_fault_before_the_journal_is_there_needs_no_undoing(case: Case) -> Non
 
 def test_a_fault_in_the_commit_is_told_as_what_it_is(case: Case) -> None:
     with pytest.raises(NotEnoughSpace, match="the update was undone: no space left"):
-        commit(FaultyDisk(fail=8, code=errno.ENOSPC), case.state, case.journal)
+        commit(case.state.on(FaultyDisk(fail=8, code=errno.ENOSPC)), case.journal)
     case.check(OLD)
 
 
 def test_a_failed_rollback_says_what_lies_where_and_can_be_repeated(case: Case) -> None:
     disk = FaultyDisk(fail=12, code=errno.EIO, forever=True)
     with pytest.raises(RollbackFailed) as caught:
-        commit(disk, case.state, case.journal)
+        commit(case.state.on(disk), case.journal)
     message = str(caught.value)
     assert str(case.state.install) in message
     assert ".old" in message
@@ -206,8 +206,8 @@ def test_a_failed_rollback_says_what_lies_where_and_can_be_repeated(case: Case) 
     assert "updater recover" in caught.value.hint
     assert caught.value.exit_code == 7
     with pytest.raises(RollbackFailed):
-        recover(FaultyDisk(fail=1, forever=True), case.state)
-    recover(Disk(), case.state)
+        recover(case.state.on(FaultyDisk(fail=1, forever=True)))
+    recover(case.state)
     assert case.world.tree in (OLD, NEW)
 
 
@@ -224,7 +224,7 @@ def test_a_stage_that_cannot_be_removed_makes_no_rollback_fail(case: Case) -> No
             super().unlink(path)
 
     with pytest.raises(InstallError, match="the update was undone") as caught:
-        commit(Held(), case.state, case.journal)
+        commit(case.state.on(Held()), case.journal)
     assert not isinstance(caught.value, RollbackFailed)
     assert phase_of(case.state) is None
     assert case.world.tree == OLD
@@ -247,23 +247,23 @@ class Held(Disk):
 
 
 def test_what_cannot_be_cleaned_up_stops_nothing_and_goes_later(case: Case) -> None:
-    commit(Held(), case.state, case.journal)
-    assert recover(Held(), case.state) is Outcome.CLEAN
+    commit(case.state.on(Held()), case.journal)
+    assert recover(case.state.on(Held())) is Outcome.CLEAN
     assert case.world.tree == {**NEW, "app.old": Exe(b"1")}
     journal = prepare(Disk(), case.world, case.old, OLD)
-    commit(Held(), case.state, journal)
+    commit(case.state.on(Held()), journal)
     assert case.world.tree == {**OLD, "app.old": Exe(b"1")}
     assert previous_version(case.state) == "2.0"
-    recover(Disk(), case.state)
+    recover(case.state)
     assert case.world.tree == OLD
     assert not case.state.trash.exists()
 
 
 def test_what_could_not_be_cleaned_up_and_is_the_users_by_now_stays(case: Case) -> None:
-    commit(Held(), case.state, case.journal)
+    commit(case.state.on(Held()), case.journal)
     (case.state.install / "app.old").unlink()
     (case.state.install / "app.old").write_bytes(b"mine")
-    recover(Disk(), case.state)
+    recover(case.state)
     assert case.world.tree == {**NEW, "app.old": b"mine"}
     assert not case.state.trash.exists()
 
@@ -276,16 +276,16 @@ def test_a_folder_that_stayed_for_such_a_file_goes_with_it_or_is_the_next_releas
             if path.name == "f.old" and present(path):
                 raise PermissionError(errno.EACCES, "still running", str(path))
 
-    commit(Disk(), case.state, case.journal)
-    commit(HeldDeep(), case.state, prepare(Disk(), case.world, case.old, {**OLD}))
+    commit(case.state, case.journal)
+    commit(case.state.on(HeldDeep()), prepare(Disk(), case.world, case.old, {**OLD}))
     assert "file" in case.world.tree
-    commit(Disk(), case.state, prepare(Disk(), case.world, case.new, NEW))
+    commit(case.state, prepare(Disk(), case.world, case.new, NEW))
     case.check(NEW)
 
 
 def test_the_journal_goes_last(case: Case) -> None:
     disk = CountingDisk()
-    commit(disk, case.state, case.journal)
+    commit(case.state.on(disk), case.journal)
     done = disk.log.index(f"unlink {named(case.state, Phase.COMMITTED)}")
     later = [line for line in disk.log[done + 1 :] if str(case.state.install) in line]
     assert later == []
@@ -294,6 +294,6 @@ def test_the_journal_goes_last(case: Case) -> None:
 def test_every_step_can_be_repeated(case: Case) -> None:
     for _ in range(3):
         case.swap(1.0)
-    assert recover(Disk(), case.state) is Outcome.FINISHED
+    assert recover(case.state) is Outcome.FINISHED
     case.check(NEW)
     assert {step.action for step in case.journal.steps} == set(Action)

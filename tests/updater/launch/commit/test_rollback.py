@@ -40,7 +40,7 @@ from updater.launch.commit.recover import (
     commit,
     recover,
 )
-from updater.launch.commit.rollback import previous_version, roll_back
+from updater.launch.commit.rollback import previous_version, rollback
 from updater.launch.state import State
 from updater.local.settings import Settings
 
@@ -114,7 +114,7 @@ def updated(folder: Path, before: Callable[[Path], object] | None = None) -> Cas
     world = world_of(folder / "world", old, OLD)
     if before:
         before(world.state.install)
-    commit(Disk(), world.state, prepare(Disk(), world, new, NEW))
+    commit(world.state, prepare(Disk(), world, new, NEW))
     return Case(world, old, new)
 
 
@@ -126,14 +126,14 @@ def case(tmp_path: Path) -> Case:
 
 def test_the_old_version_is_back_whole_and_the_new_one_is_bad(case: Case) -> None:
     assert previous_version(case.world.state) == "1.0"
-    taken_back = roll_back(Disk(), case.world.state, "it crashed")
+    taken_back = rollback(case.world.state, "it crashed")
     assert (taken_back.old, taken_back.new) == ("1.0", "2.0")
     assert case.is_old()
     assert phase_of(case.world.state) is None
 
 
 def test_a_rollback_leaves_no_litter_but_a_report_and_whence_it_came(case: Case) -> None:
-    roll_back(Disk(), case.world.state, "it crashed")
+    rollback(case.world.state, "it crashed")
     names = {path.name for path in case.world.state.folder.iterdir()}
     assert names == {"manifest", "install.json", "known", "reports", "arrival"}
     assert json.loads(case.world.state.arrival.read_bytes()) == {"previous": "2.0"}
@@ -143,39 +143,37 @@ def test_a_rollback_leaves_no_litter_but_a_report_and_whence_it_came(case: Case)
 
 
 def test_there_is_no_way_back_twice(case: Case) -> None:
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert previous_version(case.world.state) == ""
     with pytest.raises(InstallError, match="no previous version") as caught:
-        roll_back(Disk(), case.world.state, "")
+        rollback(case.world.state, "")
     assert caught.value.hint
 
 
 def test_a_repair_does_not_take_the_way_back(case: Case) -> None:
     (case.install / "link").unlink()
-    commit(Disk(), case.world.state, prepare(Disk(), case.world, case.new, NEW, mend=True))
+    commit(case.world.state, prepare(Disk(), case.world, case.new, NEW, repair=True))
     assert case.world.tree == NEW
     assert previous_version(case.world.state) == "1.0"
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert case.world.tree == OLD
 
 
 def test_the_next_update_keeps_its_own_old_version(tmp_path: Path, case: Case) -> None:
     third = {**NEW, "app": Exe(b"333")}
     commit(
-        Disk(),
         case.world.state,
         prepare(Disk(), case.world, manifest_of(tmp_path, "3.0", third), third),
     )
     assert previous_version(case.world.state) == "2.0"
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert case.world.tree == NEW
 
 
 def test_after_a_rollback_the_next_update_works(tmp_path: Path, case: Case) -> None:
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     third = {**NEW, "app": Exe(b"333")}
     commit(
-        Disk(),
         case.world.state,
         prepare(Disk(), case.world, manifest_of(tmp_path, "3.0", third), third),
     )
@@ -199,7 +197,7 @@ def test_what_the_user_made_since_the_update_survives_with_its_latest_content(
     for path, data in MINE[where].items():
         (case.install / path).parent.mkdir(parents=True, exist_ok=True)
         (case.install / path).write_bytes(data)
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     tree = case.world.tree
     assert {path: tree[path] for path in OLD} == OLD
     mine = {path: data_of(tree[path]) for path in tree.keys() - OLD.keys()}
@@ -211,7 +209,7 @@ def test_what_the_user_made_since_the_update_survives_with_its_latest_content(
 def test_a_folder_of_the_user_where_an_old_file_was_steps_aside(case: Case) -> None:
     (case.install / "gone" / "deep").mkdir(parents=True)
     (case.install / "gone" / "deep" / "mine").write_bytes(b"mine")
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert case.world.tree == OLD | {"gone.old/deep/mine": b"mine"}
 
 
@@ -221,7 +219,7 @@ def test_user_files_of_a_folder_that_became_a_file_are_in_it_again(tmp_path: Pat
 
     case = updated(tmp_path, before)
     assert case.world.tree["dir.old/mine"] == b"mine"
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert case.world.tree == OLD | {"dir/mine": b"mine"}
 
 
@@ -232,7 +230,7 @@ def test_a_file_edited_before_the_update_comes_back_as_it_was_edited(tmp_path: P
 
     case = updated(tmp_path, before)
     assert case.world.tree["edited.old"] == b"my edit"
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert case.world.tree == OLD | {"edited": b"my edit", "gone": b"my other edit"}
 
 
@@ -242,7 +240,7 @@ def test_a_link_that_leads_out_of_the_install_is_not_followed(case: Case, tmp_pa
     (outside / "x" / "y").write_bytes(b"not ours")
     shutil.rmtree(case.install / "new-folder")
     (case.install / "new-folder").symlink_to(outside)
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert read_tree(outside) == {"x/y": b"not ours"}
     assert case.world.tree == OLD | {"new-folder": Link(str(outside))}
 
@@ -254,7 +252,7 @@ def test_a_folder_that_became_a_link_is_refused_before_anything_changes(
     (case.install / "lib").symlink_to(tmp_path / "lib")
     disk = CountingDisk()
     with pytest.raises(InstallError, match="lib is a symlink, in the place of a folder") as caught:
-        roll_back(disk, case.world.state, "")
+        rollback(case.world.state.on(disk), "")
     assert disk.log == []
     assert caught.value.hint
 
@@ -268,7 +266,7 @@ def test_a_folder_nobody_may_change_is_refused_before_anything_changes(
     )
     disk = CountingDisk()
     with pytest.raises(InstallError, match=r"no permission to change .*/lib"):
-        roll_back(disk, case.world.state, "")
+        rollback(case.world.state.on(disk), "")
     assert disk.log == []
 
 
@@ -277,9 +275,9 @@ def test_bytecode_that_a_release_has_is_brought_back_like_any_file(tmp_path: Pat
     later: dict[str, Content] = {"app": b"2", "lib/core.pyc": b"two"}
     old, new = manifest_of(tmp_path, "1.0", compiled), manifest_of(tmp_path, "2.0", later)
     world = world_of(tmp_path / "world", old, compiled)
-    commit(Disk(), world.state, prepare(Disk(), world, new, later))
+    commit(world.state, prepare(Disk(), world, new, later))
     assert world.tree == later
-    roll_back(Disk(), world.state, "")
+    rollback(world.state, "")
     assert world.tree == compiled
 
 
@@ -288,7 +286,7 @@ def test_an_install_that_was_moved_is_rolled_back_and_updated_where_it_is(case: 
     (place / "app").rename(place / "app2")
     (place / ".app.upswap").rename(place / ".app2.upswap")
     state = State(place / "app2", place / ".app2.upswap")
-    roll_back(Disk(), state, "")
+    rollback(state, "")
     assert read_tree(place / "app2") == OLD
     assert state.manifest.read_bytes() == case.old.data
 
@@ -300,9 +298,9 @@ def test_a_name_too_long_for_a_second_one_is_shortened(tmp_path: Path) -> None:
         manifest_of(tmp_path, "2.0", {name: b"2"}),
     )
     world = world_of(tmp_path / "world", old, {name: b"1"})
-    commit(Disk(), world.state, prepare(Disk(), world, new, {name: b"2"}))
+    commit(world.state, prepare(Disk(), world, new, {name: b"2"}))
     (world.state.install / name).write_bytes(b"mine")
-    roll_back(Disk(), world.state, "")
+    rollback(world.state, "")
     tree = world.tree
     assert tree.pop(name) == b"1"
     assert list(tree.values()) == [b"mine"]
@@ -313,7 +311,7 @@ def test_an_edit_whose_second_name_was_removed_is_brought_back_all_the_same(
 ) -> None:
     case = updated(tmp_path, lambda place: (place / "edited").write_bytes(b"mine"))
     (case.install / "edited.old").unlink()
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert case.world.tree == OLD | {"edited": b"mine"}
 
 
@@ -322,7 +320,7 @@ def test_a_state_file_that_was_not_kept_whole_is_refused(case: Case) -> None:
         if path.is_file() and path.read_bytes() == case.old.data:
             path.write_bytes(b"")
     with pytest.raises(InstallError, match="was not kept whole"):
-        roll_back(Disk(), case.world.state, "")
+        rollback(case.world.state, "")
     assert case.world.tree == NEW
 
 
@@ -331,7 +329,7 @@ def test_compiled_modules_of_the_new_version_go(case: Case) -> None:
     cache.mkdir()
     for name in ("core.cpython-311.pyc", "more.cpython-311.pyc", "plugin.cpython-311.pyc"):
         (cache / name).write_bytes(b"compiled")
-    roll_back(Disk(), case.world.state, "")
+    rollback(case.world.state, "")
     assert case.world.tree == OLD | {"lib/__pycache__/plugin.cpython-311.pyc": b"compiled"}
 
 
@@ -342,7 +340,7 @@ def test_an_old_version_that_was_not_kept_whole_is_refused_before_anything_chang
     next(path for path in files if path.read_bytes() == b"gone").write_bytes(b"rotten")
     disk = CountingDisk()
     with pytest.raises(InstallError, match="was not kept whole: gone"):
-        roll_back(disk, case.world.state, "")
+        rollback(case.world.state.on(disk), "")
     assert disk.log == []
     assert case.world.tree == NEW
 
@@ -354,11 +352,11 @@ def test_a_rollback_killed_anywhere_is_finished_or_was_not_begun(
     def run(at: int) -> bool:
         world = copy_world(case.world, tmp_path / str(at))
         copy = Case(world, case.old, case.new)
-        dead = killed(FaultyDisk(kill=at), lambda disk: roll_back(disk, world.state, ""))
-        outcome = recover(Disk(), world.state)
+        dead = killed(FaultyDisk(kill=at), lambda disk: rollback(world.state.on(disk), ""))
+        outcome = recover(world.state)
         assert copy.is_old() or outcome is Outcome.CLEAN, f"killed at {at}"
         if not copy.is_old():
-            roll_back(Disk(), world.state, "")
+            rollback(world.state, "")
             assert copy.is_old(), f"killed at {at}"
         return dead
 
@@ -372,12 +370,12 @@ def test_a_recovery_of_a_rollback_killed_anywhere_is_finished_by_the_next(
 ) -> None:
     def run(at: int) -> bool:
         first = copy_world(case.world, tmp_path / str(at))
-        dead = killed(FaultyDisk(kill=at), lambda disk: roll_back(disk, first.state, ""))
+        dead = killed(FaultyDisk(kill=at), lambda disk: rollback(first.state.on(disk), ""))
 
         def again(later: int) -> bool:
             world = copy_world(first, tmp_path / f"{at}-{later}")
-            died = killed(FaultyDisk(kill=later), lambda disk: recover(disk, world.state))
-            recover(Disk(), world.state)
+            died = killed(FaultyDisk(kill=later), lambda disk: recover(world.state.on(disk)))
+            recover(world.state)
             Case(world, case.old, case.new).is_old()
             return died
 
@@ -398,7 +396,7 @@ def test_a_fault_in_a_rollback_is_told_and_the_next_recovery_makes_it_whole(
         copy = Case(world, case.old, case.new)
         begun = False
         try:
-            roll_back(disk, world.state, "")
+            rollback(world.state.on(disk), "")
         except RollbackFailed:
             begun = True
             assert phase_of(world.state) is not None or copy.is_old(), f"failed at {at}"
@@ -407,7 +405,7 @@ def test_a_fault_in_a_rollback_is_told_and_the_next_recovery_makes_it_whole(
             assert not copy.is_old()
         else:
             begun = True  # what could not be deleted may lie there still
-        recover(Disk(), world.state)
+        recover(world.state)
         assert copy.is_old() or not begun, f"failed at {at}"
         return disk.faults > 0
 
@@ -428,7 +426,7 @@ class FullDisk(Disk):
 
 def test_a_rollback_needs_no_disk_space(case: Case) -> None:
     state = case.world.state
-    assert roll_back(FullDisk(), state, "").old == "1.0"
+    assert rollback(state.on(FullDisk()), "").old == "1.0"
     assert case.is_old()
     assert (read_document(state.settings) or {})["bad"] == ["2.0"]
 
@@ -438,11 +436,11 @@ def test_settings_that_could_not_be_marked_at_the_update_are_marked_by_the_rollb
 ) -> None:
     case = waiting(tmp_path)
     state = case.world.state
-    assert commit_pending(FullDisk(lambda: phase_of(state) is Phase.COMMITTED), state)
+    assert commit_pending(state.on(FullDisk(lambda: phase_of(state) is Phase.COMMITTED)))
     assert phase_of(state) is None, "the update is made, and can be taken back"
     with pytest.raises(OSError, match="no space left"):
-        roll_back(FullDisk(), state, "")
-    roll_back(Disk(), state, "")
+        rollback(state.on(FullDisk()), "")
+    rollback(state, "")
     assert (read_document(state.settings) or {})["bad"] == ["2.0"]
 
 
@@ -450,7 +448,7 @@ def waiting(folder: Path, edit: Callable[[Path], object] | None = None) -> Case:
     """1.0, and 2.0 that waits for the next start; ``edit`` is what happened meanwhile."""
     old, new = manifest_of(folder, "1.0", OLD), manifest_of(folder, "2.0", NEW)
     world = world_of(folder / "world", old, OLD)
-    prepare(Disk(), world, new, NEW).hold(Disk(), world.state)
+    prepare(Disk(), world, new, NEW).hold(world.state)
     if edit:
         edit(world.state.install)
     return Case(world, old, new)
@@ -458,11 +456,11 @@ def waiting(folder: Path, edit: Callable[[Path], object] | None = None) -> Case:
 
 def test_what_waits_is_committed_whole(tmp_path: Path) -> None:
     case = waiting(tmp_path)
-    assert recover(Disk(), case.world.state) is Outcome.CLEAN
+    assert recover(case.world.state) is Outcome.CLEAN
     assert case.world.tree == OLD
-    assert commit_pending(Disk(), case.world.state)
+    assert commit_pending(case.world.state)
     assert case.world.tree == NEW
-    assert commit_pending(Disk(), case.world.state) is None
+    assert commit_pending(case.world.state) is None
 
 
 EDITS: dict[str, tuple[Callable[[Path], object], dict[str, Content] | None]] = {
@@ -491,7 +489,7 @@ def test_what_happened_while_it_waited_is_kept_or_the_stage_is_dropped(
     before = case.world.tree
     error: InstallError | None = None
     try:
-        made = commit_pending(Disk(), case.world.state)
+        made = commit_pending(case.world.state)
     except InstallError as fault:
         made, error = None, fault
     if added is None:
@@ -511,10 +509,10 @@ def test_a_pending_commit_killed_anywhere_is_whole_after_recovery(
 
     def run(at: int) -> bool:
         world = copy_world(case.world, tmp_path / str(at))
-        dead = killed(FaultyDisk(kill=at), lambda disk: commit_pending(disk, world.state))
-        recover(Disk(), world.state)
+        dead = killed(FaultyDisk(kill=at), lambda disk: commit_pending(world.state.on(disk)))
+        recover(world.state)
         if not Case(world, case.old, case.new).is_new():
-            assert commit_pending(Disk(), world.state), f"killed at {at}"
+            assert commit_pending(world.state), f"killed at {at}"
         assert world.tree == NEW, f"killed at {at}"
         return dead
 
@@ -523,11 +521,11 @@ def test_a_pending_commit_killed_anywhere_is_whole_after_recovery(
 
 
 def commit_in(state: State, journal: Journal, disk: Disk) -> None:
-    commit(disk, state, journal)
+    commit(state.on(disk), journal)
 
 
 def roll_back_in(state: State, disk: Disk) -> None:
-    roll_back(disk, state, "")
+    rollback(state.on(disk), "")
 
 
 def test_a_client_in_the_tree_takes_part_in_it_like_any_file(
@@ -549,9 +547,9 @@ def test_a_client_in_the_tree_takes_part_in_it_like_any_file(
     for at in points:
         copy = copy_world(world, tmp_path / str(at))
         assert killed(FaultyDisk(kill=at), partial(commit_in, copy.state, journal))
-        recover(Disk(), copy.state)
+        recover(copy.state)
         assert copy.tree in (ours, changed), f"killed at {at}"
         if copy.tree == changed:
             killed(FaultyDisk(kill=at), partial(roll_back_in, copy.state))
-            recover(Disk(), copy.state)
+            recover(copy.state)
             assert copy.tree in (ours, changed), f"rollback killed at {at}"

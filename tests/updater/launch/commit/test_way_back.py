@@ -90,7 +90,7 @@ def test_a_fault_while_the_launcher_cleans_up_never_leads_two_versions_back(
         world = copy_world(case.world, tmp_path / str(at))
         disk = FaultyDisk(fail=at, code=errno.EIO)
         with suppress(InstallError, OSError):
-            Beside(world.state, disk).run()
+            Beside(world.state.on(disk)).run()
         updater = Updater(world.state.install, case.session)
         updater.recover()
         assert updater.status().version in {"1.0", "2.0"}, what

@@ -105,10 +105,10 @@ class Case:
         self.journal = prepare(Disk(), self.world, manifest, tree, notes=notes)
 
     def commit(self) -> None:
-        commit(Disk(), self.world.state, self.journal)
+        commit(self.world.state, self.journal)
 
     def hold(self) -> None:
-        self.journal.hold(Disk(), self.world.state)
+        self.journal.hold(self.world.state)
 
     @property
     def line(self) -> list[str]:
@@ -160,8 +160,8 @@ def make(folder: Path, then: str = "") -> Case:
     case = Case(folder, world_of(folder / "world", manifest, tree))
     state = case.world.state
     journal = prepare(Disk(), case.world, manifest, tree)
-    commit(Disk(), state, journal)
-    renew_launcher(Disk(), state, manifest)
+    commit(state, journal)
+    renew_launcher(state, manifest)
     return case
 
 
@@ -202,18 +202,18 @@ def test_an_interrupted_update_is_finished_before_the_application_starts(
     extent: float, case: Case
 ) -> None:
     case.stage("2.0")
-    case.journal.write(Disk(), case.world.state)
+    case.journal.write(case.world.state)
     steps = case.journal.steps[: round(len(case.journal.steps) * extent)]
-    FileSwap(Disk(), case.world.state, replace(case.journal, steps=steps)).forward()
+    FileSwap(case.world.state, replace(case.journal, steps=steps)).forward()
     assert case.start().stdout == "I am 2.0 1.0\n"
     assert phase_of(case.world.state) is None
 
 
 def test_an_interrupted_undo_is_finished_before_the_application_starts(case: Case) -> None:
     case.stage("2.0")
-    case.journal.write(Disk(), case.world.state)
-    FileSwap(Disk(), case.world.state, case.journal).forward()
-    enter(Disk(), case.world.state, Phase.UNDOING)
+    case.journal.write(case.world.state)
+    FileSwap(case.world.state, case.journal).forward()
+    enter(case.world.state, Phase.UNDOING)
     assert case.start().stdout == "I am 1.0 -\n"
 
 
@@ -577,12 +577,12 @@ def test_a_stranger_waits_for_the_end_of_a_commit_too(case: Case) -> None:
     state = case.world.state
     with locked(state.lock, "updating"), alone(state) as nobody_runs:
         assert nobody_runs
-        case.journal.write(Disk(), state)
-        enter(Disk(), state, Phase.UNDOING)
+        case.journal.write(state)
+        enter(state, Phase.UNDOING)
         process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
-        recover(Disk(), state)
+        recover(state)
     assert process.communicate(timeout=PATIENCE)[0] == "I am 1.0 -\n"
 
 
@@ -632,16 +632,16 @@ def test_a_release_without_an_entry_says_how_to_get_one(case: Case) -> None:
 def test_a_launcher_renewed_is_used_and_the_one_before_goes(case: Case) -> None:
     state = case.world.state
     (state.launcher / "1" / "launcher.pyz").write_bytes(b"an older one")
-    renew_launcher(Disk(), state, case.world.manifest)
+    renew_launcher(state, case.world.manifest)
     assert sorted(path.name for path in state.launcher.iterdir()) == ["2", "current", "start"]
     assert case.start().stdout == "I am 1.0 -\n"
     before = time.time_ns()
-    renew_launcher(Disk(), state, case.world.manifest)
+    renew_launcher(state, case.world.manifest)
     assert (state.launcher / "2").stat().st_mtime_ns < before, "nothing to renew"
 
 
 def test_stages_of_the_same_tree_are_no_part_of_a_launch(case: Case) -> None:
-    Stage(Disk(), case.world.state).clear()
+    Stage(case.world.state).clear()
     assert case.start().stdout == "I am 1.0 -\n"
 
 
@@ -652,10 +652,10 @@ def test_a_launcher_of_the_release_is_used_where_there_is_one(case: Case) -> Non
     tree: dict[str, Content] = {"app": program("1.0"), "frozen": text}
     release = Release(entry=("app",), launcher="frozen")
     manifest = replace(manifest_of(case.folder / "frozen", "1.0", tree), release=release)
-    renew_launcher(Disk(), state, manifest)
+    renew_launcher(state, manifest)
     assert not (state.launcher / "2").exists(), "it is not there"
     (state.install / "frozen").write_bytes(text)
-    renew_launcher(Disk(), state, manifest)
+    renew_launcher(state, manifest)
     place = state.launcher / "2" / "launcher"
     assert case.start("x").stdout == f"I am a launcher at {place} with x\n"
     shortcut = start_command(state)
@@ -671,7 +671,7 @@ def test_a_renewal_killed_anywhere_leaves_a_launcher_that_works(case: Case) -> N
         (folder / "launcher.pyz").write_bytes((folder / "launcher.pyz").read_bytes() + b"\0")
         disk = FaultyDisk(kill=at)
         with suppress(Killed):
-            renew_launcher(disk, case.world.state, case.world.manifest)
+            renew_launcher(case.world.state.on(disk), case.world.manifest)
         assert case.start().stdout == "I am 1.0 -\n", f"killed at {at}"
         return disk.dead
 
@@ -679,7 +679,7 @@ def test_a_renewal_killed_anywhere_leaves_a_launcher_that_works(case: Case) -> N
     while run(at):
         at += 1
     assert at > 8
-    renew_launcher(Disk(), case.world.state, case.world.manifest)
+    renew_launcher(case.world.state, case.world.manifest)
     assert len(list(case.world.state.launcher.iterdir())) == 3
 
 
@@ -689,7 +689,7 @@ def test_a_pointer_that_leads_nowhere_is_mended_by_the_next_renewal(
 ) -> None:
     (case.world.state.launcher / "current").write_bytes(damage)
     assert launcher_command(case.world.state) is None
-    renew_launcher(Disk(), case.world.state, case.world.manifest)
+    renew_launcher(case.world.state, case.world.manifest)
     assert case.start().stdout == "I am 1.0 -\n"
 
 
@@ -711,11 +711,11 @@ def test_a_start_in_the_middle_of_a_commit_waits_for_its_end(case: Case) -> None
     state = case.world.state
     with locked(state.lock, "updating"), alone(state) as nobody_runs:
         assert nobody_runs
-        case.journal.write(Disk(), state)
+        case.journal.write(state)
         process = subprocess.Popen(case.line, stdout=subprocess.PIPE, text=True)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
-        recover(Disk(), state)
+        recover(state)
     out, _ = process.communicate(timeout=PATIENCE)
     assert out == "I am 2.0 1.0\n"
 
@@ -1138,11 +1138,11 @@ def test_a_confirmation_that_was_heard_counts_though_the_disk_is_full_just_now(
 ) -> None:
     tries: list[str] = []
 
-    def full_at_first(disk: Disk, state: State, version: str) -> None:
+    def full_at_first(state: State, version: str) -> None:
         tries.append(version)
         if len(tries) < 3:
             raise OSError(errno.ENOSPC, "no space left", str(state.confirmed))
-        confirm(disk, state, version)
+        confirm(state, version)
 
     case.release("2.0", f"{DENIED}confirm()", APP)
     monkeypatch.setattr("updater.launch.start.watch.confirm", full_at_first)

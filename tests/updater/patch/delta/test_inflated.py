@@ -23,8 +23,8 @@ from updater.patch.delta.inflated import (
     CHUNKED,
     WHOLE,
     InflatedView,
+    LookaheadReader,
     Parameters,
-    Source,
     canary,
     canary_checksum,
     deflate,
@@ -435,7 +435,7 @@ def test_any_mutation_of_what_is_closed_closes_or_is_refused(
 @given(st.lists(st.tuples(st.sampled_from("ptx"), st.integers(0, 200_000)), max_size=20))
 def test_a_source_reads_forward_whatever_is_looked_at(steps: list[tuple[str, int]]) -> None:
     data = random.Random(1).randbytes(300_000)
-    source = Source(io.BytesIO(data))
+    source = LookaheadReader(io.BytesIO(data))
     for step, length in steps:
         at = source.position
         if step == "p":

@@ -14,8 +14,7 @@ from updater.format.changes import Change, Kind
 from updater.format.header import encode_header
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import Block, Extent, Header, View, check_header
-from updater.format.patch import Tree as Named
+from updater.format.patch import Block, Extent, FileView, Header, TreeDescriptor, check_header
 from updater.patch.apply import (
     PatchFile,
     Tree,
@@ -65,8 +64,8 @@ NEW_TREE = Manifest.of(
 CHANGES = (Change(Kind.MODIFY, "data.bin", size=len(NEW)),)
 
 
-def named(manifest: Manifest) -> Named:
-    return Named(manifest.version, manifest.digest, len(manifest.data), manifest.release)
+def named(manifest: Manifest) -> TreeDescriptor:
+    return TreeDescriptor(manifest.version, manifest.digest, len(manifest.data), manifest.release)
 
 
 def block(raw: bytes, new: Extent, *old: Extent) -> tuple[Block, bytes]:
@@ -90,8 +89,8 @@ def patch(
     folder: Path,
     blocks: Sequence[tuple[Block, bytes]],
     *,
-    old_views: Sequence[View] = (),
-    new_views: Sequence[View] = (),
+    old_views: Sequence[FileView] = (),
+    new_views: Sequence[FileView] = (),
 ) -> PatchFile:
     header = Header(
         "app",
@@ -114,12 +113,12 @@ def apply(folder: Path, patch: PatchFile) -> Tree:
     return apply_patch(patch, old, folder / "out", views={XOR: XorView()})
 
 
-def of_old(number: int = XOR, length: int = len(OLD_VIEW), recipe: bytes = KEY_OLD) -> View:
-    return View(0, number, length, recipe)
+def of_old(number: int = XOR, length: int = len(OLD_VIEW), recipe: bytes = KEY_OLD) -> FileView:
+    return FileView(0, number, length, recipe)
 
 
-def of_new(number: int = XOR, length: int = len(NEW_VIEW), recipe: bytes = KEY_NEW) -> View:
-    return View(0, number, length, recipe)
+def of_new(number: int = XOR, length: int = len(NEW_VIEW), recipe: bytes = KEY_NEW) -> FileView:
+    return FileView(0, number, length, recipe)
 
 
 def in_views() -> list[tuple[Block, bytes]]:
@@ -178,7 +177,9 @@ def test_a_bundle_may_use_a_view_too(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("views", [{"old_views": [of_old(7)]}, {"new_views": [of_new(7)]}])
-def test_an_unknown_view_needs_a_newer_updater(folder: Path, views: dict[str, list[View]]) -> None:
+def test_an_unknown_view_needs_a_newer_updater(
+    folder: Path, views: dict[str, list[FileView]]
+) -> None:
     known = {"old_views": [of_old()], "new_views": [of_new()]}
     with pytest.raises(FormatError, match="view 7 is unknown") as caught:
         apply(folder, patch(folder, in_views(), **{**known, **views}))

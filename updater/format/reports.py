@@ -1,17 +1,18 @@
-"""Messages: what installs send, if their users let them. Pure; every field has its bounds."""
+"""Check-ins and failure reports: the messages of installs, as they send and a server reads them.
+
+The one schema of both sides, and of the reports that wait in the State: the launcher writes those
+in ``updater/launch/failure_report.py`` with the standard library alone. Every field has its bounds.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    Record,
-    read_json,
-    within,
-)
+from updater.format.encoding.canonical import Record, decode, encode, read_json, string, within
 from updater.format.encoding.limits import KIB
 from updater.format.names import check_app, check_channel, check_version
 
@@ -20,6 +21,7 @@ REPORT_BYTES = 64 * KIB
 ERROR_MOST = 4000
 """Characters of an error's text."""
 PATHS_MOST = 100
+"""Files named in a report, as many as the launcher writes down."""
 STATES = ("clean", "staged", "unconfirmed")
 STEPS = ("check", "fetch", "stage", "commit", "confirm")
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
@@ -28,8 +30,8 @@ _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}(?=:|$)")
 
 
 @dataclass(frozen=True)
-class Sender:
-    """Which install a message is from; it does not name its machine or user."""
+class ReportingInstall:
+    """The install a message is from; it does not name its machine or user."""
 
     id: str
     """Names the message: one that comes twice is one."""
@@ -41,15 +43,20 @@ class Sender:
 
 
 @dataclass(frozen=True)
-class Checkin:
-    """An install says that it is, and with which version."""
+class CheckIn:
+    """The message of an install that it exists, and with which version."""
 
-    sender: Sender
+    sender: ReportingInstall
     version: str
     state: str
 
+    @property
+    def data(self) -> bytes:
+        """The body of the request that sends it."""
+        return encode({**asdict(self.sender), "version": self.version, "state": self.state})
+
     @classmethod
-    def parse(cls, data: bytes) -> Checkin:
+    def parse(cls, data: bytes) -> CheckIn:
         """The check-in of a request's body.
 
         Raises:
@@ -69,7 +76,7 @@ class Checkin:
 class FailureReport:
     """An update that failed."""
 
-    sender: Sender
+    sender: ReportingInstall
     step: str
     error: str
     old: str
@@ -78,8 +85,26 @@ class FailureReport:
     changed: tuple[str, ...]
 
     @property
+    def data(self) -> bytes:
+        """The body of the request that sends it, with as many names of files as it may have."""
+        changed = self.changed
+        while len(data := encode(self._document(changed))) > REPORT_BYTES and changed:
+            changed = changed[: len(changed) // 2]
+        return data
+
+    def _document(self, changed: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            **asdict(self.sender),
+            "step": self.step,
+            "error": self.error,
+            "from": self.old,
+            "to": self.new,
+            "changed": list(changed),
+        }
+
+    @property
     def kind(self) -> str:
-        """What reports are grouped by: the error's name."""
+        """The error's name, by which reports are grouped."""
         match = _KIND.match(self.error)
         return match[0] if match else "other"
 
@@ -103,9 +128,28 @@ class FailureReport:
         record.end()
         return report
 
+    @classmethod
+    def waiting(cls, data: bytes, sender: ReportingInstall) -> FailureReport:
+        """The report of a file that waits in the State, to be sent by ``sender``.
 
-def _sender(record: Record) -> Sender:
-    return Sender(
+        Raises:
+            FormatError: it is none; an error that is too long is cut.
+        """
+        record = Record(decode(data, 2 * REPORT_BYTES))
+        report = cls(
+            sender=replace(sender, id=record.text("id")),
+            step=_one_of(record, "step", STEPS),
+            error=record.text("error").replace("\0", "")[:ERROR_MOST],
+            old=record.text("from"),
+            new=record.text("to"),
+            changed=record.items("changed", string, PATHS_MOST),
+        )
+        record.end()
+        return report
+
+
+def _sender(record: Record) -> ReportingInstall:
+    return ReportingInstall(
         id=_matching(record, "id", _IDENTITY),
         install=_matching(record, "install", _IDENTITY),
         app=within("app", check_app, record.text("app")),
