@@ -327,6 +327,6 @@ def evil_patch(
 def named(publisher: Publisher, version: str) -> Named:
     """A published tree as a header names it."""
     repository = publisher.repository()
-    target = repository.targets("app.notes")[f"notes/releases/{version}/manifest"]
+    target = repository.look().targets("app.notes")[f"notes/releases/{version}/manifest"]
     data = repository.path_of(target).read_bytes()
     return Named(version, Digest.of(data), len(data), Manifest.parse(data).release)

@@ -466,7 +466,10 @@ def publish_head(publisher: Publisher, **fields: object) -> None:
     """The head with other fields, whatever the tool would say."""
     repository = publisher.repository()
     name = f"{publisher.app}/channels/stable"
-    document = {**(repository.targets(f"channels.{publisher.app}")[name].custom or {}), **fields}
+    document = {
+        **(repository.look().targets(f"channels.{publisher.app}")[name].custom or {}),
+        **fields,
+    }
     repository.publish(f"channels.{publisher.app}", [Target.of(name, encode(document), document)])
 
 
@@ -506,7 +509,9 @@ def recall(publisher: Publisher, version: str, floor: str) -> None:
     """Withdraw a release, by its own key."""
     repository = publisher.repository()
     name = f"{publisher.app}/releases/{version}/manifest"
-    content = repository.path_of(repository.targets(f"app.{publisher.app}")[name]).read_bytes()
+    content = repository.path_of(
+        repository.look().targets(f"app.{publisher.app}")[name]
+    ).read_bytes()
     publish(publisher, name, content, {"recalled": {"floor": floor}})
 
 

@@ -82,7 +82,7 @@ def test_the_overview_tells_what_is_offered_to_whom_and_who_has_it(released: Ser
 
 def test_releases_are_listed_with_what_they_cost_and_who_offers_them(released: Server) -> None:
     page = viewer(released).text("/apps/notes/releases")
-    app = released.services.notary.entries("notes")
+    app = released.services.notary.look().targets("app.notes")
     size = app["notes/patches/1.0_2.0"].length
     assert f'1.0 <span class="figures quiet">{size} B' in page
     assert page.count('href="/apps/notes/channels/stable"') == 2

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from patchtool.ceremonies.drill import URL, FolderTransport
 from patchtool.keys.roles import LIFETIMES
 from patchtool.keys.signing_keys import Keys
+from patchtool.repository.local_transport import URL, SnapshotTransport
 from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from publisher import NOW, PASSWORD, Publisher
 from trees import Tree, noise
 from tuf.api.metadata import Metadata, Root
@@ -38,7 +39,7 @@ NEW: Tree = {"f": noise(5000) + b"more", "g": b"2"}
 
 def look(repository: Path, memory: Path, root: bytes, now: int = NOW) -> Catalogue:
     """What a client that remembers ``memory`` sees of a repository."""
-    transport = FolderTransport(repository)
+    transport = SnapshotTransport(Snapshot.read(repository))
     trust = Trust(memory, URL, root, transport, seen=memory / "seen")
     return trust.refresh("notes", "stable", now)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from patchtool.ceremonies.rotation import revoke, rotate
 from patchtool.cli.parser import main
-from patchtool.keys.signing_keys import Keys, Role
+from patchtool.keys.signing_keys import Role
 from patchtool.release.recall import recall
 from patchtool.release.refresh import refresh
 from patchtool.repository.leftovers import PATIENCE
 from patchtool.repository.prune import prune
-from patchtool.repository.repository import Repository
+from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.stored_files import needed
 from patchtool.repository.sync import Synced, sync
 from publisher import PASSWORD, Publisher
@@ -53,7 +53,7 @@ def dest(tmp_path: Path) -> Path:
 
 
 def synced(publisher: Publisher, dest: Path, disk: Disk | None = None) -> Synced:
-    copy = Repository(dest, Keys(dest, {}), publisher.now, disk)
+    copy = RepositoryFolder(dest, publisher.now, disk)
     return sync(publisher.repository(), copy)
 
 
@@ -63,7 +63,7 @@ def sees(publisher: Publisher, dest: Path, memory: Path) -> set[str]:
 
 def same(publisher: Publisher, dest: Path) -> bool:
     """Whether the copy has all that clients ask for, as it is."""
-    names = needed(publisher.repository())
+    names = needed(publisher.repository().look())
     return all((dest / n).read_bytes() == (publisher.folder / n).read_bytes() for n in names)
 
 
@@ -71,7 +71,7 @@ def test_a_copy_is_what_clients_need_and_no_more(publisher: Publisher, dest: Pat
     publisher.release("2.0", NEW)
     done = synced(publisher, dest)
     assert same(publisher, dest)
-    assert set(files(dest)) == set(needed(publisher.repository()))
+    assert set(files(dest)) == set(needed(publisher.repository().look()))
     assert done.copied == len(files(dest))
     assert not (dest / ".lock").exists()
 
@@ -92,9 +92,10 @@ class Watching(Disk):
         self._folder = folder
         self.names: list[str] = []
 
-    def copy(self, source: Path, path: Path, **how: bool) -> None:
-        super().copy(source, path, **how)
-        self.names.append(path.relative_to(self._folder).as_posix())
+    def replace(self, source: Path, path: Path) -> None:
+        super().replace(source, path)
+        name = path.relative_to(self._folder).as_posix()
+        self.names += [] if name.startswith(".") else [name]
 
 
 def test_content_comes_first_and_the_timestamp_last(publisher: Publisher, dest: Path) -> None:

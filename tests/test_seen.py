@@ -351,7 +351,7 @@ class TestClock:
     ) -> None:
         repository = publisher.repository()
         name = "notes/channels/stable"
-        head = dict(repository.targets("channels.notes")[name].unrecognized_fields["custom"])
+        head = dict(repository.look().targets("channels.notes")[name].unrecognized_fields["custom"])
         head["issued"] = NOW + 8 * DAY
         repository.publish("channels.notes", [Target.of(name, encode(head), head)])
         assert client.look().now == NOW

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from crash_process import sampled
 from crash_runs import tell
-from patchtool.ceremonies.drill import URL, FolderTransport
+from patchtool.repository.local_transport import URL, SnapshotTransport
+from patchtool.repository.snapshot import Snapshot
 from publisher import NOW
 from publisher import PASSWORD as KEY_PASSWORD
 from served import Server, server_at
@@ -57,7 +58,8 @@ class Site:
         repository = self.folder / "repository"
         root = (repository / "metadata/1.root.json").read_bytes()
         work.mkdir(exist_ok=True)
-        trust = Trust(work / "trust", URL, root, FolderTransport(repository), seen=work / "seen")
+        transport = SnapshotTransport(Snapshot.read(repository))
+        trust = Trust(work / "trust", URL, root, transport, seen=work / "seen")
         catalogue = trust.refresh("notes", "stable", NOW)
         return catalogue.head.entries[0].version, tuple(sorted(catalogue.releases))
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patchtool.keys.signing_keys import Keys
 from patchtool.release.recall import recall
 from patchtool.repository.leftovers import PATIENCE
 from patchtool.repository.prune import Pruned, prune
+from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.stored_files import missing
 from patchtool.repository.unpublished import signed_since
@@ -82,7 +82,7 @@ def runner(tmp_path: Path, url: str, server: Server) -> Pruner:
 
 
 def versions(server: Server) -> set[str]:
-    return server.services.notary.releases("notes").versions
+    return Releases.of(server.services.notary.look(), "notes").versions
 
 
 def content(server: Server) -> set[str]:
@@ -118,8 +118,7 @@ def test_the_server_deletes_the_files_a_month_later(
     server.clock.now += DAY
     Jobs(server.services).work()
     assert len(content(server)) == 3
-    look = Repository(server.settings.repository, Keys(runner.folder, {}), NOW)
-    assert missing(look) == []
+    assert missing(server.services.notary.look()) == []
     old = [p.name for p in (server.settings.repository / "metadata").glob("*.app.notes.json")]
     assert len(old) == 1, "old metadata goes too"
     assert fetch(quick_session(server.clock), url, runner.folder.with_name("late")).releases
@@ -149,7 +148,7 @@ def test_a_patch_may_start_from_a_release_that_was_pruned(server: Server, runner
     """3.0 is gone; the way from it to what is kept is not."""
     runner.prune()
     runner.push()
-    entries = server.services.notary.entries("notes")
+    entries = server.services.notary.look().targets("app.notes")
     assert "notes/releases/3.0/manifest" not in entries
     assert "notes/patches/3.0_6.0" in entries
 
@@ -170,7 +169,7 @@ def test_what_is_offered_between_prune_and_push_is_not_lost(server: Server, runn
     assert done.rebased == ("notes",)
     assert versions(server) >= {"2.0", "5.0", "6.0"}
     assert "3.0" not in versions(server)
-    assert "notes/releases/2.0/bundle" in server.services.notary.entries("notes")
+    assert "notes/releases/2.0/bundle" in server.services.notary.look().targets("app.notes")
     assert runner.push() is None
 
 
@@ -183,7 +182,7 @@ def test_what_is_offered_while_a_push_is_under_way_is_not_lost(
     document = max(place.glob("*.app.notes.json"), key=lambda p: int(p.name.split(".")[0]))
     notary = server.services.notary
     pushes = server.services.pushes
-    push = pushes.announce("notes", notary.version("notes"), document.read_bytes())
+    push = pushes.announce("notes", notary.look().version("app.notes"), document.read_bytes())
     good = type(pushes.notary).announced
     first = iter([True])
 
@@ -207,7 +206,7 @@ def test_what_is_recalled_between_prune_and_push_stays_recalled(
     recall(other.repository(), "notes", "3.0", now=NOW)
     other.push()
     runner.push()
-    releases = server.services.notary.releases("notes")
+    releases = Releases.of(server.services.notary.look(), "notes")
     assert releases.floor("3.0") == "2.0"
     assert "2.0" not in releases.versions
     assert runner.push() is None
@@ -259,7 +258,7 @@ def test_a_file_that_is_pushed_again_is_not_deleted_under_the_push(
     monkeypatch.setattr(type(notary), "publish", publish)
     runner.push()
     assert "3.0" in versions(server)
-    assert missing(Repository(server.settings.repository, Keys(runner.folder, {}), NOW)) == []
+    assert missing(server.services.notary.look()) == []
 
 
 def test_a_copy_deletes_its_own_old_files_when_nothing_waits(

@@ -69,7 +69,7 @@ class Pusher:
 
 def seen(server: Server) -> set[str]:
     """Names of the targets that clients see."""
-    return set(server.services.notary.entries("notes"))
+    return set(server.services.notary.look().targets("app.notes"))
 
 
 def test_a_push_makes_a_release_visible_in_one_step(server: Server) -> None:
@@ -296,7 +296,7 @@ def _fetch(server: Server) -> None:
 
 def _signed(server: Server, change: Callable[[Targets], None]) -> tuple[bytes, int]:
     """The next list as whoever has the release key can sign it; and what it follows."""
-    metadata = Metadata[Targets].from_bytes(server.services.notary.signed("notes"))
+    metadata = Metadata[Targets].from_bytes(server.services.notary.look().data("app.notes"))
     before = metadata.signed.version
     metadata.signed.version += 1
     change(metadata.signed)

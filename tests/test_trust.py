@@ -761,7 +761,7 @@ def test_the_head_of_another_app_or_channel_is_refused(
     publisher.release("1.0", ONE)
     repository = publisher.repository()
     name = "notes/channels/stable"
-    head = dict(repository.targets("channels.notes")[name].unrecognized_fields["custom"])
+    head = dict(repository.look().targets("channels.notes")[name].unrecognized_fields["custom"])
     for value, match in (("other", "head of"), ("UPPER", "refused"), (1, key)):
         publisher.repository().publish(
             "channels.notes", [Target.of(name, b"", {**head, key: value})]

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from patchserver.publishing.signer import Notary, Standing
+from patchserver.publishing.signer import (
+    Notary,
+    Snapshot,
+    Standing,
+    entries_of,
+    heads_of,
+)
 from updater.check.catalogue import Blob, Listing
 from updater.check.catalogue import Published as Release
 from updater.format.encoding.limits import DEFAULT
@@ -77,13 +83,15 @@ class Window:
 
 
 def _read(notary: Notary) -> Published:
-    apps = {name: _app(notary, name) for name in notary.apps()}
-    return Published(apps, tuple(notary.standings()))
+    seen = notary.look()
+    apps = {name: _app(seen, name) for name in seen.apps()}
+    return Published(apps, tuple(seen.standings(notary.clock())))
 
 
-def _app(notary: Notary, name: str) -> App:
-    releases, patches = Listing("", name, DEFAULT).read(notary.entries(name).values())
-    heads = notary.heads(name)
+def _app(seen: Snapshot, name: str) -> App:
+    entries = entries_of(seen.targets(f"app.{name}")).values()
+    releases, patches = Listing("", name, DEFAULT).read(entries)
+    heads = heads_of(seen, name)
     return App(name, {channel: heads[channel] for channel in sorted(heads)}, releases, patches)
 
 

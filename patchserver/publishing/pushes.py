@@ -95,9 +95,10 @@ class Pushes:
             InstallError: there is no such app, too many pushes are under way, or the disk.
         """
         identity = hashlib.sha256(document).hexdigest()
-        if self.notary.signed(app) == document:
-            return Push(identity, self.notary.version(app), (), is_published=True)
-        present = self.notary.version(app)
+        seen = self.notary.look()
+        present = seen.version(f"app.{app}")
+        if seen.data(f"app.{app}") == document:
+            return Push(identity, present, (), is_published=True)
         if base != present:
             raise NotNext(f"{app} is published in version {present}, not {base}", present)
         announced = self.notary.announced(app, document)
@@ -140,8 +141,9 @@ class Pushes:
             return self._publish(app, push)
 
     def _publish(self, app: str, push: str) -> int:
-        if hashlib.sha256(self.notary.signed(app)).hexdigest() == push:
-            return self.notary.version(app)
+        seen = self.notary.look()
+        if hashlib.sha256(seen.data(f"app.{app}")).hexdigest() == push:
+            return seen.version(f"app.{app}")
         document = self._document(push)
         announced = self.notary.announced(app, document)
         if missing := self._missing(push, announced):
@@ -212,7 +214,7 @@ class Pushes:
                 self.uploads.end(push)
 
     def _may_follow(self, document: bytes) -> bool:
-        for app in self.notary.apps():
+        for app in self.notary.look().apps():
             with suppress(NotNext, TrustError, FormatError):
                 self.notary.announced(app, document)
                 return True

@@ -12,38 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.ceremonies.drill import URL, FolderTransport
 from patchtool.folder.temporary import scratch, staging
+from patchtool.repository.local_transport import URL, SnapshotTransport
+from patchtool.repository.snapshot import Snapshot
 
 from updater.check.trust import Trust
 from updater.config import UpdaterConfig
 from updater.disk.durable import Disk, told
 from updater.errors import TransportError, TrustError
-from updater.transport import Answer
 
-TIMESTAMP = f"{URL}/metadata/timestamp.json"
 ONCE = UpdaterConfig(attempts=1)
 """Nothing here is another at the next try."""
 Looks = Mapping[tuple[str, str], int]
 """By app and channel, what time it is for the clients that look, in seconds since 1970; an app
 without a channel has no clients yet."""
-
-
-class _Next(FolderTransport):
-    """Serves a repository as it will be once its timestamp is another."""
-
-    def __init__(self, folder: Path, timestamp: bytes) -> None:
-        super().__init__(folder)
-        self._timestamp = timestamp
-
-    @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Answer]:
-        """See `Transport`."""
-        if url == TIMESTAMP:
-            yield Answer(0, iter([self._timestamp]))
-            return
-        with super().get(url, start, stop) as answer:
-            yield answer
 
 
 class _Fleeting(Disk):
@@ -75,18 +57,17 @@ def _compared() -> Iterator[None]:
 class Witness:
     """Clients of one repository, on the server itself."""
 
-    repository: Path
     memory: Path
     """The folder of the one that remembers."""
 
-    def approve(self, timestamp: bytes, looks: Looks) -> None:
-        """Refuse a timestamp that clients would refuse. What is remembered stays.
+    def approve(self, seen: Snapshot, looks: Looks) -> None:
+        """Refuse a state that clients would refuse. What is remembered stays.
 
         Raises:
             TrustError, FormatError, TransportError: they would.
             InstallError: the disk.
         """
-        transport = _Next(self.repository, timestamp)
+        transport = SnapshotTransport(seen)
         for (app, channel), now in looks.items():
             with told("asking the witness"), staging(scratch()) as work:
                 fresh, old = work / "fresh", work / "old"
@@ -96,7 +77,7 @@ class Witness:
                     with _compared():
                         self._look(transport, old, app, channel, now, _Fleeting())
 
-    def remember(self, looks: Looks) -> None:
+    def remember(self, seen: Snapshot, looks: Looks) -> None:
         """Look at what clients see now, and remember it.
 
         Raises:
@@ -104,7 +85,7 @@ class Witness:
             FormatError, TransportError: clients refuse it.
             InstallError: the disk.
         """
-        transport = FolderTransport(self.repository)
+        transport = SnapshotTransport(seen)
         for (app, channel), now in looks.items():
             with told("asking the witness"), _compared():
                 place = self._place(app, channel)
@@ -113,17 +94,18 @@ class Witness:
 
     def _look(
         self,
-        transport: FolderTransport,
+        transport: SnapshotTransport,
         place: Path,
         app: str,
         channel: str,
         now: int,
         disk: Disk,
     ) -> None:
-        root = (self.repository / "metadata" / "1.root.json").read_bytes()
         place.mkdir(exist_ok=True)
         seen = place / "seen.json"
-        trust = Trust(place / "trust", URL, root, transport, seen=seen, config=ONCE, disk=disk)
+        trust = Trust(
+            place / "trust", URL, transport.first_root, transport, seen=seen, config=ONCE, disk=disk
+        )
         trust.refresh(app, channel, now)
 
     def _place(self, app: str, channel: str) -> Path:

@@ -227,7 +227,7 @@ def _make_token(options: argparse.Namespace) -> int:
 
 def _require_hosted(services: Services, app: str) -> None:
     """Refuse a token that would be good for nothing."""
-    hosted = services.notary.apps()
+    hosted = services.notary.look().apps()
     if app and app not in hosted:
         raise InstallError(
             f"no app {app} is hosted", hint=f"choose one of: {', '.join(sorted(hosted))}"

@@ -64,7 +64,7 @@ class Jobs:
             _log.exception("job %s failed", name)
 
     def _judge(self) -> None:
-        for app in self.services.notary.apps():
+        for app in self.services.notary.look().apps():
             for halt in self.services.rollouts.judge(app):
                 _log.warning(
                     "%s %s: rollout of %s halted: %d of %d installs failed",

@@ -181,8 +181,8 @@ PUBLISHER_FAULTS = (
         (
             Edit(
                 "tools/patchtool/cli/release_commands.py",
-                "    check_clock(int(time.time()), signed, options.clock)\n    return repository",
-                "    return repository",
+                "        check_clock(int(time.time()), signed, options.clock)",
+                "        pass",
             ),
         ),
         half="publisher",
@@ -219,7 +219,7 @@ PUBLISHER_FAULTS = (
         "What a failed command wrote stays on a full disk",
         (
             Edit(
-                "tools/patchtool/repository/repository.py",
+                "tools/patchtool/repository/repository_folder.py",
                 """\
                 except BaseException:
                     self._take_back()
@@ -244,7 +244,7 @@ PUBLISHER_FAULTS = (
         "What a killed command wrote stays for good",
         (
             Edit(
-                "tools/patchtool/repository/repository.py",
+                "tools/patchtool/repository/repository_folder.py",
                 """\
                 self._take_back()
                 try:

@@ -24,14 +24,13 @@ from patchtool.keys.signing_keys import (
     Keys,
     Role,
 )
+from patchtool.repository.local_transport import URL, SnapshotTransport
 from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust
 from updater.disk.durable import told
-from updater.errors import InstallError, TransportError, UpdaterError
-from updater.transport import Answer
-
-URL = "http://drill"
+from updater.errors import InstallError, UpdaterError
 
 
 @dataclass(frozen=True)
@@ -44,28 +43,6 @@ class Rehearsal:
     """Whether clients follow; of a loss that nothing helps against: whether it was so seen."""
     words: str
     """What happened, or what to do."""
-
-
-class FolderTransport:
-    """Serves a repository folder, as a static host would."""
-
-    received = 0
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @contextmanager
-    def get(
-        self,
-        url: str,
-        start: int = 0,  # noqa: ARG002 - a whole file comes, always
-        stop: int | None = None,  # noqa: ARG002
-    ) -> Iterator[Answer]:
-        """See `Transport`."""
-        path = self._folder / url.removeprefix(f"{URL}/")
-        if not path.is_file():
-            raise TransportError(f"{url}: HTTP status 404", status=404)
-        yield Answer(0, iter([path.read_bytes()]))
 
 
 class Stage:
@@ -102,7 +79,7 @@ class Stage:
             memory / "trust",
             URL,
             self._first,
-            FolderTransport(self.folder),
+            SnapshotTransport(self.repository().look()),
             seen=memory / "seen.json",
         )
         return trust.refresh(app, channel, self._now)
@@ -121,11 +98,11 @@ def drill(repository: Path, keys: Keys, now: int) -> Iterator[Rehearsal]:
         TrustError: clients refuse the repository as it is.
     """
     real = Repository(repository, keys, now)
-    rehearsals = _Drill(repository, keys, now, _channels(real))
+    rehearsals = _Drill(repository, keys, now, _channels(real.look()))
     held = {
         r: [s.public_key.keyid for s in real.keyring.at_hand(r) or keys.signers(r)] for r in ROLES
     }
-    root = real.roots()[-1].signed.roles["root"]
+    root = real.look().roots()[-1].signed.roles["root"]
     roots = [keyid for keyid in root.keyids if keyid in held["root"]]
     yield rehearsals.spare_roots(roots, root.threshold)
     yield rehearsals.too_many_roots(roots, root.threshold)
@@ -199,8 +176,8 @@ def _ceremony(stage: Stage, role: Role, lost: list[str]) -> bool:
 
 
 def _steps(stage: Stage, role: Role, lost: list[str]) -> Iterator[Done]:
-    for app in stage.repository().apps() if role == "release" else [None]:
-        known = [key.keyid for key in keys_of(stage.repository(), role, app)]
+    for app in stage.repository().look().apps() if role == "release" else [None]:
+        known = [key.keyid for key in keys_of(stage.repository().look(), role, app)]
         named = [keyid for keyid in lost if keyid in known]
         for _ in named if role == "root" else named[:1]:
             yield rotate(stage.repository(), role, app=app, propose=True)
@@ -208,8 +185,8 @@ def _steps(stage: Stage, role: Role, lost: list[str]) -> Iterator[Done]:
             yield revoke(stage.repository(), role, app=app, key=keyid, propose=True)
 
 
-def _channels(repository: Repository) -> dict[str, str]:
-    found = {app: sorted(repository.targets(f"channels.{app}")) for app in repository.apps()}
+def _channels(seen: Snapshot) -> dict[str, str]:
+    found = {app: sorted(seen.targets(f"channels.{app}")) for app in seen.apps()}
     channels = {app: names[0].rpartition("/")[2] for app, names in found.items() if names}
     if not channels:
         raise InstallError(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from patchtool.cli.release_commands import looked_at, repository_of
+from patchtool.cli.release_commands import repository_of
 from patchtool.keys.root_documents import SHOWN
 from patchtool.release.apps import add_app, remove_app
+from patchtool.repository.snapshot import Snapshot
 from updater.cli.terminal import tell
 
 
 def list_apps(options: argparse.Namespace) -> int:
     """``patchtool apps list``."""
-    repository = looked_at(options)
-    keys = {
-        app: [key.keyid for key in repository.keys_of(f"app.{app}")] for app in repository.apps()
-    }
+    seen = Snapshot.read(options.repository)
+    keys = {app: [key.keyid for key in seen.keys_of(f"app.{app}")] for app in seen.apps()}
     lines = [f"{app}: release key {', '.join(i[:SHOWN] for i in ids)}" for app, ids in keys.items()]
     tell(options, {"apps": keys}, "\n".join(lines))
     return 0

@@ -15,7 +15,6 @@ from patchtool.ceremonies.recovery_kit import ROOT, new_keys
 from patchtool.cli.release_commands import (
     keys_in,
     keys_of,
-    looked_at,
     repository_of,
 )
 from patchtool.keys.root_documents import (
@@ -23,6 +22,7 @@ from patchtool.keys.root_documents import (
     Proposal,
     difference,
 )
+from patchtool.repository.snapshot import Snapshot
 from updater.cli.terminal import judge, tell
 from updater.disk.durable import Disk, told
 from updater.errors import FormatError, InstallError
@@ -52,10 +52,10 @@ def new(options: argparse.Namespace) -> int:
 
 def list_keys(options: argparse.Namespace) -> int:
     """``patchtool keys list``."""
-    repository = looked_at(options)
-    root = repository.roots()[-1].signed
-    roles = ["root", "targets", "timestamp", *(f"app.{app}" for app in repository.apps())]
-    held = {role: [key.keyid for key in repository.keys_of(role)] for role in roles}
+    seen = Snapshot.read(options.repository)
+    root = seen.roots()[-1].signed
+    roles = ["root", "targets", "timestamp", *(f"app.{app}" for app in seen.apps())]
+    held = {role: [key.keyid for key in seen.keys_of(role)] for role in roles}
     names = {"timestamp": "online"} | {r: f"release ({r})" for r in roles if r.startswith("app.")}
     lines = [f"{names.get(r, r)}: {', '.join(k[:SHOWN] for k in ids)}" for r, ids in held.items()]
     needed = root.roles["root"].threshold
@@ -112,7 +112,9 @@ def sign_root(options: argparse.Namespace) -> int:
 
 def publish_root(options: argparse.Namespace) -> int:
     """``patchtool keys publish-root``."""
-    done = rotation.publish_root(repository_of(options), _read_proposal(options.file))
+    repository = repository_of(options)
+    repository.look()  # a clock that does not fit comes before a file that is none
+    done = rotation.publish_root(repository, _read_proposal(options.file))
     return _tell_done(options, done)
 
 

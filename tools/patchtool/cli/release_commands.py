@@ -8,8 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,8 @@ from patchtool.release.recall import recall
 from patchtool.release.refresh import refresh
 from patchtool.release.release_toml import read_description
 from patchtool.repository.prune import prune
-from patchtool.repository.repository import Author, Repository
+from patchtool.repository.repository import Repository
+from patchtool.repository.repository_folder import Author, RepositoryFolder
 from patchtool.repository.sync import sync
 from patchtool.repository.writer import name_writer, writer_of
 from updater.cli.terminal import (
@@ -43,7 +43,7 @@ from updater.cli.terminal import (
     tell,
 )
 from updater.disk.durable import told
-from updater.errors import FormatError, InstallError
+from updater.errors import InstallError
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_app
 from updater.net.address import Address
@@ -71,9 +71,9 @@ def init(options: argparse.Namespace) -> int:
     check_app(options.app)
     repository = repository_of(options)
     repository.check_new()
-    prepared = first_root_of(options.keys)
-    if prepared and made_at(prepared) > time.time():
-        check_clock(int(time.time()), made_at(prepared), options.clock)
+    prepared, now = first_root_of(options.keys), int(time.time())
+    made_time = made_at(prepared) if prepared else 0
+    check_clock(now, made_time if made_time > now else 0, options.clock)
     if prepared and options.threshold:
         raise InstallError(
             f"{options.keys / ROOT} says how many must sign", hint="leave out --threshold"
@@ -216,8 +216,7 @@ def shrink(options: argparse.Namespace) -> int:
 
 def copy(options: argparse.Namespace) -> int:
     """``patchtool sync``."""
-    source = looked_at(options)
-    done = sync(source, Repository(options.copy, Keys(options.copy, {}), int(time.time())))
+    done = sync(folder_of(options), RepositoryFolder(options.copy, int(time.time())))
     words = (
         f"{options.copy}: {done.copied} files copied ({done.bytes:,} bytes), "
         f"{len(done.deleted)} deleted, {len(done.waiting)} wait to be"
@@ -228,7 +227,7 @@ def copy(options: argparse.Namespace) -> int:
 
 def say_writer(options: argparse.Namespace) -> int:
     """``patchtool writer``."""
-    repository = looked_at(options)
+    repository = folder_of(options)
     with repository.held():
         if options.writer:
             name_writer(repository.disk, options.repository, options.writer)
@@ -264,34 +263,32 @@ def _found(options: argparse.Namespace) -> Diagnosis:
         transport.admit(address)
         return diagnose_url(address.url, root, transport, now)
     folder = Path(where)
-    return diagnose(Repository(folder, Keys(folder / "metadata", {}), now), now, root)
+    return diagnose(folder, now, root)
 
 
-def looked_at(options: argparse.Namespace) -> Repository:
-    """The repository for a command that only looks, and needs no key."""
-    nobody = Keys(options.repository / "metadata", {})
-    return _repository(options, nobody)
+def folder_of(options: argparse.Namespace) -> RepositoryFolder:
+    """The repository of a command that signs nothing."""
+    return RepositoryFolder(options.repository, int(time.time()), author=_author(options))
 
 
 def repository_of(options: argparse.Namespace) -> Repository:
-    """The repository for a command that signs, if this machine's clock fits what was signed.
+    """The repository of a command that signs, if this machine's clock fits what was signed.
 
     Raises:
-        InstallError: it does not, or the keys are not to be used.
+        InstallError: the keys are not to be used.
     """
-    repository = _repository(options, keys_of(options))
-    signed = 0
-    with suppress(InstallError, FormatError):  # the command itself will say what is wrong with it
-        signed = repository.last_signed()
-    check_clock(int(time.time()), signed, options.clock)
-    return repository
+    now = int(time.time())
+
+    def check_time(signed: int) -> None:
+        check_clock(int(time.time()), signed, options.clock)
+
+    author = replace(_author(options), check_time=check_time)
+    return Repository(options.repository, keys_of(options), now, author=author)
 
 
-def _repository(options: argparse.Namespace, keys: Keys) -> Repository:
-    """The repository, for a command that has its time and waits for others as it is told."""
+def _author(options: argparse.Namespace) -> Author:
     patience = getattr(options, "wait", 0.0)
-    author = Author(patience=patience, task=options.command, clock=lambda: int(time.time()))
-    return Repository(options.repository, keys, int(time.time()), author=author)
+    return Author(patience=patience, task=options.command, clock=lambda: int(time.time()))
 
 
 def keys_of(options: argparse.Namespace) -> Keys:

@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import asdict
 
-from patchtool.cli.release_commands import keys_of, looked_at
+from patchtool.cli.release_commands import folder_of, keys_of
 from patchtool.keys.signing_clock import CheckTime, check_server_clock
 from patchtool.server.fetch import fetch
 from patchtool.server.push import push
@@ -31,7 +31,7 @@ def send(options: argparse.Namespace) -> int:
     done = push(
         _session(options),
         server_of(options),
-        looked_at(options),
+        folder_of(options),
         apps=[check_app(app) for app in options.app],
         keys=keys_of(options) if options.keys else None,
         check_time=_check_time(options),

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from patchtool.doctor.client_forecast import Outlook, outlooks
+from patchtool.doctor.client_forecast import Forecast, forecasts
 from patchtool.folder.temporary import scratch, staging
 from patchtool.keys.roles import Standing
 from patchtool.keys.signing_clock import doubt_of
-from patchtool.keys.signing_keys import Keys
 from patchtool.release.refresh import is_ahead
-from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import (
-    Stock,
-    look,
+    CONTENT,
+    FileFaults,
+    check_files,
     needed,
     unneeded,
 )
@@ -51,11 +52,11 @@ class Diagnosis:
     """Roles whose signature holds no more."""
     unsigned: tuple[str, ...]
     """Roles that lack signatures of those who may sign them."""
-    stock: Stock
+    faults: FileFaults
     """Published files that are not as they were signed."""
     refused: str
     """Why clients refuse all of it; empty if they do not."""
-    clients: tuple[Outlook, ...]
+    clients: tuple[Forecast, ...]
     """What installs of each version would do now."""
     ahead: str = ""
     """Why a signed time cannot be: it has not come yet. Clients take it for the present."""
@@ -70,14 +71,14 @@ class Diagnosis:
     @property
     def stuck(self) -> tuple[str, ...]:
         """Installs that are left without an offer, in words."""
-        return tuple(outlook.words for outlook in self.clients if outlook.way == "stuck")
+        return tuple(forecast.words for forecast in self.clients if forecast.way == "stuck")
 
     @property
     def document(self) -> dict[str, Any]:
         """The JSON object of this value."""
         return {
             "roles": [standing.document for standing in self.standings],
-            "clients": [vars(outlook) for outlook in self.clients],
+            "clients": [vars(forecast) for forecast in self.clients],
             "refused": self.refused,
             "ahead": self.ahead,
             **{name: list(names) for name, names in self.lists.items()},
@@ -90,7 +91,7 @@ class Diagnosis:
             "expired": self.expired,
             "due": self.due,
             "unsigned": self.unsigned,
-            **vars(self.stock),
+            **vars(self.faults),
             "unreferenced": self.unreferenced,
         }
 
@@ -124,11 +125,11 @@ class Diagnosis:
             raise max(self.concerns, key=lambda concern: concern.severity).error
 
 
-def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Diagnosis:
+def diagnose(folder: Path, now: int, root: bytes | None = None) -> Diagnosis:
     """Look at everything clients may ask for, and hash it.
 
     Args:
-        repository: only read.
+        folder: of the repository; only read.
         now: seconds since 1970.
         root: what clients are installed with; None: the first root.
 
@@ -136,18 +137,14 @@ def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Dia
         InstallError: it is no repository or cannot be read.
         TrustError: metadata that clients need is missing or damaged.
     """
-    if not any((repository.folder / "metadata").glob("*.json")):
+    if not any((folder / "metadata").glob("*.json")):
         raise InstallError(
-            f"{repository.folder} is not a repository", hint="name the folder that init has made"
+            f"{folder} is not a repository", hint="name the folder that init has made"
         )
     with _damage_told():
-        return _diagnosis(
-            repository,
-            now,
-            look(repository),
-            unreferenced=[n for n in unneeded(repository) if n.startswith("targets/")],
-            root=root,
-        )
+        seen = Snapshot.read(folder)
+        unreferenced = [name for name in unneeded(seen) if name.startswith(CONTENT)]
+        return _diagnosis(seen, now, check_files(seen), unreferenced=unreferenced, root=root)
 
 
 @contextmanager
@@ -181,42 +178,39 @@ def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -
     """
     address = url.rstrip("/")
     with told(f"looking at {url}"), staging(scratch()) as work:
-        copy = Repository(work, Keys(work, {}), now)
-        mirror(transport, address, copy)
-        content = {name: length for name, length in needed(copy).items() if length >= 0}
-        missing = Stock(missing=tuple(absent(transport, address, content)))
-        return _diagnosis(copy, now, missing, root=root)
+        mirror(transport, address, work)
+        seen = Snapshot.read(work)
+        content = {name: length for name, length in needed(seen).items() if length >= 0}
+        missing = FileFaults(missing=tuple(absent(transport, address, content)))
+        return _diagnosis(seen, now, missing, root=root)
 
 
 def _diagnosis(
-    repository: Repository,
+    seen: Snapshot,
     now: int,
-    stock: Stock,
+    faults: FileFaults,
     *,
     unreferenced: Iterable[str] = (),
     root: bytes | None = None,
 ) -> Diagnosis:
-    standings = tuple(repository.standings())
-    refused, clients = _clients(repository, root, now)
+    standings = tuple(seen.standings(now))
+    refused, clients = _clients(seen, root, now)
     return Diagnosis(
         standings,
         tuple(s.role for s in standings if s.expires <= now),
-        tuple(s.role for s in standings if not repository.is_signed(s.role)),
-        stock,
+        tuple(s.role for s in standings if not seen.is_signed(s.role)),
+        faults,
         refused,
         clients,
-        doubt_of(now, repository.last_signed()) if is_ahead(repository) else "",
+        doubt_of(now, seen.last_signed()) if is_ahead(seen, now) else "",
         tuple(unreferenced),
     )
 
 
-def _clients(
-    repository: Repository, root: bytes | None, now: int
-) -> tuple[str, tuple[Outlook, ...]]:
+def _clients(seen: Snapshot, root: bytes | None, now: int) -> tuple[str, tuple[Forecast, ...]]:
     """Why clients refuse it, or what they do."""
     try:
-        first = root or (repository.folder / "metadata" / "1.root.json").read_bytes()
-        return "", tuple(outlooks(repository, first, now))
+        return "", tuple(forecasts(seen, root or seen.file("1.root.json"), now))
     except (UpdaterError, OSError) as error:
         if isinstance(error, NotEnoughSpace) or isinstance(error.__cause__, PermissionError):
             raise  # of this machine, not of the repository

@@ -110,7 +110,7 @@ def draft_release(
             hint="did the build fail? --allow-empty publishes it all the same",
         )
     repository.require()
-    releases = Releases.of(repository, app)
+    releases = Releases.of(repository.look(), app)
     difference = _difference(repository, releases, manifest)
     said = warnings(folder, manifest)
     if difference is not None and outline.is_small_part(difference.before):
@@ -154,7 +154,7 @@ def add_release(
         build = _Build(repository, tree_at(draft.folder, manifest), shop, options)
         for number in range(ROUNDS):
             with repository.writing(releases=True):
-                releases = Releases.of(repository, app)
+                releases = Releases.of(repository.look(), app)
                 if is_published(releases, manifest):
                     return None
                 lacking = build.lacking(releases, bases)

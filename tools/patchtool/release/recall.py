@@ -16,8 +16,10 @@ from patchtool.release.add_release import (
     patch_target,
     workshop,
 )
+from patchtool.release.rollout import heads_of
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed, Target
 from updater.errors import InstallError, UpdaterError
 from updater.format.head import Head
@@ -94,14 +96,15 @@ def _mark(
 ) -> tuple[Recalled, bool]:
     """Recall a version; and whether anything was to be done for it."""
     with repository.writing(releases=True):
-        releases = Releases.of(repository, app)
+        seen = repository.look()
+        releases = Releases.of(seen, app)
         releases.require(version)
         before = releases.said(version)
         floor = _floor(releases, version) if floor is None else _checked(floor, releases, version)
         after = {**before, "recalled": {"floor": floor}}
         if after != before:
             repository.publish(f"app.{app}", [], said={releases.manifest(version).path: after})
-        channels = _channels(repository, releases, version, floor, now)
+        channels = _channels(seen, releases, version, floor, now)
     resting = (v for v in releases.recalled - {version} if releases.floor(v) == version)
     found = Recalled(version, floor, channels, {}, (), tuple(sorted(resting, key=order)))
     return found, after != before
@@ -115,13 +118,13 @@ def _with_patches(
     with workshop(repository) as shop:
         for _ in range(ROUNDS):
             with repository.writing(releases=True):
-                look = _Look.at(repository, app, marked, now)
+                look = _Look.at(repository.look(), app, marked, now)
                 bundles = {v: look.releases.bundle(v) for v in look.lacking(built)}
             if not bundles:
                 break
             built |= _patches(repository, look.releases, marked.version, bundles, shop, options)
         with repository.writing(releases=True):
-            look = _Look.at(repository, app, marked, now)
+            look = _Look.at(repository.look(), app, marked, now)
             made = {goal: t for goal in look.missing if (t := built.get(goal)) is not None}
             if made:
                 repository.publish(f"app.{app}", list(made.values()))
@@ -141,10 +144,10 @@ class _Look:
     """Versions they go to, and to which there is no patch."""
 
     @classmethod
-    def at(cls, repository: Repository, app: str, marked: Recalled, now: int) -> _Look:
+    def at(cls, seen: Snapshot, app: str, marked: Recalled, now: int) -> _Look:
         """Look at a repository that is held."""
-        releases = Releases.of(repository, app)
-        channels = _channels(repository, releases, marked.version, marked.floor, now)
+        releases = Releases.of(seen, app)
+        channels = _channels(seen, releases, marked.version, marked.floor, now)
         goals = {goal for goal in channels.values() if goal is not None}
         has_none = (g for g in goals if not releases.has_patch(marked.version, g))
         return cls(releases, channels, tuple(sorted(has_none, key=order)))
@@ -171,14 +174,13 @@ def _checked(floor: str, releases: Releases, version: str) -> str:
 
 
 def _channels(
-    repository: Repository, releases: Releases, version: str, floor: str, now: int
+    seen: Snapshot, releases: Releases, version: str, floor: str, now: int
 ) -> dict[str, str | None]:
     """What each channel has, sooner or later, for installs of ``version`` once it is recalled."""
     sound = releases.versions - releases.recalled - {version}
     fit = {v for v in sound if order(v) >= order(floor)}
-    targets = repository.targets(f"channels.{releases.app}").values()
-    heads = (Head.parse(target.custom) for target in targets)
-    return {head.channel: _offered(head, fit, now) for head in heads}
+    heads = heads_of(seen, releases.app)
+    return {channel: _offered(head, fit, now) for channel, head in heads.items()}
 
 
 def _offered(head: Head, fit: set[str], now: int) -> str | None:

@@ -9,6 +9,7 @@ from patchtool.keys.roles import Standing
 from patchtool.keys.signing_clock import BEHIND_MOST, day
 from patchtool.release.rollout import heads_ahead, target_of
 from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from updater.errors import InstallError
 from updater.exit_codes import Concern, Severity
 from updater.format.head import Head
@@ -83,37 +84,39 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
         missing = tuple(s for s in due if not repository.can_sign(s.role))
         for standing in missing:
             if standing.key == "online":
-                concern = _concern(standing, int(repository.now.timestamp()))
+                concern = _concern(standing, repository.seconds)
                 what = f"{standing.role} is to be signed, and there is no online key"
                 hint = "put online.pem into the folder of keys"
                 raise replace(concern, what=what, hint=hint).error
         roles = [s.role for s in due if s not in missing]
         if roles:
-            repository.renew(roles, at_least, map(target_of, _ahead(repository)))
+            repository.renew(
+                roles, at_least, map(target_of, _ahead(repository.look(), repository.seconds))
+            )
         signed = tuple(s for s in repository.standings() if s.role in _with_above(roles))
     return Refreshed(signed, missing)
 
 
-def is_ahead(repository: Repository) -> bool:
+def is_ahead(seen: Snapshot, now: int) -> bool:
     """Whether a clock that is ahead of ours has signed: clients take such a time for the present.
 
     Raises:
         InstallError: the repository cannot be read.
     """
-    latest = repository.now.timestamp() + BEHIND_MOST
-    return repository.last_signed() > latest or bool(_ahead(repository))
+    return seen.last_signed() > now + BEHIND_MOST or bool(_ahead(seen, now))
 
 
-def _ahead(repository: Repository) -> list[Head]:
-    return [head for app in repository.apps() for head in heads_ahead(repository, app)]
+def _ahead(seen: Snapshot, now: int) -> list[Head]:
+    return [head for app in seen.apps() for head in heads_ahead(seen, app, now)]
 
 
 def _due(repository: Repository, at_least: int) -> list[Standing]:
     """Roles that are to be signed; those of the online key say when they were."""
-    ahead = is_ahead(repository)
+    seen, now = repository.look(), repository.seconds
+    ahead = is_ahead(seen, now)
     return [
         s
-        for s in repository.standings()
+        for s in seen.standings(now)
         if s.is_due or s.is_below(at_least) or (ahead and s.key == "online")
     ]
 

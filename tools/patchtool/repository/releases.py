@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed
 from updater.errors import InstallError
 from updater.format.names import order
@@ -24,13 +24,13 @@ class Releases:
     """By name."""
 
     @classmethod
-    def of(cls, repository: Repository, app: str) -> Releases:
+    def of(cls, seen: Snapshot, app: str) -> Releases:
         """The releases of ``app`` that clients see.
 
         Raises:
             InstallError: the repository does not know the app, or cannot be read.
         """
-        return cls(app, repository.targets(f"app.{app}"))
+        return cls(app, seen.targets(f"app.{app}"))
 
     @property
     def versions(self) -> set[str]:
