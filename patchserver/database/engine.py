@@ -73,7 +73,7 @@ class Database:
             InstallError: the database cannot be reached or used.
         """
         config = Config()
-        config.set_main_option("script_location", "patchserver:migrations")
+        config.set_main_option("script_location", "patchserver:database/migrations")
         writer = self.engine.execution_options(writes=True)
         with _told(self.engine), writer.begin() as connection:
             if connection.dialect.name == POSTGRESQL:
