@@ -14,7 +14,7 @@ from typing import Any
 
 from patchtool.diff.matching.match import whole
 from patchtool.keys.roles import SIGNERS
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from publisher import Publisher
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
@@ -276,7 +276,7 @@ def custom_of(publisher: Publisher, name: str) -> dict[str, Any]:
 
 def publish(publisher: Publisher, name: str, content: bytes, custom: dict[str, Any]) -> None:
     """Sign a target as the publisher would, whatever it is."""
-    publisher.repository().publish(f"app.{publisher.app}", [Target.of(name, content, custom)])
+    publisher.repository().publish(f"app.{publisher.app}", [NewTarget.of(name, content, custom)])
 
 
 def publish_patch(publisher: Publisher, name: str, data: bytes, header_length: int) -> None:

@@ -23,7 +23,7 @@ from trees import Tree
 from patchserver.accounts import users
 from patchserver.accounts.users import Role, Scope
 from patchserver.flask_app import create_app
-from patchserver.ops.server_settings import Settings
+from patchserver.ops.server_settings import ServerSettings
 from patchserver.services import Services
 from updater.disk.durable import Disk
 
@@ -64,7 +64,7 @@ class Server:
     """One server and its publisher, who signs on a machine of their own."""
 
     publisher: Publisher
-    settings: Settings
+    settings: ServerSettings
     clock: Clock
     app: Flask = field(init=False)
 
@@ -114,7 +114,7 @@ def server_at(folder: Path, database: str = "") -> Iterator[Server]:
     keys.mkdir(mode=0o700)
     shutil.copy2(publisher.keys.folder / "online.pem", keys)
     data = folder / "data"
-    settings = Settings(repository, data, keys, database or f"sqlite:///{data / 'server.db'}")
+    settings = ServerSettings(repository, data, keys, database or f"sqlite:///{data / 'server.db'}")
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(users, "_hasher", lambda: quick)  # the real one takes its time, by design

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hostile import FORGERS, forge, newest, publish, rewrite, right_signer
 from patchtool.ceremonies.rotation import rotate
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from publisher import Publisher
 from securesystemslib.signer import CryptoSigner
 from test_patchtool_ceremony import HIGHEST, fast_forward
@@ -470,7 +470,9 @@ def publish_head(publisher: Publisher, **fields: object) -> None:
         **(repository.look().targets(f"channels.{publisher.app}")[name].custom or {}),
         **fields,
     }
-    repository.publish(f"channels.{publisher.app}", [Target.of(name, encode(document), document)])
+    repository.publish(
+        f"channels.{publisher.app}", [NewTarget.of(name, encode(document), document)]
+    )
 
 
 def offer(publisher: Publisher, *versions: str) -> None:

@@ -14,7 +14,7 @@ from test_dashboard_pages import NEW, OLD, publish
 
 from patchserver.accounts.audit import SERVER
 from patchserver.accounts.users import Role, Scope
-from patchserver.publishing.signer import Notary
+from patchserver.publishing.signer import OnlineSigner
 from patchserver.rollouts.halting import Rule
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Offer, Step
@@ -40,7 +40,7 @@ def publisher(server: Server) -> Browser:
 
 
 def _offers(server: Server, channel: str = "stable") -> tuple[Offer, ...]:
-    return server.services.notary.heads("notes")[channel].entries
+    return server.services.signer.heads("notes")[channel].entries
 
 
 def _logged(server: Server) -> list[tuple[str, str, str, bool]]:
@@ -85,9 +85,9 @@ def test_a_new_channel_begins_with_its_first_offer(server: Server, publisher: Br
 def test_what_cannot_be_offered_is_told_and_changes_nothing(
     server: Server, publisher: Browser, change: dict[str, str], words: str
 ) -> None:
-    before = server.services.notary.timestamp()
+    before = server.services.signer.timestamp()
     assert words in _promote(publisher, **{"share": "100", **change})
-    assert server.services.notary.timestamp() == before
+    assert server.services.signer.timestamp() == before
 
 
 def test_a_rollout_is_paused_and_goes_on(server: Server, publisher: Browser) -> None:
@@ -144,7 +144,7 @@ def test_what_the_machine_says_of_itself_stays_in_the_log(
     def fail(*_: Any, **__: Any) -> None:
         raise InstallError("/secret/place is full") from OSError()
 
-    monkeypatch.setattr(Notary, "promote", fail)
+    monkeypatch.setattr(OnlineSigner, "promote", fail)
     told = _promote(publisher, "100")
     assert "/secret" not in told
     assert "Its log says why" in told

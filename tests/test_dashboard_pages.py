@@ -43,14 +43,14 @@ def released(server: Server) -> Server:
 
 def publish(server: Server, version: str, tree: Tree) -> None:
     """Bring a release to the server, as a push would."""
-    notary = server.services.notary
+    signer = server.services.signer
     document = server.add(version, tree)
     shutil.copytree(
-        server.publisher.folder / "targets", notary.folder / "targets", dirs_exist_ok=True
+        server.publisher.folder / "targets", signer.folder / "targets", dirs_exist_ok=True
     )
-    notary.publish("notes", document, lambda: None)
+    signer.publish("notes", document, lambda: None)
     shutil.copytree(
-        notary.folder / "metadata", server.publisher.folder / "metadata", dirs_exist_ok=True
+        signer.folder / "metadata", server.publisher.folder / "metadata", dirs_exist_ok=True
     )
 
 
@@ -82,7 +82,7 @@ def test_the_overview_tells_what_is_offered_to_whom_and_who_has_it(released: Ser
 
 def test_releases_are_listed_with_what_they_cost_and_who_offers_them(released: Server) -> None:
     page = viewer(released).text("/apps/notes/releases")
-    app = released.services.notary.look().targets("app.notes")
+    app = released.services.signer.look().targets("app.notes")
     size = app["notes/patches/1.0_2.0"].length
     assert f'1.0 <span class="figures quiet">{size} B' in page
     assert page.count('href="/apps/notes/channels/stable"') == 2

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from patchtool.cli.parser import main
 from patchtool.doctor.client_forecast import Forecast
 from patchtool.doctor.doctor import Diagnosis, diagnose
-from patchtool.keys.roles import Standing
+from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import DAY
 from patchtool.release.recall import recall
 from patchtool.release.refresh import Refreshed
@@ -34,9 +34,9 @@ concerns = st.lists(
     st.builds(Concern, st.sampled_from(sorted(ERRORS)), st.text(max_size=5), st.text(max_size=5))
 )
 names = st.lists(st.sampled_from(["app.notes", "timestamp"]), max_size=2, unique=True).map(tuple)
-standings = st.lists(
+statuses = st.lists(
     st.builds(
-        Standing,
+        RoleStatus,
         st.sampled_from(["app.notes", "root"]),
         st.just("release"),
         st.just(1),
@@ -60,7 +60,7 @@ outlooks = st.lists(
 ).map(tuple)
 diagnoses = st.builds(
     Diagnosis,
-    standings,
+    statuses,
     names,
     names,
     st.builds(FileFaults, names, names, names),
@@ -93,7 +93,7 @@ def test_whatever_a_doctor_finds_the_exit_code_follows(found: Diagnosis) -> None
 
 
 STUCK = Forecast("notes", "stable", "", None, "stuck", 0, 100, "nothing is offered")
-DUE = Standing("root", "root", 1, NOW, is_due=True)
+DUE = RoleStatus("root", "root", 1, NOW, is_due=True)
 WELL = Diagnosis((), (), (), FileFaults(), "", ())
 
 
@@ -102,7 +102,7 @@ WELL = Diagnosis((), (), (), FileFaults(), "", ())
     [
         (WELL, 0),
         (replace(WELL, unreferenced=("f",)), 0),
-        (replace(WELL, standings=(DUE,)), 7),
+        (replace(WELL, statuses=(DUE,)), 7),
         (replace(WELL, ahead="a clock was ahead"), 7),
         (replace(WELL, faults=FileFaults(unread=("f",))), 7),
         (replace(WELL, faults=FileFaults(missing=("f",))), 4),
@@ -111,16 +111,16 @@ WELL = Diagnosis((), (), (), FileFaults(), "", ())
         (replace(WELL, unsigned=("root",)), 4),
         (replace(WELL, refused="clients refuse it"), 4),
         (replace(WELL, clients=(STUCK,)), 4),
-        (replace(WELL, standings=(DUE,), clients=(STUCK,)), 4),
+        (replace(WELL, statuses=(DUE,), clients=(STUCK,)), 4),
     ],
 )
 def test_each_finding_of_a_doctor_alone_has_its_exit_code(found: Diagnosis, code: int) -> None:
     assert exit_code(worst(found.concerns)) == code
 
 
-@given(standings, standings)
+@given(statuses, statuses)
 def test_whatever_a_refresh_leaves_undone_the_exit_code_follows(
-    signed: tuple[Standing, ...], missing: tuple[Standing, ...]
+    signed: tuple[RoleStatus, ...], missing: tuple[RoleStatus, ...]
 ) -> None:
     found = Refreshed(signed, missing).concerns(NOW)
     expired = any(standing.expires <= NOW for standing in missing)

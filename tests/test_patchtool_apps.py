@@ -20,7 +20,7 @@ from patchtool.doctor.doctor import diagnose
 from patchtool.keys.signing_keys import Keys
 from patchtool.release.apps import add_app, remove_app
 from patchtool.release.refresh import refresh
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from publisher import PASSWORD, Publisher
 from securesystemslib.signer import CryptoSigner
 from serving import served
@@ -126,7 +126,7 @@ def test_what_it_signs_in_its_own_role_under_the_name_of_another_counts_for_noth
     name: str, installs: Installs, publisher: DyingPublisher, draw: Publisher
 ) -> None:
     stolen = draw.repository()
-    stolen.publish("app.draw", [Target.of(name, b"evil", {})])
+    stolen.publish("app.draw", [NewTarget.of(name, b"evil", {})])
     assert not installs["notes"].update()
     assert not installs["draw"].update()
     installs.follows(publisher, "2.0", TWO)
@@ -189,7 +189,7 @@ def test_installs_of_a_removed_app_are_told_and_stay_as_they_are(
     found = diagnose(publisher.folder, publisher.now)
     found.require_health()
     assert publisher.repository().look().apps() == ["notes"]
-    assert not any("draw" in standing.role for standing in found.standings)
+    assert not any("draw" in standing.role for standing in found.statuses)
 
 
 def test_a_removed_app_signs_nothing_any_more(publisher: DyingPublisher, draw: Publisher) -> None:

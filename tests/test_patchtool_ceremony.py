@@ -91,7 +91,7 @@ def test_while_keys_overlap_both_sign_and_clients_follow(
     for n, mine in enumerate((rest[-1], new.name)):
         needed = [*others, *common, mine]
         repository = with_keys(publisher, tmp_path / f"keys-{n}", *needed)
-        repository.renew([s.role for s in repository.standings()])
+        repository.renew([s.role for s in repository.statuses()])
         assert repository.look().is_signed("root")
         assert sees(publisher, tmp_path / "old") == {"1.0"}
         assert sees(publisher, tmp_path / f"new-{n}") == {"1.0"}

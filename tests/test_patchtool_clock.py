@@ -187,7 +187,7 @@ def test_a_time_that_no_client_believes_makes_no_signature_hold_longer(
     publisher.promote("2.0")
     publisher.now = right
     refresh(publisher.repository())
-    ends = {s.role: s.expires for s in publisher.repository().standings()}
+    ends = {s.role: s.expires for s in publisher.repository().statuses()}
     assert ends["timestamp"] == right + 7 * DAY
 
 

@@ -45,7 +45,7 @@ def test_a_new_repository_is_well_and_left_as_it_is(publisher: Publisher) -> Non
     found.require_health()
     ill = (found.expired, found.unsigned, found.faults.missing, found.unreferenced, found.due)
     assert ill == ((), (), (), (), ())
-    assert [s.role for s in found.standings] == [
+    assert [s.role for s in found.statuses] == [
         "root",
         "app.notes",
         "channels.notes",

@@ -14,7 +14,7 @@ from hostile import newest, rewrite, right_signer
 from patchtool.ceremonies.rotation import revoke, rotate
 from patchtool.diff.options import Options
 from patchtool.release.recall import recall
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from publisher import Publisher
 from serving import served
 from test_seen import roll_back as rolled_back
@@ -76,7 +76,7 @@ class World:
         """Whatever the online key wants offered: its thief asks nobody."""
         offers = tuple(Offer(version, (Step(0, EVERYONE),)) for version in versions)
         document = Head("notes", "stable", self.publisher.now, "seed", offers).to_json()
-        target = Target.of("notes/channels/stable", encode(document), document)
+        target = NewTarget.of("notes/channels/stable", encode(document), document)
         self.publisher.repository().publish("channels.notes", [target])
 
     def goes_to(self, version: str | None) -> None:

@@ -14,7 +14,7 @@ import pytest
 from crash_disk import FaultyDisk, Killed
 from hostile import newest, rewrite, right_signer
 from patchtool.keys.signing_keys import Keys
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from publisher import NOW, PASSWORD, Publisher
 from serving import served
 from sessions import QUICK, quick_session
@@ -353,10 +353,10 @@ class TestClock:
         name = "notes/channels/stable"
         head = dict(repository.look().targets("channels.notes")[name].unrecognized_fields["custom"])
         head["issued"] = NOW + 8 * DAY
-        repository.publish("channels.notes", [Target.of(name, encode(head), head)])
+        repository.publish("channels.notes", [NewTarget.of(name, encode(head), head)])
         assert client.look().now == NOW
         head["issued"] = NOW + 6 * DAY
-        publisher.repository().publish("channels.notes", [Target.of(name, encode(head), head)])
+        publisher.repository().publish("channels.notes", [NewTarget.of(name, encode(head), head)])
         assert client.look().now == NOW + 6 * DAY
 
     @pytest.mark.parametrize("issued", ["soon", -1, True, 1 << 63, None])

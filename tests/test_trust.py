@@ -26,7 +26,7 @@ from hostile import (
     right_signer,
     says,
 )
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from publisher import NOW, Publisher
 from securesystemslib.signer import CryptoSigner
 from serving import misserved, send, served
@@ -734,7 +734,7 @@ def test_a_version_in_another_spelling_is_refused(
     name: str, publisher: Publisher, trust: Callable[..., Catalogue]
 ) -> None:
     publisher.release("1.0", ONE)
-    targets = Target.of(f"notes/{name}", b"x", {})
+    targets = NewTarget.of(f"notes/{name}", b"x", {})
     publisher.repository().publish("app.notes", [targets])
     with served(publisher.folder) as url, pytest.raises(FormatError, match="refused"):
         trust(publisher, url)
@@ -764,7 +764,7 @@ def test_the_head_of_another_app_or_channel_is_refused(
     head = dict(repository.look().targets("channels.notes")[name].unrecognized_fields["custom"])
     for value, match in (("other", "head of"), ("UPPER", "refused"), (1, key)):
         publisher.repository().publish(
-            "channels.notes", [Target.of(name, b"", {**head, key: value})]
+            "channels.notes", [NewTarget.of(name, b"", {**head, key: value})]
         )
         with served(publisher.folder) as url, pytest.raises(FormatError, match=match):
             trust(publisher, url)

@@ -61,7 +61,7 @@ def outage(error: UpdaterError) -> Response:
 
 
 @contextmanager
-def telling(done: str) -> Iterator[None]:
+def flashing(done: str) -> Iterator[None]:
     """Around a change: whoever asked for it is told that it was made, or why not."""
     try:
         yield

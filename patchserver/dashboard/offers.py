@@ -11,7 +11,7 @@ from updater.format.head import EVERYONE, Offer
 
 
 @dataclass(frozen=True)
-class Stage:
+class RampStep:
     """One step of a ramp."""
 
     utc: int
@@ -27,7 +27,7 @@ class Offered:
     offer: Offer
     evidence: Evidence
     rule: Rule
-    stages: tuple[Stage, ...]
+    stages: tuple[RampStep, ...]
     reach: int
     """Basis points of installs that get it now."""
     halt: Halt | None
@@ -48,7 +48,7 @@ class Offered:
         return "ramp" if self.reach else "to come"
 
     @property
-    def next(self) -> Stage | None:
+    def next(self) -> RampStep | None:
         """The step that comes next, unless it is held back."""
         return next((stage for stage in self.stages if stage.state == "to come"), None)
 
@@ -96,10 +96,10 @@ def offered(
     )
 
 
-def _stages(offer: Offer, now: int) -> list[Stage]:
+def _stages(offer: Offer, now: int) -> list[RampStep]:
     come = sum(step.utc <= now for step in offer.steps)
     here, later = ("paused here", "put off") if offer.paused else ("now", "to come")
     states = ["done"] * (come - 1) + [here] * bool(come) + [later] * (len(offer.steps) - come)
     return [
-        Stage(s.utc, s.basis_points, state) for s, state in zip(offer.steps, states, strict=True)
+        RampStep(s.utc, s.basis_points, state) for s, state in zip(offer.steps, states, strict=True)
     ]

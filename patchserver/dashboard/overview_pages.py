@@ -16,7 +16,7 @@ from patchserver.dashboard.offers import Offered
 from patchserver.dashboard.subject import app_named, published
 from patchserver.database.tables import Event, Halt
 from patchserver.publishing.published_snapshot import App
-from patchserver.publishing.signer import Standing
+from patchserver.publishing.signer import RoleStatus
 from patchserver.rollouts.failure_groups import groups
 from patchserver.rollouts.version_counts import (
     DAY,
@@ -73,7 +73,7 @@ def index() -> str:
     return render_template(
         "dashboard/index.html",
         summaries=[_summary(app) for app in seen.apps.values()],
-        warnings=_warnings(seen.standings),
+        warnings=_warnings(seen.statuses),
         now=now,
     )
 
@@ -87,7 +87,7 @@ def overview(app: str) -> str:
         "dashboard/overview.html",
         summary=_summary(known),
         app=known,
-        warnings=_warnings(s for s in published().standings if s.role in roles),
+        warnings=_warnings(s for s in published().statuses if s.role in roles),
         halts=_halts(known, now),
         now=now,
     )
@@ -152,11 +152,11 @@ def _summary(app: App) -> Summary:
     return Summary(app, channels, active(services().database, app.name, services().clock()))
 
 
-def _warnings(standings: Iterable[Standing]) -> list[Standing]:
+def _warnings(statuses: Iterable[RoleStatus]) -> list[RoleStatus]:
     """Signatures that end soon, or have ended; the first to end first."""
     now = services().clock()
-    found = [s for s in standings if s.is_due or s.expires <= now]
-    return sorted(found, key=lambda standing: standing.expires)
+    found = [s for s in statuses if s.is_due or s.expires <= now]
+    return sorted(found, key=lambda status: status.expires)
 
 
 def _halts(app: App, now: int) -> list[Halt]:

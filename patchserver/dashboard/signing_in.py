@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from patchserver.accounts.audit import Actor
 from patchserver.accounts.users import Role
-from patchserver.dashboard.error_pages import field, telling
+from patchserver.dashboard.error_pages import field, flashing
 from patchserver.services import services
 from patchserver.web.access import (
     actor,
@@ -65,7 +65,7 @@ def change_password() -> Response | tuple[str, int]:
     if services().accounts.sign_in(name, field("old")) is None:
         flash("That is not your password.", "bad")
         return render_template("dashboard/password.html"), 403
-    with telling("You have another password; all other sessions have ended."):
+    with flashing("You have another password; all other sessions have ended."):
         _change(actor(), name, new)
     return redirect(url_for("dashboard.password"), 303)
 

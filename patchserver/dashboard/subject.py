@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from werkzeug.exceptions import NotFound
 
-from patchserver.publishing.published_snapshot import App, Published
+from patchserver.publishing.published_snapshot import App, PublishedState
 from patchserver.services import services
 
 
-def published() -> Published:
+def published() -> PublishedState:
     """What clients see now.
 
     Raises:
         InstallError, FormatError: the repository cannot be read.
     """
-    return services().window.look(services().notary)
+    return services().snapshots.look(services().signer)
 
 
 def app_named(name: str) -> App:

@@ -24,7 +24,7 @@ from werkzeug.exceptions import (
     ServiceUnavailable,
 )
 
-from patchserver.files.responses import Answer, refusal
+from patchserver.files.responses import FileResponse, refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -49,7 +49,7 @@ class RequestHeaders(Protocol):
         """Every line of every header."""
 
 
-class Scope(Protocol):
+class RequestScope(Protocol):
     """What granian gives of a request (RSGI)."""
 
     @property
@@ -95,15 +95,15 @@ class Wire(Protocol):
         """The next piece; empty at the end or after an error."""
 
     def response_empty(self, status: int, headers: list[tuple[str, str]], /) -> None:
-        """Answer without a body."""
+        """FileResponse without a body."""
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes, /) -> None:
-        """Answer with a body."""
+        """FileResponse with a body."""
 
     def response_file_range(
         self, status: int, headers: list[tuple[str, str]], file: str, start: int, end: int, /
     ) -> None:
-        """Answer with a part of a file, which is opened by its path."""
+        """FileResponse with a part of a file, which is opened by its path."""
 
 
 @dataclass
@@ -122,7 +122,7 @@ class Bridge:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="wsgi")
         self._load = _Load()
 
-    async def handle(self, scope: Scope, wire: Wire) -> Answer:
+    async def handle(self, scope: RequestScope, wire: Wire) -> FileResponse:
         """The application's answer, or a refusal of a body that is too long or too slow."""
         try:
             limit = _limit(scope)
@@ -135,7 +135,7 @@ class Bridge:
         finally:
             self._load.bytes -= len(body)
 
-    async def _call(self, scope: Scope, body: bytes) -> Answer:
+    async def _call(self, scope: RequestScope, body: bytes) -> FileResponse:
         if self._load.requests >= WAITING:
             return refusal(ServiceUnavailable(retry_after=5))
         self._load.requests += 1
@@ -191,11 +191,11 @@ async def _piece(pieces: Wire) -> bytes:
         return b""
 
 
-def _limit(scope: Scope) -> int:
+def _limit(scope: RequestScope) -> int:
     return _UPLOAD_LIMIT if scope.path.startswith("/api/") else _FORM_LIMIT
 
 
-def _announced(scope: Scope, limit: int) -> int:
+def _announced(scope: RequestScope, limit: int) -> int:
     """The length of the body.
 
     Raises:
@@ -213,7 +213,7 @@ def _announced(scope: Scope, limit: int) -> int:
     return int(length)
 
 
-def environ(scope: Scope, body: bytes) -> WSGIEnvironment:
+def environ(scope: RequestScope, body: bytes) -> WSGIEnvironment:
     """The request as WSGI has it."""
     server, port = _address(scope.server)
     named: WSGIEnvironment = {
@@ -257,7 +257,7 @@ def _headers(lines: Iterable[tuple[str, str]]) -> WSGIEnvironment:
     return found
 
 
-def run(app: WSGIApplication, environment: WSGIEnvironment) -> Answer:
+def run(app: WSGIApplication, environment: WSGIEnvironment) -> FileResponse:
     """Call a WSGI application and gather its answer in memory."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
@@ -277,4 +277,4 @@ def run(app: WSGIApplication, environment: WSGIEnvironment) -> Answer:
         if hasattr(result, "close"):
             result.close()
     status, headers = started[0]
-    return Answer(int(status[:3]), tuple(headers), body=b"".join(written))
+    return FileResponse(int(status[:3]), tuple(headers), body=b"".join(written))

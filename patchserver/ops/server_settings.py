@@ -28,7 +28,7 @@ BOUNDS = Bounds()
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """How one server runs.
 
     ``data`` is the folder of what the server keeps itself; without one it only serves files.
@@ -54,8 +54,8 @@ def settings_for(
     proxies: int = 0,
     accel: str = "",
     bounds: Bounds = BOUNDS,
-) -> Settings:
-    """Settings with what was not said filled in: the data folder beside the repository.
+) -> ServerSettings:
+    """ServerSettings with what was not said filled in: the data folder beside the repository.
 
     Raises:
         InstallError: A value that cannot be meant.
@@ -67,7 +67,7 @@ def settings_for(
     data = data or (beside if beside.is_dir() else None)
     if data is not None and not database:
         database = f"sqlite:///{data.absolute() / 'patchserver.db'}"
-    return Settings(repository, data, keys, database, proxies, accel, bounds)
+    return ServerSettings(repository, data, keys, database, proxies, accel, bounds)
 
 
 def data_beside(repository: Path) -> Path:
@@ -75,8 +75,8 @@ def data_beside(repository: Path) -> Path:
     return repository.with_name(f"{repository.resolve().name}.server")
 
 
-def settings_from_environment(environment: Mapping[str, str]) -> Settings:
-    """Settings from ``UPSWAP_REPO`` and its kin, for servers that take no arguments of ours.
+def settings_from_environment(environment: Mapping[str, str]) -> ServerSettings:
+    """ServerSettings from ``UPSWAP_REPO`` and its kin, for servers that take no arguments of ours.
 
     Raises:
         InstallError: A variable is missing or cannot be meant.

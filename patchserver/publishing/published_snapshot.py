@@ -1,4 +1,4 @@
-"""Published: what clients see of a repository, read once for each of its states."""
+"""PublishedState: what clients see of a repository, read once for each of its states."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from patchserver.publishing.signer import (
-    Notary,
+    OnlineSigner,
+    RoleStatus,
     Snapshot,
-    Standing,
     entries_of,
     heads_of,
 )
@@ -37,7 +37,7 @@ class App:
 
     @property
     def versions(self) -> list[str]:
-        """Published versions, newest first."""
+        """PublishedState versions, newest first."""
         return sorted(self.releases, key=order, reverse=True)
 
     @property
@@ -56,36 +56,36 @@ class App:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedState:
     """A repository as clients see it."""
 
     apps: Mapping[str, App]
-    standings: tuple[Standing, ...]
+    statuses: tuple[RoleStatus, ...]
 
 
-class Window:
+class SnapshotCache:
     """Looks at a repository."""
 
     def __init__(self) -> None:
-        self._seen: tuple[Any, Published] | None = None
+        self._seen: tuple[Any, PublishedState] | None = None
 
-    def look(self, notary: Notary) -> Published:
+    def look(self, signer: OnlineSigner) -> PublishedState:
         """What clients see now.
 
         Raises:
             InstallError, FormatError: the repository cannot be read.
         """
-        state = (notary.folder, notary.timestamp(), notary.clock() // FRESH)
+        state = (signer.folder, signer.timestamp(), signer.clock() // FRESH)
         seen = self._seen
         if seen is None or seen[0] != state:
-            seen = self._seen = (state, _read(notary))
+            seen = self._seen = (state, _read(signer))
         return seen[1]
 
 
-def _read(notary: Notary) -> Published:
-    seen = notary.look()
+def _read(signer: OnlineSigner) -> PublishedState:
+    seen = signer.look()
     apps = {name: _app(seen, name) for name in seen.apps()}
-    return Published(apps, tuple(seen.standings(notary.clock())))
+    return PublishedState(apps, tuple(seen.statuses(signer.clock())))
 
 
 def _app(seen: Snapshot, name: str) -> App:

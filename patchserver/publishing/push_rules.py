@@ -19,7 +19,7 @@ from updater.format.names import order
 Entries = Mapping[str, Entry]
 
 
-def check_succession(
+def check_push(
     app: str,
     before: Entries,
     after: Entries,

@@ -1,4 +1,4 @@
-"""The witness: before clients see a new timestamp, clients of ours look at all it leads to.
+"""The canary: before clients see a new timestamp, clients of ours look at all it leads to.
 
 One comes for the first time. One has seen everything so far, and remembers it on this disk: it is
 who notices that a repository went back to a backup.
@@ -23,7 +23,7 @@ from updater.errors import TransportError, TrustError
 
 ONCE = UpdaterConfig(attempts=1)
 """Nothing here is another at the next try."""
-Looks = Mapping[tuple[str, str], int]
+LookTimes = Mapping[tuple[str, str], int]
 """By app and channel, what time it is for the clients that look, in seconds since 1970; an app
 without a channel has no clients yet."""
 
@@ -54,13 +54,13 @@ def _compared() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Witness:
+class Canary:
     """Clients of one repository, on the server itself."""
 
     memory: Path
     """The folder of the one that remembers."""
 
-    def approve(self, seen: Snapshot, looks: Looks) -> None:
+    def approve(self, seen: Snapshot, looks: LookTimes) -> None:
         """Refuse a state that clients would refuse. What is remembered stays.
 
         Raises:
@@ -69,7 +69,7 @@ class Witness:
         """
         transport = SnapshotTransport(seen)
         for (app, channel), now in looks.items():
-            with told("asking the witness"), staging(scratch()) as work:
+            with told("asking the canary"), staging(scratch()) as work:
                 fresh, old = work / "fresh", work / "old"
                 self._look(transport, fresh, app, channel, now, _Fleeting())
                 if self._place(app, channel).exists():
@@ -77,7 +77,7 @@ class Witness:
                     with _compared():
                         self._look(transport, old, app, channel, now, _Fleeting())
 
-    def remember(self, seen: Snapshot, looks: Looks) -> None:
+    def remember(self, seen: Snapshot, looks: LookTimes) -> None:
         """Look at what clients see now, and remember it.
 
         Raises:
@@ -87,7 +87,7 @@ class Witness:
         """
         transport = SnapshotTransport(seen)
         for (app, channel), now in looks.items():
-            with told("asking the witness"), _compared():
+            with told("asking the canary"), _compared():
                 place = self._place(app, channel)
                 place.mkdir(parents=True, exist_ok=True)
                 self._look(transport, place, app, channel, now, Disk())

@@ -1,4 +1,4 @@
-"""The notary: signs what clients are offered, with the online key. The server's door to patchtool.
+"""The signer: signs what clients are offered, with the online key. The server's door to patchtool.
 
 It holds no key that can install software. What it publishes of releases was signed elsewhere; what
 it signs itself is which of them a channel offers, the snapshot and the timestamp. Clients of ours
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.keys.roles import Standing
+from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import (
     Date,
     check_clock,
@@ -27,14 +27,23 @@ from patchtool.repository.repository_folder import Author
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed
 
-from patchserver.publishing.push_rules import check_succession
-from patchserver.publishing.rehearsal import Looks, Witness
+from patchserver.publishing.push_rules import check_push
+from patchserver.publishing.rehearsal import Canary, LookTimes
 from updater.check.catalogue import Entry
 from updater.check.trust import entry_of
 from updater.disk.durable import told
 from updater.format.head import Head, Step
 
-__all__ = ["Announced", "Cleared", "Date", "NotNext", "Notary", "Snapshot", "Standing", "heads_of"]
+__all__ = [
+    "Announced",
+    "Cleared",
+    "Date",
+    "NotNext",
+    "OnlineSigner",
+    "RoleStatus",
+    "Snapshot",
+    "heads_of",
+]
 CLOCK_HINT = (
     "set this machine's clock right; if it is right, say today's date: "
     "patchserver refresh --clock YYYY-MM-DD"
@@ -60,14 +69,14 @@ class Announced:
 
 
 @dataclass(frozen=True)
-class Notary:
+class OnlineSigner:
     """The writer of one repository."""
 
     folder: Path
     keys: Keys
     """The online key, and no other."""
     memory: Path
-    """Where the witness remembers."""
+    """Where the canary remembers."""
     clock: Callable[[], int]
     """Seconds since 1970."""
 
@@ -182,21 +191,21 @@ class Notary:
         with told(f"reading {self.folder}"):
             return (self.folder / "metadata" / "timestamp.json").read_bytes()
 
-    def due(self) -> list[Standing]:
+    def due(self) -> list[RoleStatus]:
         """Roles that the online key is to sign soon.
 
         Raises:
             InstallError: the repository cannot be read.
         """
-        return [s for s in self.standings() if s.is_due and s.key == "online"]
+        return [s for s in self.statuses() if s.is_due and s.key == "online"]
 
-    def standings(self) -> list[Standing]:
+    def statuses(self) -> list[RoleStatus]:
         """How every role stands.
 
         Raises:
             InstallError: the repository cannot be read.
         """
-        return self.look().standings(self.clock())
+        return self.look().statuses(self.clock())
 
     def knows_the_key(self) -> bool:
         """Whether clients believe one of the online keys that are at hand.
@@ -206,39 +215,39 @@ class Notary:
                 repository cannot be read.
         """
         named = {key.keyid for key in self.look().keys_of("timestamp")}
-        return any(signer.public_key.keyid in named for signer in self.keys.signers("online"))
+        return any(key.public_key.keyid in named for key in self.keys.signers("online"))
 
     def remember(self) -> None:
-        """Let the witness see what clients see.
+        """Let the canary see what clients see.
 
         Raises:
             TrustError: the repository was restored from a backup, or clients refuse it.
         """
         repository = self._reader()
-        with repository.held():  # another process may be asking the same witness
-            self._witness.remember(repository.look(), self._looks(repository.look()))
+        with repository.held():  # another process may be asking the same canary
+            self._canary.remember(repository.look(), self._look_times(repository.look()))
 
     def compare(self) -> None:
-        """Let the witness compare what clients see with what it remembers, which stays.
+        """Let the canary compare what clients see with what it remembers, which stays.
 
         Raises:
             TrustError: as `remember`.
         """
         seen = self.look()
-        self._witness.approve(seen, self._looks(seen))
+        self._canary.approve(seen, self._look_times(seen))
 
     @property
-    def _witness(self) -> Witness:
-        return Witness(self.memory)
+    def _canary(self) -> Canary:
+        return Canary(self.memory)
 
-    def _looks(self, seen: Snapshot, also: Collection[tuple[str, str]] = ()) -> Looks:
+    def _look_times(self, seen: Snapshot, also: Collection[tuple[str, str]] = ()) -> LookTimes:
         """Which clients look at what is signed, and when.
 
         What has expired and only a key elsewhere can sign is no reason to sign nothing: it was
         refused before, and other apps must not wait for it. So clients look just before its end.
         """
         now = self.clock()
-        ends = {s.role: s.expires for s in seen.standings(now) if s.key != "online"}
+        ends = {s.role: s.expires for s in seen.statuses(now) if s.key != "online"}
         common = min(ends[role] for role in ("root", "targets"))
         channels = {(app, channel) for app in seen.apps() for channel in heads_of(seen, app)}
         return {
@@ -263,7 +272,7 @@ class Notary:
         now = self.clock()
 
         def approve(following: Snapshot) -> None:
-            self._witness.approve(following, self._looks(following, also))
+            self._canary.approve(following, self._look_times(following, also))
 
         def check_time(signed: int) -> None:
             check_clock(now, min(signed, now), said, CLOCK_HINT)
@@ -283,7 +292,7 @@ def _announced(repository: Repository, app: str, document: bytes) -> Announced:
     signed, seen = repository.next_of(f"app.{app}", document), repository.look()
     after = entries_of(signed.targets)
     offered = {o.version for head in heads_of(seen, app).values() for o in head.entries}
-    new = check_succession(app, entries_of(seen.targets(f"app.{app}")), after, offered)
+    new = check_push(app, entries_of(seen.targets(f"app.{app}")), after, offered)
     return Announced(signed.version, after, tuple(new))
 
 

@@ -1,4 +1,4 @@
-"""Contents: whether uploaded files are what the signed metadata says of them.
+"""FileVerifier: whether uploaded files are what the signed metadata says of them.
 
 A signature says who made a file, not that clients can read it. What they would refuse is refused
 here, before anybody can see it; with the client's own parsers and limits.
@@ -22,7 +22,7 @@ from updater.patch.file_digest import digest_of
 
 
 @dataclass(frozen=True)
-class Contents:
+class FileVerifier:
     """The targets of an app, and where their files lie."""
 
     app: str

@@ -61,9 +61,9 @@ def groups(
         wanted.append(Failure.new == release)
     keys = (Failure.new, Failure.platform, Failure.kind)
     last = func.max(Failure.received)
-    told = func.count(Failure.install.distinct())
+    reported = func.count(Failure.install.distinct())
     grouped = (
-        select(*keys, func.count(Failure.id), told, func.min(Failure.received), last)
+        select(*keys, func.count(Failure.id), reported, func.min(Failure.received), last)
         .where(*wanted)
         .group_by(*keys)
     )

@@ -1,4 +1,4 @@
-"""Batches: what several threads store at the same time goes into one transaction.
+"""GroupCommit: what several threads store at the same time goes into one transaction.
 
 To make a transaction durable is to wait for the disk, which takes as long for one row as for a
 hundred. While one thread waits others bring more, and the next one takes all of it along.
@@ -31,7 +31,7 @@ class _Job:
 
 
 @dataclass
-class Batches:
+class GroupCommit:
     """Stores rows in a database."""
 
     database: Database

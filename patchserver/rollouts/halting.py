@@ -29,7 +29,7 @@ from patchserver.database.tables import (
     Install,
     Policy,
 )
-from patchserver.publishing.signer import Notary
+from patchserver.publishing.signer import OnlineSigner
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Head, Step
 
@@ -96,14 +96,14 @@ class Rollouts:
 
     database: Database
     audit: Audit
-    notary: Notary
+    signer: OnlineSigner
 
     def promote(
         self, actor: Actor, app: str, channel: str, version: str, steps: Sequence[Step] = ()
     ) -> Head:
         """Offer a version; see `patchtool.release.rollout.promote`."""
         with self.audit.change(actor, "promote", app, f"{channel} {version}", self._now()):
-            return self.notary.promote(app, channel, version, steps)
+            return self.signer.promote(app, channel, version, steps)
 
     def pause(self, actor: Actor, app: str, channel: str, version: str) -> Head:
         """Offer a version to nobody for now.
@@ -112,7 +112,7 @@ class Rollouts:
             InstallError: the channel does not offer it, or the disk.
         """
         with self.audit.change(actor, "pause", app, f"{channel} {version}", self._now()):
-            return self.notary.pause(app, channel, version) or self.notary.heads(app)[channel]
+            return self.signer.pause(app, channel, version) or self.signer.heads(app)[channel]
 
     def resume(self, actor: Actor, app: str, channel: str, version: str) -> Head:
         """Go on with a version; what was told of it so far counts no more.
@@ -122,7 +122,7 @@ class Rollouts:
         """
         with self.audit.change(actor, RESUME, app, f"{channel} {version}", self._now()):
             self._forgive(app, channel, version)
-            return self.notary.resume(app, channel, version) or self.notary.heads(app)[channel]
+            return self.signer.resume(app, channel, version) or self.signer.heads(app)[channel]
 
     def set_rule(self, actor: Actor, app: str, channel: str, rule: Rule) -> None:
         """Say when a channel's rollouts halt.
@@ -166,7 +166,7 @@ class Rollouts:
         Raises:
             InstallError: the database, the online key, or the disk.
         """
-        found = [self._judge(head) for head in self.notary.heads(app).values()]
+        found = [self._judge(head) for head in self.signer.heads(app).values()]
         return [halt for halt in found if halt is not None]
 
     def _judge(self, head: Head) -> Halt | None:
@@ -193,7 +193,7 @@ class Rollouts:
         )
         subject = f"{head.channel} {version}: {evidence.failed} of {evidence.sample} failed"
         with self.audit.change(SERVER, "halt", head.app, subject, self._now()):
-            if self.notary.pause(head.app, head.channel, version) is None:
+            if self.signer.pause(head.app, head.channel, version) is None:
                 return None  # another process was faster
             with self.database.writing() as session:
                 session.add(halt)
@@ -208,7 +208,7 @@ class Rollouts:
                 halt.resumed = halt.resumed or self._now()
 
     def _now(self) -> int:
-        return self.notary.clock()
+        return self.signer.clock()
 
 
 def _since(session: Session, head: Head, version: str, offered: int) -> int:

@@ -25,7 +25,7 @@ from patchserver.database.tables import (
     Install,
     Sighting,
 )
-from patchserver.rollouts.group_commit import Batches
+from patchserver.rollouts.group_commit import GroupCommit
 from patchserver.rollouts.report_messages import (
     Checkin,
     FailureReport,
@@ -48,7 +48,7 @@ class Ingest:
     """Stores messages in a database."""
 
     database: Database
-    batches: Batches
+    batches: GroupCommit
     secret: bytes
     """Keys the hash of addresses: who reads the database does not learn them."""
     free: Callable[[], int] = lambda: RESERVE

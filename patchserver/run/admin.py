@@ -18,7 +18,7 @@ from typing import Any
 from patchserver.accounts.audit import Actor
 from patchserver.accounts.users import Role, Scope
 from patchserver.ops.server_settings import (
-    Settings,
+    ServerSettings,
     data_beside,
     settings_for,
     settings_from_environment,
@@ -39,7 +39,7 @@ from updater.format.next_head import parse_percent
 PASSWORD = "UPSWAP_PASSWORD"  # noqa: S105 - the name of a variable
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
+def settings_of(options: argparse.Namespace) -> ServerSettings:
     """The settings that a command's options and the environment name; options come first.
 
     Raises:
@@ -48,15 +48,15 @@ def settings_of(options: argparse.Namespace) -> Settings:
     environment = dict(os.environ)
     if options.repo is not None:
         environment["UPSWAP_REPO"] = str(options.repo)
-    told = settings_from_environment(environment)
+    found = settings_from_environment(environment)
     return settings_for(
-        told.repository,
-        data=options.data or told.data,
-        keys=options.keys or told.keys,
-        database=options.database or ("" if options.data else told.database),
-        proxies=told.proxies,
-        accel=told.accel,
-        bounds=told.bounds,
+        found.repository,
+        data=options.data or found.data,
+        keys=options.keys or found.keys,
+        database=options.database or ("" if options.data else found.database),
+        proxies=found.proxies,
+        accel=found.accel,
+        bounds=found.bounds,
     )
 
 
@@ -227,7 +227,7 @@ def _make_token(options: argparse.Namespace) -> int:
 
 def _require_hosted(services: Services, app: str) -> None:
     """Refuse a token that would be good for nothing."""
-    hosted = services.notary.look().apps()
+    hosted = services.signer.look().apps()
     if app and app not in hosted:
         raise InstallError(
             f"no app {app} is hosted", hint=f"choose one of: {', '.join(sorted(hosted))}"
@@ -270,7 +270,7 @@ def _set_rule(options: argparse.Namespace) -> int:
     threshold = usual.threshold if options.threshold is None else options.threshold
     rule = Rule(threshold, usual.sample if options.sample is None else options.sample)
     with _opened(options) as services:
-        services.notary.heads(options.app)  # which says so if it is not hosted
+        services.signer.heads(options.app)  # which says so if it is not hosted
         services.rollouts.set_rule(_actor(), options.app, check_channel(options.channel), rule)
     words = f"halts when more than {rule.threshold / 100:g} % of at least {rule.sample} failed"
     tell(options, dict(vars(rule)), f"{options.app} {options.channel}: {words}")
@@ -290,8 +290,8 @@ def _actor() -> Actor:
 
 def _refresh(options: argparse.Namespace) -> int:
     with _changing(options, "sign", "what is due") as services:
-        done = services.notary.refresh(options.at_least, options.clock)
-    signed = [standing.role for standing in done.signed]
+        done = services.signer.refresh(options.at_least, options.clock)
+    signed = [status.role for status in done.signed]
     tell(
         options, {"signed": signed}, f"signed: {', '.join(signed)}" if signed else "nothing is due"
     )

@@ -61,9 +61,9 @@ def _serve(options: argparse.Namespace) -> int:
     app = create_app(settings)
     front = Front(app.extensions["repository"], app.wsgi_app, app.extensions["metrics"])
     with closing(listen(options.host, options.port)) as listener:
-        told = f"serving {settings.repository} at {_url(listener)}"
+        ready = f"serving {settings.repository} at {_url(listener)}"
         end = begin(app.extensions.get("services"))
-        ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
+        ended = serve(front, listener, lambda: print(ready, file=sys.stderr, flush=True))
         end()
     if not ended:
         logging.shutdown()

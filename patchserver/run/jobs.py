@@ -64,7 +64,7 @@ class Jobs:
             _log.exception("job %s failed", name)
 
     def _judge(self) -> None:
-        for app in self.services.notary.look().apps():
+        for app in self.services.signer.look().apps():
             for halt in self.services.rollouts.judge(app):
                 _log.warning(
                     "%s %s: rollout of %s halted: %d of %d installs failed",
@@ -76,14 +76,14 @@ class Jobs:
                 )
 
     def _sign(self) -> None:
-        """Sign anew what is due, and let the witness look at all of it."""
-        notary, now = self.services.notary, self.services.clock()
-        due = [standing.role for standing in notary.due()]
+        """Sign anew what is due, and let the canary look at all of it."""
+        signer, now = self.services.signer, self.services.clock()
+        due = [status.role for status in signer.due()]
         if due:
             with self.services.audit.change(SERVER, "sign", "", ", ".join(due), now):
-                notary.refresh()
+                signer.refresh()
         else:
-            notary.remember()
+            signer.remember()
 
     def _sweep(self) -> None:
         now = self.services.clock()
@@ -92,7 +92,7 @@ class Jobs:
 
     def _clear(self) -> None:
         """Delete the files that clients have not been told of for a month."""
-        cleared = self.services.notary.clear()
+        cleared = self.services.signer.clear()
         if cleared.deleted:
             count, freed = len(cleared.deleted), cleared.freed_bytes
             _log.info("%d files that nothing refers to deleted, %d bytes", count, freed)

@@ -100,7 +100,7 @@ def publish(app: str, push: str) -> Response:
 @bearer(Scope.PROMOTE)
 def channels(app: str) -> Response:
     """What the channels of an app offer."""
-    heads = services().notary.heads(app)
+    heads = services().signer.heads(app)
     return jsonify(channels={channel: head.to_json() for channel, head in heads.items()})
 
 
@@ -209,5 +209,5 @@ def _require_names() -> None:
 
 
 def _require_app(app: str) -> None:
-    if app not in services().window.look(services().notary).apps:
+    if app not in services().snapshots.look(services().signer).apps:
         raise NotFound

@@ -7,7 +7,7 @@ import ipaddress
 from flask import Blueprint, Response, abort, current_app, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from patchserver.files.public_files import Repository
+from patchserver.files.public_files import PublicFolder
 from patchserver.ops.metrics import Metrics
 from patchserver.services import services
 from patchserver.web.access import public
@@ -42,7 +42,7 @@ def metrics() -> Response:
 
 
 def _state() -> tuple[Response, int]:
-    repository: Repository = current_app.extensions["repository"]
+    repository: PublicFolder = current_app.extensions["repository"]
     try:
         repository.probe()
     except OSError as error:

@@ -44,7 +44,7 @@ def start(app: Flask, bounds: Bounds) -> Limiter:
     except ConfigurationError as error:
         hint = "memory://, or redis://HOST:PORT with the Python package redis installed"
         raise InstallError(f"cannot count in {bounds.storage}: {error}", hint=hint) from error
-    app.after_request(lambda response: _tell_when(limiter, response))
+    app.after_request(lambda response: _add_retry_after(limiter, response))
     return limiter
 
 
@@ -93,7 +93,7 @@ def _is_unknown(response: Response) -> bool:
     return response.status_code == 401
 
 
-def _tell_when(limiter: Limiter, response: Response) -> Response:
+def _add_retry_after(limiter: Limiter, response: Response) -> Response:
     limit = limiter.current_limit
     if response.status_code == 429 and limit is not None:
         response.headers.setdefault("Retry-After", str(max(1, int(limit.reset_at - time.time()))))

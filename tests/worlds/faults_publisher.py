@@ -109,13 +109,13 @@ PUBLISHER_FAULTS = (
                 """\
             if not bundles:
                 break
-            built |= _patches(repository, look.releases, marked.version, bundles, shop, options)
+            built |= _patches(repository, look.releases, marked.version, bundles, builds, options)
 """,
                 """\
                 if not bundles:
                     break
                 built |= _patches(
-                    repository, look.releases, marked.version, bundles, shop, options
+                    repository, look.releases, marked.version, bundles, builds, options
                 )
 """,
             ),

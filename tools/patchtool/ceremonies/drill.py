@@ -45,7 +45,7 @@ class Rehearsal:
     """What happened, or what to do."""
 
 
-class Stage:
+class DrillCopy:
     """A copy of the metadata and of the keys, with some of them lost; gone at the end."""
 
     def __init__(self, work: Path, repository: Path, keys: Keys, now: int) -> None:
@@ -161,21 +161,21 @@ class _Drill:
         return Rehearsal(loss, survived=same, words=words)
 
     @contextmanager
-    def _stage(self) -> Iterator[Stage]:
+    def _stage(self) -> Iterator[DrillCopy]:
         with told("rehearsing"), staging(scratch()) as work:
-            yield Stage(work, self.repository, self.keys, self.now)
+            yield DrillCopy(work, self.repository, self.keys, self.now)
 
-    def _seen(self, stage: Stage, client: str) -> list[object]:
+    def _seen(self, stage: DrillCopy, client: str) -> list[object]:
         views = [stage.look(client, app, channel) for app, channel in self.channels.items()]
         return [(view.head, view.releases, view.patches) for view in views]
 
 
-def _ceremony(stage: Stage, role: Role, lost: list[str]) -> bool:
+def _ceremony(stage: DrillCopy, role: Role, lost: list[str]) -> bool:
     """Replace lost keys as docs/operating.md tells; False if signatures are missing."""
     return all(done.proposal is None for done in _steps(stage, role, lost))
 
 
-def _steps(stage: Stage, role: Role, lost: list[str]) -> Iterator[Done]:
+def _steps(stage: DrillCopy, role: Role, lost: list[str]) -> Iterator[Done]:
     for app in stage.repository().look().apps() if role == "release" else [None]:
         known = [key.keyid for key in keys_of(stage.repository().look(), role, app)]
         named = [keyid for keyid in lost if keyid in known]

@@ -75,7 +75,7 @@ def rotate(options: argparse.Namespace) -> int:
         at_once=options.at_once,
         propose=options.proposal is not None,
     )
-    return _tell_done(options, done)
+    return _print_done(options, done)
 
 
 def revoke(options: argparse.Namespace) -> int:
@@ -89,7 +89,7 @@ def revoke(options: argparse.Namespace) -> int:
         threshold=options.threshold,
         propose=options.proposal is not None,
     )
-    return _tell_done(options, done)
+    return _print_done(options, done)
 
 
 def sign_root(options: argparse.Namespace) -> int:
@@ -115,7 +115,7 @@ def publish_root(options: argparse.Namespace) -> int:
     repository = repository_of(options)
     repository.look()  # a clock that does not fit comes before a file that is none
     done = rotation.publish_root(repository, _read_proposal(options.file))
-    return _tell_done(options, done)
+    return _print_done(options, done)
 
 
 def drill(options: argparse.Namespace) -> int:
@@ -150,7 +150,7 @@ def _check_ceremony(options: argparse.Namespace) -> None:
         )
 
 
-def _tell_done(options: argparse.Namespace, done: rotation.Done) -> int:
+def _print_done(options: argparse.Namespace, done: rotation.Done) -> int:
     lines = [*done.words, *(f"new key: {path}" for path in done.made)]
     lines += [f"signs nothing any more: {path}" for path in done.retired]
     if done.proposal is not None:

@@ -25,7 +25,7 @@ from patchtool.keys.root_documents import made_at
 from patchtool.keys.signing_clock import check_clock, day
 from patchtool.keys.signing_keys import Keys, refuse_published
 from patchtool.release.add_release import (
-    Draft,
+    ReleaseDraft,
     add_release,
     draft_release,
 )
@@ -113,29 +113,29 @@ def release(options: argparse.Namespace) -> int:
     for warning in draft.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if draft.is_published:
-        return _tell_published(options)
+        return _print_published(options)
     if options.dry_run:
-        return _tell_draft(options, draft, "dry run", "nothing is built or published: a dry run")
+        return _print_draft(options, draft, "dry run", "nothing is built or published: a dry run")
     build = _build_options(options)
     added = add_release(repository, draft, bases=options.bases, options=build)
     if added is None:  # somebody else was faster
-        return _tell_published(options)
+        return _print_published(options)
     patches = [f"patch from {v}: {size:,} bytes" for v, size in added.patches.items()]
     skipped = [f"no patch from {v}: the bundle is smaller" for v in added.skipped]
     words = "\n  ".join([f"bundle: {added.bundle:,} bytes", *patches, *skipped])
-    return _tell_draft(options, draft, "published", words, asdict(added))
+    return _print_draft(options, draft, "published", words, asdict(added))
 
 
-def _tell_published(options: argparse.Namespace) -> int:
+def _print_published(options: argparse.Namespace) -> int:
     document = {"version": options.version, "state": "published before"}
     words = f"{options.app} {options.version} is published already, with this content"
     tell(options, document, words)
     return NOTHING_TO_DO
 
 
-def _tell_draft(
+def _print_draft(
     options: argparse.Namespace,
-    draft: Draft,
+    draft: ReleaseDraft,
     state: str,
     words: str,
     more: Mapping[str, Any] | None = None,
@@ -164,7 +164,7 @@ def withdraw(options: argparse.Namespace) -> int:
         now=int(time.time()),
         floor=options.floor,
         patches=_build_options(options) if options.patch else None,
-        tell=lambda marked: print(
+        when_marked=lambda marked: print(
             f"{options.app} {marked.version} is recalled; patches for its installs follow",
             file=sys.stderr,
         ),
@@ -245,7 +245,7 @@ def examine(options: argparse.Namespace) -> int:
     found = _found(options)
     lines = [
         f"{s.role} {s.version}: valid until {day(s.expires)}, signed with the {s.key} key"
-        for s in found.standings
+        for s in found.statuses
     ]
     lines += [f"{kind}: {name}" for kind, names in found.lists.items() for name in names]
     lines += [outlook.words for outlook in found.clients]

@@ -47,7 +47,7 @@ def halt(options: argparse.Namespace) -> int:
         "is offered to no install until it is resumed; a new install gets it only where nothing "
         "else is offered"
     )
-    return _tell_change(options, head, words, "is paused already")
+    return _print_change(options, head, words, "is paused already")
 
 
 def go_on(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def go_on(options: argparse.Namespace) -> int:
     else:
         head = resume(repository_of(options), *_asked(options), now=now)
     words = _offered(head, options.version, now) if head else ""
-    return _tell_change(options, head, f"goes on: {words}", "is not paused")
+    return _print_change(options, head, f"goes on: {words}", "is not paused")
 
 
 def _refuse_own(options: argparse.Namespace) -> None:
@@ -75,7 +75,7 @@ def _asked(options: argparse.Namespace) -> tuple[str, str, str]:
     return check_app(options.app), options.channel, options.version
 
 
-def _tell_change(options: argparse.Namespace, head: Head | None, done: str, before: str) -> int:
+def _print_change(options: argparse.Namespace, head: Head | None, done: str, before: str) -> int:
     what = f"{options.app} {options.version} on {options.channel}"
     if head is None:
         tell(options, {"version": options.version, "state": before}, f"{what} {before}")

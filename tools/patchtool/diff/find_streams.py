@@ -107,7 +107,7 @@ class Inflated:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class DeflateStream:
     """A stream that is taken apart."""
 
     start: int
@@ -133,7 +133,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundStream:
     """A deflate stream of a file, whoever wrote it."""
 
     candidate: Candidate
@@ -149,7 +149,7 @@ class Found:
         return self.candidate.start
 
 
-def find(place: Path) -> list[Found]:
+def find(place: Path) -> list[FoundStream]:
     """Every deflate stream of the file at ``place``, in order, none within another.
 
     None at all if they would inflate beyond what a view may be, or too much is none.
@@ -164,7 +164,7 @@ def find(place: Path) -> list[Found]:
             return []
 
 
-def inflate(place: Path, found: list[Found], view: Path) -> Inflated | None:
+def inflate(place: Path, found: list[FoundStream], view: Path) -> Inflated | None:
     """The view of the file at ``place`` in which the streams ``found`` are taken apart.
 
     It is written to ``view``, and proven to close again. A function of the file's bytes, the list
@@ -184,7 +184,7 @@ def inflate(place: Path, found: list[Found], view: Path) -> Inflated | None:
         return _written(place, file, made)
 
 
-def _is_worth_it(streams: Sequence[Found | Stream], size: int) -> bool:
+def _is_worth_it(streams: Sequence[FoundStream | DeflateStream], size: int) -> bool:
     deflated = sum(stream.end - stream.start for stream in streams)
     inflated_length = sum(stream.length for stream in streams)
     return inflated_length >= WORTH and deflated >= min(PART_WORTH, size // SHARE_WORTH)
@@ -197,7 +197,7 @@ def _opened(place: Path) -> Iterator[tuple[FileBytes, BinaryIO]]:
         yield FileBytes(content), file
 
 
-def _open_recipe(data: Bytes, streams: list[Stream]) -> bytes:
+def _open_recipe(data: Bytes, streams: list[DeflateStream]) -> bytes:
     starts, end = [], 0
     for stream in streams:
         expected = end + predict(data[end : end + inflated.WINDOW])
@@ -206,7 +206,7 @@ def _open_recipe(data: Bytes, streams: list[Stream]) -> bytes:
     return inflated.write_open_recipe(starts)
 
 
-def _close_recipe(streams: list[Stream]) -> bytes:
+def _close_recipe(streams: list[DeflateStream]) -> bytes:
     return inflated.write_close_recipe([(stream.kind, stream.parameters) for stream in streams])
 
 
@@ -259,7 +259,7 @@ class _Finder:
         self._room = _most(len(data)) - len(data)
         self._patience = VAIN_LEAST + VAIN_SHARE * len(data)
 
-    def found(self) -> Iterator[Found]:
+    def found(self) -> Iterator[FoundStream]:
         """Every stream, in order, none within another.
 
         Raises:
@@ -279,7 +279,7 @@ class _Finder:
             at = candidate.found + 1
             if content:
                 digest = hashlib.sha256(self._data[candidate.start : content.end]).digest()
-                yield Found(candidate, content.end, content.length, digest)
+                yield FoundStream(candidate, content.end, content.length, digest)
                 at = taken = content.end
                 count += 1
             else:
@@ -291,9 +291,9 @@ class _Finder:
         if self._patience < 0:
             raise _TooMuchInVain
 
-    def reproduced(self, found: list[Found]) -> list[Stream]:
+    def reproduced(self, found: list[FoundStream]) -> list[DeflateStream]:
         """Those of ``found`` that can be written again, as far as the view may grow."""
-        streams: list[Stream] = []
+        streams: list[DeflateStream] = []
         for stream in found:
             with suppress(_TooLarge), tempfile.SpooledTemporaryFile(SPOOL) as spool:
                 content = self._inflate(stream.candidate, cast("BinaryIO", spool))
@@ -333,7 +333,7 @@ class _Finder:
         deflated = _joined(self._data[start:end], first) if stream.separators else None
         return _Content(spool, length, adler, end, deflated)
 
-    def _reproduced(self, candidate: Candidate, content: _Content) -> Stream | None:
+    def _reproduced(self, candidate: Candidate, content: _Content) -> DeflateStream | None:
         """The stream, if there are parameters that give it."""
         start, end = candidate.start, content.end
         deflated: tuple[Bytes, int, int] = (self._data, start, end)
@@ -344,7 +344,7 @@ class _Finder:
         )
         if parameters is None:
             return None
-        return Stream(start, end, content.length, candidate.kind, parameters)
+        return DeflateStream(start, end, content.length, candidate.kind, parameters)
 
 
 class _TooLarge(Exception):  # noqa: N818 - it is not an error, only the end

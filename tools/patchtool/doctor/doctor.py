@@ -10,7 +10,7 @@ from typing import Any
 
 from patchtool.doctor.client_forecast import Forecast, forecasts
 from patchtool.folder.temporary import scratch, staging
-from patchtool.keys.roles import Standing
+from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import doubt_of
 from patchtool.release.refresh import is_ahead
 from patchtool.repository.snapshot import Snapshot
@@ -47,7 +47,7 @@ CONCERNS = {
 class Diagnosis:
     """What was found."""
 
-    standings: tuple[Standing, ...]
+    statuses: tuple[RoleStatus, ...]
     expired: tuple[str, ...]
     """Roles whose signature holds no more."""
     unsigned: tuple[str, ...]
@@ -66,7 +66,7 @@ class Diagnosis:
     @property
     def due(self) -> tuple[str, ...]:
         """Roles whose key is needed soon."""
-        return tuple(s.role for s in self.standings if s.is_due)
+        return tuple(s.role for s in self.statuses if s.is_due)
 
     @property
     def stuck(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class Diagnosis:
     def document(self) -> dict[str, Any]:
         """The JSON object of this value."""
         return {
-            "roles": [standing.document for standing in self.standings],
+            "roles": [status.document for status in self.statuses],
             "clients": [vars(forecast) for forecast in self.clients],
             "refused": self.refused,
             "ahead": self.ahead,
@@ -109,7 +109,7 @@ class Diagnosis:
         if self.ahead:
             found.append(Concern(Severity.SOON, self.ahead, PUT_RIGHT))
         if self.due:
-            keys = sorted({s.key for s in self.standings if s.is_due})
+            keys = sorted({s.key for s in self.statuses if s.is_due})
             hint = f"run patchtool refresh with the keys: {', '.join(keys)}"
             found.append(Concern(Severity.SOON, f"to be signed soon: {', '.join(self.due)}", hint))
         return tuple(found)
@@ -141,14 +141,14 @@ def diagnose(folder: Path, now: int, root: bytes | None = None) -> Diagnosis:
         raise InstallError(
             f"{folder} is not a repository", hint="name the folder that init has made"
         )
-    with _damage_told():
+    with _damage_named():
         seen = Snapshot.read(folder)
         unreferenced = [name for name in unneeded(seen) if name.startswith(CONTENT)]
         return _diagnosis(seen, now, check_files(seen), unreferenced=unreferenced, root=root)
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def _damage_named() -> Iterator[None]:
     """Say of a repository that cannot even be looked at that clients cannot use it."""
     try:
         yield
@@ -193,12 +193,12 @@ def _diagnosis(
     unreferenced: Iterable[str] = (),
     root: bytes | None = None,
 ) -> Diagnosis:
-    standings = tuple(seen.standings(now))
+    statuses = tuple(seen.statuses(now))
     refused, clients = _clients(seen, root, now)
     return Diagnosis(
-        standings,
-        tuple(s.role for s in standings if s.expires <= now),
-        tuple(s.role for s in standings if not seen.is_signed(s.role)),
+        statuses,
+        tuple(s.role for s in statuses if s.expires <= now),
+        tuple(s.role for s in statuses if not seen.is_signed(s.role)),
         faults,
         refused,
         clients,

@@ -40,7 +40,7 @@ SIGNERS: dict[str, Role] = {
 
 
 @dataclass(frozen=True)
-class Standing:
+class RoleStatus:
     """How a role stands."""
 
     role: str

@@ -270,13 +270,13 @@ class Proposal:
             )
         roots = self.published[at:]
         for before, after in itertools.pairwise(roots):
-            _refuse_other_heir(before.signed, after.signed)
+            _refuse_other_version(before.signed, after.signed)
             _refuse_unsigned(before.signed, after)
         self._refuse_senseless(now)
 
     def _refuse_senseless(self, now: dt.datetime) -> None:
         root = self.root.signed
-        _refuse_other_heir(self.present, root)
+        _refuse_other_version(self.present, root)
         refuse_unsound(root)
         if root.unrecognized_fields != self.present.unrecognized_fields:
             raise TrustError("the proposal says things that cannot be shown in words", hint=UNSOUND)
@@ -324,7 +324,7 @@ def _root(metadata: Metadata[Root]) -> Metadata[Root]:
     return metadata
 
 
-def _refuse_other_heir(before: Root, after: Root) -> None:
+def _refuse_other_version(before: Root, after: Root) -> None:
     if after.version != before.version + 1:
         raise TrustError(
             f"root {after.version} does not follow root {before.version}",

@@ -27,7 +27,7 @@ from patchtool.repository.releases import (
     target_name,
 )
 from patchtool.repository.repository import Repository
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from updater.disk.durable import (
     Disk,
     move,
@@ -62,7 +62,7 @@ class Added:
 
 
 @dataclass(frozen=True)
-class Draft:
+class ReleaseDraft:
     """A release as it would be published; nothing is built yet."""
 
     folder: Path
@@ -84,7 +84,7 @@ def draft_release(
     description: Description,
     *,
     allow_empty: bool = False,
-) -> Draft:
+) -> ReleaseDraft:
     """Look at a folder as a release; nothing is written, and no key is needed.
 
     Args:
@@ -121,12 +121,12 @@ def draft_release(
     if unwatched := description.unwatched:
         said.append(unwatched)
     there = is_published(releases, manifest)
-    return Draft(folder, manifest, outline, difference, there, tuple(said))
+    return ReleaseDraft(folder, manifest, outline, difference, there, tuple(said))
 
 
 def add_release(
     repository: Repository,
-    draft: Draft,
+    draft: ReleaseDraft,
     *,
     bases: Sequence[str] | None = None,
     options: Options | None = None,
@@ -150,8 +150,8 @@ def add_release(
     """
     app, manifest = draft.manifest.app, draft.manifest
     repository.open_keys(f"app.{app}", *([] if repository.hands_over else ["timestamp"]))
-    with workshop(repository) as shop:
-        build = _Build(repository, tree_at(draft.folder, manifest), shop, options)
+    with build_folder(repository) as builds:
+        build = _ReleaseBuild(repository, tree_at(draft.folder, manifest), builds, options)
         for number in range(ROUNDS):
             with repository.writing(releases=True):
                 releases = Releases.of(repository.look(), app)
@@ -193,18 +193,18 @@ def is_published(releases: Releases, manifest: Manifest) -> bool:
     return False
 
 
-class _Build:
+class _ReleaseBuild:
     """A release that is being built; nobody knows of it yet."""
 
     def __init__(
-        self, repository: Repository, new: Tree, shop: Workshop, options: Options | None
+        self, repository: Repository, new: Tree, builds: BuildFolder, options: Options | None
     ) -> None:
         self._repository = repository
         self._new = new
-        self._shop = shop
+        self._builds = builds
         self._options = options
-        self._bundle: Target | None = None
-        self._patches: dict[str, Target] = {}
+        self._bundle: NewTarget | None = None
+        self._patches: dict[str, NewTarget] = {}
 
     @property
     def is_done(self) -> bool:
@@ -225,21 +225,21 @@ class _Build:
     def run(self, bases: Mapping[str, Path]) -> None:
         manifest = self._new.manifest
         if self._bundle is None:
-            built = self._shop.build(None, self._new, "bundle", self._options)
+            built = self._builds.build(None, self._new, "bundle", self._options)
             name = target_name(manifest.app, manifest.version, "bundle")
-            self._bundle = Target.of(name, built.path, _custom(built))
+            self._bundle = NewTarget.of(name, built.path, _custom(built))
         for base, bundle in bases.items():
-            with self._shop.unpacked(bundle) as old:
-                built = self._shop.build(old, self._new, base, self._options)
+            with self._builds.unpacked(bundle) as old:
+                built = self._builds.build(old, self._new, base, self._options)
             self._patches[base] = patch_target(manifest.app, base, manifest.version, built)
 
-    def targets(self) -> list[Target]:
+    def targets(self) -> list[NewTarget]:
         """What is to be published."""
         manifest, bundle = self._new.manifest, self._bundle
         assert bundle is not None  # noqa: S101 - `is_done`
         name = target_name(manifest.app, manifest.version, "manifest")
         smaller = [self._patches[base] for base in self._smaller()]
-        return [Target.of(name, manifest.data, _said(manifest)), bundle, *smaller]
+        return [NewTarget.of(name, manifest.data, _said(manifest)), bundle, *smaller]
 
     def added(self) -> Added:
         """The same in words and numbers."""
@@ -307,13 +307,13 @@ def _custom(built: Built) -> dict[str, Any]:
     }
 
 
-def patch_target(app: str, old: str, new: str, built: Built) -> Target:
+def patch_target(app: str, old: str, new: str, built: Built) -> NewTarget:
     """A patch as it is published."""
-    return Target.of(patch_name(app, old, new), built.path, _custom(built))
+    return NewTarget.of(patch_name(app, old, new), built.path, _custom(built))
 
 
 @dataclass(frozen=True)
-class Workshop:
+class BuildFolder:
     """Where releases are built while nobody waits for them."""
 
     work: Path
@@ -348,11 +348,11 @@ class Workshop:
 
 
 @contextmanager
-def workshop(repository: Repository) -> Iterator[Workshop]:
-    """A workshop for a repository; nothing of it stays.
+def build_folder(repository: Repository) -> Iterator[BuildFolder]:
+    """A build_folder for a repository; nothing of it stays.
 
     Raises:
         InstallError: the folder is no repository, or the disk.
     """
     with told("building"), staging(scratch()) as work, repository.staging() as ready:
-        yield Workshop(work, ready, repository.disk)
+        yield BuildFolder(work, ready, repository.disk)

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from patchtool.diff.options import Options
 from patchtool.release.add_release import (
     ROUNDS,
-    Workshop,
+    BuildFolder,
+    build_folder,
     patch_target,
-    workshop,
 )
 from patchtool.release.rollout import heads_of
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.snapshot import Snapshot
-from patchtool.repository.targets import Listed, Target
+from patchtool.repository.targets import Listed, NewTarget
 from updater.errors import InstallError, UpdaterError
 from updater.format.head import Head
 from updater.format.names import check_version, order
@@ -43,7 +43,7 @@ class Recalled:
     """Recalled versions whose installs may go down to this one, and so no further."""
 
 
-def _say_nothing(_marked: Recalled) -> None:
+def _ignore(_marked: Recalled) -> None:
     """Leave it to the end of the command."""
 
 
@@ -55,7 +55,7 @@ def recall(
     now: int,
     floor: str | None = None,
     patches: Options | None = None,
-    tell: Callable[[Recalled], None] = _say_nothing,
+    when_marked: Callable[[Recalled], None] = _ignore,
 ) -> Recalled | None:
     """Recall ``version``; None if all of this was done before.
 
@@ -69,7 +69,7 @@ def recall(
         floor: the lowest version its installs may go to; default: the one it has, else the next
             lower release that is not recalled, else ``version`` itself: they only go up.
         patches: how to build patches to what the channels have for its installs; None: no patches.
-        tell: is given what was recalled before patches are built, which may take long.
+        when_marked: is given what was recalled before patches are built, which may take long.
 
     Raises:
         InstallError: ``version`` or ``floor`` is not published, ``floor`` is above it, a key is
@@ -82,7 +82,7 @@ def recall(
     marked, is_new = _mark(repository, app, version, floor, now)
     if patches is None:
         return marked if is_new else None
-    tell(marked)
+    when_marked(marked)
     try:
         done = _with_patches(repository, app, marked, now, patches)
     except UpdaterError as error:
@@ -114,17 +114,17 @@ def _with_patches(
     repository: Repository, app: str, marked: Recalled, now: int, options: Options
 ) -> Recalled:
     """Build patches to what the channels have, while nobody waits for them, and publish them."""
-    built: dict[str, Target | None] = {}
-    with workshop(repository) as shop:
+    built: dict[str, NewTarget | None] = {}
+    with build_folder(repository) as builds:
         for _ in range(ROUNDS):
             with repository.writing(releases=True):
-                look = _Look.at(repository.look(), app, marked, now)
+                look = _WayBack.at(repository.look(), app, marked, now)
                 bundles = {v: look.releases.bundle(v) for v in look.lacking(built)}
             if not bundles:
                 break
-            built |= _patches(repository, look.releases, marked.version, bundles, shop, options)
+            built |= _patches(repository, look.releases, marked.version, bundles, builds, options)
         with repository.writing(releases=True):
-            look = _Look.at(repository.look(), app, marked, now)
+            look = _WayBack.at(repository.look(), app, marked, now)
             made = {goal: t for goal in look.missing if (t := built.get(goal)) is not None}
             if made:
                 repository.publish(f"app.{app}", list(made.values()))
@@ -134,7 +134,7 @@ def _with_patches(
 
 
 @dataclass(frozen=True)
-class _Look:
+class _WayBack:
     """What clients see now of the way back from a recalled release."""
 
     releases: Releases
@@ -144,7 +144,7 @@ class _Look:
     """Versions they go to, and to which there is no patch."""
 
     @classmethod
-    def at(cls, seen: Snapshot, app: str, marked: Recalled, now: int) -> _Look:
+    def at(cls, seen: Snapshot, app: str, marked: Recalled, now: int) -> _WayBack:
         """Look at a repository that is held."""
         releases = Releases.of(seen, app)
         channels = _channels(seen, releases, marked.version, marked.floor, now)
@@ -152,7 +152,7 @@ class _Look:
         has_none = (g for g in goals if not releases.has_patch(marked.version, g))
         return cls(releases, channels, tuple(sorted(has_none, key=order)))
 
-    def lacking(self, built: Mapping[str, Target | None]) -> list[str]:
+    def lacking(self, built: Mapping[str, NewTarget | None]) -> list[str]:
         """Versions to which a patch is still to be built."""
         return [goal for goal in self.missing if goal not in built]
 
@@ -193,15 +193,15 @@ def _patches(
     releases: Releases,
     version: str,
     bundles: Mapping[str, Listed],
-    shop: Workshop,
+    builds: BuildFolder,
     options: Options,
-) -> dict[str, Target | None]:
+) -> dict[str, NewTarget | None]:
     """A patch from ``version`` to each of others; None: its bundle is as small."""
-    found: dict[str, Target | None] = {}
-    with shop.unpacked(repository.path_of(releases.bundle(version))) as old:
+    found: dict[str, NewTarget | None] = {}
+    with builds.unpacked(repository.path_of(releases.bundle(version))) as old:
         for goal, bundle in bundles.items():
-            with shop.unpacked(repository.path_of(bundle)) as new:
-                built = shop.build(old, new, goal, options)
+            with builds.unpacked(repository.path_of(bundle)) as new:
+                built = builds.build(old, new, goal, options)
             is_smaller = built.bytes < bundle.length
             target = patch_target(releases.app, version, goal, built) if is_smaller else None
             found[goal] = target

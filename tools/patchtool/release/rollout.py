@@ -10,7 +10,7 @@ from patchtool.keys.signing_clock import BEHIND_MOST
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.snapshot import Snapshot
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from updater.errors import InstallError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
@@ -149,10 +149,10 @@ def heads_of(seen: Snapshot, app: str) -> dict[str, Head]:
     return {head.channel: head for head in heads}
 
 
-def target_of(head: Head) -> Target:
+def target_of(head: Head) -> NewTarget:
     """What is published of a head."""
     name, document = f"{head.app}/channels/{head.channel}", head.to_json()
-    return Target.of(name, encode(document), document)
+    return NewTarget.of(name, encode(document), document)
 
 
 def _head(repository: Repository, app: str, channel: str) -> Head | None:

@@ -114,7 +114,7 @@ def superfluous(seen: Snapshot, app: str, also: Iterable[tuple[str, Listed]] = (
 
 def _require_fresh(repository: Repository) -> None:
     """Refuse a copy that its server has signed anew since: channels may offer something else."""
-    if any(s.role == "timestamp" and s.is_due for s in repository.standings()):
+    if any(s.role == "timestamp" and s.is_due for s in repository.statuses()):
         raise InstallError(
             f"{repository.folder} was not fetched for days: what channels offer now is not known",
             hint="bring it up to date first: patchtool fetch URL REPO",

@@ -46,7 +46,7 @@ from patchtool.repository.snapshot import (
 )
 from patchtool.repository.stored_files import shown
 from patchtool.repository.targets import (
-    Target,
+    NewTarget,
     place_of,
     store,
 )
@@ -161,7 +161,7 @@ class Repository(RepositoryFolder):
     def publish(
         self,
         role: str,
-        targets: Sequence[Target],
+        targets: Sequence[NewTarget],
         *,
         said: Mapping[str, dict[str, Any]] | None = None,
         gone: Iterable[str] = (),
@@ -242,7 +242,9 @@ class Repository(RepositoryFolder):
             )
         return signed
 
-    def renew(self, roles: Sequence[str], at_least: int = 0, heads: Iterable[Target] = ()) -> None:
+    def renew(
+        self, roles: Sequence[str], at_least: int = 0, heads: Iterable[NewTarget] = ()
+    ) -> None:
         """Sign roles anew with a new expiry; what they say stays, but for ``heads``.
 
         Versions go up by one, or to ``at_least``; root's by one. Clients accept the repository

@@ -13,7 +13,7 @@ from patchtool.folder.temporary import (
     clear_scratch,
     staging,
 )
-from patchtool.keys.roles import Standing
+from patchtool.keys.roles import RoleStatus
 from patchtool.repository.snapshot import Snapshot, ever_named
 from patchtool.repository.stored_files import needed
 from patchtool.repository.targets import Listed, place_of
@@ -93,9 +93,9 @@ class RepositoryFolder:
         """Where a published target's content lies."""
         return place_of(self.folder, target)
 
-    def standings(self) -> list[Standing]:
-        """How every role stands now: see `Snapshot.standings`."""
-        return self.look().standings(self.seconds)
+    def statuses(self) -> list[RoleStatus]:
+        """How every role stands now: see `Snapshot.statuses`."""
+        return self.look().statuses(self.seconds)
 
     def ever_named(self) -> set[str]:
         """Ids of all keys that could ever sign anything here, as far as files tell."""

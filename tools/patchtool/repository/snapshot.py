@@ -25,7 +25,7 @@ from patchtool.keys.roles import (
     LIFETIMES,
     NOTICE,
     SIGNERS,
-    Standing,
+    RoleStatus,
     kind_of,
 )
 from patchtool.keys.root_documents import read_root
@@ -160,7 +160,7 @@ class Snapshot:
             known = self._root.roles[role].keyids
         return [keyid for keyid in known if keyid not in set(retiring)]
 
-    def standings(self, now: int) -> list[Standing]:
+    def statuses(self, now: int) -> list[RoleStatus]:
         """How every role stands at ``now``, root first, as clients see it.
 
         Raises:
@@ -170,7 +170,7 @@ class Snapshot:
         known: dict[str, Signed] = {"root": self._root}
         known |= {role: self.current(role, Targets) for role in others}
         known |= {"snapshot": self._snapshot, "timestamp": self._timestamp}
-        return [_standing(role, signed, now) for role, signed in known.items()]
+        return [_status_of(role, signed, now) for role, signed in known.items()]
 
     def is_signed(self, role: str) -> bool:
         """Whether what clients see of a role is signed by as many as its delegator asks for."""
@@ -205,7 +205,7 @@ class Snapshot:
         signed = max(self.last_signed(), end - lifetime)
         if signed <= now:
             return 0
-        ends = {standing.role: standing.expires for standing in self.standings(now)}
+        ends = {status.role: status.expires for status in self.statuses(now)}
         own = [min(ends.pop(f"app.{app}"), ends.pop(f"channels.{app}")) for app in self.apps()]
         return signed if signed < min([max(own, default=end), *ends.values()]) else 0
 
@@ -363,7 +363,7 @@ def _issued(timestamp: Timestamp) -> int:
     return issued if type(issued) is int else 0
 
 
-def _standing(role: str, signed: Signed, now: int) -> Standing:
+def _status_of(role: str, signed: Signed, now: int) -> RoleStatus:
     kind, end = kind_of(role), int(signed.expires.timestamp())
     is_due = end - now <= NOTICE[kind].total_seconds()
-    return Standing(role, SIGNERS[kind], signed.version, end, is_due)
+    return RoleStatus(role, SIGNERS[kind], signed.version, end, is_due)

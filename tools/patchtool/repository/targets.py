@@ -15,7 +15,7 @@ Listed = TargetFile
 
 
 @dataclass(frozen=True)
-class Target:
+class NewTarget:
     """A file to publish. Make it with :meth:`of` or :meth:`there`."""
 
     listed: Listed
@@ -23,7 +23,7 @@ class Target:
     """A file is moved; None: it lies in its place already."""
 
     @classmethod
-    def of(cls, name: str, content: Path | bytes, custom: dict[str, Any]) -> Target:
+    def of(cls, name: str, content: Path | bytes, custom: dict[str, Any]) -> NewTarget:
         """Content, and what is said of it; a file is read as a whole, so let nobody wait for it.
 
         Raises:
@@ -37,7 +37,7 @@ class Target:
         return cls(listed, content)
 
     @classmethod
-    def there(cls, name: str, target: dict[str, Any]) -> Target:
+    def there(cls, name: str, target: dict[str, Any]) -> NewTarget:
         """What another repository lists, and that nobody will ask this one for."""
         return cls(TargetFile.from_dict(dict(target), name), None)
 
@@ -53,7 +53,7 @@ def place_of(folder: Path, target: Listed) -> Path:
     return folder / "targets" / inner / f"{target.hashes['sha256']}.{base}"
 
 
-def store(disk: Disk, folder: Path, target: Target) -> None:
+def store(disk: Disk, folder: Path, target: NewTarget) -> None:
     """Put the content of a target where clients look for it; nobody is told of it yet.
 
     Raises:

@@ -33,7 +33,7 @@ def mirror(transport: Transport, url: str, folder: Path) -> None:
         FormatError: it is no metadata of ours.
         OSError: the disk.
     """
-    source = _Source(transport, f"{url}/metadata", folder / "metadata")
+    source = _MetadataSource(transport, f"{url}/metadata", folder / "metadata")
     (folder / "metadata").mkdir()
     (folder / "targets").mkdir()
     source.take("1.root.json")
@@ -80,7 +80,7 @@ def _answers(transport: Transport, url: str, name: str, length: int) -> bool:
     return True
 
 
-class _Source:
+class _MetadataSource:
     def __init__(self, transport: Transport, url: str, folder: Path) -> None:
         self._transport = transport
         self._url = url

@@ -20,7 +20,7 @@ from patchtool.repository.prune import superfluous
 from patchtool.repository.repository import Repository
 from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.snapshot import Snapshot
-from patchtool.repository.targets import Listed, Target
+from patchtool.repository.targets import Listed, NewTarget
 from patchtool.repository.unpublished import (
     is_overtaken,
     place_of,
@@ -33,9 +33,9 @@ from patchtool.server.fetch import (
 )
 from patchtool.server.rebase import ours
 from patchtool.server.server_client import (
-    Announced,
     Behind,
-    Blob,
+    MissingFile,
+    PushStatus,
     Server,
 )
 from updater.disk.durable import Disk, told
@@ -178,7 +178,7 @@ class _Push:
             f"{self._server.url} does not keep what it is sent", hint="its log says why"
         )
 
-    def _upload(self, app: str, announced: Announced, files: Mapping[str, Path]) -> bool:
+    def _upload(self, app: str, announced: PushStatus, files: Mapping[str, Path]) -> bool:
         """Send all the server lacks; False: it wants the push announced again."""
         missing = announced.missing
         for blob in missing:
@@ -257,7 +257,7 @@ def _rebase(here: Snapshot, there: Snapshot, app: str, keys: Keys | None, now: i
             hint="--keys KEYS signs them again on top of that; nothing was published",
         )
     if change and keys is not None:
-        targets = [Target.there(name, dict(target)) for name, target in change.new.items()]
+        targets = [NewTarget.there(name, dict(target)) for name, target in change.new.items()]
         onto = Repository(there.folder, keys, now)
         onto.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
         Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
@@ -308,7 +308,7 @@ def _path(folder: Path, name: str, target: Mapping[str, Any]) -> Path:
     return folder / "targets" / parent / f"{target['hashes']['sha256']}.{base}"
 
 
-def _require(files: Mapping[str, Path], blob: Blob) -> None:
+def _require(files: Mapping[str, Path], blob: MissingFile) -> None:
     """Refuse to begin an upload that cannot end."""
     path = files.get(blob.digest)
     if path is None or not path.is_file() or path.stat().st_size != blob.length:

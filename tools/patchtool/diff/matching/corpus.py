@@ -13,7 +13,7 @@ from updater.format.patch import Extent
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CorpusPart:
     """The view bytes of one file, and its number in the patch header."""
 
     number: int
@@ -37,7 +37,7 @@ class Span:
 class Corpus:
     """Parts one after the other; positions count from the start of the first."""
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[CorpusPart]) -> None:
         self.parts = tuple(part for part in parts if part.length)
         self._ends = tuple(accumulate(part.length for part in self.parts))
 
@@ -87,7 +87,7 @@ class Corpus:
             file.seek(offset)
             return file.read(piece.length)
 
-    def _find(self, piece: Span) -> tuple[Part, int]:
+    def _find(self, piece: Span) -> tuple[CorpusPart, int]:
         index = self.part_at(piece.start)
         part = self.parts[index]
         return part, piece.start - (self._ends[index] - part.length)
