@@ -828,7 +828,7 @@ def test_a_killed_apply_leaves_no_folder_that_looks_whole(patch: Path, here: Pat
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from patchtool import folders\n"
+        "from patchtool.folder import apply_to_folder as folders\n"
         "folders._put = lambda *_: os._exit(9)\n"
         "folders.apply_to_folder(Path('patch'), Path('old'), Path('out'))\n"
     )

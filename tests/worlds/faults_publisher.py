@@ -141,7 +141,7 @@ PUBLISHER_FAULTS = (
         "refresh ends well while an app has expired",
         (
             Edit(
-                "tools/patchtool/cli/release_commands.py",
+                "tools/patchtool/cli/repository_commands.py",
                 "    return judge(done.concerns(int(time.time())), idle=not done.signed)",
                 "    return 0 if done.signed else 10",
             ),
@@ -180,7 +180,7 @@ PUBLISHER_FAULTS = (
         "A clock that is wrong signs",
         (
             Edit(
-                "tools/patchtool/cli/release_commands.py",
+                "tools/patchtool/cli/opening.py",
                 "        check_clock(int(time.time()), signed, options.clock)",
                 "        pass",
             ),

@@ -53,12 +53,26 @@ def run(action: Callable[[], int]) -> int:
 
 
 def add_command(
-    commands: Any, name: str, action: Callable[[argparse.Namespace], int], text: str
+    commands: Any,
+    name: str,
+    action: Callable[[argparse.Namespace], int],
+    text: str,
+    example: str = "",
 ) -> argparse.ArgumentParser:
-    """A subcommand that runs ``action``, with the options every command has."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    """Add a subcommand that runs ``action``, with the options every command has.
+
+    Args:
+        commands: the subparsers of a command.
+        name: of the subcommand.
+        action: what it does; gives the exit code.
+        text: what it does, in words.
+        example: a command line, shown by ``--help``.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=f"example: {example}" if example else None
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=action, command=parser.prog)
     return parser
 

@@ -1,18 +1,49 @@
-"""What ``patchtool apps ...`` does; loaded when one of its commands is run."""
+"""``patchtool apps``: commands that show, add and remove the apps of a repository."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from patchtool.cli.release_commands import repository_of
-from patchtool.keys.root_documents import SHOWN
-from patchtool.release.apps import add_app, remove_app
-from patchtool.repository.snapshot import Snapshot
-from updater.cli.terminal import tell
+from patchtool.cli.arguments import add_app, add_keys, add_repository, add_wait
+from updater.cli.terminal import add_command, tell
+
+
+def add_commands(commands: Any) -> None:
+    """Register ``apps list``, ``apps add`` and ``apps remove``."""
+    apps = commands.add_parser("apps", help="host several apps, each with a release key of its own")
+    verbs = apps.add_subparsers(required=True, metavar="COMMAND")
+    command = add_command(
+        verbs, "list", list_apps, "show the apps hosted here", "patchtool apps list repo"
+    )
+    add_repository(command)
+    what = "repo --app draw --keys keys"
+    add = add_command(
+        verbs,
+        "add",
+        add_one,
+        "host an app, signed with release.APP.pem",
+        f"patchtool apps add {what}",
+    )
+    remove = add_command(
+        verbs,
+        "remove",
+        remove_one,
+        "host an app no more; its installs stay",
+        f"patchtool apps remove {what}",
+    )
+    for command in (add, remove):
+        add_repository(command)
+        add_wait(command)
+        add_app(command)
+        add_keys(command)
 
 
 def list_apps(options: argparse.Namespace) -> int:
     """``patchtool apps list``."""
+    from patchtool.keys.root_documents import SHOWN
+    from patchtool.repository.snapshot import Snapshot
+
     seen = Snapshot.read(options.repository)
     keys = {app: [key.keyid for key in seen.keys_of(f"app.{app}")] for app in seen.apps()}
     lines = [f"{app}: release key {', '.join(i[:SHOWN] for i in ids)}" for app, ids in keys.items()]
@@ -20,9 +51,13 @@ def list_apps(options: argparse.Namespace) -> int:
     return 0
 
 
-def add(options: argparse.Namespace) -> int:
+def add_one(options: argparse.Namespace) -> int:
     """``patchtool apps add``."""
-    done = add_app(repository_of(options), options.app)
+    from patchtool.cli.opening import repository_of
+    from patchtool.keys.root_documents import SHOWN
+    from patchtool.release import apps
+
+    done = apps.add_app(repository_of(options), options.app)
     words = [f"{done.app} is hosted now; its release key is {done.key[:SHOWN]}"]
     words += [f"new key: {done.made}"] if done.made else []
     document = {"app": done.app, "key": done.key, "made": done.made and str(done.made)}
@@ -30,9 +65,12 @@ def add(options: argparse.Namespace) -> int:
     return 0
 
 
-def remove(options: argparse.Namespace) -> int:
+def remove_one(options: argparse.Namespace) -> int:
     """``patchtool apps remove``."""
-    retired = [str(path) for path in remove_app(repository_of(options), options.app)]
+    from patchtool.cli.opening import repository_of
+    from patchtool.release import apps
+
+    retired = [str(path) for path in apps.remove_app(repository_of(options), options.app)]
     words = [f"{options.app} is hosted no more; its installs go on working as they are"]
     words += [f"signs nothing any more: {path}" for path in retired]
     tell(options, {"app": options.app, "retired": retired}, "\n".join(words))

@@ -1,4 +1,4 @@
-"""What ``patchtool keys ...`` does; loaded when one of its commands is run."""
+"""``patchtool keys``: commands that make, replace and end keys, and rehearse their loss."""
 
 from __future__ import annotations
 
@@ -7,30 +7,139 @@ import datetime as dt
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from patchtool.ceremonies import rotation
-from patchtool.ceremonies.drill import Rehearsal
-from patchtool.ceremonies.drill import drill as rehearse
-from patchtool.ceremonies.recovery_kit import ROOT, new_keys
-from patchtool.cli.release_commands import (
-    keys_in,
-    keys_of,
-    repository_of,
-)
-from patchtool.keys.root_documents import (
-    SHOWN,
-    Proposal,
-    difference,
-)
-from patchtool.repository.snapshot import Snapshot
-from updater.cli.terminal import judge, tell
+from patchtool.cli.arguments import add_key_folder, add_keys, add_repository, add_wait, positive
+from updater.cli.terminal import add_command, judge, tell
 from updater.disk.durable import Disk, told
 from updater.errors import FormatError, InstallError
 from updater.exit_codes import NOTHING_TO_DO, Concern, Severity
 
+if TYPE_CHECKING:
+    from patchtool.ceremonies import rotation
+    from patchtool.ceremonies.drill import Rehearsal
+    from patchtool.keys.root_documents import Proposal
+
+
+def add_commands(commands: Any) -> None:
+    """Register ``keys new``, ``list``, ``rotate``, ``revoke``, ``sign-root`` and so on."""
+    keys = commands.add_parser("keys", help="make, replace and end keys; rehearse their loss")
+    verbs = keys.add_subparsers(required=True, metavar="COMMAND")
+    _add_new(verbs)
+    command = add_command(
+        verbs,
+        "list",
+        list_keys,
+        "show who may sign what, by the first digits of the keys' ids",
+        "patchtool keys list repo",
+    )
+    add_repository(command)
+    _add_rotate_and_revoke(verbs)
+    _add_sign_and_publish(verbs)
+    command = add_command(
+        verbs,
+        "drill",
+        drill,
+        "rehearse the loss of every key on a copy; do clients follow?",
+        "patchtool keys drill repo --keys keys",
+    )
+    add_repository(command)
+    add_key_folder(command)
+
+
+def _add_new(verbs: Any) -> None:
+    command = add_command(
+        verbs,
+        "new",
+        new,
+        "make the keys of a project, its first root, and recovery kits",
+        "patchtool keys new keys --threshold 2 --kits kits",
+    )
+    command.add_argument("keys", metavar="KEYS", type=Path, help="folder that the keys go into")
+    command.add_argument(
+        "--threshold", type=positive, default=1, help="root signatures needed; default: 1"
+    )
+    command.add_argument(
+        "--root-keys",
+        type=positive,
+        metavar="N",
+        help="root keys to make; default: one more than the threshold",
+    )
+    command.add_argument(
+        "--kits", type=Path, metavar="FOLDER", help="where a kit for each root key goes"
+    )
+
+
+def _add_rotate_and_revoke(verbs: Any) -> None:
+    rotating = add_command(
+        verbs,
+        "rotate",
+        rotate,
+        "let a new key sign beside the old one",
+        "patchtool keys rotate repo --role online --keys keys",
+    )
+    rotating.add_argument(
+        "--at-once", action="store_true", help="end the old key too: it was stolen or lost"
+    )
+    revoking = add_command(
+        verbs,
+        "revoke",
+        revoke,
+        "end a key; sign anew what it has signed",
+        "patchtool keys revoke repo --role online --keys keys",
+    )
+    revoking.add_argument(
+        "--key", metavar="ID|FILE.pem", help="key that ends; default: all but the newest"
+    )
+    for command in (rotating, revoking):
+        add_repository(command)
+        _add_role(command)
+        add_wait(command)
+        add_keys(command)
+
+
+def _add_role(command: argparse.ArgumentParser) -> None:
+    roles = ("root", "targets", "release", "online")
+    command.add_argument("--role", required=True, choices=roles, help="role that the key signs")
+    command.add_argument("--app", help="whose release key; needed if there are several apps")
+    command.add_argument(
+        "--threshold", type=positive, help="root signatures needed from now on (--role root)"
+    )
+    command.add_argument(
+        "--proposal", type=Path, metavar="FILE", help="where the next root goes if others must sign"
+    )
+
+
+def _add_sign_and_publish(verbs: Any) -> None:
+    command = add_command(
+        verbs,
+        "sign-root",
+        sign_root,
+        "sign a proposed root, after seeing in words what would change",
+        "patchtool keys sign-root next-root.json --keys kit-2",
+    )
+    command.add_argument("file", metavar="FILE", type=Path, help="the proposed root")
+    add_key_folder(command)
+    command.add_argument("--root", type=Path, help="a root you trust; default: root.json in KEYS")
+    command.add_argument("--yes", action="store_true", help="sign without a question")
+    command = add_command(
+        verbs,
+        "publish-root",
+        publish_root,
+        "publish a proposed root that has all its signatures",
+        "patchtool keys publish-root repo next-root.json --keys keys",
+    )
+    add_repository(command)
+    command.add_argument("file", metavar="FILE", type=Path, help="the proposed root")
+    add_wait(command)
+    add_keys(command)
+
 
 def new(options: argparse.Namespace) -> int:
     """``patchtool keys new``."""
+    from patchtool.ceremonies.recovery_kit import new_keys
+    from patchtool.cli.opening import keys_in
+
     made = new_keys(
         keys_in(options.keys),
         int(time.time()),
@@ -52,6 +161,9 @@ def new(options: argparse.Namespace) -> int:
 
 def list_keys(options: argparse.Namespace) -> int:
     """``patchtool keys list``."""
+    from patchtool.keys.root_documents import SHOWN
+    from patchtool.repository.snapshot import Snapshot
+
     seen = Snapshot.read(options.repository)
     root = seen.roots()[-1].signed
     roles = ["root", "targets", "timestamp", *(f"app.{app}" for app in seen.apps())]
@@ -66,6 +178,9 @@ def list_keys(options: argparse.Namespace) -> int:
 
 def rotate(options: argparse.Namespace) -> int:
     """``patchtool keys rotate``."""
+    from patchtool.ceremonies import rotation
+    from patchtool.cli.opening import repository_of
+
     _check_ceremony(options)
     done = rotation.rotate(
         repository_of(options),
@@ -80,6 +195,9 @@ def rotate(options: argparse.Namespace) -> int:
 
 def revoke(options: argparse.Namespace) -> int:
     """``patchtool keys revoke``."""
+    from patchtool.ceremonies import rotation
+    from patchtool.cli.opening import repository_of
+
     _check_ceremony(options)
     done = rotation.revoke(
         repository_of(options),
@@ -94,6 +212,9 @@ def revoke(options: argparse.Namespace) -> int:
 
 def sign_root(options: argparse.Namespace) -> int:
     """``patchtool keys sign-root``."""
+    from patchtool.cli.opening import keys_in
+    from patchtool.keys.root_documents import difference
+
     proposal = _read_proposal(options.file)
     proposal.check(_trusted(options), dt.datetime.now(dt.timezone.utc))
     words = difference(proposal.present, proposal.root.signed)
@@ -112,6 +233,9 @@ def sign_root(options: argparse.Namespace) -> int:
 
 def publish_root(options: argparse.Namespace) -> int:
     """``patchtool keys publish-root``."""
+    from patchtool.ceremonies import rotation
+    from patchtool.cli.opening import repository_of
+
     repository = repository_of(options)
     repository.look()  # a clock that does not fit comes before a file that is none
     done = rotation.publish_root(repository, _read_proposal(options.file))
@@ -120,6 +244,9 @@ def publish_root(options: argparse.Namespace) -> int:
 
 def drill(options: argparse.Namespace) -> int:
     """``patchtool keys drill``."""
+    from patchtool.ceremonies.drill import drill as rehearse
+    from patchtool.cli.opening import keys_of
+
     results = []
     for result in rehearse(options.repository, keys_of(options), int(time.time())):
         results.append(result)
@@ -169,6 +296,8 @@ def _print_done(options: argparse.Namespace, done: rotation.Done) -> int:
 
 def _key_id(options: argparse.Namespace) -> str | None:
     """The id of the key to revoke: of a key file, if one is named."""
+    from patchtool.cli.opening import keys_in
+
     named: str | None = options.key
     if named is None or not named.endswith(".pem"):
         return named
@@ -179,6 +308,8 @@ def _key_id(options: argparse.Namespace) -> str | None:
 
 def _trusted(options: argparse.Namespace) -> bytes:
     """A root that the signer has from a place of their own."""
+    from patchtool.ceremonies.recovery_kit import ROOT
+
     path: Path = options.root or options.keys / ROOT
     if not path.exists():
         raise InstallError(
@@ -190,6 +321,8 @@ def _trusted(options: argparse.Namespace) -> bytes:
 
 
 def _read_proposal(path: Path) -> Proposal:
+    from patchtool.keys.root_documents import Proposal
+
     with told(f"reading {path}"):
         data = path.read_bytes()
     try:

@@ -1,19 +1,25 @@
-"""What the commands do that say what a channel offers, and to how many."""
+"""Commands that set what a channel offers, and to how many installs."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from patchtool.cli.release_commands import repository_of
-from patchtool.cli.server_commands import server_of
-from patchtool.release.rollout import (
-    pause,
-    promote,
-    resume,
+from patchtool.cli.arguments import (
+    add_app,
+    add_clock,
+    add_repository,
+    add_token,
+    add_version,
+    add_wait,
+    percent,
+    ramp,
 )
 from patchtool.repository.writer import writer_of
-from updater.cli.terminal import tell
+from updater.cli.terminal import add_command, tell
 from updater.errors import InstallError
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.head import EVERYONE, Head, Step
@@ -23,26 +29,96 @@ NOWHERE = "-"
 """Stands for a repository that is not at hand."""
 
 
-def offer(options: argparse.Namespace) -> int:
+def add_commands(commands: Any) -> None:
+    """Register ``promote``, ``pause`` and ``resume``."""
+    what = "repo --app notes --version 1.1 --keys keys"
+    command = _add_command(
+        commands,
+        "promote",
+        promote,
+        "let a channel offer a version",
+        f"patchtool promote {what} --ramp 10@now,50@+24h,100@+72h",
+    )
+    share = command.add_mutually_exclusive_group()
+    share.add_argument(
+        "--rollout",
+        type=percent,
+        default=EVERYONE,
+        metavar="PERCENT",
+        help="share of installs that get it; default: 100",
+    )
+    share.add_argument(
+        "--ramp",
+        type=ramp,
+        metavar="STEPS",
+        help="percentages and their times, such as 10@now,50@+24h,100@2027-01-31T09:00Z; "
+        "+ minutes (m), hours (h) or days (d)",
+    )
+    _add_command(
+        commands,
+        "pause",
+        pause,
+        "let a channel offer a version to nobody for now; exit code 10: it does so already",
+        f"patchtool pause {what}",
+    )
+    _add_command(
+        commands,
+        "resume",
+        resume,
+        "go on with a paused version where its ramp was; exit code 10: it is not paused",
+        f"patchtool resume {what}",
+    )
+
+
+def _add_command(
+    commands: Any,
+    name: str,
+    action: Callable[[argparse.Namespace], int],
+    text: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    command = add_command(commands, name, action, text, example)
+    add_wait(command)
+    add_repository(command, "REPO|-")
+    add_app(command)
+    command.add_argument(
+        "--channel", default="stable", help="channel that offers it; default: %(default)s"
+    )
+    add_version(command)
+    who = command.add_mutually_exclusive_group(required=True)
+    who.add_argument("--keys", type=Path, help="folder of *.pem files, if this tool signs")
+    who.add_argument("--to", metavar="URL", help="the server, if it signs")
+    add_clock(command)
+    add_token(command)
+    return command
+
+
+def promote(options: argparse.Namespace) -> int:
     """``patchtool promote``."""
+    from patchtool.cli.opening import repository_of, server_of
+    from patchtool.release import rollout
+
     now = int(time.time())
     asked, steps = _asked(options), options.ramp or (Step(now, options.rollout),)
     if options.to:
         _refuse_own(options)
         head = server_of(options).promote(*asked, steps)
     else:
-        head = promote(repository_of(options), *asked, now=now, steps=steps)
+        head = rollout.promote(repository_of(options), *asked, now=now, steps=steps)
     tell(options, head.to_json(), _offered(head, options.version, now))
     return 0
 
 
-def halt(options: argparse.Namespace) -> int:
+def pause(options: argparse.Namespace) -> int:
     """``patchtool pause``."""
+    from patchtool.cli.opening import repository_of, server_of
+    from patchtool.release import rollout
+
     if options.to:
         _refuse_own(options)
         head: Head | None = server_of(options).pause(*_asked(options))
     else:
-        head = pause(repository_of(options), *_asked(options), now=int(time.time()))
+        head = rollout.pause(repository_of(options), *_asked(options), now=int(time.time()))
     words = (
         "is offered to no install until it is resumed; a new install gets it only where nothing "
         "else is offered"
@@ -50,14 +126,17 @@ def halt(options: argparse.Namespace) -> int:
     return _print_change(options, head, words, "is paused already")
 
 
-def go_on(options: argparse.Namespace) -> int:
+def resume(options: argparse.Namespace) -> int:
     """``patchtool resume``."""
+    from patchtool.cli.opening import repository_of, server_of
+    from patchtool.release import rollout
+
     now = int(time.time())
     if options.to:
         _refuse_own(options)
         head: Head | None = server_of(options).resume(*_asked(options))
     else:
-        head = resume(repository_of(options), *_asked(options), now=now)
+        head = rollout.resume(repository_of(options), *_asked(options), now=now)
     words = _offered(head, options.version, now) if head else ""
     return _print_change(options, head, f"goes on: {words}", "is not paused")
 

@@ -7,14 +7,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.diff.find_streams import (
+from patchtool.diff.matching.corpus import Corpus, CorpusPart
+from patchtool.diff.similar_content import originals
+from patchtool.diff.streams.find_streams import (
     FoundStream,
     Inflated,
     find,
     inflate,
 )
-from patchtool.diff.matching.corpus import Corpus, CorpusPart
-from patchtool.diff.similar_content import originals
 from updater.format.changes import Kind, Layout
 from updater.format.manifest import File
 from updater.format.patch import View

@@ -1,4 +1,4 @@
-"""Finding the deflate streams of a file that zlib can write again: the builder of inflated views.
+"""Find the deflate streams of a file, and take apart those that zlib can write again.
 
 A stream is taken apart only if one set of zlib's parameters gives it back bit for bit, so it does
 not matter how a candidate was found: there is no wrong one.
@@ -7,16 +7,16 @@ not matter how a candidate was found: there is no wrong one.
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from patchtool.diff.streams.candidates import Bytes, Candidate, FileBytes, Scanner
+from patchtool.diff.streams.zlib_parameters import Trials
 from updater.errors import PatchError
 from updater.format.encoding.limits import DEFAULT, MIB
 from updater.format.names import Digest
@@ -34,7 +34,6 @@ from updater.patch.delta.inflated import (
     Source,
     deflate,
     first_piece,
-    is_zlib_header,
     predict,
 )
 
@@ -49,48 +48,11 @@ SPOOL = 64 * MIB
 """Inflated bytes of one stream held in memory while parameters are tried."""
 PROBE = 512
 """Deflated bytes that tell most false candidates."""
-PATIENCE = 2 * MIB
-"""Bytes of one stream deflated in vain, after which no more sets are tried.
 
-Of one stream, not of the file, as long as it may be zlib's: whether a stream is taken apart should
-depend on its own bytes, so that one of many is not lost for what the others are.
-"""
-IN_A_ROW = 64
-"""Streams refuted one after the other, after which one new set is tried of each: their encoder is
-not zlib, and what it wrote comes out alike in the other release."""
-SETS = 16
-"""Different sets of one file, so that a client checks few."""
 
 VAIN_LEAST, VAIN_SHARE = 64 * MIB, 8
 """Bytes, and times the size of the file, inflated in vain after which no stream is looked for:
 where each of its bytes may begin a stream that never ends, looking for them would not either."""
-
-DEFAULT_STRATEGY, FILTERED, HUFFMAN, RLE, FIXED = range(5)
-
-STEP = MIB
-"""Bytes of a file searched at once."""
-
-
-class FileBytes:
-    """A file's bytes by position.
-
-    Not a map of the file: one that is cut short meanwhile would end this process.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._length = file.seek(0, 2)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, part: slice) -> bytes:
-        start, stop, _ = part.indices(self._length)
-        self._file.seek(start)
-        return self._file.read(max(stop - start, 0))
-
-
-Bytes = bytes | FileBytes
 
 
 @dataclass(frozen=True)
@@ -116,20 +78,6 @@ class DeflateStream:
     """Inflated bytes."""
     kind: int
     parameters: Parameters
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A place where a stream may begin."""
-
-    found: int
-    """Where its mark is."""
-    start: int
-    kind: int = WHOLE
-    header: bytes = b""
-    """zlib's two bytes, if there are any: they tell window and level."""
-    is_bare: bool = False
-    """Whether only its checksum tells it from chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,17 +193,14 @@ def _most(size: int) -> int:
     return min(DEFAULT.view_factor * size, DEFAULT.view_bytes)
 
 
-# --- finding ------------------------------------------------------------------------------------
-
-
 class _Finder:
     """Goes through one file and takes apart what it can."""
 
     def __init__(self, data: Bytes, file: BinaryIO) -> None:
         self._data = data
         self._source = Source(file)
-        self._scanner = _Scanner(data)
-        self._trials = _Trials()
+        self._scanner = Scanner(data)
+        self._trials = Trials()
         self._room = _most(len(data)) - len(data)
         self._patience = VAIN_LEAST + VAIN_SHARE * len(data)
 
@@ -406,156 +351,3 @@ def _gives(
             return False
         at += len(part)
     return at == end
-
-
-# --- candidates ---------------------------------------------------------------------------------
-
-
-class _Scanner:
-    """Finds places where streams may begin, each kind of mark at the speed of memory."""
-
-    def __init__(self, data: Bytes) -> None:
-        self._data = data
-        self._searches = {mark: _Search(mark, data) for mark in _MARKS}
-        self._found = dict.fromkeys(_MARKS, -1)
-
-    def first(self, at: int) -> Candidate | None:
-        """The first candidate whose mark is at ``at`` or behind."""
-        while True:
-            for mark, found in self._found.items():
-                if found < at:
-                    self._found[mark] = self._searches[mark].first(at)
-            mark, at = min(self._found.items(), key=lambda item: item[1])
-            if at == len(self._data):
-                return None
-            candidate = _MARKS[mark](self._data, at)
-            if candidate and candidate.start < len(self._data):
-                return candidate
-            at += 1
-
-
-class _Search:
-    """Finds one kind of mark, in a window of the file that goes on with it."""
-
-    def __init__(self, mark: re.Pattern[bytes], data: Bytes) -> None:
-        self._mark = mark
-        self._data = data
-        self._start = -STEP
-        self._window = b""
-
-    def first(self, at: int) -> int:
-        """Where the first one at ``at`` or behind is; the file's length if there is none."""
-        while at < len(self._data):
-            if not self._start <= at < self._start + STEP:
-                self._start, self._window = at, self._data[at : at + STEP + MARK_MOST - 1]
-            if match := self._mark.search(self._window, at - self._start):
-                return self._start + match.start()
-            at = self._start + STEP
-        return len(self._data)
-
-
-def _zip_entry(data: Bytes, at: int) -> Candidate | None:
-    """A local header: deflated, not encrypted."""
-    header = data[at : at + 10]
-    if header[8:] != b"\x08\0" or header[6] & 1:
-        return None
-    return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
-
-
-def _gzip_member(data: Bytes, at: int) -> Candidate | None:
-    return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
-
-
-def _image_chunk(data: Bytes, at: int) -> Candidate | None:
-    header = data[at + 4 : at + 6]
-    return Candidate(at, at + 6, CHUNKED, header) if is_zlib_header(header) else None
-
-
-def _zlib_stream(data: Bytes, at: int) -> Candidate | None:
-    return Candidate(at, at + 2, WHOLE, data[at : at + 2], is_bare=True)
-
-
-_FIRST_BYTES = b"".join(re.escape(bytes([b])) for b in range(256) if b >> 1 & 3 in {1, 2})
-"""What a stream may begin with: a Huffman block. Stored ones hide nothing."""
-MARK_MOST = 4
-"""Bytes of the longest mark."""
-_MARKS: dict[re.Pattern[bytes], Callable[[Bytes, int], Candidate | None]] = {
-    re.compile(rb"PK\x03\x04"): _zip_entry,
-    re.compile(rb"\x1f\x8b\x08"): _gzip_member,
-    re.compile(rb"IDAT"): _image_chunk,
-    re.compile(rb"x[\x01\x5e\x9c\xda][" + _FIRST_BYTES + rb"]"): _zlib_stream,
-}
-
-
-# --- parameters ---------------------------------------------------------------------------------
-
-
-class _Trials:
-    """Which parameters to try, the most promising first."""
-
-    def __init__(self) -> None:
-        self._known: list[Parameters] = []
-        """Those that worked in this file, the last one first."""
-        self._refuted = 0
-        """Streams in a row that nothing gave."""
-
-    def find(
-        self, header: bytes, content: BinaryIO, works: Callable[[Parameters], bool]
-    ) -> Parameters | None:
-        """The first set that works, which leaves ``content`` where it was refuted."""
-        patience = PATIENCE if self._refuted < IN_A_ROW else 0
-        for tried in self._order(header):
-            if works(tried):
-                self._refuted = 0
-                self._known = [tried, *(known for known in self._known if known != tried)]
-                return tried
-            if tried not in self._known:
-                patience -= content.tell()
-            if patience < 0:
-                break
-        self._refuted += 1
-        return None
-
-    def _order(self, header: bytes) -> Iterator[Parameters]:
-        more = _likely(header) if len(self._known) < SETS else []
-        order = dict.fromkeys([*self._known, *more])
-        return (tried for tried in order if _may_be(tried, header))
-
-
-@cache
-def _likely(header: bytes) -> list[Parameters]:
-    """Every set worth trying; zlib's header tells the window and narrows the level down."""
-    windows = [zlib.MAX_WBITS]
-    if header:
-        windows.insert(0, max((header[0] >> 4) + 8, 9))
-    return [
-        Parameters(level, window, memory, strategy)
-        for strategy, memory, levels in _LIKELY
-        for window in dict.fromkeys(windows)
-        for level in levels
-    ]
-
-
-def _may_be(parameters: Parameters, header: bytes) -> bool:
-    """Whether zlib writes this header with the parameters: it tells their level roughly."""
-    if not header:
-        return True
-    if parameters.strategy >= HUFFMAN or parameters.level < 2:
-        return header[1] >> 6 == 0
-    return header[1] >> 6 == 1 + (parameters.level > 5) + (parameters.level > 6)
-
-
-_ALL = (6, 9, 1, 5, 4, 3, 2, 7, 8)
-_LIKELY = (
-    (DEFAULT_STRATEGY, 8, _ALL),
-    (DEFAULT_STRATEGY, 9, (6, 9, 1)),
-    (FILTERED, 8, _ALL),
-    (FILTERED, 9, (6, 9, 1)),
-    (RLE, 8, (6,)),  # here and in the next the level makes no difference
-    (HUFFMAN, 8, (6,)),
-    (RLE, 9, (6,)),
-    (HUFFMAN, 9, (6,)),
-    (FIXED, 8, (6, 9)),
-    (FIXED, 9, (6, 9)),
-)
-"""Strategy, memory level and levels that libraries and optimisers of images use."""
