@@ -37,13 +37,13 @@ Clock = Callable[[], int]
 
 
 def system_clock() -> int:
-    """What this machine's clock says."""
+    """The time of this machine's clock."""
     return int(time.time())
 
 
 @dataclass(frozen=True)
 class Services:
-    """What a server with a data folder does."""
+    """The services of a server that has a data folder."""
 
     database: Database
     secret: bytes
@@ -114,7 +114,7 @@ def _prepare(data: Path) -> bytes:
 
 
 def _write_private(place: Path, content: bytes) -> None:
-    """What nobody else may read, at no moment."""
+    """Write a file that nobody else may read, at no moment."""
     part = place.with_name(f"{place.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

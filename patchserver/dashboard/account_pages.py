@@ -57,7 +57,7 @@ def reopen(name: str) -> Response:
 
 @contextmanager
 def _changing(action: str, subject: str, done: str) -> Iterator[Accounts]:
-    """Around a change of accounts: it stands in the audit log, and is told."""
+    """Keep a change of accounts in the audit log, and show that it was made."""
     audit = services().audit
     with flashing(done), audit.change(actor(), action, "", subject, services().clock()):
         yield services().accounts

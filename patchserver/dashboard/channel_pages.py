@@ -81,7 +81,7 @@ def set_rule(app: str, channel: str) -> Response:
 
 
 def offers_of(app: App, channel: str) -> list[Offered]:
-    """What a channel offers, newest first, with what installs told of it."""
+    """Return the offers of a channel, newest first, with the reports about each."""
     rollouts, head = services().rollouts, app.heads[channel]
     rule, halts = rollouts.rule(app.name, channel), rollouts.halts(app.name, channel)
     return [

@@ -31,7 +31,7 @@ class Offered:
     reach: int
     """Basis points of installs that get it now."""
     halt: Halt | None
-    """Why it is paused, if installs were the reason."""
+    """The halt that paused it, if installs were the reason."""
     is_newest: bool
     is_recalled: bool
     """Then no client takes it, whatever stands here."""
@@ -54,7 +54,7 @@ class Offered:
 
     @property
     def judged(self) -> str:
-        """What the rule says of the evidence."""
+        """The verdict of the rule on the evidence, in words."""
         if self.evidence.sample < self.rule.sample:
             return f"{self.rule.sample - self.evidence.sample} more must tell before it is judged"
         if self.evidence.halts(self.rule):

@@ -54,7 +54,7 @@ class Summary:
 
     @property
     def installs(self) -> int:
-        """How many are active."""
+        """Return the number of active installs."""
         return sum(one.installs for one in self.active)
 
 
@@ -95,13 +95,13 @@ def overview(app: str) -> str:
 
 @signed_in(Role.VIEWER)
 def releases(app: str) -> str:
-    """What is published."""
+    """Show the published releases."""
     return render_template("dashboard/releases.html", app=app_named(app))
 
 
 @signed_in(Role.VIEWER)
 def adopted(app: str) -> str:
-    """Which versions were in use, over time."""
+    """Show which versions were in use, over time."""
     known, days = app_named(app), request.args.get("days", PERIODS[0], int)
     if days not in PERIODS:
         raise BadRequest
@@ -119,7 +119,7 @@ def adopted(app: str) -> str:
 
 @signed_in(Role.VIEWER)
 def failures(app: str) -> str:
-    """What went wrong, grouped."""
+    """Show failures, in groups."""
     known, release, now = app_named(app), request.args.get("release", ""), services().clock()
     found = groups(services().database, app, now - FAILED_DAYS * DAY, release)
     return render_template(
@@ -134,7 +134,7 @@ def failures(app: str) -> str:
 
 @signed_in(Role.VIEWER)
 def log() -> str:
-    """Who changed what."""
+    """Show the audit log."""
     app = request.args.get("app", "")
     events = services().audit.events(app=app, most=EVENTS + 1, before=_before())
     return render_template(
@@ -167,7 +167,7 @@ def _halts(app: App, now: int) -> list[Halt]:
 
 
 def _before() -> int | None:
-    """Where the page of newer ones ended."""
+    """The number of the entry at which the page of newer ones ended."""
     text = request.args.get("before")
     if text is None:
         return None

@@ -80,5 +80,5 @@ def _change(who: Actor, name: str, new: str) -> None:
 
 
 def _next(path: str) -> str:
-    """Where to go then: a path of this site, or nowhere in particular."""
+    """The page to go to after the sign-in: a path of this site, or none."""
     return path if _LOCAL.fullmatch(path) else ""

@@ -1,4 +1,4 @@
-"""What the pages are about: the repository as clients see it."""
+"""The subject of the pages: the repository as clients see it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from patchserver.services import services
 
 
 def published() -> PublishedState:
-    """What clients see now.
+    """Read what clients see now.
 
     Raises:
         InstallError, FormatError: the repository cannot be read.

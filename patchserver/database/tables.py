@@ -41,14 +41,14 @@ class User(Base):
 
 
 class Token(Base):
-    """What lets a program in; the secret itself is nowhere."""
+    """A token of a program; its secret is not stored."""
 
     __tablename__ = "tokens"
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     """SHA-256 of the secret, which is long enough to need no slower hash."""
     name: Mapped[str] = mapped_column(String(64))
     user: Mapped[str] = mapped_column(ForeignKey("users.name"))
-    """Who made it; it can do no more than they."""
+    """The account that made it; it can do no more than that."""
     app: Mapped[str] = mapped_column(String(40))
     """Empty: every app."""
     scopes: Mapped[list[str]]

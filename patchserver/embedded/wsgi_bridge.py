@@ -40,7 +40,7 @@ _FORM_LIMIT = 64 * 1024  # bytes
 
 
 class RequestHeaders(Protocol):
-    """What granian gives of a request's headers; names are in lower case."""
+    """The headers of a request as granian gives them; names are in lower case."""
 
     def get(self, key: str, default: str | None = None, /) -> str | None:
         """The first value of a header."""
@@ -50,11 +50,11 @@ class RequestHeaders(Protocol):
 
 
 class RequestScope(Protocol):
-    """What granian gives of a request (RSGI)."""
+    """A request as granian gives it (RSGI)."""
 
     @property
     def http_version(self) -> str:
-        """As ``1.1``."""
+        """The version, such as ``1.1``."""
 
     @property
     def server(self) -> str:
@@ -78,7 +78,7 @@ class RequestScope(Protocol):
 
     @property
     def query_string(self) -> str:
-        """As sent."""
+        """The query as it was sent."""
 
     @property
     def headers(self) -> RequestHeaders:
@@ -86,7 +86,7 @@ class RequestScope(Protocol):
 
 
 class Wire(Protocol):
-    """What granian gives to read the body from and to answer on (RSGI)."""
+    """The connection that granian gives: to read the body from, and to answer on (RSGI)."""
 
     def __aiter__(self) -> Wire:
         """The body piece by piece."""
@@ -108,7 +108,7 @@ class Wire(Protocol):
 
 @dataclass
 class _Load:
-    """What the bridge holds at present."""
+    """The bytes and requests that the bridge holds at present."""
 
     requests: int = 0
     bytes: int = 0

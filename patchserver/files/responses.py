@@ -1,4 +1,4 @@
-"""What is answered to a request for a public file; pure.
+"""The response to a request for a public file; pure.
 
 The Flask application and the embedded server's front both ask here, so that a file is
 answered alike whoever serves it.
@@ -41,7 +41,7 @@ Conditions = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a file: ``size`` in bytes, ``mtime`` in seconds since the epoch.
+    """Facts about a file: ``size`` in bytes, ``mtime`` in seconds since the epoch.
 
     ``etag`` is a strong entity tag without its quotes.
     """
@@ -107,7 +107,7 @@ def _answer(facts: Facts, method: str, conditions: dict[str, str | None]) -> Fil
 
 
 def _modified(facts: Facts, conditions: dict[str, str | None]) -> bool:
-    """Whether the client has another file, or none.
+    """Return whether the client has another file, or none.
 
     Only the tag validates what changes in place: dates have whole seconds, and one may go
     back when a repository is restored from a copy.

@@ -1,4 +1,4 @@
-"""What a server is told from outside: by its command line, or by the environment."""
+"""The settings of a server, from its command line or the environment."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ACCEL = re.compile(r"(?:/[a-z0-9_-]+)+")
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much is taken from one address, and where that is counted."""
+    """The rate limit of one address, and the storage that counts for it."""
 
     rate: str = "600/minute"
     """Check-ins, and reports."""
     storage: str = "memory://"
-    """By each process for itself; ``redis://HOST`` for several."""
+    """Where requests are counted: in each process, or for several in ``redis://HOST``."""
 
 
 BOUNDS = Bounds()
@@ -29,7 +29,7 @@ BOUNDS = Bounds()
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How one server runs.
+    """The settings of one server.
 
     ``data`` is the folder of what the server keeps itself; without one it only serves files.
     ``keys`` is the folder of the online key. ``database`` is an SQLAlchemy URL, empty without

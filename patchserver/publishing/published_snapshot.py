@@ -50,7 +50,7 @@ class App:
         return [c for c, head in self.heads.items() if version in _offered(head)]
 
     def patches_to(self, version: str) -> list[tuple[str, int]]:
-        """From where a patch leads to a version, and its bytes; from the newest first."""
+        """Return the versions from which a patch leads to this one, newest first, and its bytes."""
         found = {old: blob.length for (old, new), blob in self.patches.items() if new == version}
         return sorted(found.items(), key=lambda item: order(item[0]), reverse=True)
 
@@ -70,7 +70,7 @@ class SnapshotCache:
         self._seen: tuple[Any, PublishedState] | None = None
 
     def look(self, signer: OnlineSigner) -> PublishedState:
-        """What clients see now.
+        """Read what clients see now.
 
         Raises:
             InstallError, FormatError: the repository cannot be read.

@@ -62,7 +62,7 @@ class Incomplete(InstallError):  # noqa: N818 - reads as what it says
 
 @dataclass(frozen=True)
 class Push:
-    """How far a push is."""
+    """The state of a push."""
 
     id: str
     version: int
@@ -78,7 +78,7 @@ class Pushes:
     uploads: Uploads
     disk: Disk = field(default_factory=Disk)
     most_bytes: int = 64 * GIB
-    """Of the files of one push together."""
+    """Bytes of the files of one push together."""
 
     def announce(self, app: str, base: int, document: bytes) -> Push:
         """Begin a push, or see how far it is.

@@ -29,7 +29,7 @@ without a channel has no clients yet."""
 
 
 class _Fleeting(Disk):
-    """Of what is gone in a moment nothing need survive a power cut."""
+    """A disk that waits for nothing: its files are gone in a moment."""
 
     def sync_file(self, path: Path) -> None:
         """Nothing."""
@@ -40,7 +40,7 @@ class _Fleeting(Disk):
 
 @contextmanager
 def _compared() -> Iterator[None]:
-    """Around the look of one who has seen more, perhaps: clients have too.
+    """Report a refusal as a fault of the repository: clients that have seen more refuse it too.
 
     They would blame a cache on the way for what is older; there is none between this one and us.
     """

@@ -58,10 +58,10 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Announced:
-    """What a push wants to publish."""
+    """The content of a push."""
 
     version: int
-    """Of the role that lists the app's releases."""
+    """The version of the role that lists the app's releases."""
     entries: Mapping[str, Entry]
     """All targets, by name."""
     new: tuple[Entry, ...]
@@ -76,12 +76,12 @@ class OnlineSigner:
     keys: Keys
     """The online key, and no other."""
     memory: Path
-    """Where the canary remembers."""
+    """The folder in which the canary remembers."""
     clock: Callable[[], int]
     """Seconds since 1970."""
 
     def look(self) -> Snapshot:
-        """What clients see now.
+        """Read what clients see now.
 
         Raises:
             InstallError: the repository cannot be read.
@@ -90,7 +90,7 @@ class OnlineSigner:
         return Snapshot.read(self.folder, "server")
 
     def heads(self, app: str) -> dict[str, Head]:
-        """What each channel of an app offers.
+        """Return the head of each channel of an app.
 
         Raises:
             InstallError: there is no such app, or the repository cannot be read.
@@ -98,12 +98,12 @@ class OnlineSigner:
         return heads_of(self.look(), app)
 
     def place(self, entry: Entry) -> Path:
-        """Where the content of a target lies once it is published."""
+        """Return the place of a target's content once it is published."""
         folder, _, base = entry.name.rpartition("/")
         return self.folder / "targets" / folder / f"{entry.sha256}.{base}"
 
     def announced(self, app: str, document: bytes) -> Announced:
-        """What a push wants to publish, if nothing speaks against it so far.
+        """Check a push and return its content.
 
         Raises:
             NotNext: it does not follow what is published.
@@ -163,7 +163,7 @@ class OnlineSigner:
         return done
 
     def doubt(self) -> str:
-        """Why this machine's clock does not fit what was signed; empty if it does.
+        """Explain why this machine's clock does not fit what was signed; empty if it does.
 
         Raises:
             InstallError: the repository cannot be read.
@@ -183,7 +183,7 @@ class OnlineSigner:
             return clear_unneeded(repository)
 
     def timestamp(self) -> bytes:
-        """What names the state that clients see: while it stays, nothing they see changes.
+        """Return the timestamp: while it is the same, so is all that clients see.
 
         Raises:
             InstallError: the repository cannot be read.
@@ -200,7 +200,7 @@ class OnlineSigner:
         return [s for s in self.statuses() if s.is_due and s.key == "online"]
 
     def statuses(self) -> list[RoleStatus]:
-        """How every role stands.
+        """Return the status of every role.
 
         Raises:
             InstallError: the repository cannot be read.
@@ -208,7 +208,7 @@ class OnlineSigner:
         return self.look().statuses(self.clock())
 
     def knows_the_key(self) -> bool:
-        """Whether clients believe one of the online keys that are at hand.
+        """Return whether clients believe one of the online keys that are at hand.
 
         Raises:
             InstallError: there is none, it cannot be opened or others can read it, or the
@@ -241,7 +241,7 @@ class OnlineSigner:
         return Canary(self.memory)
 
     def _look_times(self, seen: Snapshot, also: Collection[tuple[str, str]] = ()) -> LookTimes:
-        """Which clients look at what is signed, and when.
+        """Choose the clients that look at what is signed, and what time it is for each.
 
         What has expired and only a key elsewhere can sign is no reason to sign nothing: it was
         refused before, and other apps must not wait for it. So clients look just before its end.

@@ -38,7 +38,7 @@ class Groups:
 
     shown: tuple[Group, ...]
     all: int
-    """How many there are."""
+    """The number of groups."""
 
 
 def groups(

@@ -23,7 +23,7 @@ Wanted = tuple[Executable, Row]
 
 @dataclass
 class _Job:
-    """What one thread wants to be stored."""
+    """The rows that one thread wants to be stored."""
 
     wanted: tuple[Wanted, ...]
     is_done: bool = False

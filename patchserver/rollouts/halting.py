@@ -70,7 +70,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What installs told of a version."""
+    """The reports of installs about a version."""
 
     succeeded: int
     failed: int
@@ -86,7 +86,7 @@ class Evidence:
         return self.failed * EVERYONE // self.sample if self.sample else 0
 
     def halts(self, rule: Rule) -> bool:
-        """Whether a rollout that showed this is to be halted."""
+        """Return whether a rollout that showed this is to be halted."""
         return self.sample >= rule.sample and self.failed * EVERYONE > rule.threshold * self.sample
 
 
@@ -145,7 +145,7 @@ class Rollouts:
         return Rule(policy.threshold, policy.sample) if policy else Rule()
 
     def evidence(self, head: Head, version: str) -> Evidence:
-        """What installs told of a version on a channel since it was offered, or resumed."""
+        """Count the reports about a version on a channel since it was offered, or resumed."""
         offer = next(o for o in head.entries if o.version == version)
         with self.database.reading() as session:
             since = _since(session, head, version, offer.steps[0].utc)
@@ -212,7 +212,7 @@ class Rollouts:
 
 
 def _since(session: Session, head: Head, version: str, offered: int) -> int:
-    """What came before this counts no more; whoever paused, only a resume stands in the log."""
+    """The time of the last resume: reports from before it count no more."""
     resumed = select(func.max(Event.time)).where(
         Event.app == head.app,
         Event.action == RESUME,

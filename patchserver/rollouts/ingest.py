@@ -151,7 +151,7 @@ def _place(sender: Sender) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Statements:
-    """What stores a row, in the dialect of a database."""
+    """The statements that store a row, in the dialect of a database."""
 
     install: Executable
     sighting: Executable

@@ -56,7 +56,7 @@ def require_repository(repo: Path) -> None:
 def _found(
     step: Callable[[ServerSettings, int], Iterator[Concern]], settings: ServerSettings, now: int
 ) -> list[Concern]:
-    """What a step finds; an error that ends it is a concern too."""
+    """Run a step and return what it finds; an error that ends it is a concern too."""
     try:
         with told("looking at the server"):
             return list(step(settings, now))
@@ -87,21 +87,21 @@ def _expiry(settings: ServerSettings, now: int) -> Iterator[Concern]:
 
 
 def _renewal(status: RoleStatus, settings: ServerSettings) -> str:
-    """How what expired is signed anew: a server has the online key, and no other."""
+    """Explain how to sign an expired role anew: a server has the online key, and no other."""
     if settings.data is None:
         return "run patchtool refresh with its key, or set the clock"
     return "run patchserver refresh, or set the clock" if status.key == "online" else ELSEWHERE
 
 
 def _clock(settings: ServerSettings, now: int) -> Iterator[Concern]:
-    """Whether this machine's clock fits what was signed."""
+    """Return whether this machine's clock fits what was signed."""
     doubt = _signer(settings, now).doubt()
     if doubt:
         yield Concern(Severity.SOON, doubt, CLOCK_HINT)
 
 
 def _past(settings: ServerSettings, now: int) -> Iterator[Concern]:
-    """Whether clients have seen more than there is; what expired they refuse anyway."""
+    """Return whether clients have seen more than there is; what expired they refuse anyway."""
     signer = _signer(settings, now)
     if all(status.expires >= now for status in signer.statuses()):
         signer.compare()

@@ -60,7 +60,7 @@ def _response(file: OpenFile, answer: FileResponse) -> Response:
 
 
 def _by_nginx(file: OpenFile) -> bool:
-    """Whether nginx sends the bytes.
+    """Return whether nginx sends the bytes.
 
     Not those of metadata: nginx keeps our answers for a second, and cannot keep what it was
     sent elsewhere for. Not to HEAD, where nginx would serve ranges, nor under ``If-Match``,

@@ -29,7 +29,7 @@ _STATUSES: tuple[tuple[type[UpdaterError], int], ...] = (
     (InstallError, 409),
     (UpdaterError, 422),
 )
-"""What each error is to who asked; the first that fits."""
+"""The status of each error; the first that fits counts."""
 
 
 def refuse(error: UpdaterError) -> Response:
@@ -55,7 +55,7 @@ def _status(error: UpdaterError) -> int:
 
 
 def _details(error: UpdaterError) -> dict[str, Any]:
-    """What a program goes on with."""
+    """The details that help a program to go on."""
     if isinstance(error, NotNext):
         return {"version": error.present}
     if isinstance(error, Incomplete):

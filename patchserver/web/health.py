@@ -18,14 +18,14 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/healthz")
 @public
 def healthz() -> tuple[Response, int]:
-    """Whether this process lives and clients can be served: 200, or 503."""
+    """Return whether this process lives and clients can be served: 200, or 503."""
     return _state()
 
 
 @blueprint.get("/readyz")
 @public
 def readyz() -> tuple[Response, int]:
-    """Whether all that requests may need is there, the database too: 200, or 503."""
+    """Return whether all that requests may need is there, the database too: 200, or 503."""
     if current_app.extensions["settings"].data is not None:
         services().database.probe()  # its error is answered with 503, and logged
     return _state()
@@ -34,7 +34,7 @@ def readyz() -> tuple[Response, int]:
 @blueprint.get("/metrics")
 @public
 def metrics() -> Response:
-    """What was counted, to machines of the own network only."""
+    """Answer with the metrics, to machines of trusted networks only."""
     if not _is_near(request.remote_addr):
         abort(404)
     counted: Metrics = current_app.extensions["metrics"]

@@ -68,12 +68,12 @@ def _wrap(app: Flask, endpoint: str, *limits: Callable[[Any], Any]) -> None:
 
 
 def _address() -> str:
-    """Who asks: an address, and of version 6 the network, in which one has as many as they want."""
+    """The address that asks; of version 6 its network, for one machine has many addresses there."""
     return network_of(request.remote_addr or "", 32, 64)
 
 
 def _name() -> str:
-    """Whose password is tried; of any length, so hashed."""
+    """The account whose password is tried; hashed, because it may be of any length."""
     return hashlib.sha256(request.form.get("name", "").encode()).hexdigest()
 
 

@@ -35,14 +35,14 @@ from updater.errors import InstallError, UpdaterError
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What came of the loss of one key."""
+    """The outcome of the loss of one key."""
 
     loss: str
-    """What was lost."""
+    """The keys that were lost."""
     survived: bool
-    """Whether clients follow; of a loss that nothing helps against: whether it was so seen."""
+    """True if clients follow; for a loss without remedy, if that was seen."""
     words: str
-    """What happened, or what to do."""
+    """The course of events, or advice."""
 
 
 class DrillCopy:
@@ -72,7 +72,7 @@ class DrillCopy:
         return Repository(self.folder, self.keys, self._now)
 
     def look(self, client: str, app: str, channel: str) -> Catalogue:
-        """What a client sees; each remembers under its name."""
+        """Return what a client sees; each remembers under its name."""
         memory = self._work / client / app
         memory.mkdir(parents=True, exist_ok=True)
         trust = Trust(

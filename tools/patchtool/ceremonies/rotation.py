@@ -41,7 +41,7 @@ OTHERS: dict[Role, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Done:
-    """What a ceremony did."""
+    """The outcome of a change of keys."""
 
     words: tuple[str, ...]
     """The change, for people."""
@@ -181,7 +181,7 @@ def _retired(repository: Repository, proposal: Proposal) -> tuple[Path, ...]:
 def _count(
     repository: Repository, role: Role, app: str | None, *, propose: bool, at_once: bool
 ) -> int:
-    """How many keys are to join, if the keys that this needs are at hand."""
+    """Return the number of keys to add, if the keys that this needs are at hand."""
     repository.require_keys(OTHERS[role])
     _require_root(repository, role, propose=propose and not at_once)
     old = keys_of(repository.look(), role, app)
@@ -317,7 +317,7 @@ def _named(repository: Repository, role: Role, app: str | None, key: str | None)
 
 
 def keys_of(seen: Snapshot, role: Role, app: str | None) -> list[PublicKey]:
-    """Who may sign for a role, in the order in which they came."""
+    """Return the keys that may sign for a role, in the order in which they came."""
     if role == "release":
         (name,) = _delegated(seen, role, app)
         return seen.keys_of(name)

@@ -5,42 +5,24 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from patchtool.cli.arguments import add_app, add_keys, add_repository, add_wait
-from updater.cli.terminal import add_command, tell
+from patchtool.cli.arguments import add_app, add_keys, add_repository, add_wait, register
+from updater.cli.terminal import tell
 
 
 def add_commands(commands: Any) -> None:
     """Register ``apps list``, ``apps add`` and ``apps remove``."""
     apps = commands.add_parser("apps", help="host several apps, each with a release key of its own")
     verbs = apps.add_subparsers(required=True, metavar="COMMAND")
-    command = add_command(
-        verbs, "list", list_apps, "show the apps hosted here", "patchtool apps list repo"
-    )
-    add_repository(command)
-    what = "repo --app draw --keys keys"
-    add = add_command(
-        verbs,
-        "add",
-        add_one,
-        "host an app, signed with release.APP.pem",
-        f"patchtool apps add {what}",
-    )
-    remove = add_command(
-        verbs,
-        "remove",
-        remove_one,
-        "host an app no more; its installs stay",
-        f"patchtool apps remove {what}",
-    )
-    for command in (add, remove):
-        add_repository(command)
-        add_wait(command)
-        add_app(command)
-        add_keys(command)
+    register(verbs, list_apps, add_repository, name="list")
+    for action, name in ((add_one, "add"), (remove_one, "remove")):
+        register(verbs, action, add_repository, add_wait, add_app, add_keys, name=name)
 
 
 def list_apps(options: argparse.Namespace) -> int:
-    """``patchtool apps list``."""
+    """Show the apps hosted here.
+
+    Example: patchtool apps list repo
+    """
     from patchtool.keys.root_documents import SHOWN
     from patchtool.repository.snapshot import Snapshot
 
@@ -52,7 +34,10 @@ def list_apps(options: argparse.Namespace) -> int:
 
 
 def add_one(options: argparse.Namespace) -> int:
-    """``patchtool apps add``."""
+    """Host an app, signed with release.APP.pem.
+
+    Example: patchtool apps add repo --app draw --keys keys
+    """
     from patchtool.cli.opening import repository_of
     from patchtool.keys.root_documents import SHOWN
     from patchtool.release import apps
@@ -66,7 +51,10 @@ def add_one(options: argparse.Namespace) -> int:
 
 
 def remove_one(options: argparse.Namespace) -> int:
-    """``patchtool apps remove``."""
+    """Host an app no more; its installs stay.
+
+    Example: patchtool apps remove repo --app draw --keys keys
+    """
     from patchtool.cli.opening import repository_of
     from patchtool.release import apps
 

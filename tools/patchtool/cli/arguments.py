@@ -6,13 +6,14 @@ import argparse
 import os
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from patchtool.diff.options import MEMORY_LEAST, Effort
 from patchtool.keys.signing_clock import Date
+from updater.cli.terminal import add_command
 from updater.errors import FormatError
 from updater.format.encoding.limits import GIB, MIB
 from updater.format.head import Step
@@ -22,6 +23,31 @@ UNITS = {"M": MIB, "G": GIB}
 WAIT = 30.0
 """Seconds to wait for another command: none of ours holds a repository for so long."""
 WAIT_LONG = 600.0
+
+
+def register(
+    commands: Any,
+    action: Callable[[argparse.Namespace], int],
+    *adders: Callable[[ArgumentParser], None],
+    name: str = "",
+) -> ArgumentParser:
+    """Register a command; the docstring of ``action`` is its help text, with an example.
+
+    Args:
+        commands: the subparsers of the program or of a noun.
+        action: what it does; it is named like the command.
+        adders: add its arguments.
+        name: of the command, if the function cannot have it.
+    """
+    text, _, example = (action.__doc__ or action.__name__).partition("\n\n    Example: ")
+    words = " ".join(text.split()).removesuffix(".")
+    name = name or action.__name__.replace("_", "-")
+    command = add_command(
+        commands, name, action, words[0].lower() + words[1:], " ".join(example.split())
+    )
+    for add in adders:
+        add(command)
+    return command
 
 
 def add_repository(command: ArgumentParser, metavar: str = "REPO") -> None:

@@ -9,8 +9,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from patchtool.cli.arguments import add_key_folder, add_keys, add_repository, add_wait, positive
-from updater.cli.terminal import add_command, judge, tell
+from patchtool.cli.arguments import (
+    add_key_folder,
+    add_keys,
+    add_repository,
+    add_wait,
+    positive,
+    register,
+)
+from updater.cli.terminal import judge, tell
 from updater.disk.durable import Disk, told
 from updater.errors import FormatError, InstallError
 from updater.exit_codes import NOTHING_TO_DO, Concern, Severity
@@ -26,35 +33,24 @@ def add_commands(commands: Any) -> None:
     keys = commands.add_parser("keys", help="make, replace and end keys; rehearse their loss")
     verbs = keys.add_subparsers(required=True, metavar="COMMAND")
     _add_new(verbs)
-    command = add_command(
-        verbs,
-        "list",
-        list_keys,
-        "show who may sign what, by the first digits of the keys' ids",
-        "patchtool keys list repo",
+    register(verbs, list_keys, add_repository, name="list")
+    command = register(verbs, rotate, add_repository, _add_role, add_wait, add_keys)
+    command.add_argument(
+        "--at-once", action="store_true", help="end the old key too: it was stolen or lost"
     )
-    add_repository(command)
-    _add_rotate_and_revoke(verbs)
-    _add_sign_and_publish(verbs)
-    command = add_command(
-        verbs,
-        "drill",
-        drill,
-        "rehearse the loss of every key on a copy; do clients follow?",
-        "patchtool keys drill repo --keys keys",
+    command = register(verbs, revoke, add_repository, _add_role, add_wait, add_keys)
+    command.add_argument(
+        "--key", metavar="ID|FILE.pem", help="key that ends; default: all but the newest"
     )
-    add_repository(command)
-    add_key_folder(command)
+    command = register(verbs, sign_root, _add_proposal, add_key_folder)
+    command.add_argument("--root", type=Path, help="a root you trust; default: root.json in KEYS")
+    command.add_argument("--yes", action="store_true", help="sign without a question")
+    register(verbs, publish_root, add_repository, _add_proposal, add_wait, add_keys)
+    register(verbs, drill, add_repository, add_key_folder)
 
 
 def _add_new(verbs: Any) -> None:
-    command = add_command(
-        verbs,
-        "new",
-        new,
-        "make the keys of a project, its first root, and recovery kits",
-        "patchtool keys new keys --threshold 2 --kits kits",
-    )
+    command = register(verbs, new)
     command.add_argument("keys", metavar="KEYS", type=Path, help="folder that the keys go into")
     command.add_argument(
         "--threshold", type=positive, default=1, help="root signatures needed; default: 1"
@@ -70,32 +66,8 @@ def _add_new(verbs: Any) -> None:
     )
 
 
-def _add_rotate_and_revoke(verbs: Any) -> None:
-    rotating = add_command(
-        verbs,
-        "rotate",
-        rotate,
-        "let a new key sign beside the old one",
-        "patchtool keys rotate repo --role online --keys keys",
-    )
-    rotating.add_argument(
-        "--at-once", action="store_true", help="end the old key too: it was stolen or lost"
-    )
-    revoking = add_command(
-        verbs,
-        "revoke",
-        revoke,
-        "end a key; sign anew what it has signed",
-        "patchtool keys revoke repo --role online --keys keys",
-    )
-    revoking.add_argument(
-        "--key", metavar="ID|FILE.pem", help="key that ends; default: all but the newest"
-    )
-    for command in (rotating, revoking):
-        add_repository(command)
-        _add_role(command)
-        add_wait(command)
-        add_keys(command)
+def _add_proposal(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", type=Path, help="the proposed root")
 
 
 def _add_role(command: argparse.ArgumentParser) -> None:
@@ -110,33 +82,11 @@ def _add_role(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_sign_and_publish(verbs: Any) -> None:
-    command = add_command(
-        verbs,
-        "sign-root",
-        sign_root,
-        "sign a proposed root, after seeing in words what would change",
-        "patchtool keys sign-root next-root.json --keys kit-2",
-    )
-    command.add_argument("file", metavar="FILE", type=Path, help="the proposed root")
-    add_key_folder(command)
-    command.add_argument("--root", type=Path, help="a root you trust; default: root.json in KEYS")
-    command.add_argument("--yes", action="store_true", help="sign without a question")
-    command = add_command(
-        verbs,
-        "publish-root",
-        publish_root,
-        "publish a proposed root that has all its signatures",
-        "patchtool keys publish-root repo next-root.json --keys keys",
-    )
-    add_repository(command)
-    command.add_argument("file", metavar="FILE", type=Path, help="the proposed root")
-    add_wait(command)
-    add_keys(command)
-
-
 def new(options: argparse.Namespace) -> int:
-    """``patchtool keys new``."""
+    """Make the keys of a project, its first root, and recovery kits.
+
+    Example: patchtool keys new keys --threshold 2 --kits kits
+    """
     from patchtool.ceremonies.recovery_kit import new_keys
     from patchtool.cli.opening import keys_in
 
@@ -160,7 +110,10 @@ def new(options: argparse.Namespace) -> int:
 
 
 def list_keys(options: argparse.Namespace) -> int:
-    """``patchtool keys list``."""
+    """Show who may sign what, by the first digits of the keys' ids.
+
+    Example: patchtool keys list repo
+    """
     from patchtool.keys.root_documents import SHOWN
     from patchtool.repository.snapshot import Snapshot
 
@@ -177,7 +130,10 @@ def list_keys(options: argparse.Namespace) -> int:
 
 
 def rotate(options: argparse.Namespace) -> int:
-    """``patchtool keys rotate``."""
+    """Let a new key sign beside the old one.
+
+    Example: patchtool keys rotate repo --role online --keys keys
+    """
     from patchtool.ceremonies import rotation
     from patchtool.cli.opening import repository_of
 
@@ -194,7 +150,10 @@ def rotate(options: argparse.Namespace) -> int:
 
 
 def revoke(options: argparse.Namespace) -> int:
-    """``patchtool keys revoke``."""
+    """End a key; sign anew what it has signed.
+
+    Example: patchtool keys revoke repo --role online --keys keys
+    """
     from patchtool.ceremonies import rotation
     from patchtool.cli.opening import repository_of
 
@@ -211,7 +170,10 @@ def revoke(options: argparse.Namespace) -> int:
 
 
 def sign_root(options: argparse.Namespace) -> int:
-    """``patchtool keys sign-root``."""
+    """Sign a proposed root, after seeing in words what would change.
+
+    Example: patchtool keys sign-root next-root.json --keys kit-2
+    """
     from patchtool.cli.opening import keys_in
     from patchtool.keys.root_documents import difference
 
@@ -232,7 +194,10 @@ def sign_root(options: argparse.Namespace) -> int:
 
 
 def publish_root(options: argparse.Namespace) -> int:
-    """``patchtool keys publish-root``."""
+    """Publish a proposed root that has all its signatures.
+
+    Example: patchtool keys publish-root repo next-root.json --keys keys
+    """
     from patchtool.ceremonies import rotation
     from patchtool.cli.opening import repository_of
 
@@ -243,7 +208,10 @@ def publish_root(options: argparse.Namespace) -> int:
 
 
 def drill(options: argparse.Namespace) -> int:
-    """``patchtool keys drill``."""
+    """Rehearse the loss of every key on a copy; do clients follow?
+
+    Example: patchtool keys drill repo --keys keys
+    """
     from patchtool.ceremonies.drill import drill as rehearse
     from patchtool.cli.opening import keys_of
 

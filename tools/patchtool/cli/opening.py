@@ -66,7 +66,7 @@ def keys_in(folder: Path) -> Keys:
 
 
 def build_options(options: argparse.Namespace) -> Options:
-    """How patches are built, as the options of `add_effort` say."""
+    """Return how to build patches, from the options of `add_effort`."""
     progress: Progress = Silent() if options.quiet else Bar()
     return Options(
         effort=options.effort, jobs=options.jobs, memory=options.memory, progress=progress

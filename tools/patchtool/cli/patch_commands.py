@@ -8,48 +8,37 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from patchtool.cli.arguments import add_effort, positive
-from updater.cli.terminal import add_command, tell
+from patchtool.cli.arguments import add_effort, positive, register
+from updater.cli.terminal import tell
 from updater.disk.durable import told
 from updater.format.changes import WITH_SOURCE, Change
 
 
 def add_commands(commands: Any) -> None:
     """Register ``diff``, ``apply`` and ``inspect``."""
-    command = add_command(
-        commands,
-        "diff",
-        diff,
-        "make a patch from one folder to another",
-        "patchtool diff notes-1.0 notes-1.1 -o notes.patch",
-    )
+    command = register(commands, diff)
     command.add_argument("old", metavar="OLD", type=Path, help="folder of the old release")
     command.add_argument("new", metavar="NEW", type=Path, help="folder of the new release")
     command.add_argument(
         "-o", "--output", metavar="P", required=True, type=Path, help="where the patch goes"
     )
     add_effort(command)
-    command = add_command(
-        commands,
-        "apply",
-        apply,
-        "rebuild the new folder from a patch and the old folder",
-        "patchtool apply notes.patch notes-1.0 rebuilt",
-    )
+    command = register(commands, apply)
     command.add_argument("patch", metavar="P", type=Path, help="the patch")
     command.add_argument("old", metavar="OLD", type=Path, help="folder of the old release")
     command.add_argument("out", metavar="OUT", type=Path, help="new folder; it must not exist")
     command.add_argument(
         "--jobs", type=positive, default=2, help="blocks decoded at once; default: %(default)s"
     )
-    command = add_command(
-        commands, "inspect", inspect, "show what a patch changes", "patchtool inspect notes.patch"
-    )
+    command = register(commands, inspect)
     command.add_argument("patch", metavar="P", type=Path, help="the patch")
 
 
 def diff(options: argparse.Namespace) -> int:
-    """``patchtool diff``."""
+    """Make a patch from one folder to another.
+
+    Example: patchtool diff notes-1.0 notes-1.1 -o notes.patch
+    """
     from patchtool.cli.opening import build_options
     from patchtool.diff.diff import diff_folders
 
@@ -67,7 +56,10 @@ def diff(options: argparse.Namespace) -> int:
 
 
 def apply(options: argparse.Namespace) -> int:
-    """``patchtool apply``."""
+    """Rebuild the new folder from a patch and the old folder.
+
+    Example: patchtool apply notes.patch notes-1.0 rebuilt
+    """
     from patchtool.folder.apply_to_folder import apply_to_folder
 
     manifest = apply_to_folder(options.patch, options.old, options.out, options.jobs)
@@ -77,7 +69,10 @@ def apply(options: argparse.Namespace) -> int:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """``patchtool inspect``."""
+    """Show what a patch changes.
+
+    Example: patchtool inspect notes.patch
+    """
     from updater.patch.apply import PatchFile
 
     with told(f"reading {options.patch}"):

@@ -17,8 +17,9 @@ from patchtool.cli.arguments import (
     add_repository,
     add_version,
     add_wait,
+    register,
 )
-from updater.cli.terminal import add_command, tell
+from updater.cli.terminal import tell
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_app
 
@@ -26,41 +27,13 @@ if TYPE_CHECKING:
     from patchtool.release.add_release import ReleaseDraft
 
 
+_COMMON = (add_version, add_effort, add_wait, add_app, add_keys)
+
+
 def add_commands(commands: Any) -> None:
     """Register ``add-release`` and ``recall``."""
-    _add_add_release(commands)
-    command = add_command(
-        commands,
-        "recall",
-        recall,
-        "withdraw a version for good; its installs go back",
-        "patchtool recall repo --app notes --version 1.1 --keys keys",
-    )
-    add_repository(command)
-    add_version(command)
-    command.add_argument(
-        "--floor", metavar="W", help="lowest version to go back to; default: the next lower one"
-    )
-    command.add_argument(
-        "--patch", action="store_true", help="make patches to the versions its installs go to"
-    )
-    add_effort(command)
-    add_wait(command)
-    add_app(command)
-    add_keys(command)
-
-
-def _add_add_release(commands: Any) -> None:
-    command = add_command(
-        commands,
-        "add-release",
-        add_release,
-        "publish a folder as a version",
-        "patchtool add-release repo notes-1.1 --app notes --version 1.1 --keys keys",
-    )
-    add_repository(command)
+    command = register(commands, add_release, add_repository, *_COMMON)
     command.add_argument("folder", metavar="FOLDER", type=Path, help="the release, as installed")
-    add_version(command)
     command.add_argument(
         "--from",
         dest="bases",
@@ -78,14 +51,20 @@ def _add_add_release(commands: Any) -> None:
     command.add_argument(
         "--allow-empty", action="store_true", help="publish a folder with nothing in it"
     )
-    add_effort(command)
-    add_wait(command)
-    add_app(command)
-    add_keys(command)
+    command = register(commands, recall, add_repository, *_COMMON)
+    command.add_argument(
+        "--floor", metavar="W", help="lowest version to go back to; default: the next lower one"
+    )
+    command.add_argument(
+        "--patch", action="store_true", help="make patches to the versions its installs go to"
+    )
 
 
 def add_release(options: argparse.Namespace) -> int:
-    """``patchtool add-release``."""
+    """Publish a folder as a version.
+
+    Example: patchtool add-release repo notes-1.1 --app notes --version 1.1 --keys keys
+    """
     from patchtool.cli.opening import build_options, repository_of
     from patchtool.release import add_release as adding
     from patchtool.release.release_toml import read_description
@@ -146,7 +125,10 @@ def _print_draft(
 
 
 def recall(options: argparse.Namespace) -> int:
-    """``patchtool recall``."""
+    """Withdraw a version for good; its installs go back.
+
+    Example: patchtool recall repo --app notes --version 1.1 --keys keys
+    """
     from patchtool.cli.opening import build_options, repository_of
     from patchtool.release import recall as recalling
 

@@ -16,9 +16,10 @@ from patchtool.cli.arguments import (
     add_root,
     add_wait,
     positive,
+    register,
 )
 from patchtool.repository.writer import Writer, name_writer, writer_of
-from updater.cli.terminal import add_command, judge, tell
+from updater.cli.terminal import judge, tell
 from updater.disk.durable import told
 from updater.errors import InstallError
 from updater.exit_codes import NOTHING_TO_DO
@@ -30,66 +31,9 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Register ``init``, ``refresh``, ``doctor``, ``prune``, ``sync`` and ``writer``."""
-    _add_init(commands)
-    _add_refresh(commands)
-    _add_doctor(commands)
-    command = add_command(
-        commands,
-        "prune",
-        prune,
-        "remove what nobody needs; exit code 10: nothing was removed",
-        "patchtool prune repo --keys keys",
-    )
-    add_repository(command)
-    add_wait(command)
-    add_keys(command)
-    command = add_command(
-        commands,
-        "sync",
-        sync,
-        "copy to a folder that is served; exit code 10: nothing was copied",
-        "patchtool sync repo /srv/updates",
-    )
-    add_repository(command)
-    command.add_argument("copy", metavar="DEST", type=Path, help="folder of the copy")
-    add_wait(command)
-    command = add_command(
-        commands,
-        "writer",
-        writer,
-        "show or set who signs what channels offer: this tool or a server",
-        "patchtool writer repo server",
-    )
-    add_repository(command)
-    command.add_argument(
-        "writer", nargs="?", choices=get_args(Writer), help="who signs from now on"
-    )
-    add_wait(command)
-
-
-def _add_init(commands: Any) -> None:
-    command = add_command(
-        commands,
-        "init",
-        init,
-        "make a repository, and the keys that are missing",
-        "patchtool init repo --app notes --keys keys",
-    )
-    add_repository(command)
+    command = register(commands, init, add_repository, add_app, add_keys)
     command.add_argument("--threshold", type=positive, help="root signatures needed; default: 1")
-    add_app(command)
-    add_keys(command)
-
-
-def _add_refresh(commands: Any) -> None:
-    command = add_command(
-        commands,
-        "refresh",
-        refresh,
-        "sign what expires soon; exit code 10: nothing did",
-        "patchtool refresh repo --keys keys",
-    )
-    add_repository(command)
+    command = register(commands, refresh, add_repository, add_wait, add_keys)
     command.add_argument(
         "--at-least",
         type=positive,
@@ -97,24 +41,23 @@ def _add_refresh(commands: Any) -> None:
         metavar="N",
         help="after a restore from a backup: give every role this version at least",
     )
-    add_wait(command)
-    add_keys(command)
-
-
-def _add_doctor(commands: Any) -> None:
-    command = add_command(
-        commands,
-        "doctor",
-        doctor,
-        "show what clients cannot use, now or soon",
-        "patchtool doctor https://updates.example.com",
-    )
+    command = register(commands, doctor)
     command.add_argument("repository", metavar="REPO|URL", help="a folder, or where it is served")
     add_root(command)
+    register(commands, prune, add_repository, add_wait, add_keys)
+    command = register(commands, sync, add_repository, add_wait)
+    command.add_argument("copy", metavar="DEST", type=Path, help="folder of the copy")
+    command = register(commands, writer, add_repository, add_wait)
+    command.add_argument(
+        "writer", nargs="?", choices=get_args(Writer), help="who signs from now on"
+    )
 
 
 def init(options: argparse.Namespace) -> int:
-    """``patchtool init``."""
+    """Make a repository, and the keys that are missing.
+
+    Example: patchtool init repo --app notes --keys keys
+    """
     from patchtool.ceremonies.recovery_kit import ROOT, first_root_of
     from patchtool.cli.opening import keys_of, repository_of
     from patchtool.keys.root_documents import made_at
@@ -151,7 +94,10 @@ def init(options: argparse.Namespace) -> int:
 
 
 def refresh(options: argparse.Namespace) -> int:
-    """``patchtool refresh``."""
+    """Sign what expires soon; exit code 10: nothing did.
+
+    Example: patchtool refresh repo --keys keys
+    """
     from patchtool.cli.opening import repository_of
     from patchtool.keys.signing_clock import day
     from patchtool.release import refresh as refreshing
@@ -163,7 +109,10 @@ def refresh(options: argparse.Namespace) -> int:
 
 
 def prune(options: argparse.Namespace) -> int:
-    """``patchtool prune``."""
+    """Remove what nobody needs; exit code 10: nothing was removed.
+
+    Example: patchtool prune repo --keys keys
+    """
     from patchtool.cli.opening import repository_of
     from patchtool.repository import prune as pruning
 
@@ -181,7 +130,10 @@ def prune(options: argparse.Namespace) -> int:
 
 
 def sync(options: argparse.Namespace) -> int:
-    """``patchtool sync``."""
+    """Copy to a folder that is served; exit code 10: nothing was copied.
+
+    Example: patchtool sync repo /srv/updates
+    """
     from patchtool.cli.opening import folder_of
     from patchtool.repository import sync as syncing
     from patchtool.repository.repository_folder import RepositoryFolder
@@ -196,7 +148,10 @@ def sync(options: argparse.Namespace) -> int:
 
 
 def writer(options: argparse.Namespace) -> int:
-    """``patchtool writer``."""
+    """Show or set who signs what channels offer: this tool or a server.
+
+    Example: patchtool writer repo server
+    """
     from patchtool.cli.opening import folder_of
 
     repository = folder_of(options)
@@ -213,7 +168,10 @@ def writer(options: argparse.Namespace) -> int:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """``patchtool doctor``."""
+    """Show what clients cannot use, now or soon.
+
+    Example: patchtool doctor https://updates.example.com
+    """
     from patchtool.keys.signing_clock import day
 
     found = _diagnosis(options)

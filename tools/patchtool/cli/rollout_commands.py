@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from patchtool.cli.arguments import (
     add_wait,
     percent,
     ramp,
+    register,
 )
 from patchtool.repository.writer import writer_of
-from updater.cli.terminal import add_command, tell
+from updater.cli.terminal import tell
 from updater.errors import InstallError
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.head import EVERYONE, Head, Step
@@ -31,14 +31,7 @@ NOWHERE = "-"
 
 def add_commands(commands: Any) -> None:
     """Register ``promote``, ``pause`` and ``resume``."""
-    what = "repo --app notes --version 1.1 --keys keys"
-    command = _add_command(
-        commands,
-        "promote",
-        promote,
-        "let a channel offer a version",
-        f"patchtool promote {what} --ramp 10@now,50@+24h,100@+72h",
-    )
+    command = register(commands, promote, *_COMMON)
     share = command.add_mutually_exclusive_group()
     share.add_argument(
         "--rollout",
@@ -54,47 +47,29 @@ def add_commands(commands: Any) -> None:
         help="percentages and their times, such as 10@now,50@+24h,100@2027-01-31T09:00Z; "
         "+ minutes (m), hours (h) or days (d)",
     )
-    _add_command(
-        commands,
-        "pause",
-        pause,
-        "let a channel offer a version to nobody for now; exit code 10: it does so already",
-        f"patchtool pause {what}",
-    )
-    _add_command(
-        commands,
-        "resume",
-        resume,
-        "go on with a paused version where its ramp was; exit code 10: it is not paused",
-        f"patchtool resume {what}",
-    )
+    register(commands, pause, *_COMMON)
+    register(commands, resume, *_COMMON)
 
 
-def _add_command(
-    commands: Any,
-    name: str,
-    action: Callable[[argparse.Namespace], int],
-    text: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    command = add_command(commands, name, action, text, example)
-    add_wait(command)
+def _add_offer(command: argparse.ArgumentParser) -> None:
     add_repository(command, "REPO|-")
-    add_app(command)
     command.add_argument(
         "--channel", default="stable", help="channel that offers it; default: %(default)s"
     )
-    add_version(command)
     who = command.add_mutually_exclusive_group(required=True)
     who.add_argument("--keys", type=Path, help="folder of *.pem files, if this tool signs")
     who.add_argument("--to", metavar="URL", help="the server, if it signs")
-    add_clock(command)
-    add_token(command)
-    return command
+
+
+_COMMON = (_add_offer, add_app, add_version, add_wait, add_clock, add_token)
 
 
 def promote(options: argparse.Namespace) -> int:
-    """``patchtool promote``."""
+    """Let a channel offer a version.
+
+    Example: patchtool promote repo --app notes --version 1.1 --keys keys
+    --ramp 10@now,50@+24h,100@+72h
+    """
     from patchtool.cli.opening import repository_of, server_of
     from patchtool.release import rollout
 
@@ -110,7 +85,10 @@ def promote(options: argparse.Namespace) -> int:
 
 
 def pause(options: argparse.Namespace) -> int:
-    """``patchtool pause``."""
+    """Let a channel offer a version to nobody for now; exit code 10: it does so already.
+
+    Example: patchtool pause repo --app notes --version 1.1 --keys keys
+    """
     from patchtool.cli.opening import repository_of, server_of
     from patchtool.release import rollout
 
@@ -127,7 +105,10 @@ def pause(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """``patchtool resume``."""
+    """Go on with a paused version where its ramp was; exit code 10: it is not paused.
+
+    Example: patchtool resume repo --app notes --version 1.1 --keys keys
+    """
     from patchtool.cli.opening import repository_of, server_of
     from patchtool.release import rollout
 

@@ -15,9 +15,10 @@ from patchtool.cli.arguments import (
     add_token,
     add_wait,
     count,
+    register,
 )
 from patchtool.keys.signing_clock import CheckTime, check_server_clock
-from updater.cli.terminal import Bar, add_command, tell
+from updater.cli.terminal import Bar, tell
 from updater.disk.durable import told
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_app
@@ -29,38 +30,15 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Register ``push`` and ``fetch``."""
-    command = add_command(
-        commands,
-        "push",
-        push,
-        "publish on the server what was signed here; exit code 10: nothing was",
-        "patchtool push repo --to https://updates.example.com",
-    )
-    add_wait(command)
-    add_repository(command)
+    command = register(commands, push, add_repository, add_wait, add_clock, add_token)
     command.add_argument("--to", metavar="URL", required=True, help="the server")
     command.add_argument("--app", action="append", default=[], help="apps to push; default: all")
     command.add_argument(
         "--keys", type=Path, help="folder with release.pem, to sign again if others were faster"
     )
-    add_clock(command)
-    add_token(command)
-    _add_fetch(commands)
-
-
-def _add_fetch(commands: Any) -> None:
-    command = add_command(
-        commands,
-        "fetch",
-        fetch,
-        "make or renew a copy of a repository that a server writes, to add releases to",
-        "patchtool fetch https://updates.example.com repo --root root.json",
-    )
-    add_wait(command)
+    command = register(commands, fetch, add_wait, add_clock, add_root)
     command.add_argument("url", metavar="URL", help="where clients get their updates")
-    add_clock(command)
     command.add_argument("repository", metavar="REPO", type=Path, help="folder of the copy")
-    add_root(command)
     command.add_argument(
         "--bundles",
         type=count,
@@ -71,7 +49,10 @@ def _add_fetch(commands: Any) -> None:
 
 
 def push(options: argparse.Namespace) -> int:
-    """``patchtool push``."""
+    """Publish on the server what was signed here; exit code 10: nothing was.
+
+    Example: patchtool push repo --to https://updates.example.com
+    """
     from patchtool.cli.opening import folder_of, keys_of, server_of
     from patchtool.server import push as pushing
 
@@ -93,7 +74,10 @@ def push(options: argparse.Namespace) -> int:
 
 
 def fetch(options: argparse.Namespace) -> int:
-    """``patchtool fetch``."""
+    """Make or renew a copy of a repository that a server writes, to add releases to.
+
+    Example: patchtool fetch https://updates.example.com repo --root root.json
+    """
     from patchtool.server import fetch as fetching
     from updater.net.address import Address
 

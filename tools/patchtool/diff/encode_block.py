@@ -86,7 +86,7 @@ def _bundled(fresh: bytes, spending: Spending) -> Iterator[_Body]:
 
 
 def _is_worth_zstd(delta: Delta, fresh: bytes, packed: int) -> bool:
-    """Whether zstd may win enough for its time.
+    """Return whether zstd may win enough for its time.
 
     It wins on text, which is edited by words, up to a twentieth of the block; never on
     executables, where addresses change in every line, and which hold many zeros.

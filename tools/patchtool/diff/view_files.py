@@ -1,4 +1,4 @@
-"""What must be given and what may be read: the contents of a patch, through their views."""
+"""The contents that a patch makes and those it may read, through their views."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ DRAWS = 100
 
 @dataclass(frozen=True)
 class Forecast:
-    """What installs of one version do."""
+    """The next step of installs of one version."""
 
     app: str
     channel: str
@@ -38,9 +38,9 @@ class Forecast:
     bytes: int
     """To fetch."""
     percent: int
-    """How many of them."""
+    """The share of installs that do this."""
     why: str = ""
-    """What keeps them."""
+    """The reason why they stay."""
 
     @property
     def words(self) -> str:
@@ -53,7 +53,7 @@ class Forecast:
 
 
 def forecasts(seen: Snapshot, root: bytes, now: int) -> Iterator[Forecast]:
-    """What installs of every version do, by app and channel.
+    """Forecast the next step of installs of every version, by app and channel.
 
     Args:
         seen: the repository.
@@ -104,7 +104,7 @@ def _way(
 
 
 def _end(catalogue: Catalogue, version: str, install_id: str) -> tuple[str | None, str]:
-    """Where an install goes, or what keeps it."""
+    """Return the version an install goes to, or the reason why it stays."""
     try:
         goal = choose(catalogue, install_id, catalogue.now, installed=version, bad=frozenset())
     except InstallError as error:

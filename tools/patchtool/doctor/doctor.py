@@ -40,12 +40,12 @@ CONCERNS = {
     "damaged": (Severity.NOW, RESTORE),
     "unread": (Severity.UNSEEN, "let this user read it, and look again"),
 }
-"""How bad it is, and what to do, by the lists of a `Diagnosis`."""
+"""The severity and the remedy, by the lists of a `Diagnosis`."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found."""
+    """The findings of an examination."""
 
     statuses: tuple[RoleStatus, ...]
     expired: tuple[str, ...]
@@ -55,11 +55,11 @@ class Diagnosis:
     faults: FileFaults
     """Published files that are not as they were signed."""
     refused: str
-    """Why clients refuse all of it; empty if they do not."""
+    """The reason why clients refuse all of it; empty if they do not."""
     clients: tuple[Forecast, ...]
-    """What installs of each version would do now."""
+    """A forecast for installs of each version."""
     ahead: str = ""
-    """Why a signed time cannot be: it has not come yet. Clients take it for the present."""
+    """The reason to doubt a signed time: it has not come yet. Clients take it for the present."""
     unreferenced: tuple[str, ...] = ()
     """Files that nothing refers to: left by a command that was stopped, or pruned. Harmless."""
 
@@ -97,7 +97,7 @@ class Diagnosis:
 
     @property
     def concerns(self) -> tuple[Concern, ...]:
-        """What is wrong, for people and for the exit code."""
+        """The problems, for people and for the exit code."""
         found = [
             Concern(severity, f"{word}: {', '.join(self.lists[word])}", hint)
             for word, (severity, hint) in CONCERNS.items()
@@ -208,7 +208,7 @@ def _diagnosis(
 
 
 def _clients(seen: Snapshot, root: bytes | None, now: int) -> tuple[str, tuple[Forecast, ...]]:
-    """Why clients refuse it, or what they do."""
+    """Return the reason why clients refuse the repository, or a forecast of what they do."""
     try:
         return "", tuple(forecasts(seen, root or seen.file("1.root.json"), now))
     except (UpdaterError, OSError) as error:

@@ -18,7 +18,7 @@ class Failed(Exception):  # noqa: N818 - reads as what it says
 
 
 def output(command: Sequence[str], environment: Mapping[str, str]) -> bytes:
-    """What a command prints.
+    """Run a command and return what it prints.
 
     Raises:
         Failed: it cannot be run, fails, prints too much, or does not end.

@@ -41,12 +41,12 @@ PARTS: dict[Role, tuple[str, ...]] = {
     "targets": ("targets",),
     "online": ("snapshot", "timestamp"),
 }
-"""What root lets the keys of a role of ours sign; a release key is named by targets."""
+"""The roles of root that keys of ours sign; a release key is named by targets."""
 UNSOUND = "patchtool makes no such root: sign nothing; ask whoever sent it, by another way"
 PublicKey = Key
-"""What a signature is checked with."""
+"""A public key."""
 RootRole = Root
-"""What a root says."""
+"""The content of a root."""
 NAMES = {"snapshot": "online key for snapshot", "timestamp": "online key for timestamp"}
 
 
@@ -149,7 +149,7 @@ def refuse_unsound(root: Root) -> None:
 
 
 def difference(before: Root, after: Root) -> list[str]:
-    """What signing ``after`` means, in words, to whoever trusts ``before``."""
+    """Describe the change from ``before`` to ``after`` in words, for whoever is to sign it."""
     lines = [f"root {before.version} -> {after.version}, valid until {after.expires:%Y-%m-%d}"]
     for part, role in after.roles.items():
         name, old = NAMES.get(part, f"{part} key"), before.roles[part]
@@ -163,15 +163,15 @@ def difference(before: Root, after: Root) -> list[str]:
 
 @dataclass(frozen=True)
 class Lacking:
-    """How many signatures a proposal lacks."""
+    """The number of signatures that a proposal lacks."""
 
     present: int
-    """Of those who sign now."""
+    """Signatures of present root keys."""
     next: int
-    """Of those who will."""
+    """Signatures of the next root keys."""
 
     def __bool__(self) -> bool:
-        """Whether it lacks any."""
+        """Return whether it lacks any."""
         return bool(self.present or self.next)
 
     def __str__(self) -> str:
@@ -221,7 +221,7 @@ class Proposal:
 
     @property
     def lacking(self) -> Lacking:
-        """How many signatures it lacks; only valid ones count."""
+        """The number of signatures that it lacks; only valid ones count."""
         present, following = self._verified()
         return Lacking(present.missing, following.missing)
 
@@ -348,5 +348,5 @@ def _count(number: int, part: str) -> str:
 
 
 def _public(key: Key) -> str:
-    """What makes two keys the same: hexadecimal digits may be spelled in more than one way."""
+    """The identity of a key: hexadecimal digits may be spelled in more than one way."""
     return "".join(str(key.keyval.get("public")).split()).lower()

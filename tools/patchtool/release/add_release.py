@@ -73,7 +73,7 @@ class ReleaseDraft:
     is_published: bool
     """Exactly this is published already."""
     warnings: tuple[str, ...]
-    """What the publisher may not have meant."""
+    """Warnings about what the publisher may not have meant."""
 
 
 def draft_release(
@@ -168,7 +168,7 @@ def add_release(
 def _difference(
     repository: Repository, releases: Releases, manifest: Manifest
 ) -> Difference | None:
-    """How a release differs from the one before; a copy of a repository may not have that.
+    """Compare a release with the one before; a copy of a repository may not have that.
 
     A manifest that is damaged keeps no release from coming: `doctor` tells of it.
     """
@@ -181,7 +181,7 @@ def _difference(
 
 
 def is_published(releases: Releases, manifest: Manifest) -> bool:
-    """Whether exactly this release is published already.
+    """Return whether exactly this release is published already.
 
     Raises:
         FormatError: its version is, with other content or in another spelling.
@@ -234,7 +234,7 @@ class _ReleaseBuild:
             self._patches[base] = patch_target(manifest.app, base, manifest.version, built)
 
     def targets(self) -> list[NewTarget]:
-        """What is to be published."""
+        """Return the targets to publish."""
         manifest, bundle = self._new.manifest, self._bundle
         assert bundle is not None  # noqa: S101 - `is_done`
         name = target_name(manifest.app, manifest.version, "manifest")
@@ -282,7 +282,7 @@ def _bases(releases: Releases, version: str, named: Sequence[str] | None) -> lis
 
 
 def _bundle(repository: Repository, releases: Releases, base: str) -> Path:
-    """Where the bundle of a base lies; a copy of a repository may not have them all."""
+    """Return the place of a base's bundle; a copy of a repository may not have them all."""
     path = repository.path_of(releases.bundle(base))
     if not path.exists():
         raise InstallError(
@@ -293,7 +293,7 @@ def _bundle(repository: Repository, releases: Releases, base: str) -> Path:
 
 
 def _said(manifest: Manifest) -> dict[str, Any]:
-    """What a client must know of a release before it fetches anything."""
+    """Return what a client must know of a release before it fetches anything."""
     said = manifest.release.to_json()
     return {key: said[key] for key in ("stop", "min_updater", "required", "confirm") if key in said}
 
@@ -314,7 +314,7 @@ def patch_target(app: str, old: str, new: str, built: Built) -> NewTarget:
 
 @dataclass(frozen=True)
 class BuildFolder:
-    """Where releases are built while nobody waits for them."""
+    """A folder in which releases are built while nobody waits for them."""
 
     work: Path
     """For what is not finished: blocks, proofs, old trees."""

@@ -34,7 +34,7 @@ class Recalled:
     floor: str
     """Installs of it may go to this version, and to any above it."""
     channels: dict[str, str | None]
-    """What each channel has for such an install; None: nothing yet."""
+    """The version each channel has for such an install; None: nothing yet."""
     patches: dict[str, int]
     """Bytes of the patch to each version to which one was made."""
     skipped: tuple[str, ...]
@@ -135,11 +135,11 @@ def _with_patches(
 
 @dataclass(frozen=True)
 class _WayBack:
-    """What clients see now of the way back from a recalled release."""
+    """The ways back from a recalled release that clients see now."""
 
     releases: Releases
     channels: dict[str, str | None]
-    """What each has for its installs."""
+    """The version each channel has for its installs."""
     missing: tuple[str, ...]
     """Versions they go to, and to which there is no patch."""
 
@@ -176,7 +176,7 @@ def _checked(floor: str, releases: Releases, version: str) -> str:
 def _channels(
     seen: Snapshot, releases: Releases, version: str, floor: str, now: int
 ) -> dict[str, str | None]:
-    """What each channel has, sooner or later, for installs of ``version`` once it is recalled."""
+    """Return the version that each channel has for installs of ``version`` once it is recalled."""
     sound = releases.versions - releases.recalled - {version}
     fit = {v for v in sound if order(v) >= order(floor)}
     heads = heads_of(seen, releases.app)

@@ -20,7 +20,7 @@ AT_LEAST_MOST = 1_000_000_000
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What was signed, and what ought to be but could not."""
+    """The roles that were signed, and those that are due and could not be."""
 
     signed: tuple[RoleStatus, ...]
     """As they are now."""
@@ -36,12 +36,12 @@ class Refreshed:
         }
 
     def concerns(self, now: int) -> list[Concern]:
-        """What is wrong still, ``now``."""
+        """Return the problems that are left at ``now``."""
         return [_concern(status, now) for status in self.missing]
 
 
 def _concern(status: RoleStatus, now: int) -> Concern:
-    """What a role is that ought to be signed, and whose key is not at hand."""
+    """Describe a role that is due, and whose key is not at hand."""
     severity = Severity.NOW if status.expires <= now else Severity.SOON
     what = f"{status.role} {_wrong(status, now)}"
     return Concern(
@@ -98,7 +98,7 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
 
 
 def is_ahead(seen: Snapshot, now: int) -> bool:
-    """Whether a clock that is ahead of ours has signed: clients take such a time for the present.
+    """Return whether a clock ahead of ours has signed: clients take its time for the present.
 
     Raises:
         InstallError: the repository cannot be read.

@@ -139,7 +139,7 @@ def heads_ahead(seen: Snapshot, app: str, now: int) -> list[Head]:
 
 
 def heads_of(seen: Snapshot, app: str) -> dict[str, Head]:
-    """What each channel of an app offers.
+    """Return the head of each channel of an app.
 
     Raises:
         InstallError: there is no such app, or the repository cannot be read.
@@ -150,7 +150,7 @@ def heads_of(seen: Snapshot, app: str) -> dict[str, Head]:
 
 
 def target_of(head: Head) -> NewTarget:
-    """What is published of a head."""
+    """Return the target of a head."""
     name, document = f"{head.app}/channels/{head.channel}", head.to_json()
     return NewTarget.of(name, encode(document), document)
 

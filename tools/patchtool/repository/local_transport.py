@@ -22,7 +22,7 @@ class SnapshotTransport:
 
     @property
     def first_root(self) -> bytes:
-        """What clients are installed with."""
+        """The root that clients are installed with."""
         return self._seen.file("1.root.json")
 
     @contextmanager

@@ -31,7 +31,7 @@ PATCHED = 5
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed."""
+    """The outcome of a prune."""
 
     removed: tuple[str, ...]
     """Targets that are published no more."""
@@ -122,7 +122,7 @@ def _require_fresh(repository: Repository) -> None:
 
 
 def _is_waiting(repository: Repository) -> bool:
-    """Whether anything was signed here that its server has not taken yet."""
+    """Return whether anything was signed here that its server has not taken yet."""
     if not repository.hands_over:
         return False
     seen = repository.look()

@@ -17,7 +17,7 @@ PATCHES_FROM = 3
 
 @dataclass(frozen=True)
 class Releases:
-    """What is published of one app; names and marks, no file is read."""
+    """The published releases of one app; names and marks, no file is read."""
 
     app: str
     targets: Mapping[str, Listed]
@@ -79,12 +79,12 @@ class Releases:
         return [v for v in older if v in {*sound, *recalled}]
 
     def floor(self, version: str) -> str | None:
-        """How low installs of a version may go; None if it was not recalled."""
+        """Return the lowest version for installs of a recalled one; None if it was not recalled."""
         said: dict[str, str] = self.said(version).get("recalled", {})
         return said.get("floor")
 
     def said(self, version: str) -> dict[str, Any]:
-        """What clients are told of a version before they fetch anything."""
+        """Return what clients learn of a version before they fetch anything."""
         return self.manifest(version).custom or {}
 
     def manifest(self, version: str) -> Listed:
@@ -106,7 +106,7 @@ class Releases:
         return self.targets[name]
 
     def has_patch(self, old: str, new: str) -> bool:
-        """Whether a patch leads from one version to another."""
+        """Return whether a patch leads from one version to another."""
         return patch_name(self.app, old, new) in self.targets
 
     def require(self, version: str) -> None:

@@ -66,7 +66,7 @@ SIGN_ANEW = "sign it anew, with a release key the repository names: patchtool ke
 
 
 class NotNext(InstallError):  # noqa: N818 - reads as what the publisher is told
-    """What was signed elsewhere follows another version than ``present``, which clients see."""
+    """A role that was signed elsewhere does not follow version ``present``, which clients see."""
 
     def __init__(self, message: str, present: int) -> None:
         super().__init__(message, hint="fetch the repository, sign on top of it, and try again")
@@ -225,7 +225,7 @@ class Repository(RepositoryFolder):
         self._list({role: signed.version})
 
     def next_of(self, role: str, data: bytes) -> Targets:
-        """What ``data`` says, if it may be published as the next version of an app's role.
+        """Check and read ``data``, the next version of an app's role.
 
         Raises:
             FormatError, TrustError, NotNext: see `publish_signed`.
@@ -360,7 +360,7 @@ class Repository(RepositoryFolder):
             forget(self.disk, self.folder)
 
     def can_sign(self, role: str) -> bool:
-        """Whether the keys of a role are at hand, as many as it needs.
+        """Return whether the keys of a role are at hand, as many as it needs.
 
         Raises:
             InstallError: those at hand are not of this repository, or cannot be opened.

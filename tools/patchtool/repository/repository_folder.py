@@ -34,7 +34,7 @@ def _any_time(_signed: int) -> None:
 
 @dataclass(frozen=True)
 class Author:
-    """Who reads or writes a repository, and how."""
+    """The user of a repository folder: a tool or a server, and how it works."""
 
     writer: Writer = "local"
     patience: float = 0.0
@@ -77,7 +77,7 @@ class RepositoryFolder:
         self._seen: Snapshot | None = None
 
     def look(self) -> Snapshot:
-        """What clients see, read once, and once again when the repository is held.
+        """Return what clients see: read once, and once again when the repository is held.
 
         Raises:
             InstallError: it cannot be read, or this machine's clock does not fit what was signed.
@@ -90,11 +90,11 @@ class RepositoryFolder:
         return self._seen
 
     def path_of(self, target: Listed) -> Path:
-        """Where a published target's content lies."""
+        """Return the place of a published target's content."""
         return place_of(self.folder, target)
 
     def statuses(self) -> list[RoleStatus]:
-        """How every role stands now: see `Snapshot.statuses`."""
+        """Return the status of every role now: see `Snapshot.statuses`."""
         return self.look().statuses(self.seconds)
 
     def ever_named(self) -> set[str]:
@@ -103,12 +103,12 @@ class RepositoryFolder:
 
     @property
     def seconds(self) -> int:
-        """What time it is, in seconds since 1970."""
+        """The time, in seconds since 1970."""
         return int(self.now.timestamp())
 
     @property
     def hands_over(self) -> bool:
-        """Whether releases are signed here for a server, which lets clients see them."""
+        """Return whether releases are signed here for a server, which lets clients see them."""
         return self._author.writer == "local" and writer_of(self.folder) == "server"
 
     @property

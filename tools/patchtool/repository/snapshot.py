@@ -1,4 +1,4 @@
-"""What clients see of a repository at one time: a value that is read once, each file once.
+"""A snapshot: what clients see of a repository at one time, a value read once.
 
 Documents are parsed anew for whoever asks, so nobody can change the value. An error of the disk is
 kept in the place of the file, and raised for whoever needs that file: one app's damage is no
@@ -114,7 +114,7 @@ class Snapshot:
             ) from error
 
     def current(self, role: str, kind: type[T]) -> T:
-        """What a role says, parsed anew: whoever asks may change it.
+        """Parse a role; the caller may change what it gets.
 
         Raises:
             InstallError: the repository does not know the role, or it cannot be read.
@@ -145,7 +145,7 @@ class Snapshot:
         return tuple(read_root(self.file(f"{version}.root.json")) for version in versions)
 
     def keys_of(self, role: str) -> list[Key]:
-        """Who may sign a role, in the order in which they came."""
+        """Return the keys that may sign a role, in the order in which they came."""
         if kind_of(role) in {"app", "channels"}:
             return [self._delegator.get_key(keyid) for keyid in self.keyids_of(role)]
         return [self._root.keys[keyid] for keyid in self.keyids_of(role)]
@@ -161,7 +161,7 @@ class Snapshot:
         return [keyid for keyid in known if keyid not in set(retiring)]
 
     def statuses(self, now: int) -> list[RoleStatus]:
-        """How every role stands at ``now``, root first, as clients see it.
+        """Return the status of every role at ``now``, root first, as clients see it.
 
         Raises:
             InstallError: it cannot be read.
@@ -173,7 +173,7 @@ class Snapshot:
         return [_status_of(role, signed, now) for role, signed in known.items()]
 
     def is_signed(self, role: str) -> bool:
-        """Whether what clients see of a role is signed by as many as its delegator asks for."""
+        """Return whether a role is signed by as many as its delegator asks for."""
         metadata = Metadata[Any].from_bytes(self.data(role))
         is_delegated = kind_of(role) in {"app", "channels"}
         return verifies(self._delegator if is_delegated else self._root, role, metadata)
@@ -252,7 +252,7 @@ class Snapshot:
 
     @cached_property
     def _delegator(self) -> Targets:
-        """What says who signs the roles of apps."""
+        """The targets role, which names the keys of every app."""
         return self.parsed(self._name("targets"), Targets).signed
 
     def _name(self, role: str) -> str:
@@ -306,7 +306,7 @@ def versions_among(names: Iterable[str], role: str) -> list[int]:
 
 
 def verifies(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> bool:
-    """Whether as many have signed a role as its delegator asks for."""
+    """Return whether as many have signed a role as its delegator asks for."""
     try:
         delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except (RepositoryError, ValueError):  # too few; or the role is delegated to nobody

@@ -96,7 +96,7 @@ def missing(seen: Snapshot) -> list[str]:
 
 
 def _fault(path: Path, length: int) -> str:
-    """What is wrong with a file; empty if nothing is. What metadata (-1) says is seen elsewhere."""
+    """Name the fault of a file; empty if there is none. Metadata (-1) is only looked for."""
     try:
         if not _is_there(path, length):
             return "missing"

@@ -35,7 +35,7 @@ RESTORED = (
 
 @dataclass(frozen=True)
 class Synced:
-    """What was done."""
+    """The outcome of a sync."""
 
     copied: int
     """Files."""
@@ -75,7 +75,7 @@ def sync(repository: RepositoryFolder, copy: RepositoryFolder) -> Synced:
 
 
 def _before(source: Snapshot, copy: Path) -> Snapshot | None:
-    """What clients of the copy see so far, if ``source`` may follow it; None: nothing."""
+    """Read what clients of the copy see so far, if ``source`` may follow it; None: nothing."""
     if not (copy / TIMESTAMP).exists():
         return None
     before = Snapshot.read(copy)
@@ -91,7 +91,7 @@ def _remove_parts(copy: RepositoryFolder) -> None:
 
 
 def _in_order(source: Snapshot, before: Snapshot | None, copy: Path) -> list[str]:
-    """What to copy, first things first.
+    """Return the files to copy, in order.
 
     Clients take a new root by itself. One that ends the keys of what the copy shows so far comes
     behind the timestamp.

@@ -38,7 +38,7 @@ class NewTarget:
 
     @classmethod
     def there(cls, name: str, target: dict[str, Any]) -> NewTarget:
-        """What another repository lists, and that nobody will ask this one for."""
+        """Make the target that another repository lists; its content is not needed here."""
         return cls(TargetFile.from_dict(dict(target), name), None)
 
     @property
@@ -48,7 +48,7 @@ class NewTarget:
 
 
 def place_of(folder: Path, target: Listed) -> Path:
-    """Where the content of a target lies in the repository ``folder``."""
+    """Return the place of a target's content in the repository ``folder``."""
     inner, _, base = target.path.rpartition("/")
     return folder / "targets" / inner / f"{target.hashes['sha256']}.{base}"
 

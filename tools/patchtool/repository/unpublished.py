@@ -8,7 +8,7 @@ from patchtool.repository.snapshot import Snapshot, versions_in
 
 
 def place_of(folder: Path, version: int, app: str) -> Path:
-    """Where a version of an app's release metadata lies."""
+    """Return the place of a version of an app's release metadata."""
     return folder / "metadata" / f"{version}.app.{app}.json"
 
 
@@ -18,7 +18,7 @@ def signed_since(folder: Path, listed: int, app: str) -> list[int]:
 
 
 def is_overtaken(here: Snapshot, there: Snapshot, app: str) -> bool:
-    """Whether somebody else has published what that which was signed ``here`` does not follow."""
+    """Return whether what was signed ``here`` does not follow what others have published."""
     role = f"app.{app}"
     listed, theirs = here.versions().get(role, 0), there.versions().get(role, 0)
     if theirs == listed or not signed_since(here.folder, listed, app):

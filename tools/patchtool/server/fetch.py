@@ -48,12 +48,12 @@ from updater.update.manifests import take_manifest
 TIMESTAMP = "metadata/timestamp.json"
 FIRST = "metadata/1.root.json"
 KINDS = ("patches", "channels")
-"""What the release role of an app vouches for, and what its channels do."""
+"""The targets that the release role of an app signs, and those that its channels do."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What is in the copy now."""
+    """The content of the copy now."""
 
     releases: dict[str, tuple[str, ...]]
     """By app, the versions that patches can be made from."""
@@ -264,6 +264,6 @@ def _prepare(folder: Path) -> None:
 
 
 def _others(paths: Iterable[Path]) -> list[Path]:
-    """What a fetch that was stopped does not leave."""
+    """Return the files that no stopped fetch leaves."""
     ours = {"metadata", "targets", ".lock", LOCK, ".writer.json"}
     return [path for path in paths if path.name not in ours]

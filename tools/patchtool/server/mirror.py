@@ -20,7 +20,7 @@ METADATA_MOST = 5 * MIB
 TOTAL_MOST = 256 * MIB
 """Bytes of all metadata together: nothing of it is verified while it comes."""
 ROLES = re.compile(r"(targets|(app|channels)\.[a-z0-9][a-z0-9-]{0,39})\.json")
-"""What a snapshot may list; a name becomes that of a file here."""
+"""The names that a snapshot may list; each becomes a file here."""
 GONE = {403, 404, 410}
 
 

@@ -45,12 +45,12 @@ from updater.progress import Progress
 from updater.transport import server_time
 
 ROUNDS = 5
-"""How often somebody else may be faster, or a server lack files after all."""
+"""The rounds in which somebody else may be faster, or a server lack files after all."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was pushed."""
+    """The outcome of a push."""
 
     apps: dict[str, int]
     """By app, the version of its release metadata that clients see now."""
@@ -158,7 +158,7 @@ class _Push:
         return list(self._only) or [app for app in here.apps() if _signed(here, app)]
 
     def _waiting(self) -> dict[str, list[int]]:
-        """By app, the versions of its metadata that were signed and not published."""
+        """Return the versions of each app's metadata that were signed and not published."""
         here = Snapshot.read(self._folder)
         signed = {app: _signed(here, app) for app in self._apps(here)}
         return {app: versions for app, versions in signed.items() if versions}
@@ -266,7 +266,7 @@ def _rebase(here: Snapshot, there: Snapshot, app: str, keys: Keys | None, now: i
 
 
 def _removed_in_vain(here: Snapshot, there: Snapshot, app: str) -> bool:
-    """Whether what was pruned ``here`` is needed ``there`` after all, such as by a channel."""
+    """Return whether ``there`` needs what was pruned ``here``, such as for a channel."""
     role = f"app.{app}"
     if not signed_since(here.folder, here.versions().get(role, 0), app):
         return False
@@ -275,7 +275,7 @@ def _removed_in_vain(here: Snapshot, there: Snapshot, app: str) -> bool:
 
 
 def _still_gone(here: Snapshot, there: Snapshot, app: str, gone: Sequence[str]) -> tuple[str, ...]:
-    """Of what was pruned ``here``, what nobody needs ``there`` either once ours is added."""
+    """Return what was pruned ``here`` and is not needed ``there`` either once ours is added."""
     added: dict[str, Listed] = here.targets(f"app.{app}")
     unneeded = superfluous(there, app, added.items()) if gone else []
     return tuple(name for name in gone if name in unneeded)
@@ -297,7 +297,7 @@ def _targets(data: bytes) -> dict[str, Any]:
 
 
 def _files(folder: Path, targets: Mapping[str, Any]) -> dict[str, Path]:
-    """Where the content of targets lies, by digest."""
+    """Return the places of the contents of targets, by digest."""
     return {
         target["hashes"]["sha256"]: _path(folder, name, target) for name, target in targets.items()
     }

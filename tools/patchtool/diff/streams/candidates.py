@@ -47,13 +47,13 @@ class Candidate:
     """A place where a stream may begin."""
 
     found: int
-    """Where its mark is."""
+    """The position of its mark."""
     start: int
     kind: int = WHOLE
     header: bytes = b""
     """zlib's two bytes, if there are any: they tell window and level."""
     is_bare: bool = False
-    """Whether only its checksum tells it from chance."""
+    """True if only its checksum tells it from chance."""
 
 
 class Scanner:
@@ -89,7 +89,7 @@ class _Search:
         self._window = b""
 
     def first(self, at: int) -> int:
-        """Where the first one at ``at`` or behind is; the file's length if there is none."""
+        """Return the position of the first mark from ``at`` on; the file's length without one."""
         while at < len(self._data):
             if not self._start <= at < self._start + STEP:
                 self._start, self._window = at, self._data[at : at + STEP + MARK_MOST - 1]
@@ -121,7 +121,7 @@ def _zlib_stream(data: Bytes, at: int) -> Candidate | None:
 
 
 _FIRST_BYTES = b"".join(re.escape(bytes([b])) for b in range(256) if b >> 1 & 3 in {1, 2})
-"""What a stream may begin with: a Huffman block. Stored ones hide nothing."""
+"""The first bytes of a stream: a Huffman block. Stored ones hide nothing."""
 MARK_MOST = 4
 """Bytes of the longest mark."""
 _MARKS: dict[re.Pattern[bytes], Callable[[Bytes, int], Candidate | None]] = {

@@ -89,11 +89,11 @@ class FoundStream:
     length: int
     """Inflated bytes."""
     digest: bytes
-    """Of the deflated bytes: a stream that is in both releases need not be taken apart."""
+    """The digest of its deflated bytes: a stream of both releases need not be taken apart."""
 
     @property
     def start(self) -> int:
-        """Where its first byte is."""
+        """The position of its first byte."""
         return self.candidate.start
 
 
@@ -249,7 +249,7 @@ class _Finder:
         return streams
 
     def _inflate(self, candidate: Candidate, spool: BinaryIO) -> _Content | None:
-        """What the candidate inflates to; None if it is no stream worth a thought."""
+        """Inflate the candidate; None if it is no stream, or too short."""
         start = candidate.start
         if candidate.kind == WHOLE and not _may_inflate(self._data[start : start + PROBE]):
             return None
@@ -297,12 +297,12 @@ class _TooLarge(Exception):  # noqa: N818 - it is not an error, only the end
 
 
 class _TooMuchInVain(Exception):  # noqa: N818 - as above
-    """What looks like streams is none."""
+    """Too many bytes looked like streams and were none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a candidate inflates to."""
+    """The inflated content of a candidate."""
 
     spool: BinaryIO
     length: int
@@ -343,7 +343,7 @@ def _joined(data: bytes, first: int) -> bytes:
 def _gives(
     content: BinaryIO, parameters: Parameters, deflated: Bytes, start: int, end: int
 ) -> bool:
-    """Whether ``content`` deflates to just these bytes; the first difference ends the trial."""
+    """Return whether ``content`` deflates to these bytes; the first difference ends the trial."""
     content.seek(0)
     at = start
     for part in deflate(iter(lambda: content.read(CHUNK), b""), parameters):

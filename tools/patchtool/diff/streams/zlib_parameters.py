@@ -26,7 +26,7 @@ DEFAULT_STRATEGY, FILTERED, HUFFMAN, RLE, FIXED = range(5)
 
 
 class Trials:
-    """Which parameters to try, the most promising first."""
+    """The parameters to try, the most promising first."""
 
     def __init__(self) -> None:
         self._known: list[Parameters] = []
@@ -72,7 +72,7 @@ def _likely(header: bytes) -> list[Parameters]:
 
 
 def _may_be(parameters: Parameters, header: bytes) -> bool:
-    """Whether zlib writes this header with the parameters: it tells their level roughly."""
+    """Return whether zlib writes this header with the parameters: it tells their level roughly."""
     if not header:
         return True
     if parameters.strategy >= HUFFMAN or parameters.level < 2:
