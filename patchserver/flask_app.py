@@ -1,4 +1,4 @@
-"""The Flask application: its parts, and what holds for every answer."""
+"""The Flask application: its parts, and rules for every answer."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_a_channel_shows_its_steps_and_the_evidence(released: Server) -> None:
     send(released, "checkins", checkin(1, version="2.0"))
     send(released, "reports", report(2))
     page = viewer(released).text("/apps/notes/channels/stable")
-    for words in ("now", "to come", "50 %", "18 more must tell before it is judged"):
+    for words in ("now", "to come", "50 %", "18 more reports are needed to judge it"):
         assert words.capitalize() in page or words in page
 
 

@@ -1,4 +1,4 @@
-"""Accounts: who signs in, and which programs may do what.
+"""Accounts: the people who sign in, and the programs they let in.
 
 A password is hashed by argon2. A token is a random text of 256 bits, so that its SHA-256 gives
 nothing away; it is shown once and stands nowhere. What it allows is looked up with every use:

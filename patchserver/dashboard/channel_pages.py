@@ -1,4 +1,4 @@
-"""Channels: what is offered to whom, and who changes it."""
+"""Pages of channels: their offers, and forms to change them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Offers: what a channel offers, how far it is, and what speaks for it. Pure."""
+"""Offers of a channel: version, steps, evidence and state. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Offered:
     """The halt that paused it, if installs were the reason."""
     is_newest: bool
     is_recalled: bool
-    """Then no client takes it, whatever stands here."""
+    """True if the publisher recalled it: then no client takes it."""
 
     @property
     def state(self) -> str:
@@ -56,7 +56,7 @@ class Offered:
     def judged(self) -> str:
         """The verdict of the rule on the evidence, in words."""
         if self.evidence.sample < self.rule.sample:
-            return f"{self.rule.sample - self.evidence.sample} more must tell before it is judged"
+            return f"{self.rule.sample - self.evidence.sample} more reports are needed to judge it"
         if self.evidence.halts(self.rule):
             return "above the threshold"
         return "within the threshold"
@@ -76,7 +76,7 @@ def offered(
 
     Args:
         offer: of the head.
-        evidence: what installs told of it.
+        evidence: reports of installs about it.
         rule: of the channel.
         halts: of the channel, newest first.
         now: seconds since 1970.

@@ -1,4 +1,4 @@
-"""Pages to look at."""
+"""Pages that show the state of an app, its releases, installs and failures."""
 
 from __future__ import annotations
 

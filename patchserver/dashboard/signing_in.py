@@ -32,7 +32,7 @@ def sign_in() -> str:
 
 @public
 def enter() -> Response | tuple[str, int]:
-    """Sign in; who may not is told the same, whatever the reason."""
+    """Sign in; the refusal is the same, whatever the reason."""
     there = _next(request.form.get("next", ""))
     found = services().accounts.sign_in(field("name"), field("password"))
     if found is None:

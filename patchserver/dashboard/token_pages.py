@@ -1,4 +1,4 @@
-"""Tokens: who lets which program in."""
+"""Pages of tokens: the programs that people let in."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Front:
         self._metrics = metrics
 
     async def __rsgi__(self, scope: RequestScope, wire: Wire) -> None:
-        """FileResponse one request."""
+        """Answer one request."""
         method, path = scope.method, scope.path
         try:
             if method in _READING and path.startswith(_FILES):
@@ -54,7 +54,7 @@ class Front:
             _send(wire, refusal(InternalServerError()))
 
     def _send_file(self, method: str, path: str, scope: RequestScope, wire: Wire) -> int:
-        """FileResponse, and return the status."""
+        """Answer, and return the status."""
         try:
             loaded = self._files.get(path[1:])
         except FileNotFoundError:

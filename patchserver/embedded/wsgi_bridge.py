@@ -95,15 +95,15 @@ class Wire(Protocol):
         """The next piece; empty at the end or after an error."""
 
     def response_empty(self, status: int, headers: list[tuple[str, str]], /) -> None:
-        """FileResponse without a body."""
+        """Answer without a body."""
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes, /) -> None:
-        """FileResponse with a body."""
+        """Answer with a body."""
 
     def response_file_range(
         self, status: int, headers: list[tuple[str, str]], file: str, start: int, end: int, /
     ) -> None:
-        """FileResponse with a part of a file, which is opened by its path."""
+        """Answer with a part of a file, which is opened by its path."""
 
 
 @dataclass

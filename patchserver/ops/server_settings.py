@@ -55,7 +55,7 @@ def settings_for(
     accel: str = "",
     bounds: Bounds = BOUNDS,
 ) -> ServerSettings:
-    """ServerSettings with what was not said filled in: the data folder beside the repository.
+    """Settings with what was not said filled in: the data folder beside the repository.
 
     Raises:
         InstallError: A value that cannot be meant.
@@ -76,7 +76,7 @@ def data_beside(repository: Path) -> Path:
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> ServerSettings:
-    """ServerSettings from ``UPSWAP_REPO`` and its kin, for servers that take no arguments of ours.
+    """Settings from variables such as ``UPSWAP_REPO``, for servers that take no arguments of ours.
 
     Raises:
         InstallError: A variable is missing or cannot be meant.

@@ -1,4 +1,4 @@
-"""PublishedState: what clients see of a repository, read once for each of its states."""
+"""The published state: what clients see of a repository, read once for each change."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class App:
 
     @property
     def versions(self) -> list[str]:
-        """PublishedState versions, newest first."""
+        """Published versions, newest first."""
         return sorted(self.releases, key=order, reverse=True)
 
     @property

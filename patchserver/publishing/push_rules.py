@@ -1,4 +1,4 @@
-"""Succession: whether a release role may follow the one that is published; pure.
+"""Push rules: a release role may follow the published one only if it takes nothing away; pure.
 
 A valid signature is not enough. The key may be in the wrong hands, or a CI job run on an old copy:
 what clients have installed, or may be about to, is neither changed nor taken from them.
@@ -104,7 +104,7 @@ def _check_gone(entry: Entry, offered: Collection[str], stops: Collection[str]) 
     custom = entry.custom or {}
     version = entry.name.split("/")[2]
     needs: dict[str, Callable[[], bool]] = {
-        "was recalled, which its installs must be told": lambda: "recalled" in custom,
+        "was recalled, which its installs must learn": lambda: "recalled" in custom,
         "is a stop on the way of old installs": lambda: (
             bool(custom.get("stop")) or version in stops
         ),

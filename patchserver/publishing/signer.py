@@ -1,4 +1,4 @@
-"""The signer: signs what clients are offered, with the online key. The server's door to patchtool.
+"""The signer: it signs offers with the online key. The server's door to patchtool.
 
 It holds no key that can install software. What it publishes of releases was signed elsewhere; what
 it signs itself is which of them a channel offers, the snapshot and the timestamp. Clients of ours

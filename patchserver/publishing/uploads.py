@@ -1,4 +1,4 @@
-"""Uploads: what was pushed and is not published yet.
+"""Uploads: files that were pushed and are not published yet.
 
 Behind the narrow `Uploads`, so that an object store can take the place of the folder. Nobody is
 served from here.

@@ -1,4 +1,4 @@
-"""Failures: what went wrong, grouped, so that ten thousand reports of one fault are one line."""
+"""Failure groups: ten thousand reports of one fault are one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GroupCommit: what several threads store at the same time goes into one transaction.
+"""Group commit: rows that several threads store at the same time go into one transaction.
 
 To make a transaction durable is to wait for the disk, which takes as long for one row as for a
 hundred. While one thread waits others bring more, and the next one takes all of it along.

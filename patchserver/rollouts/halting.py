@@ -1,8 +1,8 @@
-"""Rollouts: what installs told of a version, and whether that halts it.
+"""Rollouts: reports of installs about a version, and the halt if too many failed.
 
 Whoever wants to halt a rollout can report failures that never were: reports are not signed, and
 cannot be. So the installs of one network count only so often, and what is halted can be resumed in
-one step; what was told before then counts no more.
+one step; reports from before count no more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from updater.format.head import EVERYONE, Head, Step
 THRESHOLD = 500
 """Basis points of failures above which a rollout halts, if nobody says otherwise."""
 SAMPLE = 20
-"""Installs that must have told before anything is judged."""
+"""Installs that must have reported before anything is judged."""
 ORIGIN_MOST = 5
 """Installs of one network that count."""
 MACHINE = ("InstallError", "NotEnoughSpace", "UpdateInProgress", "OSError", "PermissionError")
@@ -51,7 +51,7 @@ class Rule:
     """When a rollout halts by itself."""
 
     threshold: int = THRESHOLD
-    """Basis points of failed installs among those that told."""
+    """Basis points of failed installs among those that reported."""
     sample: int = SAMPLE
 
     def check(self) -> Rule:
@@ -77,7 +77,7 @@ class Evidence:
 
     @property
     def sample(self) -> int:
-        """Installs that told."""
+        """Installs that reported."""
         return self.succeeded + self.failed
 
     @property
@@ -115,7 +115,7 @@ class Rollouts:
             return self.signer.pause(app, channel, version) or self.signer.heads(app)[channel]
 
     def resume(self, actor: Actor, app: str, channel: str, version: str) -> Head:
-        """Go on with a version; what was told of it so far counts no more.
+        """Go on with a version; reports about it so far count no more.
 
         Raises:
             InstallError: the channel does not offer it, or the disk.

@@ -1,4 +1,4 @@
-"""Ingest: what installs send is stored before it is acknowledged, and once however often it comes.
+"""Ingest: store messages of installs before they are acknowledged, and each once.
 
 Nobody signs in to report, so everything here may be a lie: it is counted, shown as text, and
 bounded, and installs nothing.
@@ -120,7 +120,7 @@ class Ingest:
     def _require_room(self) -> None:
         if self.free() < RESERVE:
             raise NotEnoughSpace(
-                "the server's disk is full, nothing that installs tell is stored",
+                "the server's disk is full, reports of installs are not stored",
                 hint="free some",
             )
 

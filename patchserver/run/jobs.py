@@ -1,4 +1,4 @@
-"""Jobs: what a server does by itself. Of several processes one does it.
+"""Jobs: the work that a server does by itself. Of several processes one does it.
 
 Whoever holds the lock works; it is freed by the system when its holder dies, and then another one
 takes it. A job that fails is logged and tried again, and keeps no other from being done.
@@ -18,7 +18,7 @@ from updater.disk.lock import locked
 from updater.errors import UpdateInProgress, UpdaterError
 
 JUDGING = 5
-"""Seconds between two looks at what installs told."""
+"""Seconds between two looks at the reports of installs."""
 SIGNING = 600
 """Seconds between two looks at what expires."""
 SWEEPING = 6 * 3600
@@ -91,7 +91,7 @@ class Jobs:
         self.services.ingest.sweep(now)
 
     def _clear(self) -> None:
-        """Delete the files that clients have not been told of for a month."""
+        """Delete the files that no metadata has named for a month."""
         cleared = self.services.signer.clear()
         if cleared.deleted:
             count, freed = len(cleared.deleted), cleared.freed_bytes

@@ -1,4 +1,4 @@
-"""``patchserver check``: what would keep this server from doing its work, found before it does."""
+"""``patchserver check``: find what would keep this server from its work, before it does."""
 
 from __future__ import annotations
 

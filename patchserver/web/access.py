@@ -1,4 +1,4 @@
-"""Access: who may use which view. What says nothing is for nobody.
+"""Access: the right that each view asks for. A view without one is for nobody.
 
 Browsers sign in and carry a session; programs carry a token. A view is for one of them: a token
 is no session, and a session alone changes nothing without its form's CSRF token.

@@ -1,4 +1,4 @@
-"""Cookies: how a session travels: by TLS, to the very host that gave it."""
+"""Cookies: a session travels by TLS, and only to the host that gave it."""
 
 from __future__ import annotations
 

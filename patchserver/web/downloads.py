@@ -23,7 +23,7 @@ blueprint = Blueprint("downloads", __name__)
 @blueprint.get("/<any(metadata, targets):area>/<path:name>")
 @public
 def download(area: str, name: str) -> Response:
-    """FileResponse with a public file of the repository."""
+    """Answer with a public file of the repository."""
     file = _open(f"{area}/{name}")
     try:
         return _response(file, answer(file.facts, request.method, request.headers.get))

@@ -1,4 +1,4 @@
-"""Refusals: what a program is told of an error of ours, and by which status."""
+"""Errors as a program gets them: a status and a JSON document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits: how often one address, or somebody who wants to be one user, may ask."""
+"""Rate limits: requests of one address, and attempts to sign in as one user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ceremonies: a key joins, a key ends, and clients follow.
+"""Key rotation: a key joins, a key ends, and clients follow.
 
 What says who may sign changes last when a key ends and first when one joins, so that whatever is
 visible is signed by somebody whom the root that is visible names. A command that is stopped leaves

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from patchtool.cli.arguments import add_app, add_keys, add_repository, add_wait, register
+from patchtool.cli.opening import repository_of
 from updater.cli.terminal import tell
 
 
@@ -38,7 +39,6 @@ def add_one(options: argparse.Namespace) -> int:
 
     Example: patchtool apps add repo --app draw --keys keys
     """
-    from patchtool.cli.opening import repository_of
     from patchtool.keys.root_documents import SHOWN
     from patchtool.release import apps
 
@@ -55,7 +55,6 @@ def remove_one(options: argparse.Namespace) -> int:
 
     Example: patchtool apps remove repo --app draw --keys keys
     """
-    from patchtool.cli.opening import repository_of
     from patchtool.release import apps
 
     retired = [str(path) for path in apps.remove_app(repository_of(options), options.app)]

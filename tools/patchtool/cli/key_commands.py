@@ -17,6 +17,7 @@ from patchtool.cli.arguments import (
     positive,
     register,
 )
+from patchtool.cli.opening import keys_in, keys_of, repository_of
 from updater.cli.terminal import judge, tell
 from updater.disk.durable import Disk, told
 from updater.errors import FormatError, InstallError
@@ -88,7 +89,6 @@ def new(options: argparse.Namespace) -> int:
     Example: patchtool keys new keys --threshold 2 --kits kits
     """
     from patchtool.ceremonies.recovery_kit import new_keys
-    from patchtool.cli.opening import keys_in
 
     made = new_keys(
         keys_in(options.keys),
@@ -135,7 +135,6 @@ def rotate(options: argparse.Namespace) -> int:
     Example: patchtool keys rotate repo --role online --keys keys
     """
     from patchtool.ceremonies import rotation
-    from patchtool.cli.opening import repository_of
 
     _check_ceremony(options)
     done = rotation.rotate(
@@ -155,7 +154,6 @@ def revoke(options: argparse.Namespace) -> int:
     Example: patchtool keys revoke repo --role online --keys keys
     """
     from patchtool.ceremonies import rotation
-    from patchtool.cli.opening import repository_of
 
     _check_ceremony(options)
     done = rotation.revoke(
@@ -174,7 +172,6 @@ def sign_root(options: argparse.Namespace) -> int:
 
     Example: patchtool keys sign-root next-root.json --keys kit-2
     """
-    from patchtool.cli.opening import keys_in
     from patchtool.keys.root_documents import difference
 
     proposal = _read_proposal(options.file)
@@ -199,7 +196,6 @@ def publish_root(options: argparse.Namespace) -> int:
     Example: patchtool keys publish-root repo next-root.json --keys keys
     """
     from patchtool.ceremonies import rotation
-    from patchtool.cli.opening import repository_of
 
     repository = repository_of(options)
     repository.look()  # a clock that does not fit comes before a file that is none
@@ -213,7 +209,6 @@ def drill(options: argparse.Namespace) -> int:
     Example: patchtool keys drill repo --keys keys
     """
     from patchtool.ceremonies.drill import drill as rehearse
-    from patchtool.cli.opening import keys_of
 
     results = []
     for result in rehearse(options.repository, keys_of(options), int(time.time())):
@@ -264,8 +259,6 @@ def _print_done(options: argparse.Namespace, done: rotation.Done) -> int:
 
 def _key_id(options: argparse.Namespace) -> str | None:
     """The id of the key to revoke: of a key file, if one is named."""
-    from patchtool.cli.opening import keys_in
-
     named: str | None = options.key
     if named is None or not named.endswith(".pem"):
         return named
@@ -281,7 +274,7 @@ def _trusted(options: argparse.Namespace) -> bytes:
     path: Path = options.root or options.keys / ROOT
     if not path.exists():
         raise InstallError(
-            f"{path} is not there, so a forged proposal could not be told from a genuine one",
+            f"{path} is not there, so a forged proposal would look like a genuine one",
             hint="name a root.json you trust, such as the one of your recovery kit: --root FILE",
         )
     with told(f"reading {path}"):

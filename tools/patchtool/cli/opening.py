@@ -9,22 +9,26 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from patchtool.diff.options import Options
 from patchtool.folder.real_paths import lies_in
 from patchtool.keys.signing_clock import check_clock
-from patchtool.keys.signing_keys import Keys, refuse_published
-from patchtool.repository.repository import Repository
-from patchtool.repository.repository_folder import Author, RepositoryFolder
-from patchtool.server.server_client import Server, check_server, token_of
 from updater.cli.terminal import Bar
 from updater.errors import InstallError
-from updater.net.http import HttpTransport
 from updater.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from patchtool.keys.signing_keys import Keys
+    from patchtool.repository.repository import Repository
+    from patchtool.repository.repository_folder import Author, RepositoryFolder
+    from patchtool.server.server_client import Server
 
 
 def folder_of(options: argparse.Namespace) -> RepositoryFolder:
     """The repository of a command that signs nothing."""
+    from patchtool.repository.repository_folder import RepositoryFolder
+
     return RepositoryFolder(options.repository, int(time.time()), author=_author(options))
 
 
@@ -34,6 +38,8 @@ def repository_of(options: argparse.Namespace) -> Repository:
     Raises:
         InstallError: the keys are not to be used.
     """
+    from patchtool.repository.repository import Repository
+
     now = int(time.time())
 
     def check_time(signed: int) -> None:
@@ -44,12 +50,16 @@ def repository_of(options: argparse.Namespace) -> Repository:
 
 
 def _author(options: argparse.Namespace) -> Author:
+    from patchtool.repository.repository_folder import Author
+
     patience = getattr(options, "wait", 0.0)
     return Author(patience=patience, task=options.command, clock=lambda: int(time.time()))
 
 
 def keys_of(options: argparse.Namespace) -> Keys:
-    """The keys a command is told to use; not those that would be served with its repository."""
+    """The keys that a command's options name, unless they would be served too."""
+    from patchtool.keys.signing_keys import refuse_published
+
     refuse_published(options.keys)
     if lies_in(options.keys, options.repository):
         raise InstallError(
@@ -61,6 +71,8 @@ def keys_of(options: argparse.Namespace) -> Keys:
 
 def keys_in(folder: Path) -> Keys:
     """The keys in a folder, with passwords from the environment or from whoever sits here."""
+    from patchtool.keys.signing_keys import Keys
+
     ask = getpass.getpass if sys.stdin.isatty() else None
     return Keys(folder, os.environ, ask)
 
@@ -74,6 +86,9 @@ def build_options(options: argparse.Namespace) -> Options:
 
 
 def server_of(options: argparse.Namespace) -> Server:
-    """The server a command is told to speak with."""
+    """The server that a command's options name."""
+    from patchtool.server.server_client import Server, check_server, token_of
+    from updater.net.http import HttpTransport
+
     url = check_server(options.to, insecure=options.insecure_http)
     return Server(url, token_of(os.environ, options.token_env), HttpTransport())

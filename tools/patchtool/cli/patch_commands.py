@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from patchtool.cli.arguments import add_effort, positive, register
+from patchtool.cli.opening import build_options
 from updater.cli.terminal import tell
 from updater.disk.durable import told
 from updater.format.changes import WITH_SOURCE, Change
@@ -39,7 +40,6 @@ def diff(options: argparse.Namespace) -> int:
 
     Example: patchtool diff notes-1.0 notes-1.1 -o notes.patch
     """
-    from patchtool.cli.opening import build_options
     from patchtool.diff.diff import diff_folders
 
     built = diff_folders(options.old, options.new, options.output, build_options(options))

@@ -19,6 +19,7 @@ from patchtool.cli.arguments import (
     add_wait,
     register,
 )
+from patchtool.cli.opening import build_options, repository_of
 from updater.cli.terminal import tell
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_app
@@ -65,7 +66,6 @@ def add_release(options: argparse.Namespace) -> int:
 
     Example: patchtool add-release repo notes-1.1 --app notes --version 1.1 --keys keys
     """
-    from patchtool.cli.opening import build_options, repository_of
     from patchtool.release import add_release as adding
     from patchtool.release.release_toml import read_description
 
@@ -129,7 +129,6 @@ def recall(options: argparse.Namespace) -> int:
 
     Example: patchtool recall repo --app notes --version 1.1 --keys keys
     """
-    from patchtool.cli.opening import build_options, repository_of
     from patchtool.release import recall as recalling
 
     done = recalling.recall(

@@ -18,6 +18,7 @@ from patchtool.cli.arguments import (
     positive,
     register,
 )
+from patchtool.cli.opening import folder_of, keys_of, repository_of
 from patchtool.repository.writer import Writer, name_writer, writer_of
 from updater.cli.terminal import judge, tell
 from updater.disk.durable import told
@@ -59,7 +60,6 @@ def init(options: argparse.Namespace) -> int:
     Example: patchtool init repo --app notes --keys keys
     """
     from patchtool.ceremonies.recovery_kit import ROOT, first_root_of
-    from patchtool.cli.opening import keys_of, repository_of
     from patchtool.keys.root_documents import made_at
     from patchtool.keys.signing_clock import check_clock
 
@@ -98,7 +98,6 @@ def refresh(options: argparse.Namespace) -> int:
 
     Example: patchtool refresh repo --keys keys
     """
-    from patchtool.cli.opening import repository_of
     from patchtool.keys.signing_clock import day
     from patchtool.release import refresh as refreshing
 
@@ -113,7 +112,6 @@ def prune(options: argparse.Namespace) -> int:
 
     Example: patchtool prune repo --keys keys
     """
-    from patchtool.cli.opening import repository_of
     from patchtool.repository import prune as pruning
 
     done = pruning.prune(repository_of(options))
@@ -134,7 +132,6 @@ def sync(options: argparse.Namespace) -> int:
 
     Example: patchtool sync repo /srv/updates
     """
-    from patchtool.cli.opening import folder_of
     from patchtool.repository import sync as syncing
     from patchtool.repository.repository_folder import RepositoryFolder
 
@@ -152,8 +149,6 @@ def writer(options: argparse.Namespace) -> int:
 
     Example: patchtool writer repo server
     """
-    from patchtool.cli.opening import folder_of
-
     repository = folder_of(options)
     with repository.held():
         if options.writer:

@@ -18,6 +18,7 @@ from patchtool.cli.arguments import (
     ramp,
     register,
 )
+from patchtool.cli.opening import repository_of, server_of
 from patchtool.repository.writer import writer_of
 from updater.cli.terminal import tell
 from updater.errors import InstallError
@@ -70,7 +71,6 @@ def promote(options: argparse.Namespace) -> int:
     Example: patchtool promote repo --app notes --version 1.1 --keys keys
     --ramp 10@now,50@+24h,100@+72h
     """
-    from patchtool.cli.opening import repository_of, server_of
     from patchtool.release import rollout
 
     now = int(time.time())
@@ -89,7 +89,6 @@ def pause(options: argparse.Namespace) -> int:
 
     Example: patchtool pause repo --app notes --version 1.1 --keys keys
     """
-    from patchtool.cli.opening import repository_of, server_of
     from patchtool.release import rollout
 
     if options.to:
@@ -109,7 +108,6 @@ def resume(options: argparse.Namespace) -> int:
 
     Example: patchtool resume repo --app notes --version 1.1 --keys keys
     """
-    from patchtool.cli.opening import repository_of, server_of
     from patchtool.release import rollout
 
     now = int(time.time())
@@ -123,10 +121,10 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def _refuse_own(options: argparse.Namespace) -> None:
-    """Refuse to tell a server of a repository that is written here."""
+    """Refuse to ask a server to change a repository that this tool writes."""
     if str(options.repository) != NOWHERE and writer_of(options.repository) != "server":
         raise InstallError(
-            f"{options.repository} is written here, and no server is to be told",
+            f"{options.repository} is written by this tool, not by a server",
             hint="leave out --to and name --keys; without a copy at hand, write - for REPO",
         )
 

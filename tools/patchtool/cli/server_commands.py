@@ -17,6 +17,7 @@ from patchtool.cli.arguments import (
     count,
     register,
 )
+from patchtool.cli.opening import folder_of, keys_of, server_of
 from patchtool.keys.signing_clock import CheckTime, check_server_clock
 from updater.cli.terminal import Bar, tell
 from updater.disk.durable import told
@@ -53,7 +54,6 @@ def push(options: argparse.Namespace) -> int:
 
     Example: patchtool push repo --to https://updates.example.com
     """
-    from patchtool.cli.opening import folder_of, keys_of, server_of
     from patchtool.server import push as pushing
 
     done = pushing.push(

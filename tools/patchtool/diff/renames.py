@@ -29,7 +29,7 @@ def _none_alike(gone: list[File], fresh: list[File]) -> dict[str, str]:  # noqa:
 def describe(old: Manifest, new: Manifest, alike: Alike = _none_alike) -> tuple[Change, ...]:
     """The changes from ``old`` to ``new``, in the order of the patch header.
 
-    ``alike`` is asked about files that names do not tell; it may read them.
+    ``alike`` is asked about files that their names do not identify; it may read them.
     """
     contents = {file.digest: file.path for file in old.files() if file.size}
     became = _pair(old, new, contents)

@@ -1,4 +1,4 @@
-"""The forecast of clients: what an install of each published version would do now, and why.
+"""Client forecast: the next step of an install of each published version, and the reason.
 
 Asked of our own trust layer and plan, as a client that comes for the first time.
 """

@@ -1,4 +1,4 @@
-"""The doctor: what will go wrong with a repository, before clients meet it. Writes nothing."""
+"""The doctor: find what will go wrong with a repository, before clients meet it. Writes nothing."""
 
 from __future__ import annotations
 

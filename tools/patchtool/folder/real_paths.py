@@ -1,4 +1,4 @@
-"""Places: where folders really lie, whatever symlinks lead to them."""
+"""Real paths: the places of folders, whatever symlinks lead to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Root documents: who may sign what. They travel between machines, so no repository is needed.
+"""Root documents: the keys of every role. They travel between machines, without a repository.
 
 A *proposal* is a next root that lacks signatures, in one file with all roots it follows: whoever
 is asked to sign it can go by them from a root of their own to the present one, and see what would
@@ -33,7 +33,7 @@ from updater.format.encoding.limits import MIB
 FORMAT = 1
 ROOTS_MOST = 1000
 SHOWN = 8
-"""Digits of a key's id that people are shown where they tell keys of their own apart."""
+"""Digits of a key's id that people are shown where they distinguish keys of their own."""
 COMPARED = 16
 """Digits where somebody may have made a key that looks like another; 8 are found in an hour."""
 PARTS: dict[Role, tuple[str, ...]] = {

@@ -174,7 +174,7 @@ class Keys:
         except (ValueError, Failed) as error:
             reason = str(error) if isinstance(error, Failed) else type(error).__name__
             raise InstallError(
-                f"the command in {name} told no key: {reason}", hint="run it by itself"
+                f"the command in {name} gave no key: {reason}", hint="run it by itself"
             ) from None
 
     def _generate(self, path: Path) -> None:
@@ -269,7 +269,7 @@ def _give_name(part: Path, path: Path) -> None:
 
 
 def _variables(role: Role) -> tuple[str, str]:
-    """The variables a key of a role may be in: itself, and a command that tells it."""
+    """The variables a key of a role may be in: itself, and a command that prints it."""
     return f"{VARIABLE}_{role.upper()}", f"{VARIABLE}_{role.upper()}_COMMAND"
 
 

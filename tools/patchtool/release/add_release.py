@@ -1,4 +1,4 @@
-"""Publishing: a release folder becomes manifest, bundle and patches."""
+"""Add a release: a folder becomes manifest, bundle and patches."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _difference(
 ) -> Difference | None:
     """Compare a release with the one before; a copy of a repository may not have that.
 
-    A manifest that is damaged keeps no release from coming: `doctor` tells of it.
+    A manifest that is damaged keeps no release from coming: `doctor` reports it.
     """
     for before in releases.below(manifest.version)[:1]:
         place = repository.path_of(releases.manifest(before))

@@ -72,7 +72,7 @@ def _key(repository: Repository, app: str) -> tuple[PublicKey, Path | None]:
 def remove_app(repository: Repository, app: str) -> list[Path]:
     """Host ``app`` no more; the files of its release keys, renamed because they sign nothing.
 
-    Its installs go on working and are told that it is published no more. Its files stay until
+    Its installs go on working and learn that it is published no more. Its files stay until
     they are pruned. It may be added again later, with another key.
 
     Args:

@@ -1,4 +1,4 @@
-"""Hazards: what lies in a release folder by mistake, such as the keys it is signed with."""
+"""Hazards: files that lie in a release folder by mistake, such as the keys it is signed with."""
 
 from __future__ import annotations
 

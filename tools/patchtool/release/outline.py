@@ -1,4 +1,4 @@
-"""Outlines: what a release holds, and how it differs from the one before; for people and programs.
+"""Outlines: the size of a release, and its difference from the one before.
 
 Pure: manifests in, words and numbers out.
 """

@@ -1,4 +1,4 @@
-"""Refreshing: what expires soon is signed anew, with the keys that are at hand."""
+"""Refresh: sign anew what expires soon, with the keys that are at hand."""
 
 from __future__ import annotations
 

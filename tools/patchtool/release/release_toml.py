@@ -1,4 +1,4 @@
-"""``release.toml``: what the publisher says of a release, outside the release folder."""
+"""``release.toml``: the publisher's description of a release, outside the release folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rollout: what a channel offers, and to how many, where this tool signs heads."""
+"""Rollout: set what a channel offers, and to how many installs, where this tool signs heads."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ TIMESTAMP = "metadata/timestamp.json"
 SIGN_ANEW = "sign it anew, with a release key the repository names: patchtool keys list"
 
 
-class NotNext(InstallError):  # noqa: N818 - reads as what the publisher is told
+class NotNext(InstallError):  # noqa: N818 - reads as what the publisher sees
     """A role that was signed elsewhere does not follow version ``present``, which clients see."""
 
     def __init__(self, message: str, present: int) -> None:
@@ -84,15 +84,7 @@ class Repository(RepositoryFolder):
         disk: Disk | None = None,
         author: Author = ALONE,
     ) -> None:
-        """Open ``folder``; nothing is read yet.
-
-        Args:
-            folder: the repository.
-            keys: those this command needs, at least.
-            now: seconds since 1970, for expiry.
-            disk: durable primitives.
-            author: who is about to write: this tool, or the server the repository lies on.
-        """
+        """Open ``folder`` with the ``keys`` that a command needs; see `RepositoryFolder`."""
         super().__init__(folder, now, disk, author)
         self.keyring = KeyRing(keys)
 

@@ -98,7 +98,7 @@ class RepositoryFolder:
         return self.look().statuses(self.seconds)
 
     def ever_named(self) -> set[str]:
-        """Ids of all keys that could ever sign anything here, as far as files tell."""
+        """Ids of all keys that could ever sign anything here, as far as files show."""
         return ever_named(self.look())
 
     @property

@@ -277,7 +277,7 @@ class Snapshot:
 
 
 def ever_named(seen: Snapshot) -> set[str]:
-    """Ids of all keys that could ever sign anything, as far as files of old targets tell.
+    """Ids of all keys that could ever sign anything, as far as files of old targets show.
 
     Raises:
         InstallError, FormatError: one of them cannot be read.

@@ -54,7 +54,7 @@ def place_of(folder: Path, target: Listed) -> Path:
 
 
 def store(disk: Disk, folder: Path, target: NewTarget) -> None:
-    """Put the content of a target where clients look for it; nobody is told of it yet.
+    """Put the content of a target where clients look for it; no metadata names it yet.
 
     Raises:
         OSError: the disk; a part of it may be there under a name of its own.

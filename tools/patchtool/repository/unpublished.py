@@ -1,4 +1,4 @@
-"""Pending: what was signed in a copy of a repository and is not published by its server yet."""
+"""Unpublished: metadata that was signed in a copy and that its server has not published yet."""
 
 from __future__ import annotations
 

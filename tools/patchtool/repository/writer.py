@@ -1,4 +1,4 @@
-"""The writer: who signs what a repository offers, this tool or its server; never both.
+"""The writer: the one that signs what a repository offers, this tool or its server.
 
 Two that sign snapshots of one repository each count from what they know, and clients that saw one
 refuse the other as rolled back. Who it is stands in a file beside what is served: a rule against

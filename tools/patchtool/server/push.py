@@ -219,7 +219,7 @@ def _signed(here: Snapshot, app: str) -> list[int]:
 def _refuse_local(folder: Path) -> None:
     if writer_of(folder) != "server":
         raise InstallError(
-            f"{folder} is written here, and no server is to be told",
+            f"{folder} is written by this tool, not by a server",
             hint="copy it to a static host with patchtool sync; or, if a server is to take over: "
             "patchtool writer REPO server",
         )

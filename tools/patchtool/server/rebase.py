@@ -1,4 +1,4 @@
-"""Merging: what was signed here, put on top of what somebody else has published meanwhile. Pure.
+"""Rebase: put what was signed here on top of what somebody else has published since. Pure.
 
 Targets are as a role's metadata lists them: name -> length, hashes, custom. Whoever came first is
 right: what both have changed in different ways is refused, and nothing of theirs is undone. What

@@ -1,4 +1,4 @@
-"""Many files read as one: what lets a match be found wherever a byte moved to."""
+"""Many files read as one, so that a match is found wherever a byte moved to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding what new bytes have in common with old ones, behind one interface.
+"""Find what new bytes have in common with old ones, behind one interface.
 
 A finder takes old and new bytes and gives covers; what finds them never shows in a patch, where
 they are bsdiff triples. HDiffPatch finds quickly. bsdiff4 takes five times as long and more where
