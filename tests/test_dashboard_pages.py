@@ -109,7 +109,7 @@ def test_a_halt_is_told_with_its_reason(released: Server) -> None:
     server.services.rollouts.set_rule(SERVER, "notes", "stable", Rule(2500, 2))
     for install in range(2):
         send(server, "reports", report(install))
-    assert server.services.rollouts.judge("notes")
+    assert server.services.rollouts.judge()
     page = viewer(server)
     assert "2 of 2 installs failed, above 25 %" in page.text("/apps/notes")
     channel = page.text("/apps/notes/channels/stable")

@@ -278,7 +278,7 @@ def test_a_long_stream_is_not_tried_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What has worked before is tried all the same."""
-    monkeypatch.setattr(builder, "PATIENCE", 10_000)
+    monkeypatch.setattr(zlib_parameters, "PATIENCE", 10_000)
     usual, rare, again = (
         gzip.compress(text(n), level, mtime=0) for n, level in ((3, 6), (4, 3), (5, 6))
     )

@@ -29,7 +29,7 @@ from patchserver.database.tables import (
     Install,
     Policy,
 )
-from patchserver.publishing.signer import OnlineSigner
+from patchserver.publishing.signer import OnlineSigner, heads_of
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Head, Step
 
@@ -160,13 +160,15 @@ class Rollouts:
             found = select(Halt).where(Halt.app == app, Halt.channel == channel)
             return session.scalars(found.order_by(Halt.time.desc())).all()
 
-    def judge(self, app: str) -> list[Halt]:
-        """Halt what is to be halted; what was.
+    def judge(self) -> list[Halt]:
+        """Halt the rollouts of all apps in which too many installs failed; return the halts.
 
         Raises:
             InstallError: the database, the online key, or the disk.
         """
-        found = [self._judge(head) for head in self.signer.heads(app).values()]
+        seen = self.signer.look()
+        heads = [head for app in seen.apps() for head in heads_of(seen, app).values()]
+        found = [self._judge(head) for head in heads]
         return [halt for halt in found if halt is not None]
 
     def _judge(self, head: Head) -> Halt | None:

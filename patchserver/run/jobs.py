@@ -64,16 +64,15 @@ class Jobs:
             _log.exception("job %s failed", name)
 
     def _judge(self) -> None:
-        for app in self.services.signer.look().apps():
-            for halt in self.services.rollouts.judge(app):
-                _log.warning(
-                    "%s %s: rollout of %s halted: %d of %d installs failed",
-                    halt.app,
-                    halt.channel,
-                    halt.version,
-                    halt.failed,
-                    halt.failed + halt.succeeded,
-                )
+        for halt in self.services.rollouts.judge():
+            _log.warning(
+                "%s %s: rollout of %s halted: %d of %d installs failed",
+                halt.app,
+                halt.channel,
+                halt.version,
+                halt.failed,
+                halt.failed + halt.succeeded,
+            )
 
     def _sign(self) -> None:
         """Sign anew what is due, and let the canary look at all of it."""
