@@ -1,4 +1,4 @@
-"""The Flask application: its parts, and what holds for every answer."""
+"""The Flask application: its parts, and rules for every answer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from patchserver import dashboard
-from patchserver.files.public_files import Repository
+from patchserver.files.public_files import PublicFolder
 from patchserver.files.responses import GUARDS, refusal
 from patchserver.ops import logs
 from patchserver.ops.metrics import Metrics
-from patchserver.ops.server_settings import Settings
+from patchserver.ops.server_settings import ServerSettings
 from patchserver.services import Clock, Services, open_services, system_clock
 from patchserver.web import api, downloads, health, rate_limits
 from patchserver.web.access import SESSION_HOURS, guard
@@ -29,7 +29,7 @@ FORM_BYTES = 64 * KIB
 
 
 def create_app(
-    settings: Settings,
+    settings: ServerSettings,
     clock: Clock = system_clock,
     environment: Mapping[str, str] = os.environ,
 ) -> Flask:
@@ -45,7 +45,7 @@ def create_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # would redirect; we have one spelling of every name
     app.extensions["settings"] = settings
-    app.extensions["repository"] = Repository(settings.repository)
+    app.extensions["repository"] = PublicFolder(settings.repository)
     app.extensions["metrics"] = Metrics()
     app.before_request(logs.begin)
     app.after_request(logs.end)
@@ -60,7 +60,7 @@ def create_app(
     return app
 
 
-def _add_services(app: Flask, settings: Settings, opened: Services) -> None:
+def _add_services(app: Flask, settings: ServerSettings, opened: Services) -> None:
     """All that needs more than the repository's files."""
     app.extensions["services"] = opened
     app.secret_key = opened.secret

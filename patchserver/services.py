@@ -14,12 +14,12 @@ from flask import current_app
 from patchserver.accounts.audit import Audit
 from patchserver.accounts.users import Accounts
 from patchserver.database.engine import Database
-from patchserver.ops.server_settings import Settings
-from patchserver.publishing.published_snapshot import Window
+from patchserver.ops.server_settings import ServerSettings
+from patchserver.publishing.published_snapshot import SnapshotCache
 from patchserver.publishing.pushes import Pushes
-from patchserver.publishing.signer import Notary, keys_in
+from patchserver.publishing.signer import OnlineSigner, keys_in
 from patchserver.publishing.uploads import FolderUploads
-from patchserver.rollouts.group_commit import Batches
+from patchserver.rollouts.group_commit import GroupCommit
 from patchserver.rollouts.halting import Rollouts
 from patchserver.rollouts.ingest import Ingest
 from updater.disk.durable import machine_errors
@@ -37,22 +37,22 @@ Clock = Callable[[], int]
 
 
 def system_clock() -> int:
-    """What this machine's clock says."""
+    """The time of this machine's clock."""
     return int(time.time())
 
 
 @dataclass(frozen=True)
 class Services:
-    """What a server with a data folder does."""
+    """The services of a server that has a data folder."""
 
     database: Database
     secret: bytes
     """Signs sessions, and keys what is hashed; it stays in the data folder."""
     accounts: Accounts
     audit: Audit
-    notary: Notary
-    window: Window
-    """Looks at what the notary publishes."""
+    signer: OnlineSigner
+    snapshots: SnapshotCache
+    """Looks at what the signer publishes."""
     pushes: Pushes
     rollouts: Rollouts
     ingest: Ingest
@@ -62,7 +62,7 @@ class Services:
 
 
 def open_services(
-    settings: Settings,
+    settings: ServerSettings,
     clock: Clock = system_clock,
     environment: Mapping[str, str] = os.environ,
 ) -> Services:
@@ -77,8 +77,8 @@ def open_services(
     database = Database(settings.database)
     database.upgrade()
     audit = Audit(database)
-    notary = Notary(
-        settings.repository, keys_in(settings.keys, environment), settings.data / "witness", clock
+    signer = OnlineSigner(
+        settings.repository, keys_in(settings.keys, environment), settings.data / "canary", clock
     )
     uploads = FolderUploads(settings.data / "pushes")
     return Services(
@@ -86,11 +86,11 @@ def open_services(
         secret=secret,
         accounts=Accounts(database),
         audit=audit,
-        notary=notary,
-        window=Window(),
-        pushes=Pushes(notary, uploads),
-        rollouts=Rollouts(database, audit, notary),
-        ingest=Ingest(database, Batches(database), secret, uploads.free),
+        signer=signer,
+        snapshots=SnapshotCache(),
+        pushes=Pushes(signer, uploads),
+        rollouts=Rollouts(database, audit, signer),
+        ingest=Ingest(database, GroupCommit(database), secret, uploads.free),
         clock=clock,
         jobs_lock=settings.data / "jobs.lock",
     )
@@ -114,7 +114,7 @@ def _prepare(data: Path) -> bytes:
 
 
 def _write_private(place: Path, content: bytes) -> None:
-    """What nobody else may read, at no moment."""
+    """Write a file that nobody else may read, at no moment."""
     part = place.with_name(f"{place.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

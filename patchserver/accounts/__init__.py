@@ -1,4 +1,4 @@
-"""Who may use the server: users, tokens, the audit log, networks.
+"""Accounts: users, their tokens, the audit log, and networks that are trusted.
 
 Imported by `rollouts`, `web` and the dashboard.
 """

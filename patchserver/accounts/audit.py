@@ -23,7 +23,7 @@ _log = logging.getLogger("patchserver.accounts.audit")
 
 @dataclass(frozen=True)
 class Actor:
-    """Who makes a change."""
+    """The person or program that makes a change."""
 
     name: str
     """``user anna``, ``token ci of anna``, ``server``."""
@@ -44,7 +44,7 @@ class Audit:
 
     @contextmanager
     def change(self, actor: Actor, action: str, app: str, subject: str, now: int) -> Iterator[None]:
-        """Around a change.
+        """Keep a change in the audit log, with its outcome.
 
         Args:
             actor: who.

@@ -1,4 +1,4 @@
-"""Addresses: which network somebody asks from. Pure."""
+"""Networks: the network that an address belongs to. Pure."""
 
 from __future__ import annotations
 

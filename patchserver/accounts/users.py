@@ -1,4 +1,4 @@
-"""Accounts: who signs in, and which programs may do what.
+"""Accounts: the people who sign in, and the programs they let in.
 
 A password is hashed by argon2. A token is a random text of 256 bits, so that its SHA-256 gives
 nothing away; it is shown once and stands nowhere. What it allows is looked up with every use:
@@ -43,7 +43,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 class Role(IntEnum):
-    """What somebody may do; each may do all that those below may."""
+    """The rights of an account; each role has those of the roles below it."""
 
     VIEWER = 1
     """See everything."""
@@ -67,7 +67,7 @@ class Role(IntEnum):
 
 
 class Scope(str, Enum):
-    """What a token allows."""
+    """One right of a token."""
 
     PUBLISH = "publish"
     """Push releases."""
@@ -86,7 +86,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Grant:
-    """What the bearer of a token may do."""
+    """The rights of whoever sends a token."""
 
     name: str
     user: str
@@ -95,7 +95,7 @@ class Grant:
     scopes: frozenset[Scope]
 
     def allows(self, scope: Scope, app: str) -> bool:
-        """Whether it is good for this."""
+        """Return whether it is good for this."""
         return scope in self.scopes and self.app in {"", app}
 
 
@@ -171,7 +171,7 @@ class Accounts:
             return session.scalars(select(User).order_by(User.name)).all()
 
     def sign_in(self, name: str, password: str) -> Person | None:
-        """Who this is; None if name and password do not fit.
+        """Return the person with this name and password; None if they do not fit.
 
         It takes as long whether there is such a user or not.
 
@@ -185,7 +185,7 @@ class Accounts:
         return _person(user) if user and user.is_active and is_right else None
 
     def person(self, name: str, session_id: str) -> Person | None:
-        """Who carries a session; None if it ended."""
+        """Return the person of a session; None if it ended."""
         with self._database.reading() as session:
             user = session.get(User, name)
         if (
@@ -240,7 +240,7 @@ class Accounts:
         return secret
 
     def grant(self, secret: str, now: int) -> Grant | None:
-        """What the bearer of ``secret`` may do; None if it is no good token."""
+        """Return the rights that go with ``secret``; None if it is no valid token."""
         if not secret.startswith(PREFIX):
             return None
         with self._database.reading() as session:

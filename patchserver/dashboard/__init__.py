@@ -1,4 +1,4 @@
-"""The dashboard: what people see of a server, and change by hand. Every path of it stands here."""
+"""The dashboard: pages for people who watch and change a server. Every path stands here."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from flask import redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
 from patchserver.accounts.users import Accounts, Role
-from patchserver.dashboard.error_pages import field, telling
+from patchserver.dashboard.error_pages import field, flashing
 from patchserver.services import services
 from patchserver.web.access import actor, signed_in
 
@@ -57,9 +57,9 @@ def reopen(name: str) -> Response:
 
 @contextmanager
 def _changing(action: str, subject: str, done: str) -> Iterator[Accounts]:
-    """Around a change of accounts: it stands in the audit log, and is told."""
+    """Keep a change of accounts in the audit log, and show that it was made."""
     audit = services().audit
-    with telling(done), audit.change(actor(), action, "", subject, services().clock()):
+    with flashing(done), audit.change(actor(), action, "", subject, services().clock()):
         yield services().accounts
 
 

@@ -1,4 +1,4 @@
-"""Channels: what is offered to whom, and who changes it."""
+"""Pages of channels: their offers, and forms to change them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from patchserver.accounts.users import Role
-from patchserver.dashboard.error_pages import field, telling
+from patchserver.dashboard.error_pages import field, flashing
 from patchserver.dashboard.offers import Offered, offered
 from patchserver.dashboard.subject import app_named
 from patchserver.publishing.published_snapshot import App
@@ -42,7 +42,7 @@ def promote(app: str) -> Response:
     """Let a channel offer a version, at once or in steps."""
     known, channel, version = app_named(app), field("channel", 40), field("version", 40)
     share = field("share").strip()
-    with telling(f"{channel} offers {version}: {share}."):
+    with flashing(f"{channel} offers {version}: {share}."):
         check_channel(channel)
         steps = _steps(share, services().clock())
         services().rollouts.promote(actor(), app, channel, version, steps)
@@ -53,7 +53,7 @@ def promote(app: str) -> Response:
 def pause(app: str, channel: str) -> Response:
     """Offer a version to nobody for now."""
     known, version = app_named(app), field("version", 40)
-    with telling(f"{version} is paused on {channel}."):
+    with flashing(f"{version} is paused on {channel}."):
         _require(known, channel)
         services().rollouts.pause(actor(), app, channel, version)
     return _back(known, channel)
@@ -63,7 +63,7 @@ def pause(app: str, channel: str) -> Response:
 def resume(app: str, channel: str) -> Response:
     """Go on with a version that was paused, or halted."""
     known, version = app_named(app), field("version", 40)
-    with telling(f"{version} goes on where it was, on {channel}."):
+    with flashing(f"{version} goes on where it was, on {channel}."):
         _require(known, channel)
         services().rollouts.resume(actor(), app, channel, version)
     return _back(known, channel)
@@ -73,7 +73,7 @@ def resume(app: str, channel: str) -> Response:
 def set_rule(app: str, channel: str) -> Response:
     """Say when the channel's rollouts halt by themselves."""
     known, threshold, sample = app_named(app), field("threshold", 10), field("sample", 10)
-    with telling(f"{channel} halts above {threshold} % of at least {sample} installs."):
+    with flashing(f"{channel} halts above {threshold} % of at least {sample} installs."):
         _require(known, channel)
         rule = Rule(parse_percent(threshold.strip()), _sample(sample.strip()))
         services().rollouts.set_rule(actor(), app, channel, rule)
@@ -81,7 +81,7 @@ def set_rule(app: str, channel: str) -> Response:
 
 
 def offers_of(app: App, channel: str) -> list[Offered]:
-    """What a channel offers, newest first, with what installs told of it."""
+    """Return the offers of a channel, newest first, with the reports about each."""
     rollouts, head = services().rollouts, app.heads[channel]
     rule, halts = rollouts.rule(app.name, channel), rollouts.halts(app.name, channel)
     return [
@@ -126,6 +126,6 @@ def _require(app: App, channel: str) -> None:
 
 
 def _back(app: App, channel: str) -> Response:
-    if channel in app.heads or channel in services().notary.heads(app.name):
+    if channel in app.heads or channel in services().signer.heads(app.name):
         return redirect(url_for("dashboard.channel", app=app.name, channel=channel), 303)
     return redirect(url_for("dashboard.overview", app=app.name), 303)

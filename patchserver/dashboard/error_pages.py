@@ -1,4 +1,4 @@
-"""What goes wrong, told to people; and what keeps their browsers from going wrong."""
+"""Error pages for people, and the headers that protect their browsers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OUTAGE = "The server cannot do this now. Its log says why."
 
 
 def page(error: HTTPException) -> Response:
-    """What cannot be answered, as a page."""
+    """Show an error as a page."""
     if isinstance(error, CSRFError):
         return _page(_EXPIRED, 400)
     status = error.code or 500
@@ -61,8 +61,8 @@ def outage(error: UpdaterError) -> Response:
 
 
 @contextmanager
-def telling(done: str) -> Iterator[None]:
-    """Around a change: whoever asked for it is told that it was made, or why not."""
+def flashing(done: str) -> Iterator[None]:
+    """Show on the next page that a change was made, or why it was not."""
     try:
         yield
     except UpdaterError as error:

@@ -1,4 +1,4 @@
-"""How numbers and times are shown. Pure."""
+"""Numbers and times in the form that people read. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def span(seconds: int) -> str:
 
 
 def enough(unit: int) -> int:
-    """How many of a unit there must be before it is used: 36 hours say more than one day."""
+    """The least number of a unit that is shown in it: 36 hours say more than one day."""
     return 2 if unit == DAY else 1
 
 

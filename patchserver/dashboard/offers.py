@@ -1,4 +1,4 @@
-"""Offers: what a channel offers, how far it is, and what speaks for it. Pure."""
+"""Offers of a channel: version, steps, evidence and state. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from updater.format.head import EVERYONE, HeadEntry
 
 
 @dataclass(frozen=True)
-class Stage:
+class RampStep:
     """One step of a ramp."""
 
     utc: int
@@ -27,14 +27,14 @@ class Offered:
     offer: HeadEntry
     evidence: Evidence
     rule: Rule
-    stages: tuple[Stage, ...]
+    stages: tuple[RampStep, ...]
     reach: int
     """Basis points of installs that get it now."""
     halt: Halt | None
-    """Why it is paused, if installs were the reason."""
+    """The halt that paused it, if installs were the reason."""
     is_newest: bool
     is_recalled: bool
-    """Then no client takes it, whatever stands here."""
+    """True if the publisher recalled it: then no client takes it."""
 
     @property
     def state(self) -> str:
@@ -48,15 +48,15 @@ class Offered:
         return "ramp" if self.reach else "to come"
 
     @property
-    def next(self) -> Stage | None:
+    def next(self) -> RampStep | None:
         """The step that comes next, unless it is held back."""
         return next((stage for stage in self.stages if stage.state == "to come"), None)
 
     @property
     def judged(self) -> str:
-        """What the rule says of the evidence."""
+        """The verdict of the rule on the evidence, in words."""
         if self.evidence.sample < self.rule.sample:
-            return f"{self.rule.sample - self.evidence.sample} more must tell before it is judged"
+            return f"{self.rule.sample - self.evidence.sample} more reports are needed to judge it"
         if self.evidence.halts(self.rule):
             return "above the threshold"
         return "within the threshold"
@@ -76,7 +76,7 @@ def offered(
 
     Args:
         offer: of the head.
-        evidence: what installs told of it.
+        evidence: reports of installs about it.
         rule: of the channel.
         halts: of the channel, newest first.
         now: seconds since 1970.
@@ -96,10 +96,10 @@ def offered(
     )
 
 
-def _stages(offer: HeadEntry, now: int) -> list[Stage]:
+def _stages(offer: HeadEntry, now: int) -> list[RampStep]:
     come = sum(step.utc <= now for step in offer.steps)
     here, later = ("paused here", "put off") if offer.paused else ("now", "to come")
     states = ["done"] * (come - 1) + [here] * bool(come) + [later] * (len(offer.steps) - come)
     return [
-        Stage(s.utc, s.basis_points, state) for s, state in zip(offer.steps, states, strict=True)
+        RampStep(s.utc, s.basis_points, state) for s, state in zip(offer.steps, states, strict=True)
     ]

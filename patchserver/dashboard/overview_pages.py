@@ -1,4 +1,4 @@
-"""Pages to look at."""
+"""Pages that show the state of an app, its releases, installs and failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from patchserver.dashboard.offers import Offered
 from patchserver.dashboard.subject import app_named, published
 from patchserver.database.tables import Event, Halt
 from patchserver.publishing.published_snapshot import App
-from patchserver.publishing.signer import Standing
+from patchserver.publishing.signer import RoleStatus
 from patchserver.rollouts.failure_groups import groups
 from patchserver.rollouts.version_counts import (
     DAY,
@@ -54,7 +54,7 @@ class Summary:
 
     @property
     def installs(self) -> int:
-        """How many are active."""
+        """Return the number of active installs."""
         return sum(one.installs for one in self.active)
 
 
@@ -73,7 +73,7 @@ def index() -> str:
     return render_template(
         "dashboard/index.html",
         summaries=[_summary(app) for app in seen.apps.values()],
-        warnings=_warnings(seen.standings),
+        warnings=_warnings(seen.statuses),
         now=now,
     )
 
@@ -87,7 +87,7 @@ def overview(app: str) -> str:
         "dashboard/overview.html",
         summary=_summary(known),
         app=known,
-        warnings=_warnings(s for s in published().standings if s.role in roles),
+        warnings=_warnings(s for s in published().statuses if s.role in roles),
         halts=_halts(known, now),
         now=now,
     )
@@ -95,13 +95,13 @@ def overview(app: str) -> str:
 
 @signed_in(Role.VIEWER)
 def releases(app: str) -> str:
-    """What is published."""
+    """Show the published releases."""
     return render_template("dashboard/releases.html", app=app_named(app))
 
 
 @signed_in(Role.VIEWER)
 def adopted(app: str) -> str:
-    """Which versions were in use, over time."""
+    """Show which versions were in use, over time."""
     known, days = app_named(app), request.args.get("days", PERIODS[0], int)
     if days not in PERIODS:
         raise BadRequest
@@ -119,7 +119,7 @@ def adopted(app: str) -> str:
 
 @signed_in(Role.VIEWER)
 def failures(app: str) -> str:
-    """What went wrong, grouped."""
+    """Show failures, in groups."""
     known, release, now = app_named(app), request.args.get("release", ""), services().clock()
     found = groups(services().database, app, now - FAILED_DAYS * DAY, release)
     return render_template(
@@ -134,7 +134,7 @@ def failures(app: str) -> str:
 
 @signed_in(Role.VIEWER)
 def log() -> str:
-    """Who changed what."""
+    """Show the audit log."""
     app = request.args.get("app", "")
     events = services().audit.events(app=app, most=EVENTS + 1, before=_before())
     return render_template(
@@ -152,11 +152,11 @@ def _summary(app: App) -> Summary:
     return Summary(app, channels, active(services().database, app.name, services().clock()))
 
 
-def _warnings(standings: Iterable[Standing]) -> list[Standing]:
+def _warnings(statuses: Iterable[RoleStatus]) -> list[RoleStatus]:
     """Signatures that end soon, or have ended; the first to end first."""
     now = services().clock()
-    found = [s for s in standings if s.is_due or s.expires <= now]
-    return sorted(found, key=lambda standing: standing.expires)
+    found = [s for s in statuses if s.is_due or s.expires <= now]
+    return sorted(found, key=lambda status: status.expires)
 
 
 def _halts(app: App, now: int) -> list[Halt]:
@@ -167,7 +167,7 @@ def _halts(app: App, now: int) -> list[Halt]:
 
 
 def _before() -> int | None:
-    """Where the page of newer ones ended."""
+    """The number of the entry at which the page of newer ones ended."""
     text = request.args.get("before")
     if text is None:
         return None

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from patchserver.accounts.audit import Actor
 from patchserver.accounts.users import Role
-from patchserver.dashboard.error_pages import field, telling
+from patchserver.dashboard.error_pages import field, flashing
 from patchserver.services import services
 from patchserver.web.access import (
     actor,
@@ -32,7 +32,7 @@ def sign_in() -> str:
 
 @public
 def enter() -> Response | tuple[str, int]:
-    """Sign in; who may not is told the same, whatever the reason."""
+    """Sign in; the refusal is the same, whatever the reason."""
     there = _next(request.form.get("next", ""))
     found = services().accounts.sign_in(field("name"), field("password"))
     if found is None:
@@ -65,7 +65,7 @@ def change_password() -> Response | tuple[str, int]:
     if services().accounts.sign_in(name, field("old")) is None:
         flash("That is not your password.", "bad")
         return render_template("dashboard/password.html"), 403
-    with telling("You have another password; all other sessions have ended."):
+    with flashing("You have another password; all other sessions have ended."):
         _change(actor(), name, new)
     return redirect(url_for("dashboard.password"), 303)
 
@@ -80,5 +80,5 @@ def _change(who: Actor, name: str, new: str) -> None:
 
 
 def _next(path: str) -> str:
-    """Where to go then: a path of this site, or nowhere in particular."""
+    """The page to go to after the sign-in: a path of this site, or none."""
     return path if _LOCAL.fullmatch(path) else ""

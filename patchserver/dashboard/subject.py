@@ -1,20 +1,20 @@
-"""What the pages are about: the repository as clients see it."""
+"""The subject of the pages: the repository as clients see it."""
 
 from __future__ import annotations
 
 from werkzeug.exceptions import NotFound
 
-from patchserver.publishing.published_snapshot import App, Published
+from patchserver.publishing.published_snapshot import App, PublishedState
 from patchserver.services import services
 
 
-def published() -> Published:
-    """What clients see now.
+def published() -> PublishedState:
+    """Read what clients see now.
 
     Raises:
         InstallError, FormatError: the repository cannot be read.
     """
-    return services().window.look(services().notary)
+    return services().snapshots.look(services().signer)
 
 
 def app_named(name: str) -> App:

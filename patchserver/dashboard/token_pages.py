@@ -1,4 +1,4 @@
-"""Tokens: who lets which program in."""
+"""Pages of tokens: the programs that people let in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from patchserver.accounts.users import (
 )
 from patchserver.dashboard.error_pages import (
     field,
-    telling,
+    flashing,
     words,
 )
 from patchserver.dashboard.subject import published
@@ -54,7 +54,7 @@ def revoke(identity: str) -> Response:
         raise Forbidden
     audit, subject = services().audit, f"{token.name} of {token.user}"
     with (
-        telling(f"Token {token.name} of {token.user} is good for nothing any more."),
+        flashing(f"Token {token.name} of {token.user} is good for nothing any more."),
         audit.change(actor(), "revoke token", token.app, subject, services().clock()),
     ):
         services().accounts.revoke_token(token.digest)

@@ -1,4 +1,4 @@
-"""The database: its engine, its tables and how the schema came to be.
+"""The database: its engine, its tables and the steps that make its schema.
 
 Imported by whatever stores something.
 """

@@ -51,7 +51,7 @@ class Database:
         Raises:
             InstallError: the database cannot be reached or used.
         """
-        with _told(self.engine), Session(self.engine) as session:
+        with _database_errors(self.engine), Session(self.engine) as session:
             yield session
 
     @contextmanager
@@ -62,7 +62,7 @@ class Database:
             InstallError: the database cannot be reached or used.
         """
         writer = self.engine.execution_options(writes=True)
-        with _told(self.engine), Session(writer, expire_on_commit=False) as session:
+        with _database_errors(self.engine), Session(writer, expire_on_commit=False) as session:
             yield session
             session.commit()
 
@@ -75,7 +75,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", "patchserver:database/migrations")
         writer = self.engine.execution_options(writes=True)
-        with _told(self.engine), writer.begin() as connection:
+        with _database_errors(self.engine), writer.begin() as connection:
             if connection.dialect.name == POSTGRESQL:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADING})"))
             config.attributes["connection"] = connection
@@ -127,7 +127,7 @@ def _begin(connection: Connection) -> None:
 
 
 @contextmanager
-def _told(engine: Engine) -> Iterator[None]:
+def _database_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:

@@ -1,4 +1,4 @@
-"""The tables: who may do what, what was done, and what installs told.
+"""The tables: accounts and tokens, the audit log, and the reports of installs.
 
 Times are whole seconds since 1970. What the repository says (releases, heads, expiry) is not
 repeated here: it is read where it is signed.
@@ -41,14 +41,14 @@ class User(Base):
 
 
 class Token(Base):
-    """What lets a program in; the secret itself is nowhere."""
+    """A token of a program; its secret is not stored."""
 
     __tablename__ = "tokens"
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     """SHA-256 of the secret, which is long enough to need no slower hash."""
     name: Mapped[str] = mapped_column(String(64))
     user: Mapped[str] = mapped_column(ForeignKey("users.name"))
-    """Who made it; it can do no more than they."""
+    """The account that made it; it can do no more than that."""
     app: Mapped[str] = mapped_column(String(40))
     """Empty: every app."""
     scopes: Mapped[list[str]]
@@ -76,7 +76,7 @@ class Event(Base):
 
 
 class Install(Base):
-    """The last word of an install that tells how it is."""
+    """The newest message of an install that reports."""
 
     __tablename__ = "installs"
     app: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -137,13 +137,13 @@ class Policy(Base):
     app: Mapped[str] = mapped_column(String(40), primary_key=True)
     channel: Mapped[str] = mapped_column(String(40), primary_key=True)
     threshold: Mapped[int]
-    """Basis points of failed installs among those that told; above it the rollout halts."""
+    """Basis points of failed installs among those that reported; above it the rollout halts."""
     sample: Mapped[int]
-    """Installs that must have told before anything is judged."""
+    """Installs that must have reported before anything is judged."""
 
 
 class Halt(Base):
-    """A rollout that was halted by what installs told, and on what evidence."""
+    """A rollout that was halted by reports of installs, and the evidence."""
 
     __tablename__ = "halts"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -156,5 +156,5 @@ class Halt(Base):
     threshold: Mapped[int]
     sample: Mapped[int]
     resumed: Mapped[int | None]
-    """When somebody let it go on; what was told before counts no more."""
+    """When somebody let it go on; reports from before count no more."""
     __table_args__ = (Index(None, "app", "channel", "version"),)

@@ -7,7 +7,7 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from patchserver.files.public_files import OpenFile, Repository
+from patchserver.files.public_files import OpenFile, PublicFolder
 from patchserver.files.responses import Facts
 
 SMALL = 256 * 1024  # bytes; larger files are not kept in memory
@@ -25,7 +25,7 @@ class Loaded:
     body: bytes | None
 
 
-class Shelf:
+class FileCache:
     """Public files by name, each looked at anew whenever it is asked for.
 
     A look costs one ``stat``, which follows links as the opening does. What it shows is
@@ -33,7 +33,7 @@ class Shelf:
     and none mixes two files. Not safe for threads: the event loop alone asks.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: PublicFolder) -> None:
         self._repository = repository
         self._folder = str(repository.folder.absolute())
         self._kept: OrderedDict[str, tuple[_Stamp, Loaded]] = OrderedDict()
@@ -43,8 +43,8 @@ class Shelf:
         """The file called ``name``.
 
         Raises:
-            FileNotFoundError: As `Repository.open`.
-            OSError: As `Repository.open`, or the file changes faster than it can be read.
+            FileNotFoundError: As `PublicFolder.open`.
+            OSError: As `PublicFolder.open`, or the file changes faster than it can be read.
         """
         kept = self._kept.get(name)
         if kept is not None:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import InternalServerError, NotFound, ServiceUnavailable
 
-from patchserver.embedded.file_cache import Loaded, Shelf
+from patchserver.embedded.file_cache import FileCache, Loaded
 from patchserver.embedded.wsgi_bridge import (
     Bridge,
-    Scope,
+    RequestScope,
     Wire,
 )
-from patchserver.files.public_files import Repository
+from patchserver.files.public_files import PublicFolder
 from patchserver.files.responses import (
-    Answer,
+    FileResponse,
     answer,
     refusal,
 )
@@ -36,12 +36,12 @@ _FILES = ("/metadata/", "/targets/")
 class Front:
     """Answers what granian hands it."""
 
-    def __init__(self, repository: Repository, app: WSGIApplication, metrics: Metrics) -> None:
-        self._shelf = Shelf(repository)
+    def __init__(self, repository: PublicFolder, app: WSGIApplication, metrics: Metrics) -> None:
+        self._files = FileCache(repository)
         self._bridge = Bridge(app)
         self._metrics = metrics
 
-    async def __rsgi__(self, scope: Scope, wire: Wire) -> None:
+    async def __rsgi__(self, scope: RequestScope, wire: Wire) -> None:
         """Answer one request."""
         method, path = scope.method, scope.path
         try:
@@ -53,10 +53,10 @@ class Front:
             logger.exception("cannot answer %s %s", method, path[:200])
             _send(wire, refusal(InternalServerError()))
 
-    def _send_file(self, method: str, path: str, scope: Scope, wire: Wire) -> int:
+    def _send_file(self, method: str, path: str, scope: RequestScope, wire: Wire) -> int:
         """Answer, and return the status."""
         try:
-            loaded = self._shelf.get(path[1:])
+            loaded = self._files.get(path[1:])
         except FileNotFoundError:
             return _send(wire, refusal(NotFound()))
         except OSError as error:
@@ -67,17 +67,17 @@ class Front:
         return _send_loaded(wire, method, found, loaded)
 
 
-def _send(wire: Wire, found: Answer) -> int:
+def _send(wire: Wire, found: FileResponse) -> int:
     wire.response_bytes(found.status, _headers(found), found.body)
     return found.status
 
 
-def _headers(found: Answer) -> list[tuple[str, str]]:
+def _headers(found: FileResponse) -> list[tuple[str, str]]:
     """The answer's headers; granian would name itself."""
     return [*found.headers, ("Server", "patchserver")]
 
 
-def _send_loaded(wire: Wire, method: str, found: Answer, loaded: Loaded) -> int:
+def _send_loaded(wire: Wire, method: str, found: FileResponse, loaded: Loaded) -> int:
     headers, part = _headers(found), found.part
     if part is None:
         wire.response_bytes(found.status, headers, found.body)

@@ -20,7 +20,7 @@ from updater.errors import MachineError
 CONNECTIONS = 1000  # at a time; more wait to be accepted
 HEADER_SECONDS = 30  # for a request's headers, and without a request until a client is dropped
 STALLED_SECONDS = 60  # without a byte taken until a client is dropped
-ENDING_SECONDS = 10  # for what is under way when the server is told to end
+ENDING_SECONDS = 10  # for what is under way when the server is asked_to_end to end
 
 _HEADERS = 32 * 1024  # bytes
 _DESCRIPTORS = 4096
@@ -116,13 +116,13 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _serve(front: Front, listener: socket.socket, ready: Callable[[], None]) -> bool:
-    server, told = _Embedded(front, listener), asyncio.Event()
+    server, asked_to_end = _Embedded(front, listener), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, asked_to_end.set)
     server.on_startup(ready)
     serving = loop.create_task(server.serve())
-    waiting = loop.create_task(told.wait())
+    waiting = loop.create_task(asked_to_end.wait())
     await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     server.stop()  # type: ignore[no-untyped-call]  # has no annotations

@@ -24,7 +24,7 @@ from werkzeug.exceptions import (
     ServiceUnavailable,
 )
 
-from patchserver.files.responses import Answer, refusal
+from patchserver.files.responses import FileResponse, refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -40,7 +40,7 @@ _FORM_LIMIT = 64 * 1024  # bytes
 
 
 class RequestHeaders(Protocol):
-    """What granian gives of a request's headers; names are in lower case."""
+    """The headers of a request as granian gives them; names are in lower case."""
 
     def get(self, key: str, default: str | None = None, /) -> str | None:
         """The first value of a header."""
@@ -49,12 +49,12 @@ class RequestHeaders(Protocol):
         """Every line of every header."""
 
 
-class Scope(Protocol):
-    """What granian gives of a request (RSGI)."""
+class RequestScope(Protocol):
+    """A request as granian gives it (RSGI)."""
 
     @property
     def http_version(self) -> str:
-        """As ``1.1``."""
+        """The version, such as ``1.1``."""
 
     @property
     def server(self) -> str:
@@ -78,7 +78,7 @@ class Scope(Protocol):
 
     @property
     def query_string(self) -> str:
-        """As sent."""
+        """The query as it was sent."""
 
     @property
     def headers(self) -> RequestHeaders:
@@ -86,7 +86,7 @@ class Scope(Protocol):
 
 
 class Wire(Protocol):
-    """What granian gives to read the body from and to answer on (RSGI)."""
+    """The connection that granian gives: to read the body from, and to answer on (RSGI)."""
 
     def __aiter__(self) -> Wire:
         """The body piece by piece."""
@@ -108,7 +108,7 @@ class Wire(Protocol):
 
 @dataclass
 class _Load:
-    """What the bridge holds at present."""
+    """The bytes and requests that the bridge holds at present."""
 
     requests: int = 0
     bytes: int = 0
@@ -122,7 +122,7 @@ class Bridge:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="wsgi")
         self._load = _Load()
 
-    async def handle(self, scope: Scope, wire: Wire) -> Answer:
+    async def handle(self, scope: RequestScope, wire: Wire) -> FileResponse:
         """The application's answer, or a refusal of a body that is too long or too slow."""
         try:
             limit = _limit(scope)
@@ -135,7 +135,7 @@ class Bridge:
         finally:
             self._load.bytes -= len(body)
 
-    async def _call(self, scope: Scope, body: bytes) -> Answer:
+    async def _call(self, scope: RequestScope, body: bytes) -> FileResponse:
         if self._load.requests >= WAITING:
             return refusal(ServiceUnavailable(retry_after=5))
         self._load.requests += 1
@@ -191,11 +191,11 @@ async def _piece(pieces: Wire) -> bytes:
         return b""
 
 
-def _limit(scope: Scope) -> int:
+def _limit(scope: RequestScope) -> int:
     return _UPLOAD_LIMIT if scope.path.startswith("/api/") else _FORM_LIMIT
 
 
-def _announced(scope: Scope, limit: int) -> int:
+def _announced(scope: RequestScope, limit: int) -> int:
     """The length of the body.
 
     Raises:
@@ -213,7 +213,7 @@ def _announced(scope: Scope, limit: int) -> int:
     return int(length)
 
 
-def environ(scope: Scope, body: bytes) -> WSGIEnvironment:
+def environ(scope: RequestScope, body: bytes) -> WSGIEnvironment:
     """The request as WSGI has it."""
     server, port = _address(scope.server)
     named: WSGIEnvironment = {
@@ -257,7 +257,7 @@ def _headers(lines: Iterable[tuple[str, str]]) -> WSGIEnvironment:
     return found
 
 
-def run(app: WSGIApplication, environment: WSGIEnvironment) -> Answer:
+def run(app: WSGIApplication, environment: WSGIEnvironment) -> FileResponse:
     """Call a WSGI application and gather its answer in memory."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
@@ -277,4 +277,4 @@ def run(app: WSGIApplication, environment: WSGIEnvironment) -> Answer:
         if hasattr(result, "close"):
             result.close()
     status, headers = started[0]
-    return Answer(int(status[:3]), tuple(headers), body=b"".join(written))
+    return FileResponse(int(status[:3]), tuple(headers), body=b"".join(written))

@@ -1,4 +1,4 @@
-"""Which part of a file a request asks for; pure.
+"""The part of a file that a request asks for; pure.
 
 werkzeug parses the header, but its ``make_conditional`` answers more than we may: it refuses
 with 416 what RFC 9110 section 14.2 says to ignore (several ranges, other units, nonsense),
@@ -32,5 +32,5 @@ def requested_range(header: str | None, size: int) -> range | None:
 
 
 def unchanged(if_range: str | None, validators: frozenset[str]) -> bool:
-    """Whether a part may be sent: no ``If-Range``, or exactly one of our strong ``validators``."""
+    """Return whether a part may be sent: no ``If-Range``, or one of our strong ``validators``."""
     return if_range is None or if_range.strip() in validators

@@ -47,7 +47,7 @@ class OpenFile:
 
 
 @dataclass(frozen=True)
-class Repository:
+class PublicFolder:
     """A folder with ``metadata/`` and ``targets/``."""
 
     folder: Path

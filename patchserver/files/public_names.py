@@ -1,4 +1,4 @@
-"""Which names of a repository are public, and how each may be cached; pure.
+"""The public names of a repository, and how long each may be cached; pure.
 
 The list says what is served, not what is hidden: keys, databases, temporary files, dotfiles
 and every spelling of ``..`` are absent from it and need no rule of their own.

@@ -1,4 +1,4 @@
-"""What is answered to a request for a public file; pure.
+"""The response to a request for a public file; pure.
 
 The Flask application and the embedded server's front both ask here, so that a file is
 answered alike whoever serves it.
@@ -41,7 +41,7 @@ Conditions = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a file: ``size`` in bytes, ``mtime`` in seconds since the epoch.
+    """Facts about a file: ``size`` in bytes, ``mtime`` in seconds since the epoch.
 
     ``etag`` is a strong entity tag without its quotes.
     """
@@ -53,7 +53,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Answer:
+class FileResponse:
     """A status, its headers, and what follows: ``part`` of the file, or ``body`` without one."""
 
     status: int
@@ -62,7 +62,7 @@ class Answer:
     body: bytes = b""
 
 
-def answer(facts: Facts, method: str, header: Callable[[str], str | None]) -> Answer:
+def answer(facts: Facts, method: str, header: Callable[[str], str | None]) -> FileResponse:
     """The answer to GET or HEAD; ``header`` looks a request header up by its lower-case name."""
     conditions = tuple(header(name) for name in CONDITIONS)
     if sum(len(value) for value in conditions if value) > _CACHED_CHARACTERS:
@@ -70,17 +70,17 @@ def answer(facts: Facts, method: str, header: Callable[[str], str | None]) -> An
     return _remembered(facts, method, conditions)
 
 
-def refusal(error: HTTPException) -> Answer:
+def refusal(error: HTTPException) -> FileResponse:
     """The error as JSON, with its own headers (``Allow``, ``Content-Range``)."""
     body = json.dumps({"error": error.name.lower()}).encode() + b"\n"
     own = tuple((name, value) for name, value in error.get_headers() if name != "Content-Type")
     # A cached 404 of the next root would hide a rotation of keys; so errors are not kept.
     kept = ("Cache-Control", "no-store"), ("Content-Length", str(len(body)))
     headers = (("Content-Type", "application/json"), *own, *kept, *GUARDS)
-    return Answer(error.code or 500, headers, body=body)
+    return FileResponse(error.code or 500, headers, body=body)
 
 
-def _decided(facts: Facts, method: str, conditions: Conditions) -> Answer:
+def _decided(facts: Facts, method: str, conditions: Conditions) -> FileResponse:
     try:
         return _answer(facts, method, dict(zip(CONDITIONS, conditions, strict=True)))
     except HTTPException as error:
@@ -90,7 +90,7 @@ def _decided(facts: Facts, method: str, conditions: Conditions) -> Answer:
 _remembered = lru_cache(maxsize=4096)(_decided)
 
 
-def _answer(facts: Facts, method: str, conditions: dict[str, str | None]) -> Answer:
+def _answer(facts: Facts, method: str, conditions: dict[str, str | None]) -> FileResponse:
     """Decide between 200, 206 and 304.
 
     Raises:
@@ -98,16 +98,16 @@ def _answer(facts: Facts, method: str, conditions: dict[str, str | None]) -> Ans
         RequestedRangeNotSatisfiable: 416.
     """
     if not _modified(facts, conditions):
-        return Answer(304, _common(facts))
+        return FileResponse(304, _common(facts))
     part = _range(facts, conditions) if method == "GET" else None
     if part is None:
-        return Answer(200, _with_length(facts, facts.size), range(facts.size))
+        return FileResponse(200, _with_length(facts, facts.size), range(facts.size))
     about = ("Content-Range", f"bytes {part.start}-{part.stop - 1}/{facts.size}")
-    return Answer(206, (*_with_length(facts, len(part)), about), part)
+    return FileResponse(206, (*_with_length(facts, len(part)), about), part)
 
 
 def _modified(facts: Facts, conditions: dict[str, str | None]) -> bool:
-    """Whether the client has another file, or none.
+    """Return whether the client has another file, or none.
 
     Only the tag validates what changes in place: dates have whole seconds, and one may go
     back when a repository is restored from a copy.

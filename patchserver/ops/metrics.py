@@ -1,4 +1,4 @@
-"""What is counted, in the form Prometheus reads."""
+"""Metrics, in the form that Prometheus reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server is told from outside: by its command line, or by the environment."""
+"""The settings of a server, from its command line or the environment."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _ACCEL = re.compile(r"(?:/[a-z0-9_-]+)+")
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much is taken from one address, and where that is counted."""
+    """The rate limit of one address, and the storage that counts for it."""
 
     rate: str = "600/minute"
     """Check-ins, and reports."""
     storage: str = "memory://"
-    """By each process for itself; ``redis://HOST`` for several."""
+    """Where requests are counted: in each process, or for several in ``redis://HOST``."""
 
 
 BOUNDS = Bounds()
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How one server runs.
+class ServerSettings:
+    """The settings of one server.
 
     ``data`` is the folder of what the server keeps itself; without one it only serves files.
     ``keys`` is the folder of the online key. ``database`` is an SQLAlchemy URL, empty without
@@ -54,7 +54,7 @@ def settings_for(
     proxies: int = 0,
     accel: str = "",
     bounds: Bounds = BOUNDS,
-) -> Settings:
+) -> ServerSettings:
     """Settings with what was not said filled in: the data folder beside the repository.
 
     Raises:
@@ -67,7 +67,7 @@ def settings_for(
     data = data or (beside if beside.is_dir() else None)
     if data is not None and not database:
         database = f"sqlite:///{data.absolute() / 'patchserver.db'}"
-    return Settings(repository, data, keys, database, proxies, accel, bounds)
+    return ServerSettings(repository, data, keys, database, proxies, accel, bounds)
 
 
 def data_beside(repository: Path) -> Path:
@@ -75,8 +75,8 @@ def data_beside(repository: Path) -> Path:
     return repository.with_name(f"{repository.resolve().name}.server")
 
 
-def settings_from_environment(environment: Mapping[str, str]) -> Settings:
-    """Settings from ``UPSWAP_REPO`` and its kin, for servers that take no arguments of ours.
+def settings_from_environment(environment: Mapping[str, str]) -> ServerSettings:
+    """Settings from variables such as ``UPSWAP_REPO``, for servers that take no arguments of ours.
 
     Raises:
         InstallError: A variable is missing or cannot be meant.

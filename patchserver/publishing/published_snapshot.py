@@ -1,4 +1,4 @@
-"""Published: what clients see of a repository, read once for each of its states."""
+"""The published state: what clients see of a repository, read once for each change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from patchserver.publishing.signer import Notary, Standing
+from patchserver.publishing.signer import (
+    OnlineSigner,
+    RoleStatus,
+    Snapshot,
+    entries_of,
+    heads_of,
+)
 from updater.check.catalogue import Listing, PatchTarget, PublishedRelease
 from updater.format.encoding.limits import DEFAULT
 from updater.format.head import Head
@@ -43,46 +49,48 @@ class App:
         return [c for c, head in self.heads.items() if version in _offered(head)]
 
     def patches_to(self, version: str) -> list[tuple[str, int]]:
-        """From where a patch leads to a version, and its bytes; from the newest first."""
+        """Return the versions from which a patch leads to this one, newest first, and its bytes."""
         found = {old: blob.length for (old, new), blob in self.patches.items() if new == version}
         return sorted(found.items(), key=lambda item: order(item[0]), reverse=True)
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedState:
     """A repository as clients see it."""
 
     apps: Mapping[str, App]
-    standings: tuple[Standing, ...]
+    statuses: tuple[RoleStatus, ...]
 
 
-class Window:
+class SnapshotCache:
     """Looks at a repository."""
 
     def __init__(self) -> None:
-        self._seen: tuple[Any, Published] | None = None
+        self._seen: tuple[Any, PublishedState] | None = None
 
-    def look(self, notary: Notary) -> Published:
-        """What clients see now.
+    def look(self, signer: OnlineSigner) -> PublishedState:
+        """Read what clients see now.
 
         Raises:
             InstallError, FormatError: the repository cannot be read.
         """
-        state = (notary.folder, notary.timestamp(), notary.clock() // FRESH)
+        state = (signer.folder, signer.timestamp(), signer.clock() // FRESH)
         seen = self._seen
         if seen is None or seen[0] != state:
-            seen = self._seen = (state, _read(notary))
+            seen = self._seen = (state, _read(signer))
         return seen[1]
 
 
-def _read(notary: Notary) -> Published:
-    apps = {name: _app(notary, name) for name in notary.apps()}
-    return Published(apps, tuple(notary.standings()))
+def _read(signer: OnlineSigner) -> PublishedState:
+    seen = signer.look()
+    apps = {name: _app(seen, name) for name in seen.apps()}
+    return PublishedState(apps, tuple(seen.statuses(signer.clock())))
 
 
-def _app(notary: Notary, name: str) -> App:
-    releases, patches = Listing("", name, DEFAULT).read(notary.entries(name).values())
-    heads = notary.heads(name)
+def _app(seen: Snapshot, name: str) -> App:
+    entries = entries_of(seen.targets(f"app.{name}")).values()
+    releases, patches = Listing("", name, DEFAULT).read(entries)
+    heads = heads_of(seen, name)
     return App(name, {channel: heads[channel] for channel in sorted(heads)}, releases, patches)
 
 

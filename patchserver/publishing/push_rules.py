@@ -1,4 +1,4 @@
-"""Succession: whether a release role may follow the one that is published; pure.
+"""Push rules: a release role may follow the published one only if it takes nothing away; pure.
 
 A valid signature is not enough. The key may be in the wrong hands, or a CI job run on an old copy:
 what clients have installed, or may be about to, is neither changed nor taken from them.
@@ -20,7 +20,7 @@ from updater.format.target_names import TargetName, file_name
 Entries = Mapping[str, ListedTarget]
 
 
-def check_succession(
+def check_push(
     app: str,
     before: Entries,
     after: Entries,
@@ -108,7 +108,7 @@ def _check_gone(entry: ListedTarget, offered: Collection[str], stops: Collection
     if name is None or name.kind == "patch":
         return
     needs: dict[str, Callable[[], bool]] = {
-        "was recalled, which its installs must be told": lambda: "recalled" in custom,
+        "was recalled, which its installs must learn": lambda: "recalled" in custom,
         "is a stop on the way of old installs": lambda: (
             bool(custom.get("stop")) or name.last in stops
         ),

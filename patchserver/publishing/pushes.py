@@ -2,7 +2,7 @@
 
 First comes the document that the release key signed; it says which files may follow, so that a
 token alone fills no disk. Files come in pieces, each stored before it is acknowledged. When all are
-there, and are what clients can read, the notary publishes them in one step. Whatever is killed,
+there, and are what clients can read, the signer publishes them in one step. Whatever is killed,
 wherever: clients see what they saw, and the same push goes on.
 """
 
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from patchserver.publishing.signer import (
     Announced,
-    Notary,
     NotNext,
+    OnlineSigner,
 )
 from patchserver.publishing.uploads import Uploads
-from patchserver.publishing.verify_files import Contents
+from patchserver.publishing.verify_files import FileVerifier
 from updater.check.catalogue import ListedTarget
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import FormatError, NotEnoughSpace, RequestError, TrustError
@@ -62,7 +62,7 @@ class Incomplete(RequestError):  # noqa: N818 - reads as what it says
 
 @dataclass(frozen=True)
 class Push:
-    """How far a push is."""
+    """The state of a push."""
 
     id: str
     version: int
@@ -74,11 +74,11 @@ class Push:
 class Pushes:
     """The pushes of one repository."""
 
-    notary: Notary
+    signer: OnlineSigner
     uploads: Uploads
     disk: Disk = field(default_factory=Disk)
     most_bytes: int = 64 * GIB
-    """Of the files of one push together."""
+    """Bytes of the files of one push together."""
 
     def announce(self, app: str, base: int, document: bytes) -> Push:
         """Begin a push, or see how far it is.
@@ -90,17 +90,18 @@ class Pushes:
 
         Raises:
             NotNext: another version than ``base`` is published.
-            TrustError, FormatError: see `Notary.announced`.
+            TrustError, FormatError: see `OnlineSigner.announced`.
             NotEnoughSpace: for what is missing.
             InstallError: there is no such app, too many pushes are under way, or the disk.
         """
         identity = hashlib.sha256(document).hexdigest()
-        if self.notary.signed(app) == document:
-            return Push(identity, self.notary.version(app), (), is_published=True)
-        present = self.notary.version(app)
+        seen = self.signer.look()
+        present = seen.version(f"app.{app}")
+        if seen.data(f"app.{app}") == document:
+            return Push(identity, present, (), is_published=True)
         if base != present:
             raise NotNext(f"{app} is published in version {present}, not {base}", present)
-        announced = self.notary.announced(app, document)
+        announced = self.signer.announced(app, document)
         missing = self._missing(identity, announced)
         self._require_room(missing)
         if self.uploads.document(identity) is None:
@@ -117,7 +118,7 @@ class Pushes:
             NotNext, TrustError, FormatError: it cannot be published any more.
             NotEnoughSpace, InstallError: the disk.
         """
-        announced = self.notary.announced(app, self._document(push))
+        announced = self.signer.announced(app, self._document(push))
         lengths = {entry.sha256: entry.length for entry in announced.new}
         if digest not in lengths:
             raise UnknownPush(f"push {push} has no file {digest}", hint="announce it first")
@@ -140,10 +141,11 @@ class Pushes:
             return self._publish(app, push)
 
     def _publish(self, app: str, push: str) -> int:
-        if hashlib.sha256(self.notary.signed(app)).hexdigest() == push:
-            return self.notary.version(app)
+        seen = self.signer.look()
+        if hashlib.sha256(seen.data(f"app.{app}")).hexdigest() == push:
+            return seen.version(f"app.{app}")
         document = self._document(push)
-        announced = self.notary.announced(app, document)
+        announced = self.signer.announced(app, document)
         if missing := self._missing(push, announced):
             raise Incomplete(missing)
 
@@ -151,12 +153,12 @@ class Pushes:
             for entry in announced.new:
                 self._settle(push, entry)
 
-        contents = Contents(app, announced.entries, lambda entry: self._place(push, entry))
+        contents = FileVerifier(app, announced.entries, lambda entry: self._place(push, entry))
         with machine_errors(f"publishing push {push}"):
             for entry in announced.new:
                 contents.check(entry)
             settle()  # while others may write; what is big takes its time
-        self.notary.publish(app, document, settle)
+        self.signer.publish(app, document, settle)
         self.uploads.end(push)
         return announced.version
 
@@ -189,7 +191,7 @@ class Pushes:
 
     def _settle(self, push: str, entry: ListedTarget) -> None:
         """Put a file where clients will look for it; what is there by that name is the same."""
-        place = self.notary.place(entry)
+        place = self.signer.place(entry)
         if place.exists() and place.stat().st_size == entry.length:
             return
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -212,9 +214,9 @@ class Pushes:
                 self.uploads.end(push)
 
     def _may_follow(self, document: bytes) -> bool:
-        for app in self.notary.apps():
+        for app in self.signer.look().apps():
             with suppress(NotNext, TrustError, FormatError):
-                self.notary.announced(app, document)
+                self.signer.announced(app, document)
                 return True
         return False
 

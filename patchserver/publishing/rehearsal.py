@@ -1,4 +1,4 @@
-"""The witness: before clients see a new timestamp, clients of ours look at all it leads to.
+"""The canary: before clients see a new timestamp, clients of ours look at all it leads to.
 
 One comes for the first time. One has seen everything so far, and remembers it on this disk: it is
 who notices that a repository went back to a backup.
@@ -12,42 +12,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.ceremonies.drill import URL, FolderTransport
 from patchtool.folder.temporary import scratch, staging
+from patchtool.repository.local_transport import URL, SnapshotTransport
+from patchtool.repository.snapshot import Snapshot
 
 from updater.check.trust import Trust
 from updater.config import UpdaterConfig
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import TransportError, TrustError
-from updater.transport import ResponseBody
 
-TIMESTAMP = f"{URL}/metadata/timestamp.json"
 ONCE = UpdaterConfig(attempts=1)
 """Nothing here is another at the next try."""
-Looks = Mapping[tuple[str, str], int]
+LookTimes = Mapping[tuple[str, str], int]
 """By app and channel, what time it is for the clients that look, in seconds since 1970; an app
 without a channel has no clients yet."""
 
 
-class _Next(FolderTransport):
-    """Serves a repository as it will be once its timestamp is another."""
-
-    def __init__(self, folder: Path, timestamp: bytes) -> None:
-        super().__init__(folder)
-        self._timestamp = timestamp
-
-    @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[ResponseBody]:
-        """See `Transport`."""
-        if url == TIMESTAMP:
-            yield ResponseBody(0, iter([self._timestamp]))
-            return
-        with super().get(url, start, stop) as answer:
-            yield answer
-
-
 class _Fleeting(Disk):
-    """Of what is gone in a moment nothing need survive a power cut."""
+    """A disk that waits for nothing: its files are gone in a moment."""
 
     def sync_file(self, path: Path) -> None:
         """Nothing."""
@@ -58,7 +40,7 @@ class _Fleeting(Disk):
 
 @contextmanager
 def _compared() -> Iterator[None]:
-    """Around the look of one who has seen more, perhaps: clients have too.
+    """Report a refusal as a fault of the repository: clients that have seen more refuse it too.
 
     They would blame a cache on the way for what is older; there is none between this one and us.
     """
@@ -72,23 +54,22 @@ def _compared() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Witness:
+class Canary:
     """Clients of one repository, on the server itself."""
 
-    repository: Path
     memory: Path
     """The folder of the one that remembers."""
 
-    def approve(self, timestamp: bytes, looks: Looks) -> None:
-        """Refuse a timestamp that clients would refuse. What is remembered stays.
+    def approve(self, seen: Snapshot, looks: LookTimes) -> None:
+        """Refuse a state that clients would refuse. What is remembered stays.
 
         Raises:
             TrustError, FormatError, TransportError: they would.
             InstallError: the disk.
         """
-        transport = _Next(self.repository, timestamp)
+        transport = SnapshotTransport(seen)
         for (app, channel), now in looks.items():
-            with machine_errors("asking the witness"), staging(scratch()) as work:
+            with machine_errors("asking the canary"), staging(scratch()) as work:
                 fresh, old = work / "fresh", work / "old"
                 self._look(transport, fresh, app, channel, now, _Fleeting())
                 if self._place(app, channel).exists():
@@ -96,7 +77,7 @@ class Witness:
                     with _compared():
                         self._look(transport, old, app, channel, now, _Fleeting())
 
-    def remember(self, looks: Looks) -> None:
+    def remember(self, seen: Snapshot, looks: LookTimes) -> None:
         """Look at what clients see now, and remember it.
 
         Raises:
@@ -104,26 +85,27 @@ class Witness:
             FormatError, TransportError: clients refuse it.
             InstallError: the disk.
         """
-        transport = FolderTransport(self.repository)
+        transport = SnapshotTransport(seen)
         for (app, channel), now in looks.items():
-            with machine_errors("asking the witness"), _compared():
+            with machine_errors("asking the canary"), _compared():
                 place = self._place(app, channel)
                 place.mkdir(parents=True, exist_ok=True)
                 self._look(transport, place, app, channel, now, Disk())
 
     def _look(
         self,
-        transport: FolderTransport,
+        transport: SnapshotTransport,
         place: Path,
         app: str,
         channel: str,
         now: int,
         disk: Disk,
     ) -> None:
-        root = (self.repository / "metadata" / "1.root.json").read_bytes()
         place.mkdir(exist_ok=True)
         seen = place / "seen.json"
-        trust = Trust(place / "trust", URL, root, transport, seen=seen, config=ONCE, disk=disk)
+        trust = Trust(
+            place / "trust", URL, transport.first_root, transport, seen=seen, config=ONCE, disk=disk
+        )
         trust.refresh(app, channel, now)
 
     def _place(self, app: str, channel: str) -> Path:

@@ -1,4 +1,4 @@
-"""The notary: signs what clients are offered, with the online key. The server's door to patchtool.
+"""The signer: it signs offers with the online key. The server's door to patchtool.
 
 It holds no key that can install software. What it publishes of releases was signed elsewhere; what
 it signs itself is which of them a channel offers, the snapshot and the timestamp. Clients of ours
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.keys.roles import Standing
+from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import (
     Date,
     check_clock,
@@ -19,25 +19,31 @@ from patchtool.keys.signing_clock import (
 )
 from patchtool.keys.signing_keys import Keys
 from patchtool.release import refresh, rollout
+from patchtool.release.rollout import heads_of
 from patchtool.repository.leftovers import Cleared
 from patchtool.repository.prune import clear_unneeded
-from patchtool.repository.releases import Releases
-from patchtool.repository.repository import (
-    Author,
-    NotNext,
-    Repository,
-)
+from patchtool.repository.repository import NotNext, Repository
+from patchtool.repository.repository_folder import Author
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed
 
-from patchserver.publishing.push_rules import check_succession
-from patchserver.publishing.rehearsal import Looks, Witness
+from patchserver.publishing.push_rules import check_push
+from patchserver.publishing.rehearsal import Canary, LookTimes
 from updater.check.catalogue import ListedTarget
 from updater.check.trust import entry_of
 from updater.disk.durable import machine_errors
 from updater.format.head import Head, RolloutStep
-from updater.format.target_names import file_name
 
-__all__ = ["Announced", "Cleared", "Date", "NotNext", "Notary", "Releases", "Standing"]
+__all__ = [
+    "Announced",
+    "Cleared",
+    "Date",
+    "NotNext",
+    "OnlineSigner",
+    "RoleStatus",
+    "Snapshot",
+    "heads_of",
+]
 CLOCK_HINT = (
     "set this machine's clock right; if it is right, say today's date: "
     "patchserver refresh --clock YYYY-MM-DD"
@@ -52,10 +58,10 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Announced:
-    """What a push wants to publish."""
+    """The content of a push."""
 
     version: int
-    """Of the role that lists the app's releases."""
+    """The version of the role that lists the app's releases."""
     entries: Mapping[str, ListedTarget]
     """All targets, by name."""
     new: tuple[ListedTarget, ...]
@@ -63,73 +69,41 @@ class Announced:
 
 
 @dataclass(frozen=True)
-class Notary:
+class OnlineSigner:
     """The writer of one repository."""
 
     folder: Path
     keys: Keys
     """The online key, and no other."""
     memory: Path
-    """Where the witness remembers."""
+    """The folder in which the canary remembers."""
     clock: Callable[[], int]
     """Seconds since 1970."""
 
-    def apps(self) -> list[str]:
-        """The apps that are hosted.
+    def look(self) -> Snapshot:
+        """Read what clients see now.
 
         Raises:
             InstallError: the repository cannot be read.
+            FormatError: it is damaged.
         """
-        return self._look().apps()
+        return Snapshot.read(self.folder, "server")
 
     def heads(self, app: str) -> dict[str, Head]:
-        """What each channel of an app offers.
+        """Return the head of each channel of an app.
 
         Raises:
             InstallError: there is no such app, or the repository cannot be read.
         """
-        targets = self._look().targets(f"channels.{app}").values()
-        heads = [Head.parse(target.custom) for target in targets]
-        return {head.channel: head for head in heads}
-
-    def releases(self, app: str) -> Releases:
-        """The published releases of an app.
-
-        Raises:
-            InstallError: as `heads`.
-        """
-        return Releases.of(self._look(), app)
-
-    def entries(self, app: str) -> Mapping[str, ListedTarget]:
-        """The targets of an app's releases, by name.
-
-        Raises:
-            InstallError: as `heads`.
-        """
-        return entries_of(self._look().targets(f"app.{app}"))
-
-    def version(self, app: str) -> int:
-        """The version of the role that lists an app's releases.
-
-        Raises:
-            InstallError: as `heads`.
-        """
-        return self._look().listed()[f"app.{app}.json"]
-
-    def signed(self, app: str) -> bytes:
-        """That role, as clients get it.
-
-        Raises:
-            InstallError: as `heads`.
-        """
-        return (self.folder / f"metadata/{self.version(app)}.app.{app}.json").read_bytes()
+        return heads_of(self.look(), app)
 
     def place(self, entry: ListedTarget) -> Path:
-        """Where the content of a target lies once it is published."""
-        return self.folder / file_name(entry.name, entry.sha256)
+        """Return the place of a target's content once it is published."""
+        folder, _, base = entry.name.rpartition("/")
+        return self.folder / "targets" / folder / f"{entry.sha256}.{base}"
 
     def announced(self, app: str, document: bytes) -> Announced:
-        """What a push wants to publish, if nothing speaks against it so far.
+        """Check a push and return its content.
 
         Raises:
             NotNext: it does not follow what is published.
@@ -137,7 +111,7 @@ class Notary:
             FormatError: clients would refuse it, or it changes what they have.
             InstallError: as `heads`.
         """
-        return self._announced(self._look(), app, document)
+        return _announced(self._reader(), app, document)
 
     def publish(self, app: str, document: bytes, settle: Callable[[], None]) -> None:
         """Let clients see the releases that a document lists.
@@ -156,7 +130,7 @@ class Notary:
         """
         repository = self._repository()
         with repository.writing():
-            self._announced(repository, app, document)  # a channel may offer since what it removes
+            _announced(repository, app, document)  # a channel may offer since what it removes
             settle()
             repository.publish_signed(f"app.{app}", document)
         self.remember()
@@ -191,12 +165,12 @@ class Notary:
         return done
 
     def doubt(self) -> str:
-        """Why this machine's clock does not fit what was signed; empty if it does.
+        """Explain why this machine's clock does not fit what was signed; empty if it does.
 
         Raises:
             InstallError: the repository cannot be read.
         """
-        return doubt_of(self.clock(), self._look().last_signed())
+        return doubt_of(self.clock(), self.look().last_signed())
 
     def clear(self) -> Cleared:
         """Delete files without a reference for a month; see `patchtool.repository.leftovers`.
@@ -211,7 +185,7 @@ class Notary:
             return clear_unneeded(repository)
 
     def timestamp(self) -> bytes:
-        """What names the state that clients see: while it stays, nothing they see changes.
+        """Return the timestamp: while it is the same, so is all that clients see.
 
         Raises:
             InstallError: the repository cannot be read.
@@ -219,76 +193,71 @@ class Notary:
         with machine_errors(f"reading {self.folder}"):
             return (self.folder / "metadata" / "timestamp.json").read_bytes()
 
-    def due(self) -> list[Standing]:
+    def due(self) -> list[RoleStatus]:
         """Roles that the online key is to sign soon.
 
         Raises:
             InstallError: the repository cannot be read.
         """
-        return [s for s in self.standings() if s.is_due and s.key == "online"]
+        return [s for s in self.statuses() if s.is_due and s.key == "online"]
 
-    def standings(self) -> list[Standing]:
-        """How every role stands.
+    def statuses(self) -> list[RoleStatus]:
+        """Return the status of every role.
 
         Raises:
             InstallError: the repository cannot be read.
         """
-        return self._look().standings()
+        return self.look().statuses(self.clock())
 
     def knows_the_key(self) -> bool:
-        """Whether clients believe one of the online keys that are at hand.
+        """Return whether clients believe one of the online keys that are at hand.
 
         Raises:
             InstallError: there is none, it cannot be opened or others can read it, or the
                 repository cannot be read.
         """
-        named = {key.keyid for key in self._look().keys_of("timestamp")}
-        return any(signer.public_key.keyid in named for signer in self.keys.signers("online"))
+        named = {key.keyid for key in self.look().keys_of("timestamp")}
+        return any(key.public_key.keyid in named for key in self.keys.signers("online"))
 
     def remember(self) -> None:
-        """Let the witness see what clients see.
+        """Let the canary see what clients see.
 
         Raises:
             TrustError: the repository was restored from a backup, or clients refuse it.
         """
-        with self._look().held():  # another process may be asking the same witness
-            self._witness.remember(self._looks())
+        repository = self._reader()
+        with repository.held():  # another process may be asking the same canary
+            self._canary.remember(repository.look(), self._look_times(repository.look()))
 
     def compare(self) -> None:
-        """Let the witness compare what clients see with what it remembers, which stays.
+        """Let the canary compare what clients see with what it remembers, which stays.
 
         Raises:
             TrustError: as `remember`.
         """
-        self._witness.approve(self.timestamp(), self._looks())
-
-    def _announced(self, repository: Repository, app: str, document: bytes) -> Announced:
-        signed = repository.next_of(f"app.{app}", document)
-        after = entries_of(signed.targets)
-        offered = {o.version for head in self.heads(app).values() for o in head.entries}
-        new = check_succession(app, entries_of(repository.targets(f"app.{app}")), after, offered)
-        return Announced(signed.version, after, tuple(new))
+        seen = self.look()
+        self._canary.approve(seen, self._look_times(seen))
 
     @property
-    def _witness(self) -> Witness:
-        return Witness(self.folder, self.memory)
+    def _canary(self) -> Canary:
+        return Canary(self.memory)
 
-    def _looks(self, also: Collection[tuple[str, str]] = ()) -> Looks:
-        """Which clients look at what is signed, and when.
+    def _look_times(self, seen: Snapshot, also: Collection[tuple[str, str]] = ()) -> LookTimes:
+        """Choose the clients that look at what is signed, and what time it is for each.
 
         What has expired and only a key elsewhere can sign is no reason to sign nothing: it was
         refused before, and other apps must not wait for it. So clients look just before its end.
         """
         now = self.clock()
-        ends = {s.role: s.expires for s in self.standings() if s.key != "online"}
+        ends = {s.role: s.expires for s in seen.statuses(now) if s.key != "online"}
         common = min(ends[role] for role in ("root", "targets"))
-        channels = {(app, channel) for app in self.apps() for channel in self.heads(app)}
+        channels = {(app, channel) for app in seen.apps() for channel in heads_of(seen, app)}
         return {
             (app, channel): min(now, common - 1, ends[f"app.{app}"] - 1)
             for app, channel in channels.union(also)
         }
 
-    def _look(self) -> Repository:
+    def _reader(self) -> Repository:
         return Repository(self.folder, self.keys, self.clock(), author=Author("server", PATIENCE))
 
     def _repository(
@@ -303,12 +272,15 @@ class Notary:
             InstallError: the clock is far ahead of what was signed, and nobody says the date.
         """
         now = self.clock()
-        check_clock(now, min(self._look().last_signed(), now), said, CLOCK_HINT)
 
-        def approve(timestamp: bytes) -> None:
-            self._witness.approve(timestamp, self._looks(also))
+        def approve(following: Snapshot) -> None:
+            self._canary.approve(following, self._look_times(following, also))
 
-        return Repository(self.folder, self.keys, now, author=Author("server", PATIENCE, approve))
+        def check_time(signed: int) -> None:
+            check_clock(now, min(signed, now), said, CLOCK_HINT)
+
+        author = Author("server", PATIENCE, approve, check_time=check_time)
+        return Repository(self.folder, self.keys, now, author=author)
 
     def _edited(
         self, edit: Callable[..., Head | None], app: str, channel: str, version: str
@@ -316,6 +288,14 @@ class Notary:
         head = edit(self._repository(), app, channel, version, now=self.clock())
         self.remember()
         return head
+
+
+def _announced(repository: Repository, app: str, document: bytes) -> Announced:
+    signed, seen = repository.next_of(f"app.{app}", document), repository.look()
+    after = entries_of(signed.targets)
+    offered = {o.version for head in heads_of(seen, app).values() for o in head.entries}
+    new = check_push(app, entries_of(seen.targets(f"app.{app}")), after, offered)
+    return Announced(signed.version, after, tuple(new))
 
 
 def entries_of(targets: Mapping[str, Listed]) -> dict[str, ListedTarget]:

@@ -1,4 +1,4 @@
-"""Uploads: what was pushed and is not published yet.
+"""Uploads: files that were pushed and are not published yet.
 
 Behind the narrow `Uploads`, so that an object store can take the place of the folder. Nobody is
 served from here.
@@ -55,7 +55,7 @@ class Uploads(Protocol):
         """Keep a push; one that is there stays as it is."""
 
     def document(self, push: str) -> bytes | None:
-        """What it was begun with; None: there is no such push."""
+        """Return the document of a push; None: there is no such push."""
 
     def received(self, push: str, digest: str) -> int:
         """Bytes of a file that are stored durably."""
@@ -69,7 +69,7 @@ class Uploads(Protocol):
         """
 
     def place(self, push: str, digest: str) -> Path | None:
-        """Where a file that is whole can be read; None: it is not."""
+        """Return the place of a whole file; None: it is not whole."""
 
     def end(self, push: str) -> None:
         """Drop a push."""

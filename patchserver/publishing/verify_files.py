@@ -1,4 +1,4 @@
-"""Contents: whether uploaded files are what the signed metadata says of them.
+"""Verification of uploaded files against the signed metadata.
 
 A signature says who made a file, not that clients can read it. What they would refuse is refused
 here, before anybody can see it; with the client's own parsers and limits.
@@ -23,7 +23,7 @@ from updater.patch.file_digest import digest_of
 
 
 @dataclass(frozen=True)
-class Contents:
+class FileVerifier:
     """The targets of an app, and where their files lie."""
 
     app: str
@@ -85,12 +85,12 @@ class Contents:
 
 
 def _check_said(entry: ListedTarget, patch: PatchFile) -> None:
-    """The metadata tells the truth of the header, by which clients plan before they fetch it."""
+    """Check what the metadata says of the header: clients plan by that before they fetch it."""
     with patch.path.open("rb") as file:
         start = file.read(patch.start)
     custom = Record(entry.custom)
     said = Record(custom.value("header"))
     if (said.value("length"), said.value("sha256")) != (len(start), str(Digest.of(start))):
-        raise FormatError("the metadata tells of another header")
+        raise FormatError("the metadata describes another header")
     custom.integer("write_bytes", INTEGER_MAX, low=patch.header.write_bytes)
     custom.integer("scratch_bytes", INTEGER_MAX, low=patch.header.scratch_bytes)

@@ -1,4 +1,4 @@
-"""What installs report of a version, and whether that halts its rollout.
+"""Staged rollouts: reports of installs, and the halt that follows from failures.
 
 Imported by the services and the dashboard.
 """

@@ -1,4 +1,4 @@
-"""Failures: what went wrong, grouped, so that ten thousand reports of one fault are one line."""
+"""Failure groups: ten thousand reports of one fault are one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Groups:
 
     shown: tuple[Group, ...]
     all: int
-    """How many there are."""
+    """The number of groups."""
 
 
 def groups(
@@ -61,9 +61,9 @@ def groups(
         wanted.append(Failure.new == release)
     keys = (Failure.new, Failure.platform, Failure.kind)
     last = func.max(Failure.received)
-    told = func.count(Failure.install.distinct())
+    reported = func.count(Failure.install.distinct())
     grouped = (
-        select(*keys, func.count(Failure.id), told, func.min(Failure.received), last)
+        select(*keys, func.count(Failure.id), reported, func.min(Failure.received), last)
         .where(*wanted)
         .group_by(*keys)
     )

@@ -1,4 +1,4 @@
-"""Batches: what several threads store at the same time goes into one transaction.
+"""Group commit: rows that several threads store at the same time go into one transaction.
 
 To make a transaction durable is to wait for the disk, which takes as long for one row as for a
 hundred. While one thread waits others bring more, and the next one takes all of it along.
@@ -23,7 +23,7 @@ Wanted = tuple[Executable, Row]
 
 @dataclass
 class _Job:
-    """What one thread wants to be stored."""
+    """The rows that one thread wants to be stored."""
 
     wanted: tuple[Wanted, ...]
     is_done: bool = False
@@ -31,7 +31,7 @@ class _Job:
 
 
 @dataclass
-class Batches:
+class GroupCommit:
     """Stores rows in a database."""
 
     database: Database

@@ -1,8 +1,8 @@
-"""Rollouts: what installs told of a version, and whether that halts it.
+"""Rollouts: reports of installs about a version, and the halt if too many failed.
 
 Whoever wants to halt a rollout can report failures that never were: reports are not signed, and
 cannot be. So the installs of one network count only so often, and what is halted can be resumed in
-one step; what was told before then counts no more.
+one step; reports from before count no more.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from patchserver.database.tables import (
     Install,
     Policy,
 )
-from patchserver.publishing.signer import Notary
+from patchserver.publishing.signer import OnlineSigner, heads_of
 from updater.errors import RequestError
 from updater.format.head import EVERYONE, Head, RolloutStep
 
 THRESHOLD = 500
 """Basis points of failures above which a rollout halts, if nobody says otherwise."""
 SAMPLE = 20
-"""Installs that must have told before anything is judged."""
+"""Installs that must have reported before anything is judged."""
 ORIGIN_MOST = 5
 """Installs of one network that count."""
 MACHINE = (
@@ -58,7 +58,7 @@ class Rule:
     """When a rollout halts by itself."""
 
     threshold: int = THRESHOLD
-    """Basis points of failed installs among those that told."""
+    """Basis points of failed installs among those that reported."""
     sample: int = SAMPLE
 
     def check(self) -> Rule:
@@ -77,14 +77,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What installs told of a version."""
+    """The reports of installs about a version."""
 
     succeeded: int
     failed: int
 
     @property
     def sample(self) -> int:
-        """Installs that told."""
+        """Installs that reported."""
         return self.succeeded + self.failed
 
     @property
@@ -93,7 +93,7 @@ class Evidence:
         return self.failed * EVERYONE // self.sample if self.sample else 0
 
     def halts(self, rule: Rule) -> bool:
-        """Whether a rollout that showed this is to be halted."""
+        """Return whether a rollout that showed this is to be halted."""
         return self.sample >= rule.sample and self.failed * EVERYONE > rule.threshold * self.sample
 
 
@@ -103,14 +103,14 @@ class Rollouts:
 
     database: Database
     audit: Audit
-    notary: Notary
+    signer: OnlineSigner
 
     def promote(
         self, actor: Actor, app: str, channel: str, version: str, steps: Sequence[RolloutStep] = ()
     ) -> Head:
         """Offer a version; see `patchtool.release.rollout.promote`."""
         with self.audit.change(actor, "promote", app, f"{channel} {version}", self._now()):
-            return self.notary.promote(app, channel, version, steps)
+            return self.signer.promote(app, channel, version, steps)
 
     def pause(self, actor: Actor, app: str, channel: str, version: str) -> Head:
         """Offer a version to nobody for now.
@@ -119,17 +119,17 @@ class Rollouts:
             InstallError: the channel does not offer it, or the disk.
         """
         with self.audit.change(actor, "pause", app, f"{channel} {version}", self._now()):
-            return self.notary.pause(app, channel, version) or self.notary.heads(app)[channel]
+            return self.signer.pause(app, channel, version) or self.signer.heads(app)[channel]
 
     def resume(self, actor: Actor, app: str, channel: str, version: str) -> Head:
-        """Go on with a version; what was told of it so far counts no more.
+        """Go on with a version; reports about it so far count no more.
 
         Raises:
             InstallError: the channel does not offer it, or the disk.
         """
         with self.audit.change(actor, RESUME, app, f"{channel} {version}", self._now()):
             self._forgive(app, channel, version)
-            return self.notary.resume(app, channel, version) or self.notary.heads(app)[channel]
+            return self.signer.resume(app, channel, version) or self.signer.heads(app)[channel]
 
     def set_rule(self, actor: Actor, app: str, channel: str, rule: Rule) -> None:
         """Say when a channel's rollouts halt.
@@ -152,7 +152,7 @@ class Rollouts:
         return Rule(policy.threshold, policy.sample) if policy else Rule()
 
     def evidence(self, head: Head, version: str) -> Evidence:
-        """What installs told of a version on a channel since it was offered, or resumed."""
+        """Count the reports about a version on a channel since it was offered, or resumed."""
         offer = next(o for o in head.entries if o.version == version)
         with self.database.reading() as session:
             since = _since(session, head, version, offer.steps[0].utc)
@@ -167,13 +167,15 @@ class Rollouts:
             found = select(Halt).where(Halt.app == app, Halt.channel == channel)
             return session.scalars(found.order_by(Halt.time.desc())).all()
 
-    def judge(self, app: str) -> list[Halt]:
-        """Halt what is to be halted; what was.
+    def judge(self) -> list[Halt]:
+        """Halt the rollouts of all apps in which too many installs failed; return the halts.
 
         Raises:
             InstallError: the database, the online key, or the disk.
         """
-        found = [self._judge(head) for head in self.notary.heads(app).values()]
+        seen = self.signer.look()
+        heads = [head for app in seen.apps() for head in heads_of(seen, app).values()]
+        found = [self._judge(head) for head in heads]
         return [halt for halt in found if halt is not None]
 
     def _judge(self, head: Head) -> Halt | None:
@@ -200,7 +202,7 @@ class Rollouts:
         )
         subject = f"{head.channel} {version}: {evidence.failed} of {evidence.sample} failed"
         with self.audit.change(SERVER, "halt", head.app, subject, self._now()):
-            if self.notary.pause(head.app, head.channel, version) is None:
+            if self.signer.pause(head.app, head.channel, version) is None:
                 return None  # another process was faster
             with self.database.writing() as session:
                 session.add(halt)
@@ -215,11 +217,11 @@ class Rollouts:
                 halt.resumed = halt.resumed or self._now()
 
     def _now(self) -> int:
-        return self.notary.clock()
+        return self.signer.clock()
 
 
 def _since(session: Session, head: Head, version: str, offered: int) -> int:
-    """What came before this counts no more; whoever paused, only a resume stands in the log."""
+    """The time of the last resume: reports from before it count no more."""
     resumed = select(func.max(Event.time)).where(
         Event.app == head.app,
         Event.action == RESUME,

@@ -1,4 +1,4 @@
-"""Ingest: what installs send is stored before it is acknowledged, and once however often it comes.
+"""Ingest: store messages of installs before they are acknowledged, and each once.
 
 Nobody signs in to report, so everything here may be a lie: it is counted, shown as text, and
 bounded, and installs nothing.
@@ -25,7 +25,7 @@ from patchserver.database.tables import (
     Install,
     Sighting,
 )
-from patchserver.rollouts.group_commit import Batches
+from patchserver.rollouts.group_commit import GroupCommit
 from updater.errors import NotEnoughSpace
 from updater.format.encoding.limits import MIB
 from updater.format.reports import (
@@ -48,7 +48,7 @@ class Ingest:
     """Stores messages in a database."""
 
     database: Database
-    batches: Batches
+    batches: GroupCommit
     secret: bytes
     """Keys the hash of addresses: who reads the database does not learn them."""
     free: Callable[[], int] = lambda: RESERVE
@@ -120,7 +120,7 @@ class Ingest:
     def _require_room(self) -> None:
         if self.free() < RESERVE:
             raise NotEnoughSpace(
-                "the server's disk is full, nothing that installs tell is stored",
+                "the server's disk is full, reports of installs are not stored",
                 hint="free some",
             )
 
@@ -151,7 +151,7 @@ def _place(sender: ReportingInstall) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Statements:
-    """What stores a row, in the dialect of a database."""
+    """The statements that store a row, in the dialect of a database."""
 
     install: Executable
     sighting: Executable

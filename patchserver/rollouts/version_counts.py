@@ -1,6 +1,6 @@
 """Adoption: how many installs have which version, now and over time.
 
-Only installs whose users let them tell are counted; one that was silent for long is taken for gone.
+Only installs whose users let them report are counted; one that is silent for long is gone.
 """
 
 from __future__ import annotations

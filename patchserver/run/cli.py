@@ -1,4 +1,4 @@
-"""The ``patchserver`` command; the only module of the package that prints."""
+"""The ``patchserver`` command: serve, check, and the commands that manage a server."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from patchserver.embedded.front import Front
 from patchserver.embedded.listener import listen, serve
 from patchserver.flask_app import create_app
 from patchserver.ops.logs import log_to_stderr
-from patchserver.run.admin import (
-    add_admin_commands,
-    add_places,
-    settings_of,
-)
+from patchserver.run import channel_commands, token_commands, user_commands
 from patchserver.run.jobs import begin
+from patchserver.run.local_services import add_places, settings_of
 from patchserver.run.self_check import check, require_repository
 from updater.cli.terminal import print_concerns, run
 
@@ -33,15 +30,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="patchserver", description="Serve updates over HTTP.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serving = commands.add_parser("serve", help="serve a repository, and all that is about it")
+    serving = commands.add_parser(
+        "serve",
+        help="serve a repository, its API and its dashboard",
+        epilog="example: patchserver serve --repo /srv/updates --data /var/lib/patchserver",
+    )
     serving.set_defaults(run=_serve)
     add_places(serving)
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serving.add_argument(
         "--port", type=_port, default=8080, help="port to listen on, 0 = any free one (%(default)s)"
     )
-    add_admin_commands(commands)
-    checking = commands.add_parser("check", help="tell what would keep a server from its work")
+    for noun in (user_commands, token_commands, channel_commands):
+        noun.add_commands(commands)
+    checking = commands.add_parser(
+        "check",
+        help="show what would keep a server from its work",
+        epilog="example: patchserver check --repo /srv/updates",
+    )
     checking.set_defaults(run=_check)
     add_places(checking)
     return parser
@@ -61,9 +67,9 @@ def _serve(options: argparse.Namespace) -> int:
     app = create_app(settings)
     front = Front(app.extensions["repository"], app.wsgi_app, app.extensions["metrics"])
     with closing(listen(options.host, options.port)) as listener:
-        told = f"serving {settings.repository} at {_url(listener)}"
+        ready = f"serving {settings.repository} at {_url(listener)}"
         end = begin(app.extensions.get("services"))
-        ended = serve(front, listener, lambda: print(told, file=sys.stderr, flush=True))
+        ended = serve(front, listener, lambda: print(ready, file=sys.stderr, flush=True))
         end()
     if not ended:
         logging.shutdown()
@@ -72,7 +78,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Tell what is wrong with a server's configuration."""
+    """Show what is wrong with a server's configuration."""
     findings = check(settings_of(options))
     if not findings:
         print("all is well")

@@ -1,4 +1,4 @@
-"""Jobs: what a server does by itself. Of several processes one does it.
+"""Jobs: the work that a server does by itself. Of several processes one does it.
 
 Whoever holds the lock works; it is freed by the system when its holder dies, and then another one
 takes it. A job that fails is logged and tried again, and keeps no other from being done.
@@ -18,7 +18,7 @@ from updater.disk.lock import locked
 from updater.errors import UpdateInProgress, UpdaterError
 
 JUDGING = 5
-"""Seconds between two looks at what installs told."""
+"""Seconds between two looks at the reports of installs."""
 SIGNING = 600
 """Seconds between two looks at what expires."""
 SWEEPING = 6 * 3600
@@ -64,26 +64,25 @@ class Jobs:
             _log.exception("job %s failed", name)
 
     def _judge(self) -> None:
-        for app in self.services.notary.apps():
-            for halt in self.services.rollouts.judge(app):
-                _log.warning(
-                    "%s %s: rollout of %s halted: %d of %d installs failed",
-                    halt.app,
-                    halt.channel,
-                    halt.version,
-                    halt.failed,
-                    halt.failed + halt.succeeded,
-                )
+        for halt in self.services.rollouts.judge():
+            _log.warning(
+                "%s %s: rollout of %s halted: %d of %d installs failed",
+                halt.app,
+                halt.channel,
+                halt.version,
+                halt.failed,
+                halt.failed + halt.succeeded,
+            )
 
     def _sign(self) -> None:
-        """Sign anew what is due, and let the witness look at all of it."""
-        notary, now = self.services.notary, self.services.clock()
-        due = [standing.role for standing in notary.due()]
+        """Sign anew what is due, and let the canary look at all of it."""
+        signer, now = self.services.signer, self.services.clock()
+        due = [status.role for status in signer.due()]
         if due:
             with self.services.audit.change(SERVER, "sign", "", ", ".join(due), now):
-                notary.refresh()
+                signer.refresh()
         else:
-            notary.remember()
+            signer.remember()
 
     def _sweep(self) -> None:
         now = self.services.clock()
@@ -91,8 +90,8 @@ class Jobs:
         self.services.ingest.sweep(now)
 
     def _clear(self) -> None:
-        """Delete the files that clients have not been told of for a month."""
-        cleared = self.services.notary.clear()
+        """Delete the files that no metadata has named for a month."""
+        cleared = self.services.signer.clear()
         if cleared.deleted:
             count, freed = len(cleared.deleted), cleared.freed_bytes
             _log.info("%d files that nothing refers to deleted, %d bytes", count, freed)

@@ -1,4 +1,4 @@
-"""``patchserver check``: what would keep this server from doing its work, found before it does."""
+"""``patchserver check``: find what would keep this server from its work, before it does."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from patchserver.database.engine import Database
-from patchserver.files.public_files import Repository
-from patchserver.ops.server_settings import Settings
+from patchserver.files.public_files import PublicFolder
+from patchserver.ops.server_settings import ServerSettings
 from patchserver.publishing.signer import (
     CLOCK_HINT,
     ELSEWHERE,
-    Notary,
-    Standing,
+    OnlineSigner,
+    RoleStatus,
     keys_in,
 )
 from updater.disk.durable import machine_errors
@@ -27,10 +27,10 @@ _OTHERS: tuple[Literal["root", "targets", "release"], ...] = ("root", "targets",
 SOON = 2 * 86400  # seconds; a timestamp that ends sooner ought to have been signed anew
 
 
-def check(settings: Settings, clock: Callable[[], float] = time.time) -> list[Concern]:
+def check(settings: ServerSettings, clock: Callable[[], float] = time.time) -> list[Concern]:
     """All that is wrong; empty if nothing is."""
     now = int(clock())
-    steps: list[Callable[[Settings, int], Iterator[Concern]]] = [_expiry]
+    steps: list[Callable[[ServerSettings, int], Iterator[Concern]]] = [_expiry]
     if settings.data is not None:
         steps += [_clock, _past, _keys, _data, _database]
     return _found(_repository, settings, now) or [
@@ -45,7 +45,7 @@ def require_repository(repo: Path) -> None:
         InstallError: there is no timestamp in it that could be read.
     """
     try:
-        Repository(repo).probe()
+        PublicFolder(repo).probe()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         message = f"{repo} is not a repository: metadata/timestamp.json: {reason}"
@@ -54,9 +54,9 @@ def require_repository(repo: Path) -> None:
 
 
 def _found(
-    step: Callable[[Settings, int], Iterator[Concern]], settings: Settings, now: int
+    step: Callable[[ServerSettings, int], Iterator[Concern]], settings: ServerSettings, now: int
 ) -> list[Concern]:
-    """What a step finds; an error that ends it is a concern too."""
+    """Run a step and return what it finds; an error that ends it is a concern too."""
     try:
         with machine_errors("looking at the server"):
             return list(step(settings, now))
@@ -64,21 +64,21 @@ def _found(
         return [Concern.of(error)]
 
 
-def _repository(settings: Settings, _now: int) -> Iterator[Concern]:
+def _repository(settings: ServerSettings, _now: int) -> Iterator[Concern]:
     require_repository(settings.repository)
     yield from ()
 
 
-def _expiry(settings: Settings, now: int) -> Iterator[Concern]:
+def _expiry(settings: ServerSettings, now: int) -> Iterator[Concern]:
     """Roles that ended, or end before the server is likely to have signed them again."""
-    for standing in _notary(settings, now).standings():
-        if standing.expires < now:
+    for status in _signer(settings, now).statuses():
+        if status.expires < now:
             yield Concern(
                 Severity.NOW,
-                f"{standing.role} expired: clients refuse it, or this machine's clock is ahead",
-                _renewal(standing, settings),
+                f"{status.role} expired: clients refuse it, or this machine's clock is ahead",
+                _renewal(status, settings),
             )
-        elif standing.role == "timestamp" and standing.expires < now + SOON:
+        elif status.role == "timestamp" and status.expires < now + SOON:
             yield Concern(
                 Severity.SOON,
                 "timestamp expires within two days: nobody signs it anew",
@@ -86,45 +86,45 @@ def _expiry(settings: Settings, now: int) -> Iterator[Concern]:
             )
 
 
-def _renewal(standing: Standing, settings: Settings) -> str:
-    """How what expired is signed anew: a server has the online key, and no other."""
+def _renewal(status: RoleStatus, settings: ServerSettings) -> str:
+    """Explain how to sign an expired role anew: a server has the online key, and no other."""
     if settings.data is None:
         return "run patchtool refresh with its key, or set the clock"
-    return "run patchserver refresh, or set the clock" if standing.key == "online" else ELSEWHERE
+    return "run patchserver refresh, or set the clock" if status.key == "online" else ELSEWHERE
 
 
-def _clock(settings: Settings, now: int) -> Iterator[Concern]:
-    """Whether this machine's clock fits what was signed."""
-    doubt = _notary(settings, now).doubt()
+def _clock(settings: ServerSettings, now: int) -> Iterator[Concern]:
+    """Return whether this machine's clock fits what was signed."""
+    doubt = _signer(settings, now).doubt()
     if doubt:
         yield Concern(Severity.SOON, doubt, CLOCK_HINT)
 
 
-def _past(settings: Settings, now: int) -> Iterator[Concern]:
-    """Whether clients have seen more than there is; what expired they refuse anyway."""
-    notary = _notary(settings, now)
-    if all(standing.expires >= now for standing in notary.standings()):
-        notary.compare()
+def _past(settings: ServerSettings, now: int) -> Iterator[Concern]:
+    """Return whether clients have seen more than there is; what expired they refuse anyway."""
+    signer = _signer(settings, now)
+    if all(status.expires >= now for status in signer.statuses()):
+        signer.compare()
     yield from ()
 
 
-def _keys(settings: Settings, now: int) -> Iterator[Concern]:
+def _keys(settings: ServerSettings, now: int) -> Iterator[Concern]:
     """The online key: there, the owner's alone, and the one that clients believe."""
-    notary = _notary(settings, now)
-    if not notary.keys.has("online") and settings.keys is None:
+    signer = _signer(settings, now)
+    if not signer.keys.has("online") and settings.keys is None:
         yield Concern(
             Severity.SOON,
             "the server has no online key, and can neither publish nor offer anything",
             "name the folder of online.pem with --keys or UPSWAP_KEYS",
         )
-    elif not notary.knows_the_key():
+    elif not signer.knows_the_key():
         yield Concern(
             Severity.SOON,
             "the online key is not the one that the repository's root names",
             "copy online.pem of the keys that patchtool uses for this repository",
         )
     for role in _OTHERS:
-        if notary.keys.has(role):
+        if signer.keys.has(role):
             yield Concern(
                 Severity.SOON,
                 f"the server can read a {role} key, with which software could be installed",
@@ -132,7 +132,7 @@ def _keys(settings: Settings, now: int) -> Iterator[Concern]:
             )
 
 
-def _data(settings: Settings, _now: int) -> Iterator[Concern]:
+def _data(settings: ServerSettings, _now: int) -> Iterator[Concern]:
     """The folders that are written into."""
     for folder in (settings.data, settings.repository / "metadata"):
         if folder is not None:
@@ -147,7 +147,7 @@ def _data(settings: Settings, _now: int) -> Iterator[Concern]:
         )
 
 
-def _database(settings: Settings, _now: int) -> Iterator[Concern]:
+def _database(settings: ServerSettings, _now: int) -> Iterator[Concern]:
     database = Database(settings.database)
     try:
         database.probe()
@@ -156,6 +156,8 @@ def _database(settings: Settings, _now: int) -> Iterator[Concern]:
     yield from ()
 
 
-def _notary(settings: Settings, now: int) -> Notary:
-    memory = (settings.data or settings.repository) / "witness"
-    return Notary(settings.repository, keys_in(settings.keys, os.environ), memory, lambda: now)
+def _signer(settings: ServerSettings, now: int) -> OnlineSigner:
+    memory = (settings.data or settings.repository) / "canary"
+    return OnlineSigner(
+        settings.repository, keys_in(settings.keys, os.environ), memory, lambda: now
+    )

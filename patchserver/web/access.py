@@ -1,4 +1,4 @@
-"""Access: who may use which view. What says nothing is for nobody.
+"""Access: the right that each view asks for. A view without one is for nobody.
 
 Browsers sign in and carry a session; programs carry a token. A view is for one of them: a token
 is no session, and a session alone changes nothing without its form's CSRF token.
@@ -29,21 +29,21 @@ View = TypeVar("View", bound=Callable[..., Any])
 MARK = "upswap_access"
 SESSION_HOURS = 12
 ENDS = "ends"
-"""What of a session says when it ends, however busy it is; in seconds since 1970."""
+"""The key in a session of the time when it ends, however busy; in seconds since 1970."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may use a view."""
+    """The rule that says who may use a view."""
 
     role: Role | None = None
-    """Whoever is signed in with this role, or a higher one."""
+    """The role that a person needs; a higher one will do."""
     scope: Scope | None = None
-    """Whoever carries a token that allows this, for the app that the URL names."""
+    """The right that a token needs, for the app that the URL names."""
 
     @property
     def is_public(self) -> bool:
-        """Whether everybody may."""
+        """Return whether everybody may."""
         return self.role is None and self.scope is None
 
 
@@ -69,7 +69,7 @@ class Visitor(UserMixin):  # type: ignore[misc]  # flask-login ships no type inf
         self.person = person
 
     def get_id(self) -> str:
-        """What the session carries: the name, and what ends with a sign-out."""
+        """Return the content of the session: the name, and a number that a sign-out changes."""
         return f"{self.person.session}:{self.person.name}"
 
 
@@ -88,7 +88,7 @@ def guard(app: Flask, programs: Blueprint) -> None:
 
 
 def access_of(view: Callable[..., Any]) -> Access | None:
-    """Who may use a view; None: nobody."""
+    """Return the rule of a view; None: nobody may use it."""
     found: Access | None = getattr(view, MARK, None)
     return found
 
@@ -102,13 +102,13 @@ def begin_session(who: Person) -> None:
 
 
 def person() -> Person:
-    """Who is signed in; only in a view for people."""
+    """Return the person who is signed in; only in a view for people."""
     visitor: Visitor = current_user
     return visitor.person
 
 
 def actor() -> Actor:
-    """Who makes the change that this request asks for."""
+    """Return the person or program that asks for a change."""
     grant: Grant | None = g.get("grant")
     name = f"token {grant.name} of {grant.user}" if grant else f"user {person().name}"
     return Actor(name, g.get("request_id", ""))

@@ -39,7 +39,7 @@ from updater.format.reports import (
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 DOCUMENT_BYTES = 5_000_000
-"""What a client takes of a role that lists targets, by python-tuf."""
+"""The most that a client takes of a role that lists targets, by python-tuf."""
 PIECE_BYTES = 8 * MIB
 ORDER_BYTES = 16 * KIB
 T = TypeVar("T")
@@ -99,8 +99,8 @@ def publish(app: str, push: str) -> Response:
 @blueprint.get("/apps/<app>/channels")
 @bearer(Scope.PROMOTE)
 def channels(app: str) -> Response:
-    """What the channels of an app offer."""
-    heads = services().notary.heads(app)
+    """Answer with the heads of an app's channels."""
+    heads = services().signer.heads(app)
     return jsonify(channels={channel: head.to_json() for channel, head in heads.items()})
 
 
@@ -162,7 +162,7 @@ def _order() -> Record:
 
 
 def _parsed(parse: Callable[[bytes], T], data: bytes) -> T:
-    """What a request says.
+    """Read a request.
 
     Raises:
         Malformed: it makes no sense, and never will.
@@ -209,5 +209,5 @@ def _require_names() -> None:
 
 
 def _require_app(app: str) -> None:
-    if app not in services().window.look(services().notary).apps:
+    if app not in services().snapshots.look(services().signer).apps:
         raise NotFound

@@ -1,4 +1,4 @@
-"""Cookies: how a session travels: by TLS, to the very host that gave it."""
+"""Cookies: a session travels by TLS, and only to the host that gave it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Flask, request
 from flask.sessions import SecureCookieSessionInterface
 
 NAME = "__Host-upswap"
-"""Which browsers take by TLS only, from this very host, for all of it."""
+"""The prefix makes browsers take it by TLS only, from this host, for all of its paths."""
 LOCAL_NAME = "upswap-local"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
@@ -19,11 +19,11 @@ class Cookies(SecureCookieSessionInterface):
     """
 
     def get_cookie_name(self, app: Flask) -> str:  # noqa: ARG002 - as flask calls it
-        """What it is called."""
+        """The name of the cookie."""
         return LOCAL_NAME if _is_local() else NAME
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - as flask calls it
-        """Whether TLS only carries it."""
+        """True if TLS only carries it."""
         return not _is_local()
 
 

@@ -10,11 +10,11 @@ from werkzeug.wsgi import wrap_file
 
 from patchserver.files.public_files import (
     OpenFile,
-    Repository,
+    PublicFolder,
     Section,
 )
-from patchserver.files.responses import Answer, answer
-from patchserver.ops.server_settings import Settings
+from patchserver.files.responses import FileResponse, answer
+from patchserver.ops.server_settings import ServerSettings
 from patchserver.web.access import public
 
 blueprint = Blueprint("downloads", __name__)
@@ -33,7 +33,7 @@ def download(area: str, name: str) -> Response:
 
 
 def _open(name: str) -> OpenFile:
-    repository: Repository = current_app.extensions["repository"]
+    repository: PublicFolder = current_app.extensions["repository"]
     try:
         return repository.open(name)
     except FileNotFoundError as error:
@@ -44,7 +44,7 @@ def _open(name: str) -> OpenFile:
         raise ServiceUnavailable from error
 
 
-def _response(file: OpenFile, answer: Answer) -> Response:
+def _response(file: OpenFile, answer: FileResponse) -> Response:
     """The answer, which sends its part of the file and closes it in the end."""
     body = answer.body or None
     response = Response(body, answer.status, list(answer.headers), direct_passthrough=True)
@@ -60,13 +60,13 @@ def _response(file: OpenFile, answer: Answer) -> Response:
 
 
 def _by_nginx(file: OpenFile) -> bool:
-    """Whether nginx sends the bytes.
+    """Return whether nginx sends the bytes.
 
     Not those of metadata: nginx keeps our answers for a second, and cannot keep what it was
     sent elsewhere for. Not to HEAD, where nginx would serve ranges, nor under ``If-Match``,
     which nginx compares with a tag of its own.
     """
-    settings: Settings = current_app.extensions["settings"]
+    settings: ServerSettings = current_app.extensions["settings"]
     if not settings.accel or not file.facts.public.name.startswith("targets/"):
         return False
     return request.method == "GET" and "If-Match" not in request.headers
@@ -74,7 +74,7 @@ def _by_nginx(file: OpenFile) -> bool:
 
 def _leave_to_nginx(response: Response, file: OpenFile) -> None:
     """Name the file in place of its bytes; nginx cuts out the range by our tag and date."""
-    settings: Settings = current_app.extensions["settings"]
+    settings: ServerSettings = current_app.extensions["settings"]
     response.status_code = 200
     response.headers["X-Accel-Redirect"] = f"{settings.accel}/{file.found_at}"
     del response.headers["Content-Length"]

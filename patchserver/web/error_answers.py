@@ -1,4 +1,4 @@
-"""Refusals: what a program is told of an error of ours, and by which status."""
+"""Errors as a program gets them: a status and a JSON document."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STATUSES: tuple[tuple[type[UpdaterError], int], ...] = (
     (InstallError, 409),
     (UpdaterError, 422),
 )
-"""What each error is to who asked; the first that fits."""
+"""The status of each error; the first that fits counts."""
 
 
 def refuse(error: UpdaterError) -> Response:
@@ -59,7 +59,7 @@ def _status(error: UpdaterError) -> int:
 
 
 def _details(error: UpdaterError) -> dict[str, Any]:
-    """What a program goes on with."""
+    """The details that help a program to go on."""
     if isinstance(error, NotNext):
         return {"version": error.present}
     if isinstance(error, Incomplete):

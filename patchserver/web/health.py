@@ -7,7 +7,7 @@ import ipaddress
 from flask import Blueprint, Response, abort, current_app, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from patchserver.files.public_files import Repository
+from patchserver.files.public_files import PublicFolder
 from patchserver.ops.metrics import Metrics
 from patchserver.services import services
 from patchserver.web.access import public
@@ -18,14 +18,14 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/healthz")
 @public
 def healthz() -> tuple[Response, int]:
-    """Whether this process lives and clients can be served: 200, or 503."""
+    """Return whether this process lives and clients can be served: 200, or 503."""
     return _state()
 
 
 @blueprint.get("/readyz")
 @public
 def readyz() -> tuple[Response, int]:
-    """Whether all that requests may need is there, the database too: 200, or 503."""
+    """Return whether all that requests may need is there, the database too: 200, or 503."""
     if current_app.extensions["settings"].data is not None:
         services().database.probe()  # its error is answered with 503, and logged
     return _state()
@@ -34,7 +34,7 @@ def readyz() -> tuple[Response, int]:
 @blueprint.get("/metrics")
 @public
 def metrics() -> Response:
-    """What was counted, to machines of the own network only."""
+    """Answer with the metrics, to machines of trusted networks only."""
     if not _is_near(request.remote_addr):
         abort(404)
     counted: Metrics = current_app.extensions["metrics"]
@@ -42,7 +42,7 @@ def metrics() -> Response:
 
 
 def _state() -> tuple[Response, int]:
-    repository: Repository = current_app.extensions["repository"]
+    repository: PublicFolder = current_app.extensions["repository"]
     try:
         repository.probe()
     except OSError as error:

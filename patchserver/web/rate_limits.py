@@ -1,4 +1,4 @@
-"""Limits: how often one address, or somebody who wants to be one user, may ask."""
+"""Rate limits: requests of one address, and attempts to sign in as one user."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def start(app: Flask, bounds: Bounds) -> Limiter:
     except ConfigurationError as error:
         hint = "memory://, or redis://HOST:PORT with the Python package redis installed"
         raise MachineError(f"cannot count in {bounds.storage}: {error}", hint=hint) from error
-    app.after_request(lambda response: _tell_when(limiter, response))
+    app.after_request(lambda response: _add_retry_after(limiter, response))
     return limiter
 
 
@@ -68,12 +68,12 @@ def _wrap(app: Flask, endpoint: str, *limits: Callable[[Any], Any]) -> None:
 
 
 def _address() -> str:
-    """Who asks: an address, and of version 6 the network, in which one has as many as they want."""
+    """The address that asks; of version 6 its network, for one machine has many addresses there."""
     return network_of(request.remote_addr or "", 32, 64)
 
 
 def _name() -> str:
-    """Whose password is tried; of any length, so hashed."""
+    """The account whose password is tried; hashed, because it may be of any length."""
     return hashlib.sha256(request.form.get("name", "").encode()).hexdigest()
 
 
@@ -93,7 +93,7 @@ def _is_unknown(response: Response) -> bool:
     return response.status_code == 401
 
 
-def _tell_when(limiter: Limiter, response: Response) -> Response:
+def _add_retry_after(limiter: Limiter, response: Response) -> Response:
     limit = limiter.current_limit
     if response.status_code == 429 and limit is not None:
         response.headers.setdefault("Retry-After", str(max(1, int(limit.reset_at - time.time()))))

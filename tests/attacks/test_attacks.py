@@ -418,7 +418,9 @@ def test_a_patch_that_lies_gives_way_to_an_honest_bundle(victim: Victim) -> None
     honest = patch_of(victim.publisher)
     new = next(victim.publisher.folder.glob("targets/notes/releases/2.0/*.manifest")).read_bytes()
     lie = TreeDescriptor("2.0", Digest.of(new), len(new), Release())
-    target = victim.publisher.repository().targets("app.notes")["notes/releases/2.0/manifest"]
+    target = (
+        victim.publisher.repository().look().targets("app.notes")["notes/releases/2.0/manifest"]
+    )
     evil_patch(victim.publisher, ADD, (BLOCK, PACKED), base="1.0", new=lie)
     publish(victim.publisher, target.path, new, {})
     assert honest.exists()

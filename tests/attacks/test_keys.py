@@ -201,7 +201,7 @@ def test_a_mirror_that_changes_the_blocks_behind_an_honest_header(
     publisher = victim.publisher
     publisher.release("2.0", NEW)
     (patch,) = publisher.folder.glob("targets/notes/patches/*.1.0_2.0")
-    target = publisher.repository().targets("app.notes")["notes/patches/1.0_2.0"]
+    target = publisher.repository().look().targets("app.notes")["notes/patches/1.0_2.0"]
     length = target.unrecognized_fields["custom"]["header"]["length"]
     honest = patch.read_bytes()
     patch.write_bytes(honest[:length] + bytes(len(honest) - length))

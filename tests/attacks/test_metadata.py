@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from patchtool.ceremonies.rotation import rotate
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata
 
@@ -466,8 +466,13 @@ def publish_head(publisher: Publisher, **fields: object) -> None:
     """The head with other fields, whatever the tool would say."""
     repository = publisher.repository()
     name = f"{publisher.app}/channels/stable"
-    document = {**(repository.targets(f"channels.{publisher.app}")[name].custom or {}), **fields}
-    repository.publish(f"channels.{publisher.app}", [Target.of(name, encode(document), document)])
+    document = {
+        **(repository.look().targets(f"channels.{publisher.app}")[name].custom or {}),
+        **fields,
+    }
+    repository.publish(
+        f"channels.{publisher.app}", [NewTarget.of(name, encode(document), document)]
+    )
 
 
 def offer(publisher: Publisher, *versions: str) -> None:
@@ -506,7 +511,9 @@ def recall(publisher: Publisher, version: str, floor: str) -> None:
     """Withdraw a release, by its own key."""
     repository = publisher.repository()
     name = f"{publisher.app}/releases/{version}/manifest"
-    content = repository.path_of(repository.targets(f"app.{publisher.app}")[name]).read_bytes()
+    content = repository.path_of(
+        repository.look().targets(f"app.{publisher.app}")[name]
+    ).read_bytes()
     publish(publisher, name, content, {"recalled": {"floor": floor}})
 
 

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from patchtool.ceremonies.drill import URL, FolderTransport
+from patchtool.repository.local_transport import URL, SnapshotTransport
+from patchtool.repository.snapshot import Snapshot
 from securesystemslib.exceptions import FormatError
 from securesystemslib.formats import encode_canonical
 
@@ -25,7 +26,6 @@ from updater.check.trust import Trust
 from updater.errors import UpdaterError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import MIB
-from updater.transport import ResponseBody
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
@@ -148,23 +148,6 @@ def test_anything_in_any_place_of_a_document(
 ROLES = ["timestamp", "snapshot", "targets", "app.notes", "channels.notes"]
 
 
-class Changed(FolderTransport):
-    """A repository's folder, with one file changed."""
-
-    def __init__(self, folder: Path, name: str, data: bytes) -> None:
-        super().__init__(folder)
-        self._name = name
-        self._data = data
-
-    @contextmanager
-    def get(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[ResponseBody]:
-        if url.endswith(f"/{self._name}"):
-            yield ResponseBody(0, iter([self._data]))
-            return
-        with super().get(url, start, stop) as answer:
-            yield answer
-
-
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
     publisher = Publisher(tmp_path_factory.mktemp("published"))
@@ -193,7 +176,9 @@ def test_anything_in_any_place_of_metadata(
         signer = right_signer(published, role)
         document["signatures"] = [signer.sign(message).to_dict()]
     with TemporaryDirectory() as memory, suppress(UpdaterError):
-        transport = Changed(published.folder, path.name, json.dumps(document).encode())
+        before = Snapshot.read(published.folder)
+        after = before.with_file(path.name, json.dumps(document).encode())
+        transport = SnapshotTransport(after)
         seen = Path(memory, "seen.json")
         client = Trust(Path(memory, "trust"), URL, published.root, transport, seen=seen)
         client.refresh("notes", "stable", published.now)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from patchtool.ceremonies.drill import URL, FolderTransport
+from patchtool.repository.local_transport import URL, SnapshotTransport
+from patchtool.repository.snapshot import Snapshot
 
 from patchserver.accounts.audit import SERVER
 from patchserver.accounts.users import Scope
@@ -58,7 +59,8 @@ class Site:
         repository = self.folder / "repository"
         root = (repository / "metadata/1.root.json").read_bytes()
         work.mkdir(exist_ok=True)
-        trust = Trust(work / "trust", URL, root, FolderTransport(repository), seen=work / "seen")
+        transport = SnapshotTransport(Snapshot.read(repository))
+        trust = Trust(work / "trust", URL, root, transport, seen=work / "seen")
         catalogue = trust.refresh("notes", "stable", NOW)
         return catalogue.head.entries[0].version, tuple(sorted(catalogue.releases))
 

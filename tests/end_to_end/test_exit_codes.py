@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from patchtool.cli.parser import main
-from patchtool.doctor.client_forecast import Outlook
+from patchtool.doctor.client_forecast import Forecast
 from patchtool.doctor.doctor import Diagnosis, diagnose
-from patchtool.keys.roles import Standing
+from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import DAY
 from patchtool.release.recall import recall
 from patchtool.release.refresh import Refreshed
-from patchtool.repository.stored_files import Stock
+from patchtool.repository.stored_files import FileFaults
 
 from tests.support.attacks.hostile import newest
 from tests.support.paths import ROOT
@@ -34,9 +34,9 @@ concerns = st.lists(
     st.builds(Concern, st.sampled_from(sorted(ERRORS)), st.text(max_size=5), st.text(max_size=5))
 )
 names = st.lists(st.sampled_from(["app.notes", "timestamp"]), max_size=2, unique=True).map(tuple)
-standings = st.lists(
+statuses = st.lists(
     st.builds(
-        Standing,
+        RoleStatus,
         st.sampled_from(["app.notes", "root"]),
         st.just("release"),
         st.just(1),
@@ -47,7 +47,7 @@ standings = st.lists(
 ).map(tuple)
 outlooks = st.lists(
     st.builds(
-        Outlook,
+        Forecast,
         st.just("notes"),
         st.just("stable"),
         st.sampled_from(["", "1.0"]),
@@ -60,10 +60,10 @@ outlooks = st.lists(
 ).map(tuple)
 diagnoses = st.builds(
     Diagnosis,
-    standings,
+    statuses,
     names,
     names,
-    st.builds(Stock, names, names, names),
+    st.builds(FileFaults, names, names, names),
     st.sampled_from(["", "clients refuse it"]),
     outlooks,
     st.sampled_from(["", "a clock was ahead"]),
@@ -85,16 +85,16 @@ def test_the_exit_code_is_that_of_the_worst_concern(found: list[Concern], idle: 
 
 @given(diagnoses)
 def test_whatever_a_doctor_finds_the_exit_code_follows(found: Diagnosis) -> None:
-    broken = found.expired or found.unsigned or found.stock.missing or found.stock.damaged
+    broken = found.expired or found.unsigned or found.faults.missing or found.faults.damaged
     now = bool(broken or found.refused or found.stuck)
-    later = bool(found.due or found.ahead or found.stock.unread)
+    later = bool(found.due or found.ahead or found.faults.unread)
     assert exit_code(worst(found.concerns)) == (4 if now else 7 if later else 0)
     assert all(concern.what and concern.hint for concern in found.concerns)
 
 
-STUCK = Outlook("notes", "stable", "", None, "stuck", 0, 100, "nothing is offered")
-DUE = Standing("root", "root", 1, NOW, is_due=True)
-WELL = Diagnosis((), (), (), Stock(), "", ())
+STUCK = Forecast("notes", "stable", "", None, "stuck", 0, 100, "nothing is offered")
+DUE = RoleStatus("root", "root", 1, NOW, is_due=True)
+WELL = Diagnosis((), (), (), FileFaults(), "", ())
 
 
 @pytest.mark.parametrize(
@@ -102,25 +102,25 @@ WELL = Diagnosis((), (), (), Stock(), "", ())
     [
         (WELL, 0),
         (replace(WELL, unreferenced=("f",)), 0),
-        (replace(WELL, standings=(DUE,)), 7),
+        (replace(WELL, statuses=(DUE,)), 7),
         (replace(WELL, ahead="a clock was ahead"), 7),
-        (replace(WELL, stock=Stock(unread=("f",))), 7),
-        (replace(WELL, stock=Stock(missing=("f",))), 4),
-        (replace(WELL, stock=Stock(damaged=("f",))), 4),
+        (replace(WELL, faults=FileFaults(unread=("f",))), 7),
+        (replace(WELL, faults=FileFaults(missing=("f",))), 4),
+        (replace(WELL, faults=FileFaults(damaged=("f",))), 4),
         (replace(WELL, expired=("root",)), 4),
         (replace(WELL, unsigned=("root",)), 4),
         (replace(WELL, refused="clients refuse it"), 4),
         (replace(WELL, clients=(STUCK,)), 4),
-        (replace(WELL, standings=(DUE,), clients=(STUCK,)), 4),
+        (replace(WELL, statuses=(DUE,), clients=(STUCK,)), 4),
     ],
 )
 def test_each_finding_of_a_doctor_alone_has_its_exit_code(found: Diagnosis, code: int) -> None:
     assert exit_code(worst(found.concerns)) == code
 
 
-@given(standings, standings)
+@given(statuses, statuses)
 def test_whatever_a_refresh_leaves_undone_the_exit_code_follows(
-    signed: tuple[Standing, ...], missing: tuple[Standing, ...]
+    signed: tuple[RoleStatus, ...], missing: tuple[RoleStatus, ...]
 ) -> None:
     found = Refreshed(signed, missing).concerns(NOW)
     expired = any(standing.expires <= NOW for standing in missing)
@@ -217,9 +217,9 @@ def test_files_that_cannot_be_read_do_not_hide_what_is_worse(
     manifest = next(today.folder.rglob("*.manifest"))
     bundle.chmod(0)
     manifest.unlink()
-    found = diagnose(today.repository(), today.now)
-    assert found.stock.unread == (bundle.relative_to(today.folder).as_posix(),)
-    assert len(found.stock.missing) == 1
+    found = diagnose(today.folder, today.now)
+    assert found.faults.unread == (bundle.relative_to(today.folder).as_posix(),)
+    assert len(found.faults.missing) == 1
     assert doctor(today) == 4
 
 

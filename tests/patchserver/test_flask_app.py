@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.http import http_date
 from werkzeug.test import TestResponse
 
-from patchserver import Settings, create_app
+from patchserver import ServerSettings, create_app
 from patchserver.files.public_files import Section
 from tests.support.servers.asking import BUNDLE, DIGEST, MTIME, TIMESTAMP, write
 
@@ -37,7 +37,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(repository: Path) -> FlaskClient:
-    return create_app(Settings(repository)).test_client()
+    return create_app(ServerSettings(repository)).test_client()
 
 
 @pytest.fixture(autouse=True)
@@ -347,7 +347,7 @@ def test_a_linked_repository_folder_is_followed_anew_each_time(
 ) -> None:
     write(tmp_path / "other" / TIMESTAMP[1:], b"other")
     link(tmp_path / "current", repository)
-    client = create_app(Settings(tmp_path / "current")).test_client()
+    client = create_app(ServerSettings(tmp_path / "current")).test_client()
     assert get(client, TIMESTAMP).data == b'{"version":1}'
     (tmp_path / "current").unlink()
     link(tmp_path / "current", tmp_path / "other")

@@ -1,1 +1,1 @@
-"""How the schema came to be, step by step; run by `patchserver.database.engine.Database`."""
+"""The steps that make the schema; run by `patchserver.database.engine.Database`."""

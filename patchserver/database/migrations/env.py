@@ -1,4 +1,4 @@
-"""What Alembic runs: the steps that are missing, in the transaction of who asks."""
+"""The entry point of Alembic: run the missing steps in the caller's transaction."""
 
 from alembic import context
 

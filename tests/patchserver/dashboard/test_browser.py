@@ -31,7 +31,7 @@ from sqlalchemy import insert
 from benchmarks.deployment import ROOT, free_port, running
 from patchserver.accounts.users import Role, Scope
 from patchserver.database.tables import Install, Sighting
-from patchserver.ops.server_settings import Settings
+from patchserver.ops.server_settings import ServerSettings
 from patchserver.services import open_services
 from tests.support.repository.publisher import PASSWORD as KEY_PASSWORD
 from tests.support.repository.publisher import Publisher
@@ -92,7 +92,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for place in (publisher.folder, repository):
         name_writer(Disk(), place, "server")
     data = tmp_path / "data"
-    settings = Settings(repository, data, keys, f"sqlite:///{data / 'patchserver.db'}")
+    settings = ServerSettings(repository, data, keys, f"sqlite:///{data / 'patchserver.db'}")
     token, port = _prepare(settings), free_port()
     command = [sys.executable, "-m", "patchserver", "serve", "--port", str(port)]
     for option, place in (("repo", repository), ("data", data), ("keys", keys)):
@@ -105,7 +105,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield Site(f"http://127.0.0.1:{port}", publisher, token)
 
 
-def _prepare(settings: Settings) -> str:
+def _prepare(settings: ServerSettings) -> str:
     """Somebody who may sign in, a token, and what installs told in the last months."""
     services, now = open_services(settings), _now()
     services.accounts.add("anna", PASSWORD, Role.ADMIN, now)

@@ -57,7 +57,7 @@ def test_the_overview_tells_what_is_offered_to_whom_and_who_has_it(released: Ser
 
 def test_releases_are_listed_with_what_they_cost_and_who_offers_them(released: Server) -> None:
     page = viewer(released).text("/apps/notes/releases")
-    app = released.services.notary.entries("notes")
+    app = released.services.signer.look().targets("app.notes")
     size = app["notes/patches/1.0_2.0"].length
     assert f'1.0 <span class="figures quiet">{size} B' in page
     assert page.count('href="/apps/notes/channels/stable"') == 2
@@ -75,7 +75,7 @@ def test_a_channel_shows_its_steps_and_the_evidence(released: Server) -> None:
     send(released, "checkins", checkin(1, version="2.0"))
     send(released, "reports", report(2))
     page = viewer(released).text("/apps/notes/channels/stable")
-    for words in ("now", "to come", "50 %", "18 more must tell before it is judged"):
+    for words in ("now", "to come", "50 %", "18 more reports are needed to judge it"):
         assert words.capitalize() in page or words in page
 
 
@@ -84,7 +84,7 @@ def test_a_halt_is_told_with_its_reason(released: Server) -> None:
     server.services.rollouts.set_rule(SERVER, "notes", "stable", Rule(2500, 2))
     for install in range(2):
         send(server, "reports", report(install))
-    assert server.services.rollouts.judge("notes")
+    assert server.services.rollouts.judge()
     page = viewer(server)
     assert "2 of 2 installs failed, above 25 %" in page.text("/apps/notes")
     channel = page.text("/apps/notes/channels/stable")

@@ -89,7 +89,7 @@ def test_a_halt_is_told_until_it_is_resumed() -> None:
 @pytest.mark.parametrize(
     ("evidence", "words"),
     [
-        (Evidence(3, 1), "16 more must tell before it is judged"),
+        (Evidence(3, 1), "16 more reports are needed to judge it"),
         (Evidence(10, 10), "above the threshold"),
         (Evidence(20, 0), "within the threshold"),
     ],

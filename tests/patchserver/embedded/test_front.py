@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from werkzeug.http import http_date
 
-from patchserver import Settings, create_app
+from patchserver import ServerSettings, create_app
 from patchserver.embedded import file_cache, listener
-from patchserver.embedded.file_cache import SMALL, Shelf
+from patchserver.embedded.file_cache import SMALL, FileCache
 from patchserver.embedded.front import Front
 from patchserver.embedded.listener import listen
 from patchserver.embedded.wsgi_bridge import (
@@ -23,7 +23,7 @@ from patchserver.embedded.wsgi_bridge import (
     environ,
     run,
 )
-from patchserver.files.public_files import Repository
+from patchserver.files.public_files import PublicFolder
 from patchserver.ops.metrics import Metrics
 from tests.support.servers.asking import BUNDLE, DIGEST, MTIME, TIMESTAMP, write
 from updater.errors import InstallError
@@ -94,8 +94,8 @@ def repository(tmp_path: Path) -> Path:
 
 def answered(repository: Path, request: Request, wire: Wire | None = None) -> tuple[Any, ...]:
     wire = wire or Wire()
-    app = create_app(Settings(repository))
-    front = Front(Repository(repository), app.wsgi_app, Metrics())
+    app = create_app(ServerSettings(repository))
+    front = Front(PublicFolder(repository), app.wsgi_app, Metrics())
     asyncio.run(front.__rsgi__(request, wire))
     (sent,) = wire.sent
     return sent
@@ -139,7 +139,7 @@ def test_front_and_application_answer_alike(
     repository: Path, method: str, path: str, headers: dict[str, str]
 ) -> None:
     status, sent, body = answered(repository, Request(method, path, Headers(list(headers.items()))))
-    client = create_app(Settings(repository)).test_client()
+    client = create_app(ServerSettings(repository)).test_client()
     with client.open(path, method=method, headers=headers) as direct:
         if method == "HEAD":
             body = b""  # granian sends none
@@ -172,7 +172,7 @@ def test_trouble_of_the_disk_is_503_and_a_bug_is_500(
 
 
 def test_a_file_is_read_once_and_again_as_soon_as_it_is_another(repository: Path) -> None:
-    files = Shelf(Repository(repository))
+    files = FileCache(PublicFolder(repository))
     first = files.get("metadata/timestamp.json")
     assert files.get("metadata/timestamp.json") is first
     write(repository / TIMESTAMP[1:], b'{"version":2}')  # of the same size and time
@@ -184,7 +184,7 @@ def test_a_file_is_read_once_and_again_as_soon_as_it_is_another(repository: Path
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_a_name_that_becomes_a_link_to_what_is_private_is_gone(repository: Path) -> None:
-    files = Shelf(Repository(repository))
+    files = FileCache(PublicFolder(repository))
     assert files.get("metadata/1.root.json").body == b'{"root":1}'
     write(repository / "keys/online.pem", b"private")
     (repository / "metadata/1.root.json").unlink()
@@ -196,7 +196,7 @@ def test_a_name_that_becomes_a_link_to_what_is_private_is_gone(repository: Path)
 def test_big_files_are_not_kept_and_what_may_change_is_never_left_to_its_path(
     repository: Path,
 ) -> None:
-    files = Shelf(Repository(repository))
+    files = FileCache(PublicFolder(repository))
     assert files.get(BUNDLE[1:]).body is None
     write(repository / TIMESTAMP[1:], b"x" * (SMALL + 1))
     assert files.get("metadata/timestamp.json").body == b"x" * (SMALL + 1)
@@ -205,7 +205,7 @@ def test_big_files_are_not_kept_and_what_may_change_is_never_left_to_its_path(
 
 def test_only_so_much_is_kept(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_cache, "CAPACITY", 25)
-    files = Shelf(Repository(repository))
+    files = FileCache(PublicFolder(repository))
     for number in (1, 2, 3):
         write(repository / f"metadata/{number}.root.json", b"0123456789")
         files.get(f"metadata/{number}.root.json")
@@ -222,7 +222,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_sent(
 
     monkeypatch.setattr(file_cache, "_body", rewriting)
     with pytest.raises(OSError, match="changed while it was read"):
-        Shelf(Repository(repository)).get("metadata/timestamp.json")
+        FileCache(PublicFolder(repository)).get("metadata/timestamp.json")
 
 
 # --- the bridge ---

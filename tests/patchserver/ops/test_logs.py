@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from patchserver import Settings, create_app
+from patchserver import ServerSettings, create_app
 from patchserver.ops.logs import JsonLines
 
 
@@ -23,7 +23,7 @@ def test_request_lines_are_json_and_keep_secrets(
     monkeypatch.setattr(log, "handlers", [handler])
     monkeypatch.setattr(log, "propagate", False)  # other tests have let the process log elsewhere
     monkeypatch.setattr(log, "level", logging.INFO)
-    client = create_app(Settings(tmp_path)).test_client()
+    client = create_app(ServerSettings(tmp_path)).test_client()
     headers = {"Authorization": "Bearer hidden-token", "X-Request-Id": "from-a-proxy"}
     client.get("/no/such/place?token=hidden-query", headers=headers).close()
     client.get("/metadata/timestamp.json").close()

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from flask import request
 
-from patchserver import Settings, create_app
+from patchserver import ServerSettings, create_app
 from patchserver.ops.server_settings import settings_for, settings_from_environment
 from updater.errors import InstallError
 
 
 def test_a_repository_alone_is_only_served(tmp_path: Path) -> None:
-    assert settings_for(tmp_path / "repo") == Settings(tmp_path / "repo")
+    assert settings_for(tmp_path / "repo") == ServerSettings(tmp_path / "repo")
 
 
 def test_the_data_folder_beside_the_repository_is_found(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_the_environment_says_everything(tmp_path: Path) -> None:
     )
     database = "postgresql+psycopg:///upswap"
     folders = (tmp_path / "repo", tmp_path / "data", tmp_path / "keys")
-    assert settings == Settings(*folders, database, 1, "/internal")
+    assert settings == ServerSettings(*folders, database, 1, "/internal")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_wsgi_servers_find_the_application(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("proxies", "address"), [(0, "127.0.0.1"), (1, "c"), (2, "b")])
 def test_only_our_own_proxies_say_who_asks(tmp_path: Path, proxies: int, address: str) -> None:
-    app = create_app(Settings(tmp_path, proxies=proxies))
+    app = create_app(ServerSettings(tmp_path, proxies=proxies))
     seen = []
 
     @app.before_request

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from patchtool.keys.signing_keys import Keys
 from patchtool.release.recall import recall
 from patchtool.repository.leftovers import PATIENCE
 from patchtool.repository.prune import Pruned, prune
+from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.stored_files import missing
 from patchtool.repository.unpublished import signed_since
@@ -68,7 +68,7 @@ def runner(tmp_path: Path, url: str, server: Server) -> Pruner:
 
 
 def versions(server: Server) -> set[str]:
-    return server.services.notary.releases("notes").versions
+    return Releases.of(server.services.signer.look(), "notes").versions
 
 
 def content(server: Server) -> set[str]:
@@ -104,8 +104,7 @@ def test_the_server_deletes_the_files_a_month_later(
     server.clock.now += DAY
     Jobs(server.services).work()
     assert len(content(server)) == 3
-    look = Repository(server.settings.repository, Keys(runner.folder, {}), NOW)
-    assert missing(look) == []
+    assert missing(server.services.signer.look()) == []
     old = [p.name for p in (server.settings.repository / "metadata").glob("*.app.notes.json")]
     assert len(old) == 1, "old metadata goes too"
     assert fetch(quick_session(server.clock), url, runner.folder.with_name("late")).releases
@@ -135,7 +134,7 @@ def test_a_patch_may_start_from_a_release_that_was_pruned(server: Server, runner
     """3.0 is gone; the way from it to what is kept is not."""
     runner.prune()
     runner.push()
-    entries = server.services.notary.entries("notes")
+    entries = server.services.signer.look().targets("app.notes")
     assert "notes/releases/3.0/manifest" not in entries
     assert "notes/patches/3.0_6.0" in entries
 
@@ -156,7 +155,7 @@ def test_what_is_offered_between_prune_and_push_is_not_lost(server: Server, runn
     assert done.rebased == ("notes",)
     assert versions(server) >= {"2.0", "5.0", "6.0"}
     assert "3.0" not in versions(server)
-    assert "notes/releases/2.0/bundle" in server.services.notary.entries("notes")
+    assert "notes/releases/2.0/bundle" in server.services.signer.look().targets("app.notes")
     assert runner.push() is None
 
 
@@ -167,19 +166,19 @@ def test_what_is_offered_while_a_push_is_under_way_is_not_lost(
     runner.prune()
     place = runner.folder / "metadata"
     document = max(place.glob("*.app.notes.json"), key=lambda p: int(p.name.split(".")[0]))
-    notary = server.services.notary
+    signer = server.services.signer
     pushes = server.services.pushes
-    push = pushes.announce("notes", notary.version("notes"), document.read_bytes())
-    good = type(pushes.notary).announced
+    push = pushes.announce("notes", signer.look().version("app.notes"), document.read_bytes())
+    good = type(pushes.signer).announced
     first = iter([True])
 
     def announced(self: object, app: str, data: bytes) -> object:
-        found = good(pushes.notary, app, data)
+        found = good(pushes.signer, app, data)
         if next(first, False):
             runner.promote("2.0")
         return found
 
-    monkeypatch.setattr(type(pushes.notary), "announced", announced)
+    monkeypatch.setattr(type(pushes.signer), "announced", announced)
     with pytest.raises(FormatError, match="is offered by a channel"):
         pushes.publish("notes", push.id)
     assert "2.0" in versions(server)
@@ -193,7 +192,7 @@ def test_what_is_recalled_between_prune_and_push_stays_recalled(
     recall(other.repository(), "notes", "3.0", now=NOW)
     other.push()
     runner.push()
-    releases = server.services.notary.releases("notes")
+    releases = Releases.of(server.services.signer.look(), "notes")
     assert releases.floor("3.0") == "2.0"
     assert "2.0" not in releases.versions
     assert runner.push() is None
@@ -230,22 +229,22 @@ def test_a_file_that_is_pushed_again_is_not_deleted_under_the_push(
     runner.push()
     Jobs(server.services).work()
     server.clock.now += PATIENCE
-    notary = server.services.notary
-    notary.refresh()
+    signer = server.services.signer
+    signer.refresh()
     fetch(quick_session(server.clock), url, runner.folder)
     runner.session = quick_session(server.clock)
     shutil.rmtree(tmp_path / "runner-3.0")
     runner.add("3.0", 3)
-    tidy = type(notary).publish
+    tidy = type(signer).publish
 
     def publish(self: object, *arguments: object) -> None:
-        assert notary.clear().deleted
-        tidy(notary, *arguments)  # type: ignore[arg-type]
+        assert signer.clear().deleted
+        tidy(signer, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(notary), "publish", publish)
+    monkeypatch.setattr(type(signer), "publish", publish)
     runner.push()
     assert "3.0" in versions(server)
-    assert missing(Repository(server.settings.repository, Keys(runner.folder, {}), NOW)) == []
+    assert missing(server.services.signer.look()) == []
 
 
 def test_a_copy_deletes_its_own_old_files_when_nothing_waits(
@@ -255,7 +254,7 @@ def test_a_copy_deletes_its_own_old_files_when_nothing_waits(
     runner.push()
     assert runner.prune().waiting
     server.clock.now += PATIENCE
-    server.services.notary.refresh()
+    server.services.signer.refresh()
     fetch(quick_session(server.clock), url, runner.folder)
     done = runner.prune(server.clock.now)
     assert done.deleted

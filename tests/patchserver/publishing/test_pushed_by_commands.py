@@ -64,7 +64,7 @@ def test_who_comes_second_signs_again_on_top(
     assert done is not None
     assert done.rebased == ("notes",)
     assert {"notes/releases/2.0/manifest", "notes/releases/3.0/manifest"} <= set(
-        server.services.notary.entries("notes")
+        server.services.signer.look().targets("app.notes")
     )
 
 

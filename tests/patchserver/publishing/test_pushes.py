@@ -14,7 +14,7 @@ from patchtool.repository.repository import Repository
 from tuf.api.metadata import Metadata, Targets
 
 from patchserver.accounts.users import Scope
-from patchserver.publishing.signer import Notary
+from patchserver.publishing.signer import OnlineSigner
 from tests.support.servers.pusher import Pusher
 from tests.support.servers.served import Server
 from tests.support.trees.trees import Tree, noise
@@ -27,7 +27,7 @@ NEW: Tree = {"app": noise(4000, 1) + b"more", "data": b"same"}
 
 def seen(server: Server) -> set[str]:
     """Names of the targets that clients see."""
-    return set(server.services.notary.entries("notes"))
+    return set(server.services.signer.look().targets("app.notes"))
 
 
 def test_a_push_makes_a_release_visible_in_one_step(server: Server) -> None:
@@ -243,7 +243,7 @@ def test_a_patch_to_the_new_release_reaches_clients(server: Server) -> None:
     path = "/api/v1/apps/notes/channels/stable/promote"
     answer = server.client.post(path, json={"version": "2.0"}, headers=headers)
     assert answer.status_code == 200, answer.text
-    server.services.notary.remember()
+    server.services.signer.remember()
 
 
 def _fetch(server: Server) -> None:
@@ -254,7 +254,7 @@ def _fetch(server: Server) -> None:
 
 def _signed(server: Server, change: Callable[[Targets], None]) -> tuple[bytes, int]:
     """The next list as whoever has the release key can sign it; and what it follows."""
-    metadata = Metadata[Targets].from_bytes(server.services.notary.signed("notes"))
+    metadata = Metadata[Targets].from_bytes(server.services.signer.look().data("app.notes"))
     before = metadata.signed.version
     metadata.signed.version += 1
     change(metadata.signed)
@@ -273,14 +273,14 @@ def test_what_is_offered_while_a_push_is_verified_does_not_go_with_it(
     document, base = _signed(server, lambda targets: _drop(targets, "/releases/2.0/"))
     announced = pusher.announce(document, base).json
     assert announced is not None
-    notary = server.services.notary
-    publish = Notary.publish
+    signer = server.services.signer
+    publish = OnlineSigner.publish
 
-    def late(self: Notary, app: str, data: bytes, settle: Callable[[], None]) -> None:
-        notary.promote("notes", "stable", "2.0")
+    def late(self: OnlineSigner, app: str, data: bytes, settle: Callable[[], None]) -> None:
+        signer.promote("notes", "stable", "2.0")
         publish(self, app, data, settle)
 
-    monkeypatch.setattr(Notary, "publish", late)
+    monkeypatch.setattr(OnlineSigner, "publish", late)
     answer = pusher.publish(announced["id"])
     assert (answer.status_code, "offered" in answer.text) == (422, True)
     assert "notes/releases/2.0/bundle" in seen(server)

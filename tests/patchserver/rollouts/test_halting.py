@@ -64,7 +64,7 @@ def tell(
 
 
 def head(server: Server) -> Head:
-    return server.services.notary.heads("notes")["stable"]
+    return server.services.signer.heads("notes")["stable"]
 
 
 def is_halted(server: Server) -> bool:
@@ -223,13 +223,13 @@ def test_what_is_no_name_is_refused_before_it_is_written_down(
 
 
 def test_what_expires_is_signed_by_the_server_itself(server: Server) -> None:
-    before = server.services.notary.due()
+    before = server.services.signer.due()
     assert before == []
     server.clock.now += 6 * 86_400
-    assert [standing.role for standing in server.services.notary.due()] == ["timestamp"]
+    assert [standing.role for standing in server.services.signer.due()] == ["timestamp"]
     Jobs(server.services).work()
-    assert server.services.notary.due() == []
-    server.services.notary.remember()
+    assert server.services.signer.due() == []
+    server.services.signer.remember()
     assert server.services.audit.events()[0].action == "sign"
 
 
@@ -246,17 +246,17 @@ def test_a_clock_that_was_ahead_for_a_while_ends_no_job(server: Server) -> None:
 
 
 def test_a_clock_far_ahead_signs_nothing_until_somebody_says_the_date(server: Server) -> None:
-    notary, jobs = server.services.notary, Jobs(server.services)
-    before = notary.timestamp()
+    signer, jobs = server.services.signer, Jobs(server.services)
+    before = signer.timestamp()
     server.clock.now += 400 * 86_400
     jobs.work()
     with pytest.raises(InstallError, match="400 days after the last signature"):
         server.services.rollouts.pause(ANNA, "notes", "stable", "2.0")
-    assert notary.timestamp() == before
+    assert signer.timestamp() == before
     day = time.strftime("%Y-%m-%d", time.gmtime(server.clock.now))
-    (missing,) = notary.refresh(said=Date.parse(day)).missing
+    (missing,) = signer.refresh(said=Date.parse(day)).missing
     assert missing.role == "app.notes"
-    assert notary.timestamp() != before
+    assert signer.timestamp() != before
 
 
 @pytest.mark.parametrize("days", [366, 800])
@@ -264,38 +264,38 @@ def test_an_app_whose_releases_have_expired_keeps_nothing_from_being_signed(
     days: int, server: Server
 ) -> None:
     """Another app must not wait for its release key; nor for those of the root and the targets."""
-    notary, rollouts = server.services.notary, server.services.rollouts
+    signer, rollouts = server.services.signer, server.services.rollouts
     server.clock.now += days * 86_400
     day = time.strftime("%Y-%m-%d", time.gmtime(server.clock.now))
-    notary.refresh(said=Date.parse(day))
+    signer.refresh(said=Date.parse(day))
     rollouts.pause(ANNA, "notes", "stable", "2.0")
     assert head(server).entries[0].paused
     rollouts.resume(ANNA, "notes", "stable", "2.0")
     Jobs(server.services).work()
-    assert notary.due() == []
+    assert signer.due() == []
 
 
 def test_a_repository_of_before_is_noticed_though_an_app_has_expired(
     server: Server, tmp_path: Path
 ) -> None:
-    notary = server.services.notary
-    shutil.copytree(notary.folder, tmp_path / "backup")
-    notary.refresh(at_least=9)
+    signer = server.services.signer
+    shutil.copytree(signer.folder, tmp_path / "backup")
+    signer.refresh(at_least=9)
     server.clock.now += 370 * 86_400
-    shutil.rmtree(notary.folder)
-    shutil.copytree(tmp_path / "backup", notary.folder)
+    shutil.rmtree(signer.folder)
+    shutil.copytree(tmp_path / "backup", signer.folder)
     with pytest.raises(TrustError, match="clients that know this server refuse it"):
-        notary.remember()
+        signer.remember()
 
 
 def test_a_clock_that_was_ahead_is_forgotten_by_the_next_signature(server: Server) -> None:
-    notary, right = server.services.notary, server.clock.now
+    signer, right = server.services.signer, server.clock.now
     server.clock.now += 20 * 86_400
-    notary.promote("notes", "stable", "2.0")
+    signer.promote("notes", "stable", "2.0")
     server.clock.now = right
-    assert "20 days before the last signature" in notary.doubt()
-    notary.promote("notes", "stable", "2.0")
-    assert notary.doubt() == ""
+    assert "20 days before the last signature" in signer.doubt()
+    signer.promote("notes", "stable", "2.0")
+    assert signer.doubt() == ""
     assert head(server).issued == right
 
 
@@ -308,7 +308,7 @@ def test_a_job_that_fails_keeps_no_other_from_being_done(
     monkeypatch.setattr("patchserver.rollouts.halting.Rollouts.judge", fail)
     server.clock.now += 6 * 86_400
     Jobs(server.services).work()
-    assert server.services.notary.due() == []
+    assert server.services.signer.due() == []
 
 
 def test_of_several_processes_one_works_and_another_takes_over(

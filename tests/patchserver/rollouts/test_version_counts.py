@@ -10,7 +10,7 @@ import pytest
 
 from patchserver.database.engine import Database
 from patchserver.rollouts.failure_groups import groups
-from patchserver.rollouts.group_commit import Batches
+from patchserver.rollouts.group_commit import GroupCommit
 from patchserver.rollouts.ingest import Ingest
 from patchserver.rollouts.version_counts import (
     ACTIVE_DAYS,
@@ -30,7 +30,7 @@ def ingest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ingest]:
     with fresh_database(request.param, tmp_path) as url:
         database = Database(url)
         database.upgrade()
-        yield Ingest(database, Batches(database), b"secret")
+        yield Ingest(database, GroupCommit(database), b"secret")
         database.close()
 
 

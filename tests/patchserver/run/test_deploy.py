@@ -12,7 +12,7 @@ import pytest
 from werkzeug.http import http_date
 
 from benchmarks.deployment import DEPLOY, deployed, missing
-from patchserver import Settings, create_app
+from patchserver import ServerSettings, create_app
 from tests.support.servers.asking import BUNDLE, DIGEST, MTIME, TIMESTAMP, ask, write
 from tests.support.servers.slow_clients import (
     crowd,
@@ -54,7 +54,7 @@ class TestBehindNginx:
     pytestmark = slow
 
     def test_headers_are_those_of_the_application(self, port: int, repository: Path) -> None:
-        client = create_app(Settings(repository)).test_client()
+        client = create_app(ServerSettings(repository)).test_client()
         for path in (BUNDLE, TIMESTAMP, "/metadata/7.root.json", "/nothing"):
             status, headers, body = ask(port, path)
             with client.get(path) as direct:
@@ -191,7 +191,7 @@ def _count(port: int) -> float:
 
 
 def test_the_application_names_the_file_and_leaves_out_its_bytes(repository: Path) -> None:
-    client = create_app(Settings(repository, accel="/internal")).test_client()
+    client = create_app(ServerSettings(repository, accel="/internal")).test_client()
     with client.get(BUNDLE, headers={"Range": "bytes=0-9"}) as response:
         assert (response.status_code, response.data) == (200, b"")
         assert response.headers["X-Accel-Redirect"] == f"/internal{BUNDLE}"
@@ -200,7 +200,7 @@ def test_the_application_names_the_file_and_leaves_out_its_bytes(repository: Pat
 
 
 def test_a_link_is_named_by_where_it_leads(repository: Path) -> None:
-    client = create_app(Settings(repository, accel="/internal")).test_client()
+    client = create_app(ServerSettings(repository, accel="/internal")).test_client()
     with client.get(f"/targets/notes/releases/1.4.0/{DIGEST}.bundle") as response:
         assert response.headers["X-Accel-Redirect"] == f"/internal{BUNDLE}"
 
@@ -217,7 +217,7 @@ def test_a_link_is_named_by_where_it_leads(repository: Path) -> None:
     ],
 )
 def test_what_nginx_does_not_send(repository: Path, path: str, headers: dict[str, str]) -> None:
-    client = create_app(Settings(repository, accel="/internal")).test_client()
+    client = create_app(ServerSettings(repository, accel="/internal")).test_client()
     with client.get(path, headers=headers) as response:
         assert "X-Accel-Redirect" not in response.headers
     with client.head(BUNDLE) as response:

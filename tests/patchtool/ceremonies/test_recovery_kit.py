@@ -85,7 +85,7 @@ def test_two_kits_of_three_are_all_it_takes_to_replace_every_other_key(tmp_path:
     rotate(Repository(repository, keys_in(saved), NOW), "root")
     revoke(Repository(repository, keys_in(saved), NOW), "root", key=burnt)
     left = Repository(repository, keys_in(saved), NOW)
-    assert all(left.is_signed(standing.role) for standing in left.standings())
+    assert all(left.look().is_signed(standing.role) for standing in left.statuses())
 
 
 def test_a_repository_is_made_without_any_root_key_at_hand(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def sees(publisher: Publisher, memory: Path) -> set[str]:
 
 
 def roots(publisher: Publisher) -> list[Metadata[Root]]:
-    return list(publisher.repository().roots())
+    return list(publisher.repository().look().roots())
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -79,8 +79,8 @@ def test_while_keys_overlap_both_sign_and_clients_follow(
     for n, mine in enumerate((rest[-1], new.name)):
         needed = [*others, *common, mine]
         repository = with_keys(publisher, tmp_path / f"keys-{n}", *needed)
-        repository.renew([s.role for s in repository.standings()])
-        assert repository.is_signed("root")
+        repository.renew([s.role for s in repository.statuses()])
+        assert repository.look().is_signed("root")
         assert sees(publisher, tmp_path / "old") == {"1.0"}
         assert sees(publisher, tmp_path / f"new-{n}") == {"1.0"}
 
@@ -337,7 +337,7 @@ def test_a_key_made_elsewhere_is_the_one_that_joins(publisher: Publisher) -> Non
     done = rotate(publisher.repository(), "release")
     assert done.made == ()
     keyid = publisher.keys.load("release", brought).public_key.keyid
-    assert publisher.repository().keys_of("app.notes")[-1].keyid == keyid
+    assert publisher.repository().look().keys_of("app.notes")[-1].keyid == keyid
 
 
 def refused(publisher: Publisher, command: Callable[[], Done], match: str) -> InstallError:
@@ -367,7 +367,7 @@ def test_root_keys_do_not_end_below_their_threshold(publisher: Publisher) -> Non
 
 
 def ids(publisher: Publisher, role: str) -> list[str]:
-    return [key.keyid for key in publisher.repository().keys_of(role)]
+    return [key.keyid for key in publisher.repository().look().keys_of(role)]
 
 
 def test_a_threshold_nobody_can_meet_is_refused(publisher: Publisher) -> None:

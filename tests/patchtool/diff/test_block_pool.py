@@ -28,7 +28,7 @@ from patchtool.diff.options import (
     Effort,
     Options,
 )
-from patchtool.diff.view_files import Contents
+from patchtool.diff.view_files import FileViews
 
 from tests.support.trees.corpora import corpus
 from tests.support.trees.trees import noise, write_tree
@@ -139,7 +139,7 @@ def test_a_bundle_needs_no_old_bytes(tmp_path: Path) -> None:
 def test_the_number_of_jobs_changes_no_byte(jobs: int, tmp_path: Path) -> None:
     old = corpus(tmp_path, [noise(MIB, n) for n in range(6)], "old")
     new = corpus(tmp_path, [edited(noise(MIB, n), n, 9) for n in (3, 1, 5, 0)], "new")
-    contents = Contents(old, new, (), ())
+    contents = FileViews(old, new, (), ())
     memory = 2 * 9 * 2 * MIB  # several pairs
     spools = [tmp_path / "one", tmp_path / "many"]
     blocks = [

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patchtool.diff import cut_blocks
 from patchtool.diff.cut_blocks import (
-    Draft,
+    BlockDraft,
     cut_bundle,
     cut_patch,
     join,
@@ -55,7 +55,7 @@ def matched(draw: st.DrawFn) -> tuple[Corpus, Corpus, list[Cover]]:
     return old, new, covers
 
 
-def as_copied(drafts: list[Draft]) -> list[tuple[int, int]]:
+def as_copied(drafts: list[BlockDraft]) -> list[tuple[int, int]]:
     """(old position, new position) of every byte that a cover gives, in the corpora."""
     return [
         (old, draft.new.start + cover.new + n)

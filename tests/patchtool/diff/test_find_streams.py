@@ -21,9 +21,10 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from patchtool.diff import find_streams as builder
-from patchtool.diff.find_streams import (
-    STEP,
+from patchtool.diff.streams import find_streams as builder
+from patchtool.diff.streams import zlib_parameters
+from patchtool.diff.streams.candidates import STEP
+from patchtool.diff.streams.find_streams import (
     Inflated,
     find,
     inflate,
@@ -277,7 +278,7 @@ def test_a_long_stream_is_not_tried_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What has worked before is tried all the same."""
-    monkeypatch.setattr(builder, "PATIENCE", 10_000)
+    monkeypatch.setattr(zlib_parameters, "PATIENCE", 10_000)
     usual, rare, again = (
         gzip.compress(text(n), level, mtime=0) for n, level in ((3, 6), (4, 3), (5, 6))
     )
@@ -299,14 +300,14 @@ def test_a_file_full_of_streams_that_never_end_is_searched_in_linear_time(tmp_pa
 CUT_SHORT = """
 import os, sys
 from pathlib import Path
-from patchtool.diff import find_streams
+from patchtool.diff.streams import find_streams as inflate
 place = Path(sys.argv[1])
-first = find_streams._Scanner.first
+first = inflate.Scanner.first
 def cut(scanner, at):
     os.truncate(place, 10)
     return first(scanner, at)
-find_streams._Scanner.first = cut
-print(find_streams.find(place))
+inflate.Scanner.first = cut
+print(inflate.find(place))
 """
 
 
@@ -333,7 +334,7 @@ def test_a_file_has_few_different_sets(tmp_path: Path) -> None:
     ]
     made = taken(tmp_path, b"".join(streams))
     assert made is not None
-    assert made.close_recipe[0] <= builder.SETS
+    assert made.close_recipe[0] <= zlib_parameters.SETS
 
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(5000), zipped(("a", b"a" * 500))])
@@ -459,7 +460,7 @@ def test_an_archive_of_another_encoder_costs_about_one_trial_a_stream(tmp_path: 
     (tmp_path / "file").write_bytes(b"".join(flushed(text(n)) for n in range(300)))
     with mock.patch.object(builder, "_gives", counted):
         assert inflate(tmp_path / "file", find(tmp_path / "file"), tmp_path / "view") is None
-    assert tried < builder.IN_A_ROW * 100 + 300
+    assert tried < zlib_parameters.IN_A_ROW * 100 + 300
 
 
 def flushed(data: bytes) -> bytes:

@@ -16,10 +16,8 @@ from patchtool.doctor.doctor import (
     diagnose,
     diagnose_url,
 )
-from patchtool.keys.signing_keys import Keys
 from patchtool.release.recall import recall
 from patchtool.release.refresh import refresh
-from patchtool.repository.repository import Repository
 from patchtool.server.mirror import METADATA_MOST
 from tuf.api.metadata import Metadata, MetaFile
 
@@ -37,7 +35,7 @@ ONE: Tree = {"f": b"1"}
 
 
 def looked_at(publisher: Publisher) -> Diagnosis:
-    return diagnose(publisher.repository(), publisher.now)
+    return diagnose(publisher.folder, publisher.now)
 
 
 def test_a_new_repository_is_well_and_left_as_it_is(publisher: Publisher) -> None:
@@ -45,9 +43,9 @@ def test_a_new_repository_is_well_and_left_as_it_is(publisher: Publisher) -> Non
     before = files(publisher.folder)
     found = looked_at(publisher)
     found.require_health()
-    ill = (found.expired, found.unsigned, found.stock.missing, found.unreferenced, found.due)
+    ill = (found.expired, found.unsigned, found.faults.missing, found.unreferenced, found.due)
     assert ill == ((), (), (), (), ())
-    assert [s.role for s in found.standings] == [
+    assert [s.role for s in found.statuses] == [
         "root",
         "app.notes",
         "channels.notes",
@@ -95,7 +93,7 @@ def test_missing_short_and_unreferenced_files_are_named(publisher: Publisher) ->
     (folder / "left.part").write_bytes(b"x")
     found = looked_at(publisher)
     names = [path.relative_to(publisher.folder).as_posix() for path in (bundle, manifest)]
-    assert found.stock.missing == tuple(sorted(names))
+    assert found.faults.missing == tuple(sorted(names))
     assert found.unreferenced == ("targets/notes/releases/1.0/left.part",)
     with pytest.raises(TrustError, match="missing"):
         found.require_health()
@@ -105,7 +103,7 @@ def test_every_root_must_be_kept_for_who_installed_long_ago(publisher: Publisher
     publisher.now += 700 * DAY
     refresh(publisher.repository())
     (publisher.folder / "metadata/1.root.json").unlink()
-    assert looked_at(publisher).stock.missing == ("metadata/1.root.json",)
+    assert looked_at(publisher).faults.missing == ("metadata/1.root.json",)
 
 
 def test_the_command_needs_no_key_and_says_by_exit_code_how_ill_it_is(
@@ -127,7 +125,7 @@ def test_a_file_with_another_content_is_named(publisher: Publisher) -> None:
     publisher.release("1.0", ONE)
     (bundle,) = (publisher.folder / "targets/notes/releases/1.0").glob("*.bundle")
     bundle.write_bytes(flip(bundle.read_bytes(), -1))
-    assert looked_at(publisher).stock.damaged == (bundle.relative_to(publisher.folder).as_posix(),)
+    assert looked_at(publisher).faults.damaged == (bundle.relative_to(publisher.folder).as_posix(),)
     with pytest.raises(TrustError, match="damaged: targets/notes"):
         looked_at(publisher).require_health()
 
@@ -155,7 +153,7 @@ def test_what_a_client_of_each_version_would_do_is_told(publisher: Publisher) ->
     }
     repository = publisher.repository()
     (new,) = (o for o in found.clients if o.version == "5.0")
-    assert new.bytes == repository.targets("app.notes")["notes/patches/5.0_6.0"].length
+    assert new.bytes == repository.look().targets("app.notes")["notes/patches/5.0_6.0"].length
 
 
 def test_clients_that_can_go_nowhere_are_told_with_the_reason(publisher: Publisher) -> None:
@@ -203,7 +201,7 @@ def test_files_that_a_host_lacks_or_cut_short_are_named(publisher: Publisher, ur
     bundle.unlink()
     manifest.write_bytes(manifest.read_bytes()[:-1])
     names = {path.relative_to(publisher.folder).as_posix() for path in (bundle, manifest)}
-    assert set(at(url, publisher).stock.missing) == names
+    assert set(at(url, publisher).faults.missing) == names
 
 
 def test_a_host_with_the_repository_of_somebody_else_is_refused(
@@ -293,7 +291,7 @@ def test_metadata_that_is_gone_or_damaged_is_no_matter_of_soon(
 
 def test_a_folder_that_is_no_repository_is_not_called_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="is not a repository"):
-        diagnose(Repository(tmp_path, Keys(tmp_path, {}), 0), 0)
+        diagnose(tmp_path, 0)
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ def test_nothing_is_published_before_enough_have_signed_and_all_of_it_then(
     if verb == "revoke":
         forget_new_root_keys(team)
         team.sees(tmp_path / "old")
-        last = team.repository.keys_of("timestamp" if role == "online" else role)[-1].keyid
-        key = team.repository.keys_of("root")[1].keyid if role == "root" else None
+        last = team.repository.look().keys_of("timestamp" if role == "online" else role)[-1].keyid
+        key = team.repository.look().keys_of("root")[1].keyid if role == "root" else None
         done = revoke(team.repository, role, key=key, propose=True)
         assert done.proposal is not None
         proposal = sent(done.proposal)
@@ -104,7 +104,7 @@ def test_nothing_is_published_before_enough_have_signed_and_all_of_it_then(
         with pytest.raises(InstallError, match="to be signed by 1 more of the present"):
             publish_root(team.repository, proposal)
         done = publish_root(team.repository, sent(proposal.signed(team.people[2].signers("root"))))
-        named = team.repository.keys_of("timestamp" if role == "online" else role)
+        named = team.repository.look().keys_of("timestamp" if role == "online" else role)
         assert last in [k.keyid for k in named]
         assert len(done.retired) == (0 if role == "root" else 1)
     team.publisher.promote("1.0")
@@ -172,7 +172,7 @@ def test_a_proposal_is_checked_from_any_root_the_signer_ever_had(team: Team) -> 
         publish_root(team.repository, proposal.signed(team.people[1].signers("root")))
         forget_new_root_keys(team)
     proposal = team.propose()
-    for metadata in team.repository.roots():
+    for metadata in team.repository.look().roots():
         proposal.check(metadata.to_bytes(), THEN)
     proposal.check(first, THEN)
 
@@ -200,7 +200,7 @@ def test_a_present_root_that_the_sender_made_up_is_refused(team: Team) -> None:
     """It would make the difference look harmless."""
     proposal = team.propose()
     thief = CryptoSigner.generate_ed25519()
-    forged = copy.deepcopy(team.repository.roots()[-1])
+    forged = copy.deepcopy(team.repository.look().roots()[-1])
     forged.signed.version = 2
     forged.signed.add_key(thief.public_key, "root")
     forged.signed.roles["root"].threshold = 1
@@ -323,9 +323,9 @@ def test_other_ceremonies_do_not_undo_a_revocation_that_waits_for_signatures(
     assert team.sees(tmp_path / "m") == {"1.0"}
     publish_root(team.repository, done.proposal.signed(team.people[1].signers("root")))
     for role in ("timestamp", "channels.notes"):
-        (key,) = team.repository.keys_of(role)
+        (key,) = team.repository.look().keys_of(role)
         assert key.keyid in done.proposal.root.signed.roles["snapshot"].keyids
-        assert team.repository.is_signed(role)
+        assert team.repository.look().is_signed(role)
     assert team.sees(tmp_path / "m") == team.sees(tmp_path / "new") == {"1.0"}
 
 

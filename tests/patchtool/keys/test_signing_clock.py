@@ -151,7 +151,7 @@ def test_a_refresh_puts_right_what_a_clock_that_was_ahead_has_signed(
     look(folder, tmp_path / "victim", root, right)
     assert read_watermarks(tmp_path / "victim/seen").time.value == wrong
     publisher.now = right
-    found = diagnose(publisher.repository(), right)
+    found = diagnose(publisher.folder, right)
     assert f"{days} days before the last signature" in found.ahead
     refresh(publisher.repository())
     for later in range(0, 40, 3):
@@ -161,7 +161,7 @@ def test_a_refresh_puts_right_what_a_clock_that_was_ahead_has_signed(
         for client in ("victim", memory.name):
             look(folder, tmp_path / client, root, publisher.now)
         assert read_watermarks(memory / "seen").time.value <= publisher.now
-    assert diagnose(publisher.repository(), publisher.now).ahead == ""
+    assert diagnose(publisher.folder, publisher.now).ahead == ""
 
 
 def test_a_promotion_by_a_right_clock_takes_the_wrong_time_out_of_its_channel(
@@ -186,7 +186,7 @@ def test_a_time_that_no_client_believes_makes_no_signature_hold_longer(
     publisher.promote("2.0")
     publisher.now = right
     refresh(publisher.repository())
-    ends = {s.role: s.expires for s in publisher.repository().standings()}
+    ends = {s.role: s.expires for s in publisher.repository().statuses()}
     assert ends["timestamp"] == right + 7 * DAY
 
 

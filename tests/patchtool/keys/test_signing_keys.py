@@ -264,7 +264,7 @@ def test_a_command_that_fails_is_told_without_its_words(
     line: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("patchtool.keys.key_command.SECONDS", 2)
-    with pytest.raises(InstallError, match=f"told no key: {reason}") as caught:
+    with pytest.raises(InstallError, match=f"gave no key: {reason}") as caught:
         Keys(tmp_path, {"UPSWAP_KEY_RELEASE_COMMAND": line}).signers("release")
     assert "abc123" not in f"{caught.value} {caught.value.hint}"
     assert caught.value.__cause__ is None

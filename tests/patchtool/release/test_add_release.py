@@ -34,7 +34,7 @@ def added(publisher: Publisher, version: str, n: int, bases: Sequence[str] | Non
 
 
 def head(publisher: Publisher, channel: str = "stable") -> Head:
-    target = publisher.repository().targets("channels.notes")[f"notes/channels/{channel}"]
+    target = publisher.repository().look().targets("channels.notes")[f"notes/channels/{channel}"]
     return Head.parse(target.custom)
 
 
@@ -49,7 +49,7 @@ def offers(publisher: Publisher) -> dict[str, list[tuple[int, int]]]:
 def test_a_release_is_a_manifest_and_a_bundle_that_gives_it(publisher: Publisher) -> None:
     result = added(publisher, "1.0", 1)
     repository = publisher.repository()
-    targets = repository.targets("app.notes")
+    targets = repository.look().targets("app.notes")
     assert set(targets) == {"notes/releases/1.0/manifest", "notes/releases/1.0/bundle"}
     manifest = Manifest.parse(
         repository.path_of(targets["notes/releases/1.0/manifest"]).read_bytes()
@@ -79,7 +79,7 @@ def test_what_is_told_of_a_patch_is_what_clients_will_see(publisher: Publisher) 
     added(publisher, "1.0", 1)
     result = added(publisher, "2.0", 2)
     repository = publisher.repository()
-    target = repository.targets("app.notes")["notes/patches/1.0_2.0"]
+    target = repository.look().targets("app.notes")["notes/patches/1.0_2.0"]
     patch = PatchFile(repository.path_of(target))
     assert result.patches == {"1.0": target.length}
     assert target.custom is not None
@@ -93,7 +93,7 @@ def test_a_patch_larger_than_the_bundle_is_left_out_and_told(publisher: Publishe
     result = publisher.add("2.0", {"only": b"1"})
     assert result is not None
     assert (result.patches, result.skipped) == ({}, ("1.0",))
-    assert "notes/patches/1.0_2.0" not in publisher.repository().targets("app.notes")
+    assert "notes/patches/1.0_2.0" not in publisher.repository().look().targets("app.notes")
 
 
 def test_the_same_release_again_is_nothing_to_do(publisher: Publisher) -> None:
@@ -122,7 +122,7 @@ def test_a_base_that_is_not_published_is_told(base: str, publisher: Publisher) -
     added(publisher, "1.0", 1)
     with pytest.raises(InstallError, match="has no bundle to make a patch from"):
         publisher.add("2.0", tree(2), bases=["1.0", base])
-    assert len(publisher.repository().targets("app.notes")) == 2
+    assert len(publisher.repository().look().targets("app.notes")) == 2
 
 
 @pytest.mark.parametrize("version", ["", "1.0.0-beta", "1.0+local", "1!1.0", "v1", "1_0", "../1"])
@@ -234,7 +234,7 @@ def test_an_app_has_at_most_twenty_channels(publisher: Publisher) -> None:
     with pytest.raises(InstallError, match="has 20 channels, 20 allowed"):
         promote_on(publisher, "one-more")
     promote_on(publisher, "c0")
-    assert len(publisher.repository().targets("channels.notes")) == DEFAULT.channels
+    assert len(publisher.repository().look().targets("channels.notes")) == DEFAULT.channels
 
 
 @pytest.mark.parametrize("version", ["1.1", "0.9"])
@@ -261,7 +261,7 @@ def test_a_share_that_is_none_is_refused_and_not_published(
     added(publisher, "1.0", 1)
     with pytest.raises(FormatError, match="out of range"):
         publisher.promote("1.0", basis_points=points)
-    assert publisher.repository().targets("channels.notes") == {}
+    assert publisher.repository().look().targets("channels.notes") == {}
 
 
 def test_another_spelling_of_a_published_version_is_refused(publisher: Publisher) -> None:

@@ -18,7 +18,7 @@ from patchtool.doctor.doctor import diagnose
 from patchtool.keys.signing_keys import Keys
 from patchtool.release.apps import add_app, remove_app
 from patchtool.release.refresh import refresh
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from securesystemslib.signer import CryptoSigner
 
 from tests.support.attacks.hostile import newest, rewrite
@@ -122,7 +122,7 @@ def test_what_it_signs_in_its_own_role_under_the_name_of_another_counts_for_noth
     name: str, installs: Installs, publisher: Publisher, draw: Publisher
 ) -> None:
     stolen = draw.repository()
-    stolen.publish("app.draw", [Target.of(name, b"evil", {})])
+    stolen.publish("app.draw", [NewTarget.of(name, b"evil", {})])
     assert not installs["notes"].update()
     assert not installs["draw"].update()
     installs.follows(publisher, "2.0", TWO)
@@ -157,10 +157,10 @@ def test_an_app_is_given_another_key_and_the_others_do_not_notice(
     installs: Installs, publisher: Publisher, draw: Publisher
 ) -> None:
     stolen = thief(draw)
-    notes = publisher.repository().keys_of("app.notes")
+    notes = publisher.repository().look().keys_of("app.notes")
     done = rotate(publisher.repository(), "release", app="draw", at_once=True)
     assert [path.name for path in done.made] == ["release.draw.2.pem"]
-    assert publisher.repository().keys_of("app.notes") == notes
+    assert publisher.repository().look().keys_of("app.notes") == notes
     installs.follows(publisher, "2.0", TWO)
     installs.follows(draw, "2.0", TWO)
     draw.release("3.0", ONE)
@@ -180,10 +180,10 @@ def test_installs_of_a_removed_app_are_told_and_stay_as_they_are(
         assert "goes on working" in caught.value.hint
     assert installs["draw"].verify(full=True).whole
     installs.follows(publisher, "2.0", TWO)
-    found = diagnose(publisher.repository(), publisher.now)
+    found = diagnose(publisher.folder, publisher.now)
     found.require_health()
-    assert publisher.repository().apps() == ["notes"]
-    assert not any("draw" in standing.role for standing in found.standings)
+    assert publisher.repository().look().apps() == ["notes"]
+    assert not any("draw" in standing.role for standing in found.statuses)
 
 
 def test_a_removed_app_signs_nothing_any_more(publisher: Publisher, draw: Publisher) -> None:
@@ -199,7 +199,7 @@ def test_a_removed_app_signs_nothing_any_more(publisher: Publisher, draw: Publis
 def test_an_app_that_comes_back_has_another_key_and_its_installs_follow(
     installs: Installs, publisher: Publisher, draw: Publisher
 ) -> None:
-    before = publisher.repository().keys_of("app.draw")
+    before = publisher.repository().look().keys_of("app.draw")
     remove_app(publisher.repository(), "draw")
     with pytest.raises(InstallError):
         installs["draw"].update()
@@ -269,7 +269,7 @@ def test_an_app_that_comes_or_goes_killed_anywhere_is_there_or_not(
         installs = Installs(tmp_path / "installs", publisher, session, url)
         seen = []
         for lived in killed_everywhere(publisher, tmp_path, lambda: COMMANDS[name](publisher)):
-            apps = publisher.repository().apps()
+            apps = publisher.repository().look().apps()
             seen.append(apps)
             assert not installs["notes"].update()
             if not lived:
@@ -313,7 +313,7 @@ def test_a_first_release_key_of_another_app_is_not_delegated_by_init(tmp_path: P
     keys.make_missing(1)
     other = keys.load("release", keys.make_another("release", "draw")).public_key.keyid
     publisher = Publisher(tmp_path)
-    named = {key.keyid for key in publisher.repository().keys_of("app.notes")}
+    named = {key.keyid for key in publisher.repository().look().keys_of("app.notes")}
     assert len(named) == 1
     assert other not in named
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from patchtool.ceremonies.recovery_kit import new_keys
 from patchtool.keys.signing_keys import Keys
-from patchtool.release.add_release import Draft, draft_release
+from patchtool.release.add_release import ReleaseDraft, draft_release
 from patchtool.release.outline import Difference, Outline
 from patchtool.release.release_toml import Description
 
@@ -30,7 +30,7 @@ OPEN = serialization.NoEncryption()
 
 def draft(
     publisher: Publisher, folder: Path, *exclude: str, version: str = "2.0", empty: bool = False
-) -> Draft:
+) -> ReleaseDraft:
     said = Description(Release(), exclude)
     return draft_release(publisher.repository(), "notes", version, folder, said, allow_empty=empty)
 

@@ -25,7 +25,9 @@ from patchtool.release.rollout import (
 )
 from patchtool.repository.prune import prune
 from patchtool.repository.releases import Releases
-from patchtool.repository.repository import Author, Repository
+from patchtool.repository.repository import Repository
+from patchtool.repository.repository_folder import Author
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import needed
 from patchtool.repository.sync import sync
 from patchtool.repository.unpublished import signed_since
@@ -92,7 +94,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def releases(publisher: Publisher) -> Releases:
-    return Releases.of(publisher.repository(), "notes")
+    return Releases.of(publisher.repository().look(), "notes")
 
 
 @pytest.mark.parametrize("command", ["pause", "promote", "recall", "refresh", "prune", "sync"])
@@ -188,7 +190,7 @@ def test_an_app_that_went_meanwhile_is_told(publisher: Publisher, folder: Path) 
 def test_a_repository_that_was_handed_over_meanwhile_waits_for_its_server(
     publisher: Publisher, folder: Path
 ) -> None:
-    before = publisher.repository().versions()["app.notes"]
+    before = publisher.repository().look().versions()["app.notes"]
     done = add(publisher, lambda: name_writer(Disk(), publisher.folder, "server"), folder)
     assert done is not None
     assert signed_since(publisher.folder, before, "notes") == [before + 1]
@@ -285,13 +287,13 @@ class Slow(Disk):
 def test_a_repository_is_copied_as_it_was_and_nobody_waits(
     publisher: Publisher, tmp_path: Path
 ) -> None:
-    before = needed(publisher.repository())
+    before = needed(publisher.repository().look())
     disk = Slow(lambda: publisher.release("1.2", tree(3)))
     copy = Repository(tmp_path / "copy", publisher.keys, publisher.now, disk)
     sync(publisher.repository(), copy)
-    assert needed(copy) == before
+    assert needed(Snapshot.read(copy.folder)) == before
     sync(publisher.repository(), copy)
-    assert needed(copy) == needed(publisher.repository())
+    assert needed(Snapshot.read(copy.folder)) == needed(publisher.repository().look())
 
 
 def test_resuming_while_a_release_is_built_is_no_harm(publisher: Publisher, folder: Path) -> None:

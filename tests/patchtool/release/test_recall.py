@@ -51,7 +51,7 @@ def floors(publisher: Publisher, memory: Path) -> dict[str, str | None]:
 
 
 def heads(publisher: Publisher) -> list[str]:
-    target = publisher.repository().targets("channels.notes")["notes/channels/stable"]
+    target = publisher.repository().look().targets("channels.notes")["notes/channels/stable"]
     return [offer.version for offer in Head.parse(target.custom).entries]
 
 

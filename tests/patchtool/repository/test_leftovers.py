@@ -141,7 +141,7 @@ def test_two_releases_that_are_added_at_once_are_both_there(tmp_path: Path) -> N
     builds = [command(publisher, tmp_path, line) for line in lines]
     said = [build.communicate(timeout=120)[1] for build in builds]
     assert ([build.returncode for build in builds], said) == ([0, 0], [b"", b""])
-    targets = publisher.repository().targets("app.notes")
+    targets = publisher.repository().look().targets("app.notes")
     assert {"notes/releases/1.1/bundle", "notes/releases/1.2/bundle"} <= targets.keys()
     assert litter(publisher.folder) == []
 
@@ -162,7 +162,7 @@ def test_urgent_commands_are_done_while_a_build_runs_and_the_build_ends_well(
         assert (urgent.communicate(timeout=250)[1], urgent.returncode) == (b"", 0)
         assert build.poll() is None, "the build is over already"
     assert (build.communicate(timeout=290)[1], build.returncode) == (b"", 0)
-    assert "notes/releases/1.2/bundle" in publisher.repository().targets("app.notes")
+    assert "notes/releases/1.2/bundle" in publisher.repository().look().targets("app.notes")
     assert litter(publisher.folder) == []
 
 
@@ -244,7 +244,7 @@ def test_a_note_never_removes_what_clients_see(publisher: Publisher) -> None:
     public = [name for name in names if name.startswith(("metadata/2.", "targets/"))]
     (publisher.folder / unfinished.NAME).write_text("".join(f"{name}\n" for name in public))
     publisher.promote("1.0", basis_points=1)
-    assert "notes/releases/1.0/bundle" in publisher.repository().targets("app.notes")
+    assert "notes/releases/1.0/bundle" in publisher.repository().look().targets("app.notes")
     assert litter(publisher.folder) == []
 
 

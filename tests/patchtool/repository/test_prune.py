@@ -189,7 +189,7 @@ def test_a_file_that_is_needed_again_is_not_deleted(publisher: Publisher) -> Non
     done = pruned(publisher)
     assert done.deleted
     assert not any("/1.0/" in name for name in done.deleted)
-    assert missing(publisher.repository()) == []
+    assert missing(publisher.repository().look()) == []
 
 
 @pytest.mark.parametrize("record", [b"", b"{", b'{"format":1,"since":[]}\n', None])
@@ -269,7 +269,7 @@ def test_a_prune_that_is_killed_anywhere_is_simply_run_again(
     look(publisher.folder, memory, publisher.root)
     publisher.now += PATIENCE
     for n, lived in enumerate(killed_everywhere(publisher, tmp_path, lambda: pruned(publisher))):
-        assert missing(publisher.repository()) == []
+        assert missing(publisher.repository().look()) == []
         shutil.copytree(memory, tmp_path / f"{n}", symlinks=True)
         now = publisher.now - PATIENCE
         catalogue = look(publisher.folder, tmp_path / f"{n}", publisher.root, now)
@@ -278,7 +278,7 @@ def test_a_prune_that_is_killed_anywhere_is_simply_run_again(
             pruned(publisher)
             after = pruned(publisher)
             assert (after.removed, after.deleted) == ((), ())
-            assert missing(publisher.repository()) == []
+            assert missing(publisher.repository().look()) == []
     assert seen == sorted(seen, reverse=True)
     assert seen[0] > seen[-1]
     assert len(seen) > 5

@@ -15,11 +15,8 @@ from hypothesis import strategies as st
 from patchtool.keys.signing_keys import Keys
 from patchtool.release.refresh import refresh
 from patchtool.release.rollout import promote
-from patchtool.repository.repository import (
-    Author,
-    NotNext,
-    Repository,
-)
+from patchtool.repository.repository import NotNext, Repository
+from patchtool.repository.repository_folder import Author
 from patchtool.repository.writer import name_writer
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Targets
@@ -234,12 +231,12 @@ def test_anything_in_any_place_of_it_is_refused_with_an_error_of_ours(
     part = data.draw(st.sampled_from(["signed", "signatures"]))
     where = data.draw(st.sampled_from(places(document[part])))
     junk = {**document, part: changed(document[part], where, data.draw(JUNK))}
-    present = shared.repository().versions()
+    present = shared.repository().look().versions()
     with suppress(UpdaterError):
         shared.repository().publish_signed(ROLE, json.dumps(junk).encode())
         assert Metadata[Targets].from_dict(junk).signed_bytes  # another spelling of the same
         return
-    assert shared.repository().versions() == present
+    assert shared.repository().look().versions() == present
 
 
 @pytest.mark.crash

@@ -45,7 +45,7 @@ def online(publisher: Publisher, tmp_path: Path) -> None:
 
 
 def signed(publisher: Publisher) -> set[str]:
-    return set(publisher.repository().targets("app.notes"))
+    return set(publisher.repository().look().targets("app.notes"))
 
 
 def test_a_repository_is_written_here_unless_somebody_said_else(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_release_signed_for_the_server_killed_anywhere_is_signed_whole_or_not(
         seen.append(len(signed(publisher)))
         if not lived:
             publisher.add("2.0", NEW)
-        for target in publisher.repository().targets("app.notes").values():
+        for target in publisher.repository().look().targets("app.notes").values():
             assert publisher.repository().path_of(target).stat().st_size == target.length
     assert set(seen) == {2, 5}
 

@@ -114,7 +114,7 @@ def other(tmp_path: Path, server: ApiServer, publisher: Publisher) -> Runner:
 
 
 def published(server: ApiServer) -> set[str]:
-    names = server.repository().targets("app.notes")
+    names = server.repository().look().targets("app.notes")
     return {name.split("/")[2] for name in names if name.endswith("/manifest")}
 
 
@@ -137,7 +137,9 @@ class TestFetch:
     ) -> None:
         assert writer_of(runner.folder) == "server"
         assert list(runner.add("2.0", 2).patches) == ["1.0"]
-        sees = look(server.folder, tmp_path / "client", server.repository().roots()[0].to_bytes())
+        sees = look(
+            server.folder, tmp_path / "client", server.repository().look().roots()[0].to_bytes()
+        )
         assert offered(server.folder, sees)
 
     def test_takes_the_bundles_that_patches_are_made_from_and_no_others(
@@ -347,7 +349,9 @@ class TestPush:
         assert done is not None
         assert done.rebased == ("notes",)
         assert published(server) == {"1.0", "2.0", "3.0"}
-        custom = server.repository().targets("app.notes")["notes/releases/1.0/manifest"].custom
+        custom = (
+            server.repository().look().targets("app.notes")["notes/releases/1.0/manifest"].custom
+        )
         assert custom == {"recalled": {"floor": "1.0"}}
         assert runner.push() is None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from patchtool.diff.matching.match import whole
 from patchtool.keys.roles import SIGNERS
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Targets
@@ -287,7 +287,7 @@ def custom_of(publisher: Publisher, name: str) -> dict[str, Any]:
 
 def publish(publisher: Publisher, name: str, content: bytes, custom: dict[str, Any]) -> None:
     """Sign a target as the publisher would, whatever it is."""
-    publisher.repository().publish(f"app.{publisher.app}", [Target.of(name, content, custom)])
+    publisher.repository().publish(f"app.{publisher.app}", [NewTarget.of(name, content, custom)])
 
 
 def publish_patch(publisher: Publisher, name: str, data: bytes, header_length: int) -> None:
@@ -338,7 +338,7 @@ def evil_patch(
 def named(publisher: Publisher, version: str) -> TreeDescriptor:
     """A published tree as a header names it."""
     repository = publisher.repository()
-    target = repository.targets("app.notes")[f"notes/releases/{version}/manifest"]
+    target = repository.look().targets("app.notes")[f"notes/releases/{version}/manifest"]
     data = repository.path_of(target).read_bytes()
     return TreeDescriptor(version, Digest.of(data), len(data), Manifest.parse(data).release)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from patchtool.keys.signing_keys import Keys
-from patchtool.repository.repository import Repository
+from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.sync import Synced, sync
 
 from tests.support.repository.publisher import Publisher
@@ -13,5 +12,5 @@ from updater.disk.durable import Disk
 
 
 def synced(publisher: Publisher, dest: Path, disk: Disk | None = None) -> Synced:
-    copy = Repository(dest, Keys(dest, {}), publisher.now, disk)
+    copy = RepositoryFolder(dest, publisher.now, disk)
     return sync(publisher.repository(), copy)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from patchtool.keys.signing_keys import Keys
-from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 
 OWN = {"metadata", "targets", ".lock", ".transfer.lock", ".writer.json", ".leftovers.json"}
 
 
 def litter(folder: Path) -> list[str]:
     """Names of files that no metadata names that clients see or have seen, and of odd ones."""
-    known = Repository(folder, Keys(folder / "metadata", {}), 0).versions()
+    known = Snapshot.read(folder).versions()
     public = {"metadata/timestamp.json"}
     for path in (folder / "metadata").iterdir():
         number, _, role = path.name.removesuffix(".json").partition(".")

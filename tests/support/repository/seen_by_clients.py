@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from patchtool.ceremonies.drill import URL, FolderTransport
+from patchtool.repository.local_transport import URL, SnapshotTransport
+from patchtool.repository.snapshot import Snapshot
 
 from tests.support.repository.publisher import NOW
 from updater.check.catalogue import (
@@ -19,7 +20,7 @@ from updater.patch.apply import digest_of
 
 def look(repository: Path, memory: Path, root: bytes, now: int = NOW) -> Catalogue:
     """What a client that remembers ``memory`` sees of a repository."""
-    transport = FolderTransport(repository)
+    transport = SnapshotTransport(Snapshot.read(repository))
     trust = Trust(memory, URL, root, transport, seen=memory / "seen")
     return trust.refresh("notes", "stable", now)
 

@@ -22,7 +22,7 @@ from werkzeug.test import Client
 
 from patchserver.accounts.users import Role, Scope
 from patchserver.flask_app import create_app
-from patchserver.ops.server_settings import Bounds, Settings
+from patchserver.ops.server_settings import Bounds, ServerSettings
 from patchserver.services import Services
 from updater.disk.durable import Disk
 
@@ -74,7 +74,7 @@ class ApiServer:
         """Be as new: without pushes, and without memory of what clients have seen."""
         for push, _ in list(self.services.pushes.uploads.pushes()):
             self.services.pushes.uploads.end(push)
-        shutil.rmtree(self.services.notary.memory, ignore_errors=True)
+        shutil.rmtree(self.services.signer.memory, ignore_errors=True)
         for noted in (self.requests, self.bodies, self.pieces, self.taken):
             noted.clear()
 
@@ -87,10 +87,10 @@ class ApiServer:
         found = [json.loads(body) for taken, body in self.taken if taken == path]
         return {message["id"]: message for message in found}
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> ServerSettings:
         data = Path(mkdtemp(dir=self.folder.parent, prefix="server-"))
         database = f"sqlite:///{data / 'server.db'}"
-        return Settings(
+        return ServerSettings(
             self.folder, data, self.keys.folder, database, bounds=Bounds(rate="100000/second")
         )
 

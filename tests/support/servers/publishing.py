@@ -15,7 +15,7 @@ def main(repository: str, data: str, keys: str, push: str, version: str, now: st
     settings = settings_for(Path(repository), Path(data), Path(keys))
     services = open_services(settings, lambda: int(now))
     services.pushes.publish("notes", push)
-    if services.notary.heads("notes")["stable"].entries[0].version != version:
+    if services.signer.heads("notes")["stable"].entries[0].version != version:
         services.rollouts.promote(SERVER, "notes", "stable", version)
     services.database.close()
 

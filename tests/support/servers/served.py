@@ -20,7 +20,7 @@ from patchtool.repository.writer import name_writer
 from patchserver.accounts import users
 from patchserver.accounts.users import Role, Scope
 from patchserver.flask_app import create_app
-from patchserver.ops.server_settings import Settings
+from patchserver.ops.server_settings import ServerSettings
 from patchserver.services import Services
 from tests.support.repository.publisher import NOW, Publisher
 from tests.support.repository.publisher import PASSWORD as KEY_PASSWORD
@@ -66,7 +66,7 @@ class Server:
     """One server and its publisher, who signs on a machine of their own."""
 
     publisher: Publisher
-    settings: Settings
+    settings: ServerSettings
     clock: Clock
     app: Flask = field(init=False)
 
@@ -96,11 +96,11 @@ class Server:
 
     def publish(self, version: str, tree: Tree) -> None:
         """Bring a release to the server, as a push would."""
-        notary, folder = self.services.notary, self.publisher.folder
+        signer, folder = self.services.signer, self.publisher.folder
         document = self.add(version, tree)
-        shutil.copytree(folder / "targets", notary.folder / "targets", dirs_exist_ok=True)
-        notary.publish("notes", document, lambda: None)
-        shutil.copytree(notary.folder / "metadata", folder / "metadata", dirs_exist_ok=True)
+        shutil.copytree(folder / "targets", signer.folder / "targets", dirs_exist_ok=True)
+        signer.publish("notes", document, lambda: None)
+        shutil.copytree(signer.folder / "metadata", folder / "metadata", dirs_exist_ok=True)
 
     def blobs(self) -> dict[str, Path]:
         """Files of the publisher by their digests."""
@@ -124,7 +124,7 @@ def server_at(folder: Path, database: str = "") -> Iterator[Server]:
     keys.mkdir(mode=0o700)
     shutil.copy2(publisher.keys.folder / "online.pem", keys)
     data = folder / "data"
-    settings = Settings(repository, data, keys, database or f"sqlite:///{data / 'server.db'}")
+    settings = ServerSettings(repository, data, keys, database or f"sqlite:///{data / 'server.db'}")
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(users, "_hasher", lambda: quick)  # the real one takes its time, by design

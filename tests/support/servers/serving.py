@@ -11,7 +11,7 @@ from pathlib import Path
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from patchserver import Settings, create_app
+from patchserver import ServerSettings, create_app
 
 Misbehave = Callable[[BaseHTTPRequestHandler, Path], bool]
 """Answers a request in its own way and says True, or leaves it to the honest server."""
@@ -20,7 +20,7 @@ Misbehave = Callable[[BaseHTTPRequestHandler, Path], bool]
 @contextmanager
 def served(repository: Path) -> Iterator[str]:
     """Our application over ``repository``; its URL."""
-    with application_served(create_app(Settings(repository))) as url:
+    with application_served(create_app(ServerSettings(repository))) as url:
         yield url
 
 

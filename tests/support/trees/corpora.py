@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from patchtool.diff.matching.corpus import Corpus, Part
+from patchtool.diff.matching.corpus import Corpus, CorpusPart
 
 
 def corpus(folder: Path, contents: Sequence[bytes], name: str = "file") -> Corpus:
@@ -14,10 +14,12 @@ def corpus(folder: Path, contents: Sequence[bytes], name: str = "file") -> Corpu
     for number, data in enumerate(contents):
         place = folder / f"{name}-{number}"
         place.write_bytes(data)
-        parts.append(Part(number, len(data), place))
+        parts.append(CorpusPart(number, len(data), place))
     return Corpus(parts)
 
 
 def sized(lengths: Sequence[int]) -> Corpus:
     """A corpus that is only planned with, never read."""
-    return Corpus(Part(number, length, Path("nowhere")) for number, length in enumerate(lengths))
+    return Corpus(
+        CorpusPart(number, length, Path("nowhere")) for number, length in enumerate(lengths)
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata
 
@@ -722,7 +722,7 @@ def test_a_version_in_another_spelling_is_refused(
     name: str, publisher: Publisher, trust: Callable[..., Catalogue], url: str
 ) -> None:
     publisher.release("1.0", ONE)
-    targets = Target.of(f"notes/{name}", b"x", {})
+    targets = NewTarget.of(f"notes/{name}", b"x", {})
     publisher.repository().publish("app.notes", [targets])
     with pytest.raises(FormatError, match="refused"):
         trust(publisher, url)
@@ -748,10 +748,10 @@ def test_the_head_of_another_app_or_channel_is_refused(
     publisher.release("1.0", ONE)
     repository = publisher.repository()
     name = "notes/channels/stable"
-    head = dict(repository.targets("channels.notes")[name].unrecognized_fields["custom"])
+    head = dict(repository.look().targets("channels.notes")[name].unrecognized_fields["custom"])
     for value, match in (("other", "head of"), ("UPPER", "refused"), (1, key)):
         publisher.repository().publish(
-            "channels.notes", [Target.of(name, b"", {**head, key: value})]
+            "channels.notes", [NewTarget.of(name, b"", {**head, key: value})]
         )
         with served(publisher.folder) as url, pytest.raises(FormatError, match=match):
             trust(publisher, url)

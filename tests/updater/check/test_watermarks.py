@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from patchtool.keys.signing_keys import Keys
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from tuf.api.metadata import Metadata
 
 from tests.support.attacks.hostile import newest, rewrite, right_signer, roll_back
@@ -337,12 +337,12 @@ class TestClock:
     ) -> None:
         repository = publisher.repository()
         name = "notes/channels/stable"
-        head = dict(repository.targets("channels.notes")[name].unrecognized_fields["custom"])
+        head = dict(repository.look().targets("channels.notes")[name].unrecognized_fields["custom"])
         head["issued"] = NOW + 8 * DAY
-        repository.publish("channels.notes", [Target.of(name, encode(head), head)])
+        repository.publish("channels.notes", [NewTarget.of(name, encode(head), head)])
         assert client.look().now == NOW
         head["issued"] = NOW + 6 * DAY
-        publisher.repository().publish("channels.notes", [Target.of(name, encode(head), head)])
+        publisher.repository().publish("channels.notes", [NewTarget.of(name, encode(head), head)])
         assert client.look().now == NOW + 6 * DAY
 
     @pytest.mark.parametrize("issued", ["soon", -1, True, 1 << 63, None])

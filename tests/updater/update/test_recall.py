@@ -12,7 +12,7 @@ import pytest
 from patchtool.ceremonies.rotation import revoke, rotate
 from patchtool.diff.options import Options
 from patchtool.release.recall import recall
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from tuf.api.metadata import Metadata
 
 from tests.support.attacks.hostile import newest, rewrite, right_signer
@@ -72,7 +72,7 @@ class World:
         """Whatever the online key wants offered: its thief asks nobody."""
         offers = tuple(HeadEntry(version, (RolloutStep(0, EVERYONE),)) for version in versions)
         document = Head("notes", "stable", self.publisher.now, "seed", offers).to_json()
-        target = Target.of("notes/channels/stable", encode(document), document)
+        target = NewTarget.of("notes/channels/stable", encode(document), document)
         self.publisher.repository().publish("channels.notes", [target])
 
     def goes_to(self, version: str | None) -> None:

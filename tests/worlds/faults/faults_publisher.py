@@ -109,13 +109,13 @@ PUBLISHER_FAULTS = (
                 """\
             if not bundles:
                 break
-            built |= _patches(repository, look.releases, marked.version, bundles, shop, options)
+            built |= _patches(repository, look.releases, marked.version, bundles, builds, options)
 """,
                 """\
                 if not bundles:
                     break
                 built |= _patches(
-                    repository, look.releases, marked.version, bundles, shop, options
+                    repository, look.releases, marked.version, bundles, builds, options
                 )
 """,
             ),
@@ -141,8 +141,8 @@ PUBLISHER_FAULTS = (
         "refresh ends well while an app has expired",
         (
             Edit(
-                "tools/patchtool/cli/release_commands.py",
-                "    return print_concerns(done.concerns(int(time.time())), idle=not done.signed)",
+                "tools/patchtool/cli/repository_commands.py",
+                "    return judge(done.concerns(int(time.time())), idle=not done.signed)",
                 "    return 0 if done.signed else 10",
             ),
         ),
@@ -180,9 +180,9 @@ PUBLISHER_FAULTS = (
         "A clock that is wrong signs",
         (
             Edit(
-                "tools/patchtool/cli/release_commands.py",
-                "    check_clock(int(time.time()), signed, options.clock)\n    return repository",
-                "    return repository",
+                "tools/patchtool/cli/opening.py",
+                "        check_clock(int(time.time()), signed, options.clock)",
+                "        pass",
             ),
         ),
         half="publisher",
@@ -219,7 +219,7 @@ PUBLISHER_FAULTS = (
         "What a failed command wrote stays on a full disk",
         (
             Edit(
-                "tools/patchtool/repository/repository.py",
+                "tools/patchtool/repository/repository_folder.py",
                 """\
                 except BaseException:
                     self._take_back()
@@ -244,7 +244,7 @@ PUBLISHER_FAULTS = (
         "What a killed command wrote stays for good",
         (
             Edit(
-                "tools/patchtool/repository/repository.py",
+                "tools/patchtool/repository/repository_folder.py",
                 """\
                 self._take_back()
                 try:

@@ -24,51 +24,28 @@ from patchtool.keys.signing_keys import (
     Keys,
     Role,
 )
+from patchtool.repository.local_transport import URL, SnapshotTransport
 from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust
 from updater.disk.durable import machine_errors
-from updater.errors import RequestError, TransportError, UpdaterError
-from updater.transport import ResponseBody
-
-URL = "http://drill"
+from updater.errors import RequestError, UpdaterError
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What came of the loss of one key."""
+    """The outcome of the loss of one key."""
 
     loss: str
-    """What was lost."""
+    """The keys that were lost."""
     survived: bool
-    """Whether clients follow; of a loss that nothing helps against: whether it was so seen."""
+    """True if clients follow; for a loss without remedy, if that was seen."""
     words: str
-    """What happened, or what to do."""
+    """The course of events, or advice."""
 
 
-class FolderTransport:
-    """Serves a repository folder, as a static host would."""
-
-    received = 0
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @contextmanager
-    def get(
-        self,
-        url: str,
-        start: int = 0,  # noqa: ARG002 - a whole file comes, always
-        stop: int | None = None,  # noqa: ARG002
-    ) -> Iterator[ResponseBody]:
-        """See `Transport`."""
-        path = self._folder / url.removeprefix(f"{URL}/")
-        if not path.is_file():
-            raise TransportError(f"{url}: HTTP status 404", status=404)
-        yield ResponseBody(0, iter([path.read_bytes()]))
-
-
-class Stage:
+class DrillCopy:
     """A copy of the metadata and of the keys, with some of them lost; gone at the end."""
 
     def __init__(self, work: Path, repository: Path, keys: Keys, now: int) -> None:
@@ -95,14 +72,14 @@ class Stage:
         return Repository(self.folder, self.keys, self._now)
 
     def look(self, client: str, app: str, channel: str) -> Catalogue:
-        """What a client sees; each remembers under its name."""
+        """Return what a client sees; each remembers under its name."""
         memory = self._work / client / app
         memory.mkdir(parents=True, exist_ok=True)
         trust = Trust(
             memory / "trust",
             URL,
             self._first,
-            FolderTransport(self.folder),
+            SnapshotTransport(self.repository().look()),
             seen=memory / "seen.json",
         )
         return trust.refresh(app, channel, self._now)
@@ -121,11 +98,11 @@ def drill(repository: Path, keys: Keys, now: int) -> Iterator[Rehearsal]:
         TrustError: clients refuse the repository as it is.
     """
     real = Repository(repository, keys, now)
-    rehearsals = _Drill(repository, keys, now, _channels(real))
+    rehearsals = _Drill(repository, keys, now, _channels(real.look()))
     held = {
         r: [s.public_key.keyid for s in real.keyring.at_hand(r) or keys.signers(r)] for r in ROLES
     }
-    root = real.roots()[-1].signed.roles["root"]
+    root = real.look().roots()[-1].signed.roles["root"]
     roots = [keyid for keyid in root.keyids if keyid in held["root"]]
     yield rehearsals.spare_roots(roots, root.threshold)
     yield rehearsals.too_many_roots(roots, root.threshold)
@@ -184,23 +161,23 @@ class _Drill:
         return Rehearsal(loss, survived=same, words=words)
 
     @contextmanager
-    def _stage(self) -> Iterator[Stage]:
+    def _stage(self) -> Iterator[DrillCopy]:
         with machine_errors("rehearsing"), staging(scratch()) as work:
-            yield Stage(work, self.repository, self.keys, self.now)
+            yield DrillCopy(work, self.repository, self.keys, self.now)
 
-    def _seen(self, stage: Stage, client: str) -> list[object]:
+    def _seen(self, stage: DrillCopy, client: str) -> list[object]:
         views = [stage.look(client, app, channel) for app, channel in self.channels.items()]
         return [(view.head, view.releases, view.patches) for view in views]
 
 
-def _ceremony(stage: Stage, role: Role, lost: list[str]) -> bool:
+def _ceremony(stage: DrillCopy, role: Role, lost: list[str]) -> bool:
     """Replace lost keys as docs/operating.md tells; False if signatures are missing."""
     return all(done.proposal is None for done in _steps(stage, role, lost))
 
 
-def _steps(stage: Stage, role: Role, lost: list[str]) -> Iterator[Done]:
-    for app in stage.repository().apps() if role == "release" else [None]:
-        known = [key.keyid for key in keys_of(stage.repository(), role, app)]
+def _steps(stage: DrillCopy, role: Role, lost: list[str]) -> Iterator[Done]:
+    for app in stage.repository().look().apps() if role == "release" else [None]:
+        known = [key.keyid for key in keys_of(stage.repository().look(), role, app)]
         named = [keyid for keyid in lost if keyid in known]
         for _ in named if role == "root" else named[:1]:
             yield rotate(stage.repository(), role, app=app, propose=True)
@@ -208,8 +185,8 @@ def _steps(stage: Stage, role: Role, lost: list[str]) -> Iterator[Done]:
             yield revoke(stage.repository(), role, app=app, key=keyid, propose=True)
 
 
-def _channels(repository: Repository) -> dict[str, str]:
-    found = {app: sorted(repository.targets(f"channels.{app}")) for app in repository.apps()}
+def _channels(seen: Snapshot) -> dict[str, str]:
+    found = {app: sorted(seen.targets(f"channels.{app}")) for app in seen.apps()}
     channels = {app: names[0].rpartition("/")[2] for app, names in found.items() if names}
     if not channels:
         raise RequestError(

@@ -24,7 +24,7 @@ Recovery kit {number} of {count} for the updates of an application (upswap, patc
 What is in here
   {name}  one of {count} root keys, encrypted; {threshold} of them must sign together.
   {blank}  Its id begins with {keyid}
-  root.json{pad}  the first root: by it you can tell a genuine request to sign from a forged one
+  root.json{pad}  the first root: by it you see whether a request to sign is genuine
 {targets}
 What it is for
   The root keys say which other keys may sign releases. They are needed when another key is lost,
@@ -39,7 +39,7 @@ What to do with it
 
 When you are asked to sign
   patchtool keys sign-root FILE --keys THIS_FOLDER
-  tells in words what would change and asks before it signs. Call whoever sent it, if you did not
+  shows in words what would change and asks before it signs. Call whoever sent it, if you did not
   expect it.
 
 If this kit is lost or stolen

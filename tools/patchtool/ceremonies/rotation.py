@@ -1,4 +1,4 @@
-"""Ceremonies: a key joins, a key ends, and clients follow.
+"""Key rotation: a key joins, a key ends, and clients follow.
 
 What says who may sign changes last when a key ends and first when one joins, so that whatever is
 visible is signed by somebody whom the root that is visible names. A command that is stopped leaves
@@ -27,7 +27,7 @@ from patchtool.keys.root_documents import (
 )
 from patchtool.keys.signing_keys import Role, Signer
 from patchtool.repository.repository import Repository
-from patchtool.repository.writer import refuse_others
+from patchtool.repository.snapshot import Snapshot
 from updater.errors import InstallError, RequestError, TrustError
 
 OTHERS: dict[Role, tuple[str, ...]] = {
@@ -41,7 +41,7 @@ OTHERS: dict[Role, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Done:
-    """What a ceremony did."""
+    """The outcome of a change of keys."""
 
     words: tuple[str, ...]
     """The change, for people."""
@@ -81,9 +81,9 @@ def rotate(
             a new key file may be there, and is used when the command is run again.
     """
     _open_keys(repository, role, app)
-    refuse_others(repository.folder, repository.writer)
+    repository.refuse_others()
     count = _count(repository, role, app, propose=propose, at_once=at_once)
-    is_open = role == "online" and _unsettled(repository, repository.roots()[-1].signed)
+    is_open = role == "online" and _unsettled(repository.look())
     made = () if is_open else _fresh(repository, role, app, count)[1]
     with repository.writing():
         count = _count(repository, role, app, propose=propose, at_once=at_once)
@@ -91,7 +91,7 @@ def rotate(
         done = replace(done, made=(*made, *done.made))
         if not at_once:
             return done
-        ending = _ids(keys_of(repository, role, app))[:-count]
+        ending = _ids(keys_of(repository.look(), role, app))[:-count]
         ended = _leave(repository, role, app, ending, None)
         return replace(ended, made=done.made, words=(*done.words, *ended.words))
 
@@ -123,7 +123,7 @@ def revoke(
     _open_keys(repository, role, app)
     with repository.writing():
         finished = _finished(repository, role)
-        if finished is not None and len(keys_of(repository, role, app)) == 1:
+        if finished is not None and len(keys_of(repository.look(), role, app)) == 1:
             return finished
         gone = _named(repository, role, app, key)
         _require_root(repository, role, propose=propose)
@@ -139,7 +139,7 @@ def publish_root(repository: Repository, proposal: Proposal) -> Done:
             change; or the disk. Clients see what they saw before, or the new root.
     """
     with repository.writing():
-        *older, present = repository.roots()
+        *older, present = repository.look().roots()
         is_there = proposal.root.signed == present.signed
         if is_there and older and proposal.present == older[-1].signed:
             _publish(repository, proposal, is_new=False)
@@ -181,10 +181,10 @@ def _retired(repository: Repository, proposal: Proposal) -> tuple[Path, ...]:
 def _count(
     repository: Repository, role: Role, app: str | None, *, propose: bool, at_once: bool
 ) -> int:
-    """How many keys are to join, if the keys that this needs are at hand."""
+    """Return the number of keys to add, if the keys that this needs are at hand."""
     repository.require_keys(OTHERS[role])
     _require_root(repository, role, propose=propose and not at_once)
-    old = keys_of(repository, role, app)
+    old = keys_of(repository.look(), role, app)
     return len(old) if at_once and role == "root" else 1
 
 
@@ -194,27 +194,27 @@ def _joined(
     fresh, made = _fresh(repository, role, app, count)
     joining = [signer.public_key for signer in fresh]
     if role == "release":
-        (name,) = _delegated(repository, role, app)
-        repository.rekey({name: [*repository.keys_of(name), *joining]})
+        (name,) = _delegated(repository.look(), role, app)
+        repository.rekey({name: [*repository.look().keys_of(name), *joining]})
         words = tuple(f"release key {key.keyid[:SHOWN]} joins for {name}" for key in joining)
         return Done(words, made)
-    root = changed(repository.roots()[-1].signed, role, joining=joining, threshold=threshold)
+    root = changed(repository.look().roots()[-1].signed, role, joining=joining, threshold=threshold)
     return replace(_propose(repository, root), made=made)
 
 
 def _finished(repository: Repository, role: Role) -> Done | None:
     """Finish a ceremony of online keys that was stopped behind its root; None without one."""
-    if role != "online" or not _unsettled(repository, repository.roots()[-1].signed):
+    if role != "online" or not _unsettled(repository.look()):
         return None
-    keys = repository.keys_of("timestamp")
-    repository.rekey(dict.fromkeys(_delegated(repository, role, None), keys))
+    keys = repository.look().keys_of("timestamp")
+    repository.rekey(dict.fromkeys(_delegated(repository.look(), role, None), keys))
     return Done((f"channels follow root: online {', '.join(k.keyid[:SHOWN] for k in keys)}",))
 
 
 def _leave(
     repository: Repository, role: Role, app: str | None, gone: list[str], threshold: int | None
 ) -> Done:
-    stay = [key for key in keys_of(repository, role, app) if key.keyid not in gone]
+    stay = [key for key in keys_of(repository.look(), role, app) if key.keyid not in gone]
     if not stay:
         raise RequestError(
             f"the {role} key {gone[0][:SHOWN]} is the last one",
@@ -222,7 +222,7 @@ def _leave(
             "step: patchtool keys rotate --at-once",
         )
     if role == "release":
-        done = _release_left(repository, _delegated(repository, role, app), stay, gone)
+        done = _release_left(repository, _delegated(repository.look(), role, app), stay, gone)
     else:
         done = _root_left(repository, role, gone, threshold)
     if done.proposal is not None:
@@ -238,7 +238,7 @@ def _release_left(
 
 
 def _root_left(repository: Repository, role: Role, gone: list[str], threshold: int | None) -> Done:
-    root = changed(repository.roots()[-1].signed, role, leaving=gone, threshold=threshold)
+    root = changed(repository.look().roots()[-1].signed, role, leaving=gone, threshold=threshold)
     if role != "root":  # signed by those that stay, before the root that names nobody else
         repository.rekey({}, gone)
     return _propose(repository, root)
@@ -256,7 +256,7 @@ def _publish(repository: Repository, proposal: Proposal, *, is_new: bool = True)
     """Publish a root; whom it names as online keys, targets name for the channels."""
     root = proposal.root
     keys = [root.signed.keys[keyid] for keyid in root.signed.roles["timestamp"].keyids]
-    other = _unsettled(repository, root.signed)
+    other = _unsettled(repository.look(), root.signed)
     if other:
         repository.require_keys(["targets"])
         if not {s.public_key.keyid for s in repository.keyring.at_hand("online")} & set(_ids(keys)):
@@ -270,11 +270,11 @@ def _publish(repository: Repository, proposal: Proposal, *, is_new: bool = True)
         repository.rekey(dict.fromkeys(other, keys))
 
 
-def _unsettled(repository: Repository, root: RootRole) -> list[str]:
-    """Channels that targets delegate to other keys than ``root`` names as online keys."""
-    keys = set(root.roles["timestamp"].keyids)
-    channels = _delegated(repository, "online", None)
-    return [role for role in channels if set(_ids(repository.keys_of(role))) != keys]
+def _unsettled(seen: Snapshot, root: RootRole | None = None) -> list[str]:
+    """Channels that targets delegate to other keys than a root, the present one, calls online."""
+    named = (root or seen.roots()[-1].signed).roles["timestamp"].keyids
+    channels = _delegated(seen, "online", None)
+    return [role for role in channels if set(_ids(seen.keys_of(role))) != set(named)]
 
 
 def _fresh(
@@ -282,7 +282,7 @@ def _fresh(
 ) -> tuple[list[Signer], tuple[Path, ...]]:
     """New keys of a role: those at hand that were never named, then ones made now."""
     held = repository.keyring.at_hand(role, app)
-    refuse_shared(_everyone(repository) | {role: [signer.public_key for signer in held]})
+    refuse_shared(_everyone(repository.look()) | {role: [signer.public_key for signer in held]})
     named = repository.ever_named()
     ready = [signer for signer in held if signer.public_key.keyid not in named][:count]
     made = [repository.keyring.make(role, app) for _ in range(count - len(ready))]
@@ -303,7 +303,7 @@ def _require_root(repository: Repository, role: Role, *, propose: bool) -> None:
 
 def _named(repository: Repository, role: Role, app: str | None, key: str | None) -> list[str]:
     """Ids of the keys to end."""
-    ids = _ids(keys_of(repository, role, app))
+    ids = _ids(keys_of(repository.look(), role, app))
     if key is None and role != "root":
         return ids[:-1] or ids
     key = key or ""
@@ -316,17 +316,17 @@ def _named(repository: Repository, role: Role, app: str | None, key: str | None)
     return found
 
 
-def keys_of(repository: Repository, role: Role, app: str | None) -> list[PublicKey]:
-    """Who may sign for a role, in the order in which they came."""
+def keys_of(seen: Snapshot, role: Role, app: str | None) -> list[PublicKey]:
+    """Return the keys that may sign for a role, in the order in which they came."""
     if role == "release":
-        (name,) = _delegated(repository, role, app)
-        return repository.keys_of(name)
-    return repository.keys_of(PARTS[role][-1])
+        (name,) = _delegated(seen, role, app)
+        return seen.keys_of(name)
+    return seen.keys_of(PARTS[role][-1])
 
 
-def _delegated(repository: Repository, role: Role, app: str | None) -> list[str]:
+def _delegated(seen: Snapshot, role: Role, app: str | None) -> list[str]:
     """Delegated roles that the keys of a role of ours sign."""
-    apps = repository.apps()
+    apps = seen.apps()
     if role == "online":
         return [f"channels.{name}" for name in apps]
     if role != "release":
@@ -340,10 +340,10 @@ def _delegated(repository: Repository, role: Role, app: str | None) -> list[str]
     return [f"app.{app or apps[0]}"]
 
 
-def _everyone(repository: Repository) -> dict[Role, Sequence[PublicKey]]:
+def _everyone(seen: Snapshot) -> dict[Role, Sequence[PublicKey]]:
     """All keys that may sign, by role."""
-    held: dict[Role, Sequence[PublicKey]] = {r: repository.keys_of(p[-1]) for r, p in PARTS.items()}
-    releases = [key for app in repository.apps() for key in repository.keys_of(f"app.{app}")]
+    held: dict[Role, Sequence[PublicKey]] = {r: seen.keys_of(p[-1]) for r, p in PARTS.items()}
+    releases = [key for app in seen.apps() for key in seen.keys_of(f"app.{app}")]
     return held | {"release": releases}
 
 

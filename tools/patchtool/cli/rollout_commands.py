@@ -1,17 +1,24 @@
-"""What the commands do that say what a channel offers, and to how many."""
+"""Commands that set what a channel offers, and to how many installs."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
+from typing import Any
 
-from patchtool.cli.release_commands import repository_of
-from patchtool.cli.server_commands import server_of
-from patchtool.release.rollout import (
-    pause,
-    promote,
-    resume,
+from patchtool.cli.arguments import (
+    add_app,
+    add_clock,
+    add_repository,
+    add_token,
+    add_version,
+    add_wait,
+    percent,
+    ramp,
+    register,
 )
+from patchtool.cli.opening import repository_of, server_of
 from patchtool.repository.writer import writer_of
 from updater.cli.terminal import print_result
 from updater.errors import RequestError
@@ -23,50 +30,101 @@ NOWHERE = "-"
 """Stands for a repository that is not at hand."""
 
 
-def offer(options: argparse.Namespace) -> int:
-    """``patchtool promote``."""
+def add_commands(commands: Any) -> None:
+    """Register ``promote``, ``pause`` and ``resume``."""
+    command = register(commands, promote, *_COMMON)
+    share = command.add_mutually_exclusive_group()
+    share.add_argument(
+        "--rollout",
+        type=percent,
+        default=EVERYONE,
+        metavar="PERCENT",
+        help="share of installs that get it; default: 100",
+    )
+    share.add_argument(
+        "--ramp",
+        type=ramp,
+        metavar="STEPS",
+        help="percentages and their times, such as 10@now,50@+24h,100@2027-01-31T09:00Z; "
+        "+ minutes (m), hours (h) or days (d)",
+    )
+    register(commands, pause, *_COMMON)
+    register(commands, resume, *_COMMON)
+
+
+def _add_offer(command: argparse.ArgumentParser) -> None:
+    add_repository(command, "REPO|-")
+    command.add_argument(
+        "--channel", default="stable", help="channel that offers it; default: %(default)s"
+    )
+    who = command.add_mutually_exclusive_group(required=True)
+    who.add_argument("--keys", type=Path, help="folder of *.pem files, if this tool signs")
+    who.add_argument("--to", metavar="URL", help="the server, if it signs")
+
+
+_COMMON = (_add_offer, add_app, add_version, add_wait, add_clock, add_token)
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Let a channel offer a version.
+
+    Example: patchtool promote repo --app notes --version 1.1 --keys keys
+    --ramp 10@now,50@+24h,100@+72h
+    """
+    from patchtool.release import rollout
+
     now = int(time.time())
     asked, steps = _asked(options), options.ramp or (RolloutStep(now, options.rollout),)
     if options.to:
         _refuse_own(options)
         head = server_of(options).promote(*asked, steps)
     else:
-        head = promote(repository_of(options), *asked, now=now, steps=steps)
+        head = rollout.promote(repository_of(options), *asked, now=now, steps=steps)
     print_result(options, head.to_json(), _offered(head, options.version, now))
     return 0
 
 
-def halt(options: argparse.Namespace) -> int:
-    """``patchtool pause``."""
+def pause(options: argparse.Namespace) -> int:
+    """Let a channel offer a version to nobody for now; exit code 10: it does so already.
+
+    Example: patchtool pause repo --app notes --version 1.1 --keys keys
+    """
+    from patchtool.release import rollout
+
     if options.to:
         _refuse_own(options)
         head: Head | None = server_of(options).pause(*_asked(options))
     else:
-        head = pause(repository_of(options), *_asked(options), now=int(time.time()))
+        head = rollout.pause(repository_of(options), *_asked(options), now=int(time.time()))
     words = (
         "is offered to no install until it is resumed; a new install gets it only where nothing "
         "else is offered"
     )
-    return _tell_change(options, head, words, "is paused already")
+    return _print_change(options, head, words, "is paused already")
 
 
-def go_on(options: argparse.Namespace) -> int:
-    """``patchtool resume``."""
+def resume(options: argparse.Namespace) -> int:
+    """Go on with a paused version where its ramp was; exit code 10: it is not paused.
+
+    Example: patchtool resume repo --app notes --version 1.1 --keys keys
+    """
+    from patchtool.release import rollout
+
     now = int(time.time())
     if options.to:
         _refuse_own(options)
         head: Head | None = server_of(options).resume(*_asked(options))
     else:
-        head = resume(repository_of(options), *_asked(options), now=now)
+        head = rollout.resume(repository_of(options), *_asked(options), now=now)
     words = _offered(head, options.version, now) if head else ""
-    return _tell_change(options, head, f"goes on: {words}", "is not paused")
+    return _print_change(options, head, f"goes on: {words}", "is not paused")
 
 
 def _refuse_own(options: argparse.Namespace) -> None:
-    """Refuse to tell a server of a repository that is written here."""
+    """Refuse to ask a server to change a repository that this tool writes."""
     if str(options.repository) != NOWHERE and writer_of(options.repository) != "server":
         raise RequestError(
-            f"{options.repository} is written here, and no server is to be told",
+            f"{options.repository} is written by this tool, not by a server",
             hint="leave out --to and name --keys; without a copy at hand, write - for REPO",
         )
 
@@ -75,7 +133,7 @@ def _asked(options: argparse.Namespace) -> tuple[str, str, str]:
     return check_app(options.app), options.channel, options.version
 
 
-def _tell_change(options: argparse.Namespace, head: Head | None, done: str, before: str) -> int:
+def _print_change(options: argparse.Namespace, head: Head | None, done: str, before: str) -> int:
     what = f"{options.app} {options.version} on {options.channel}"
     if head is None:
         print_result(options, {"version": options.version, "state": before}, f"{what} {before}")

@@ -1,37 +1,65 @@
-"""What the commands do that speak with a server."""
+"""Commands that exchange releases with a server."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from patchtool.cli.release_commands import keys_of, looked_at
-from patchtool.keys.signing_clock import CheckTime, check_server_clock
-from patchtool.server.fetch import fetch
-from patchtool.server.push import push
-from patchtool.server.server_client import (
-    Server,
-    check_server,
-    token_of,
+from patchtool.cli.arguments import (
+    add_clock,
+    add_repository,
+    add_root,
+    add_token,
+    add_wait,
+    count,
+    register,
 )
+from patchtool.cli.opening import folder_of, keys_of, server_of
+from patchtool.keys.signing_clock import CheckTime, check_server_clock
 from updater.cli.terminal import Bar, print_result
 from updater.disk.durable import machine_errors
 from updater.exit_codes import NOTHING_TO_DO
 from updater.format.names import check_app
-from updater.local.session import Session
-from updater.net.address import Address
-from updater.net.http import HttpTransport
 from updater.progress import Silent
 
+if TYPE_CHECKING:
+    from updater.local.session import Session
 
-def send(options: argparse.Namespace) -> int:
-    """``patchtool push``."""
-    done = push(
+
+def add_commands(commands: Any) -> None:
+    """Register ``push`` and ``fetch``."""
+    command = register(commands, push, add_repository, add_wait, add_clock, add_token)
+    command.add_argument("--to", metavar="URL", required=True, help="the server")
+    command.add_argument("--app", action="append", default=[], help="apps to push; default: all")
+    command.add_argument(
+        "--keys", type=Path, help="folder with release.pem, to sign again if others were faster"
+    )
+    command = register(commands, fetch, add_wait, add_clock, add_root)
+    command.add_argument("url", metavar="URL", help="where clients get their updates")
+    command.add_argument("repository", metavar="REPO", type=Path, help="folder of the copy")
+    command.add_argument(
+        "--bundles",
+        type=count,
+        default=3,
+        metavar="N",
+        help="releases of each app to fetch whole, to make patches from; default: %(default)s",
+    )
+
+
+def push(options: argparse.Namespace) -> int:
+    """Publish on the server what was signed here; exit code 10: nothing was.
+
+    Example: patchtool push repo --to https://updates.example.com
+    """
+    from patchtool.server import push as pushing
+
+    done = pushing.push(
         _session(options),
         server_of(options),
-        looked_at(options),
+        folder_of(options),
         apps=[check_app(app) for app in options.app],
         keys=keys_of(options) if options.keys else None,
         check_time=_check_time(options),
@@ -45,13 +73,19 @@ def send(options: argparse.Namespace) -> int:
     return 0
 
 
-def take(options: argparse.Namespace) -> int:
-    """``patchtool fetch``."""
+def fetch(options: argparse.Namespace) -> int:
+    """Make or renew a copy of a repository that a server writes, to add releases to.
+
+    Example: patchtool fetch https://updates.example.com repo --root root.json
+    """
+    from patchtool.server import fetch as fetching
+    from updater.net.address import Address
+
     with machine_errors(f"reading {options.root}"):
         root = options.root and options.root.read_bytes()
     address, session = Address.parse(options.url), _session(options)
     session.admit(address)
-    done = fetch(
+    done = fetching.fetch(
         session,
         address.url,
         options.repository,
@@ -66,15 +100,11 @@ def take(options: argparse.Namespace) -> int:
     return 0
 
 
-def server_of(options: argparse.Namespace) -> Server:
-    """The server a command is told to speak with."""
-    url = check_server(options.to, insecure=options.insecure_http)
-    return Server(url, token_of(os.environ, options.token_env), HttpTransport())
-
-
 def _check_time(options: argparse.Namespace) -> CheckTime:
     return lambda server: check_server_clock(int(time.time()), server, options.clock)
 
 
 def _session(options: argparse.Namespace) -> Session:
+    from updater.local.session import Session
+
     return Session(progress=Silent() if options.quiet else Bar())

@@ -19,7 +19,7 @@ from patchtool.diff.matching.match_windows import (
     uncovered,
 )
 from patchtool.diff.options import Options
-from patchtool.diff.view_files import Contents
+from patchtool.diff.view_files import FileViews
 from updater.format.patch import Block
 
 AT_ONCE = 2
@@ -39,7 +39,7 @@ def bundle_blocks(new: Corpus, spool: Path, options: Options) -> list[Block]:
         return _write(blocks, new.length, spool, options)
 
 
-def patch_blocks(contents: Contents, spool: Path, options: Options) -> list[Block]:
+def patch_blocks(contents: FileViews, spool: Path, options: Options) -> list[Block]:
     """The blocks of a patch; their bytes go to the new file ``spool``, in order."""
     old, new, spending = contents.old, contents.new, options.spending
     covers = _find_all(old, new, options)

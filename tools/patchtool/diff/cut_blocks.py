@@ -20,7 +20,7 @@ PAGE = 4096
 
 
 @dataclass(frozen=True)
-class Draft:
+class BlockDraft:
     """A block to be encoded: new bytes, the old ones it reads, and where they match."""
 
     new: Span
@@ -29,27 +29,27 @@ class Draft:
     """Positions count from the start of the block's old bytes, and of its new ones."""
 
 
-def cut_bundle(new: Corpus) -> Iterator[Draft]:
+def cut_bundle(new: Corpus) -> Iterator[BlockDraft]:
     """Blocks of whole files, without matches; larger files are cut at the limit."""
     start = end = 0
     for part in new.parts:
         if end - start + part.length > DEFAULT.block_new_bytes and end > start:
-            yield Draft(Span(start, end))
+            yield BlockDraft(Span(start, end))
             start = end
         end += part.length
         while end - start > DEFAULT.block_new_bytes:
-            yield Draft(Span(start, start + DEFAULT.block_new_bytes))
+            yield BlockDraft(Span(start, start + DEFAULT.block_new_bytes))
             start += DEFAULT.block_new_bytes
         if end - start >= BUNDLE_BLOCK:
-            yield Draft(Span(start, end))
+            yield BlockDraft(Span(start, end))
             start = end
     if end > start:
-        yield Draft(Span(start, end))
+        yield BlockDraft(Span(start, end))
 
 
 def cut_patch(
     covers: Iterable[Cover], old: Corpus, new: Corpus, most: int = DEFAULT.block_new_bytes
-) -> Iterator[Draft]:
+) -> Iterator[BlockDraft]:
     """Blocks of about equal size, ``most`` bytes at most, that give ``new`` once, in order."""
     count = -(-new.length // most)
     target = -(-new.length // max(count, 1))
@@ -100,14 +100,14 @@ class _Draft:
         pages = DEFAULT.block_old_bytes // PAGE - len(self._pages)
         return max(pages * PAGE - cover.old % PAGE, 0)
 
-    def closed(self, old: Corpus) -> Draft:
+    def closed(self, old: Corpus) -> BlockDraft:
         touched = (Span(c.old, c.old + c.length) for c in self._covers)
         spans = join(sorted(_pieces(touched, old)), DEFAULT.block_old_bytes)
         base = Joined(spans)
         covers = tuple(
             Cover(base.offset(c.old), c.new - self.start, c.length) for c in self._covers
         )
-        return Draft(Span(self.start, self.end), spans, covers)
+        return BlockDraft(Span(self.start, self.end), spans, covers)
 
 
 def join(pieces: list[tuple[int, Span]], most: int) -> tuple[Span, ...]:

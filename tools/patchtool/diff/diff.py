@@ -42,7 +42,7 @@ APP, OLD, NEW = "folder", "0", "1"
 """Names a bare folder has, because a manifest must name an app and a version."""
 
 INFLATE_MEMORY = 192 * MIB
-"""What taking one file apart takes at most: an inflated stream, and trials to deflate it."""
+"""The memory for taking one file apart: an inflated stream, and trials to deflate it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Built:
 
     @property
     def changes(self) -> dict[str, int]:
-        """How many changes of each kind."""
+        """The number of changes of each kind."""
         kinds = Counter(change.kind.name.lower() for change in self.header.changes)
         return dict(sorted(kinds.items()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from patchtool.diff.cut_blocks import Draft
+from patchtool.diff.cut_blocks import BlockDraft
 from patchtool.diff.matching.corpus import Corpus
 from patchtool.diff.matching.match import (
     as_delta,
@@ -45,7 +45,7 @@ class _Body:
     reads_old: bool
 
 
-def encode(draft: Draft, old: Corpus, new: Corpus, spending: Spending) -> Encoded:
+def encode(draft: BlockDraft, old: Corpus, new: Corpus, spending: Spending) -> Encoded:
     """The block of ``draft``; the same bytes always give the same block.
 
     Raises:
@@ -59,14 +59,14 @@ def encode(draft: Draft, old: Corpus, new: Corpus, spending: Spending) -> Encode
     return Encoded(_block(olds, new.extents([draft.new]), best), best.packed)
 
 
-def encode_whole(draft: Draft, new: Corpus, spending: Spending) -> Encoded:
+def encode_whole(draft: BlockDraft, new: Corpus, spending: Spending) -> Encoded:
     """The block of a bundle."""
     delta = whole(new.read([draft.new]))
     body = _delta_body(delta, spending.bundle_preset, spending.sparse, reads_old=False)
     return Encoded(_block((), new.extents([draft.new]), body), body.packed)
 
 
-def _patched(draft: Draft, base: bytes, fresh: bytes, spending: Spending) -> Iterator[_Body]:
+def _patched(draft: BlockDraft, base: bytes, fresh: bytes, spending: Spending) -> Iterator[_Body]:
     delta = as_delta(draft.covers, base, fresh)
     body = _delta_body(delta, spending.preset, spending.sparse, reads_old=True)
     yield body
@@ -86,7 +86,7 @@ def _bundled(fresh: bytes, spending: Spending) -> Iterator[_Body]:
 
 
 def _is_worth_zstd(delta: Delta, fresh: bytes, packed: int) -> bool:
-    """Whether zstd may win enough for its time.
+    """Return whether zstd may win enough for its time.
 
     It wins on text, which is edited by words, up to a twentieth of the block; never on
     executables, where addresses change in every line, and which hold many zeros.

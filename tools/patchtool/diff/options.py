@@ -1,4 +1,4 @@
-"""How to build: what may be spent to make a patch smaller, of time and of the machine."""
+"""Build options: the time and memory that may be spent to make a patch smaller."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ EFFORTS: dict[Effort, Spending] = {
         block_memory=576 * MIB,
     ),
 }
-"""What they cost and gain is measured in docs/benchmarks.md."""
+"""docs/benchmarks.md has their cost and gain."""
 
 MEMORY_LEAST = 512 * MIB
 """Bytes without which one block of 16 MiB cannot be matched and packed; `best` takes 640 MiB."""
@@ -61,7 +61,7 @@ MEMORY_LEAST = 512 * MIB
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to build. Effort and memory decide the bytes of a patch; jobs and progress do not."""
+    """Build options. Effort and memory decide the bytes of a patch; jobs and progress do not."""
 
     effort: Effort = "default"
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""Which old entry became which new one, and the fewest changes that say so. Pure.
+"""Renames: find which old entry became which new one, and the fewest changes for it. Pure.
 
 Exact content first, then the same path, the same base name, the same name but for numbers and
 hashes, at last similar content: what matches is described as kept, edited or renamed.
@@ -29,7 +29,7 @@ def _none_alike(gone: list[File], fresh: list[File]) -> dict[str, str]:  # noqa:
 def describe(old: Manifest, new: Manifest, alike: Alike = _none_alike) -> tuple[Change, ...]:
     """The changes from ``old`` to ``new``, in the order of the patch header.
 
-    ``alike`` is asked about files that names do not tell; it may read them.
+    ``alike`` is asked about files that their names do not identify; it may read them.
     """
     contents = {file.digest: file.path for file in old.files() if file.size}
     became = _pair(old, new, contents)
@@ -89,7 +89,7 @@ def _edited(fresh: Iterable[Entry], contents: Container[Digest]) -> list[Entry]:
 
 
 def _stays(entry: Entry, other: Entry | None, contents: Container[Digest]) -> bool:
-    """Whether an entry keeps its name; one that got another old file's content may not."""
+    """Return whether an entry keeps its name; one that got another old file's content may not."""
     if isinstance(entry, File) and isinstance(other, File):
         return entry.digest == other.digest or other.digest not in contents
     return entry == other
@@ -234,7 +234,7 @@ def _vote(votes: defaultdict[str, Counter[str]], path: str, to: str) -> None:
 
 
 def _fate(entry: Entry, became: Entry | None, moves: dict[str, str]) -> list[Change]:
-    """What is to be said of one old entry, beyond the directory moves."""
+    """Return the change of one old entry, beyond the moves of directories."""
     if became is None:
         return [Change(Kind.DELETE, entry.path)]
     if isinstance(entry, File) and isinstance(became, File):

@@ -1,4 +1,4 @@
-"""Files that names do not tell, known again by their content."""
+"""Similar content: find moved files that only their content identifies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHARE = 0.3
 SHARE_OF_NAMESAKES = 0.1
 """The same for files whose names differ only in numbers and hashes."""
 CROWD = 32
-"""Old files with the same anchor above which it tells nothing: a license in every file."""
+"""Old files with the same anchor above which it says nothing: a license in every file."""
 
 COPY_WORTH = 4096
 """Bytes of an added file that are worth looking for the file it was made from."""

@@ -1,4 +1,4 @@
-"""What must be given and what may be read: the contents of a patch, through their views."""
+"""The contents that a patch makes and those it may read, through their views."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.diff.find_streams import (
-    Found,
+from patchtool.diff.matching.corpus import Corpus, CorpusPart
+from patchtool.diff.similar_content import originals
+from patchtool.diff.streams.find_streams import (
+    FoundStream,
     Inflated,
     find,
     inflate,
 )
-from patchtool.diff.matching.corpus import Corpus, Part
-from patchtool.diff.similar_content import originals
 from updater.format.changes import Kind, Layout
 from updater.format.manifest import File
 from updater.format.patch import FileView
@@ -23,7 +23,7 @@ from updater.patch.delta.view import INFLATED
 
 
 @dataclass(frozen=True)
-class Contents:
+class FileViews:
     """Old and new content as corpora, and the views they are read through."""
 
     old: Corpus
@@ -50,11 +50,11 @@ class _Read:
     view: Inflated | None = None
 
     @property
-    def part(self) -> Part:
+    def part(self) -> CorpusPart:
         """Its place in a corpus."""
         if self.view is None:
-            return Part(self.wanted.number, self.wanted.size, self.wanted.place)
-        return Part(self.wanted.number, self.view.length, self.view.path)
+            return CorpusPart(self.wanted.number, self.wanted.size, self.wanted.place)
+        return CorpusPart(self.wanted.number, self.view.length, self.view.path)
 
     def plainly(self) -> _Read:
         """The same file without its view."""
@@ -85,7 +85,7 @@ def originals_of(layout: Layout, old: Tree, new: Tree) -> tuple[str, ...]:
 
 def gather(
     layout: Layout, sources: tuple[str, ...], old: Tree, new: Tree, scratch: Path, pool: Executor
-) -> Contents:
+) -> FileViews:
     """All new content, and old content that may resemble it; views go to ``scratch``.
 
     Args:
@@ -107,7 +107,7 @@ def gather(
     olds = _read_all(gone, _only(old_streams, new_streams), scratch, "old", pool)
     news = _read_all(fresh, _only(new_streams, old_streams), scratch, "new", pool)
     olds, news = _alike(olds, news), _alike(news, olds)
-    return Contents(
+    return FileViews(
         Corpus(read.part for read in olds),
         Corpus(read.part for read in news),
         tuple(_view(read.wanted, v, v.open_recipe) for read in olds if (v := read.view)),
@@ -151,18 +151,18 @@ def _kinship(path: str) -> tuple[str, str]:
     return path.rpartition("/")[2].rpartition(".")[2], path
 
 
-def _only(here: list[list[Found]], there: list[list[Found]]) -> list[list[Found]]:
+def _only(here: list[list[FoundStream]], there: list[list[FoundStream]]) -> list[list[FoundStream]]:
     """The streams of ``here`` that are not in ``there`` as well: the others match as they are."""
     known = {stream.digest for streams in there for stream in streams}
     return [[stream for stream in streams if stream.digest not in known] for streams in here]
 
 
 def _read_all(
-    files: list[_Wanted], streams: list[list[Found]], scratch: Path, name: str, pool: Executor
+    files: list[_Wanted], streams: list[list[FoundStream]], scratch: Path, name: str, pool: Executor
 ) -> list[_Read]:
     """Every file, through a view where streams of it are worth taking apart."""
 
-    def read(wanted: _Wanted, found: list[Found]) -> _Read:
+    def read(wanted: _Wanted, found: list[FoundStream]) -> _Read:
         place = scratch / f"{name}-{wanted.number}"
         return _Read(wanted, inflate(wanted.place, found, place))
 

@@ -1,4 +1,4 @@
-"""What will go wrong with a repository, told before clients meet it. Writes nothing.
+"""Doctor: find what will go wrong with a repository before clients meet it. Writes nothing.
 
 Imported by the command.
 """

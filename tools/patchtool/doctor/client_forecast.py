@@ -1,4 +1,4 @@
-"""The outlook of clients: what an install of each published version would do now, and why.
+"""Client forecast: the next step of an install of each published version, and the reason.
 
 Asked of our own trust layer and plan, as a client that comes for the first time.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from patchtool.ceremonies.drill import URL, FolderTransport
 from patchtool.folder.temporary import scratch, staging
-from patchtool.repository.repository import Repository
+from patchtool.repository.local_transport import URL, SnapshotTransport
+from patchtool.repository.snapshot import Snapshot
 from updater.check.catalogue import Catalogue
 from updater.check.route import choose, find_route
 from updater.check.trust import Trust
@@ -26,8 +25,8 @@ DRAWS = 100
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """What installs of one version do."""
+class Forecast:
+    """The next step of installs of one version."""
 
     app: str
     channel: str
@@ -39,9 +38,9 @@ class Outlook:
     bytes: int
     """To fetch."""
     percent: int
-    """How many of them."""
+    """The share of installs that do this."""
     why: str = ""
-    """What keeps them."""
+    """The reason why they stay."""
 
     @property
     def words(self) -> str:
@@ -53,11 +52,11 @@ class Outlook:
         return f"{who} -> {self.goal} by {self.way}, {self.bytes:,} bytes{share}"
 
 
-def outlooks(repository: Repository, root: bytes, now: int) -> Iterator[Outlook]:
-    """What installs of every version do, by app and channel.
+def forecasts(seen: Snapshot, root: bytes, now: int) -> Iterator[Forecast]:
+    """Forecast the next step of installs of every version, by app and channel.
 
     Args:
-        repository: its metadata is read.
+        seen: the repository.
         root: what clients are installed with.
         now: seconds since 1970.
 
@@ -65,22 +64,22 @@ def outlooks(repository: Repository, root: bytes, now: int) -> Iterator[Outlook]
         TrustError, TransportError, FormatError: clients refuse it.
         InstallError: it cannot be read.
     """
-    for app in repository.apps():
-        for name in sorted(repository.targets(f"channels.{app}")):
+    for app in seen.apps():
+        for name in sorted(seen.targets(f"channels.{app}")):
             channel = name.rpartition("/")[2]
-            catalogue = _seen(repository.folder, root, app, channel, now)
+            catalogue = _catalogue(seen, root, app, channel, now)
             for version in ["", *sorted(catalogue.releases, key=order)]:
                 yield from _of_version(catalogue, app, channel, version)
 
 
-def _seen(folder: Path, root: bytes, app: str, channel: str, now: int) -> Catalogue:
+def _catalogue(seen: Snapshot, root: bytes, app: str, channel: str, now: int) -> Catalogue:
     with machine_errors("looking as a client"), staging(scratch()) as memory:
-        transport = FolderTransport(folder)
+        transport = SnapshotTransport(seen)
         trust = Trust(memory / "trust", URL, root, transport, seen=memory / "seen.json")
         return trust.refresh(app, channel, now)
 
 
-def _of_version(catalogue: Catalogue, app: str, channel: str, version: str) -> Iterator[Outlook]:
+def _of_version(catalogue: Catalogue, app: str, channel: str, version: str) -> Iterator[Forecast]:
     differ = any(0 < o.reach(catalogue.now) < EVERYONE for o in catalogue.head.entries)
     draws = DRAWS if differ else 1
     ends = Counter(_end(catalogue, version, f"install {n}") for n in range(draws))
@@ -88,24 +87,24 @@ def _of_version(catalogue: Catalogue, app: str, channel: str, version: str) -> I
         percent = count * 100 // draws
         if goal is None:
             way = "stuck" if why else "nothing"
-            yield Outlook(app, channel, version, None, way, 0, percent, why)
+            yield Forecast(app, channel, version, None, way, 0, percent, why)
         else:
             yield _way(catalogue, app, channel, version, goal, percent)
 
 
 def _way(
     catalogue: Catalogue, app: str, channel: str, version: str, goal: str, percent: int
-) -> Outlook:
+) -> Forecast:
     try:
         plan = find_route(catalogue, version or None, goal)
     except InstallError as error:
-        return Outlook(app, channel, version, None, "stuck", 0, percent, str(error))
+        return Forecast(app, channel, version, None, "stuck", 0, percent, str(error))
     way = "bundle" if plan.starts_afresh else "patch"
-    return Outlook(app, channel, version, goal, way, plan.fetch_bytes, percent)
+    return Forecast(app, channel, version, goal, way, plan.fetch_bytes, percent)
 
 
 def _end(catalogue: Catalogue, version: str, install_id: str) -> tuple[str | None, str]:
-    """Where an install goes, or what keeps it."""
+    """Return the version an install goes to, or the reason why it stays."""
     try:
         goal = choose(catalogue, install_id, catalogue.now, installed=version, bad=frozenset())
     except InstallError as error:

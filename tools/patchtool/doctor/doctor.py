@@ -1,22 +1,23 @@
-"""The doctor: what will go wrong with a repository, before clients meet it. Writes nothing."""
+"""The doctor: find what will go wrong with a repository, before clients meet it. Writes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from patchtool.doctor.client_forecast import Outlook, outlooks
+from patchtool.doctor.client_forecast import Forecast, forecasts
 from patchtool.folder.temporary import scratch, staging
-from patchtool.keys.roles import Standing
+from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import doubt_of
-from patchtool.keys.signing_keys import Keys
 from patchtool.release.refresh import is_ahead
-from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import (
-    Stock,
-    look,
+    CONTENT,
+    FileFaults,
+    check_files,
     needed,
     unneeded,
 )
@@ -46,45 +47,45 @@ CONCERNS = {
     "damaged": (Severity.NOW, RESTORE),
     "unread": (Severity.UNSEEN, "let this user read it, and look again"),
 }
-"""How bad it is, and what to do, by the lists of a `Diagnosis`."""
+"""The severity and the remedy, by the lists of a `Diagnosis`."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found."""
+    """The findings of an examination."""
 
-    standings: tuple[Standing, ...]
+    statuses: tuple[RoleStatus, ...]
     expired: tuple[str, ...]
     """Roles whose signature holds no more."""
     unsigned: tuple[str, ...]
     """Roles that lack signatures of those who may sign them."""
-    stock: Stock
+    faults: FileFaults
     """Published files that are not as they were signed."""
     refused: str
-    """Why clients refuse all of it; empty if they do not."""
-    clients: tuple[Outlook, ...]
-    """What installs of each version would do now."""
+    """The reason why clients refuse all of it; empty if they do not."""
+    clients: tuple[Forecast, ...]
+    """A forecast for installs of each version."""
     ahead: str = ""
-    """Why a signed time cannot be: it has not come yet. Clients take it for the present."""
+    """The reason to doubt a signed time: it has not come yet. Clients take it for the present."""
     unreferenced: tuple[str, ...] = ()
     """Files that nothing refers to: left by a command that was stopped, or pruned. Harmless."""
 
     @property
     def due(self) -> tuple[str, ...]:
         """Roles whose key is needed soon."""
-        return tuple(s.role for s in self.standings if s.is_due)
+        return tuple(s.role for s in self.statuses if s.is_due)
 
     @property
     def stuck(self) -> tuple[str, ...]:
         """Installs that are left without an offer, in words."""
-        return tuple(outlook.words for outlook in self.clients if outlook.way == "stuck")
+        return tuple(forecast.words for forecast in self.clients if forecast.way == "stuck")
 
     @property
     def document(self) -> dict[str, Any]:
         """The JSON object of this value."""
         return {
-            "roles": [standing.document for standing in self.standings],
-            "clients": [vars(outlook) for outlook in self.clients],
+            "roles": [status.document for status in self.statuses],
+            "clients": [vars(forecast) for forecast in self.clients],
             "refused": self.refused,
             "ahead": self.ahead,
             **{name: list(names) for name, names in self.lists.items()},
@@ -97,13 +98,13 @@ class Diagnosis:
             "expired": self.expired,
             "due": self.due,
             "unsigned": self.unsigned,
-            **vars(self.stock),
+            **vars(self.faults),
             "unreferenced": self.unreferenced,
         }
 
     @property
     def concerns(self) -> tuple[Concern, ...]:
-        """What is wrong, for people and for the exit code."""
+        """The problems, for people and for the exit code."""
         found = [
             Concern(severity, f"{word}: {', '.join(self.lists[word])}", hint)
             for word, (severity, hint) in CONCERNS.items()
@@ -115,7 +116,7 @@ class Diagnosis:
         if self.ahead:
             found.append(Concern(Severity.SOON, self.ahead, PUT_RIGHT))
         if self.due:
-            keys = sorted({s.key for s in self.standings if s.is_due})
+            keys = sorted({s.key for s in self.statuses if s.is_due})
             hint = f"run patchtool refresh with the keys: {', '.join(keys)}"
             found.append(Concern(Severity.SOON, f"to be signed soon: {', '.join(self.due)}", hint))
         return tuple(found)
@@ -131,11 +132,11 @@ class Diagnosis:
             raise max(self.concerns, key=lambda concern: concern.severity).error
 
 
-def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Diagnosis:
+def diagnose(folder: Path, now: int, root: bytes | None = None) -> Diagnosis:
     """Look at everything clients may ask for, and hash it.
 
     Args:
-        repository: only read.
+        folder: of the repository; only read.
         now: seconds since 1970.
         root: what clients are installed with; None: the first root.
 
@@ -143,22 +144,18 @@ def diagnose(repository: Repository, now: int, root: bytes | None = None) -> Dia
         InstallError: it is no repository or cannot be read.
         TrustError: metadata that clients need is missing or damaged.
     """
-    if not any((repository.folder / "metadata").glob("*.json")):
+    if not any((folder / "metadata").glob("*.json")):
         raise RequestError(
-            f"{repository.folder} is not a repository", hint="name the folder that init has made"
+            f"{folder} is not a repository", hint="name the folder that init has made"
         )
-    with _damage_told():
-        return _diagnosis(
-            repository,
-            now,
-            look(repository),
-            unreferenced=[n for n in unneeded(repository) if n.startswith("targets/")],
-            root=root,
-        )
+    with _damage_named():
+        seen = Snapshot.read(folder)
+        unreferenced = [name for name in unneeded(seen) if name.startswith(CONTENT)]
+        return _diagnosis(seen, now, check_files(seen), unreferenced=unreferenced, root=root)
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def _damage_named() -> Iterator[None]:
     """Say of a repository that cannot even be looked at that clients cannot use it."""
     try:
         yield
@@ -188,42 +185,39 @@ def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -
     """
     address = url.rstrip("/")
     with machine_errors(f"looking at {url}"), staging(scratch()) as work:
-        copy = Repository(work, Keys(work, {}), now)
-        mirror(transport, address, copy)
-        content = {name: length for name, length in needed(copy).items() if length >= 0}
-        missing = Stock(missing=tuple(absent(transport, address, content)))
-        return _diagnosis(copy, now, missing, root=root)
+        mirror(transport, address, work)
+        seen = Snapshot.read(work)
+        content = {name: length for name, length in needed(seen).items() if length >= 0}
+        missing = FileFaults(missing=tuple(absent(transport, address, content)))
+        return _diagnosis(seen, now, missing, root=root)
 
 
 def _diagnosis(
-    repository: Repository,
+    seen: Snapshot,
     now: int,
-    stock: Stock,
+    faults: FileFaults,
     *,
     unreferenced: Iterable[str] = (),
     root: bytes | None = None,
 ) -> Diagnosis:
-    standings = tuple(repository.standings())
-    refused, clients = _clients(repository, root, now)
+    statuses = tuple(seen.statuses(now))
+    refused, clients = _clients(seen, root, now)
     return Diagnosis(
-        standings,
-        tuple(s.role for s in standings if s.expires <= now),
-        tuple(s.role for s in standings if not repository.is_signed(s.role)),
-        stock,
+        statuses,
+        tuple(s.role for s in statuses if s.expires <= now),
+        tuple(s.role for s in statuses if not seen.is_signed(s.role)),
+        faults,
         refused,
         clients,
-        doubt_of(now, repository.last_signed()) if is_ahead(repository) else "",
+        doubt_of(now, seen.last_signed()) if is_ahead(seen, now) else "",
         tuple(unreferenced),
     )
 
 
-def _clients(
-    repository: Repository, root: bytes | None, now: int
-) -> tuple[str, tuple[Outlook, ...]]:
-    """Why clients refuse it, or what they do."""
+def _clients(seen: Snapshot, root: bytes | None, now: int) -> tuple[str, tuple[Forecast, ...]]:
+    """Return the reason why clients refuse the repository, or a forecast of what they do."""
     try:
-        first = root or (repository.folder / "metadata" / "1.root.json").read_bytes()
-        return "", tuple(outlooks(repository, first, now))
+        return "", tuple(forecasts(seen, root or seen.file("1.root.json"), now))
     except (UpdaterError, OSError) as error:
         if isinstance(error, NotEnoughSpace) or isinstance(error.__cause__, PermissionError):
             raise  # of this machine, not of the repository

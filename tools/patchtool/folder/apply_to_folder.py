@@ -1,4 +1,4 @@
-"""A patch applied to a bare folder, without an install: what ``patchtool apply`` does."""
+"""Apply a patch to a bare folder, without an install, for ``patchtool apply``."""
 
 from __future__ import annotations
 

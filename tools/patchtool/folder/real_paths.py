@@ -1,4 +1,4 @@
-"""Places: where folders really lie, whatever symlinks lead to them."""
+"""Real paths: the places of folders, whatever symlinks lead to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def real(path: Path) -> Path:
 
 
 def lies_in(path: Path, folder: Path) -> bool:
-    """Whether ``path`` is ``folder`` or lies in it."""
+    """Return whether ``path`` is ``folder`` or lies in it."""
     return real(path).is_relative_to(real(folder))
 
 

@@ -1,4 +1,4 @@
-"""Reading a release folder: what is in it, and whether a release may hold it."""
+"""Read a release folder, and refuse files that no release may hold."""
 
 from __future__ import annotations
 

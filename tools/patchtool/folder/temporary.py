@@ -116,5 +116,5 @@ def _opened(mark: Path, flags: int = 0) -> Iterator[int]:
 
 
 def _is_own(descriptor: int) -> bool:
-    """Whether a file is this user's: a folder for scratch may be everybody's."""
+    """Return whether a file is this user's: a folder for scratch may be everybody's."""
     return not hasattr(os, "geteuid") or os.fstat(descriptor).st_uid == os.geteuid()

@@ -1,4 +1,4 @@
-"""Handed: what the client of a secret store tells, in a bounded time and of a bounded length."""
+"""A key from a command, such as the client of a secret store, in bounded time and length."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SECONDS = 120
 
 
 class Failed(Exception):  # noqa: N818 - reads as what it says
-    """The client told no key; the text says why, and nothing that the client said."""
+    """The command gave no key; the text says why, and nothing that the command printed."""
 
 
 def output(command: Sequence[str], environment: Mapping[str, str]) -> bytes:
-    """What a command prints.
+    """Run a command and return what it prints.
 
     Raises:
         Failed: it cannot be run, fails, prints too much, or does not end.

@@ -29,7 +29,7 @@ class KeyRing:
 
     @property
     def folder(self) -> Path:
-        """Where the files of keys are."""
+        """The folder of key files."""
         return self._keys.folder
 
     def at_hand(self, key: Role, app: str | None = None) -> list[Signer]:
@@ -63,7 +63,7 @@ class KeyRing:
         return self.required(SIGNERS[kind_of(role)], app_of(role))
 
     def has(self, role: str) -> bool:
-        """Whether there is a key that might sign a role; none is opened."""
+        """Return whether there is a key that might sign a role; none is opened."""
         return self._keys.has(SIGNERS[kind_of(role)], app_of(role))
 
     def make(self, key: Role, app: str | None = None) -> tuple[Signer, Path]:

@@ -1,4 +1,4 @@
-"""What is asked of each role: whose key signs it, for how long, and when that is due again."""
+"""Roles: the key that signs each, how long that holds, and when it is due again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIFETIMES = {
     "snapshot": 30 * DAY,
     "timestamp": 7 * DAY,
 }
-"""How long a signature holds: long where the key is offline, short where it is at hand."""
+"""The lifetime of a signature: long where the key is offline, short where it is at hand."""
 NOTICE = {
     "root": 60 * DAY,
     "targets": 60 * DAY,
@@ -36,24 +36,24 @@ SIGNERS: dict[str, Role] = {
     "snapshot": "online",
     "timestamp": "online",
 }
-"""Whose key signs a role; ``app.APP`` and ``channels.APP`` by their first part."""
+"""The key that signs a role; ``app.APP`` and ``channels.APP`` by their first part."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a role stands."""
+class RoleStatus:
+    """The status of a role."""
 
     role: str
     key: Role
-    """Whose key signs it."""
+    """The key that signs it."""
     version: int
     expires: int
     """Seconds since 1970."""
     is_due: bool
-    """Whether it ought to be signed anew."""
+    """True if it ought to be signed anew."""
 
     def is_below(self, version: int) -> bool:
-        """Whether it may and should be raised to ``version``; root's versions have no gaps."""
+        """Return whether to raise it to ``version``; versions of root have no gaps."""
         return self.role != "root" and self.version < version
 
     @property

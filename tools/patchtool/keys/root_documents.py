@@ -1,4 +1,4 @@
-"""Root documents: who may sign what. They travel between machines, so no repository is needed.
+"""Root documents: the keys of every role. They travel between machines, without a repository.
 
 A *proposal* is a next root that lacks signatures, in one file with all roots it follows: whoever
 is asked to sign it can go by them from a root of their own to the present one, and see what would
@@ -33,7 +33,7 @@ from updater.format.encoding.limits import MIB
 FORMAT = 1
 ROOTS_MOST = 1000
 SHOWN = 8
-"""Digits of a key's id that people are shown where they tell keys of their own apart."""
+"""Digits of a key's id that people are shown where they distinguish keys of their own."""
 COMPARED = 16
 """Digits where somebody may have made a key that looks like another; 8 are found in an hour."""
 PARTS: dict[Role, tuple[str, ...]] = {
@@ -41,12 +41,12 @@ PARTS: dict[Role, tuple[str, ...]] = {
     "targets": ("targets",),
     "online": ("snapshot", "timestamp"),
 }
-"""What root lets the keys of a role of ours sign; a release key is named by targets."""
+"""The roles of root that keys of ours sign; a release key is named by targets."""
 UNSOUND = "patchtool makes no such root: sign nothing; ask whoever sent it, by another way"
 PublicKey = Key
-"""What a signature is checked with."""
+"""A public key."""
 RootRole = Root
-"""What a root says."""
+"""The content of a root."""
 NAMES = {"snapshot": "online key for snapshot", "timestamp": "online key for timestamp"}
 
 
@@ -149,7 +149,7 @@ def refuse_unsound(root: Root) -> None:
 
 
 def difference(before: Root, after: Root) -> list[str]:
-    """What signing ``after`` means, in words, to whoever trusts ``before``."""
+    """Describe the change from ``before`` to ``after`` in words, for whoever is to sign it."""
     lines = [f"root {before.version} -> {after.version}, valid until {after.expires:%Y-%m-%d}"]
     for part, role in after.roles.items():
         name, old = NAMES.get(part, f"{part} key"), before.roles[part]
@@ -163,15 +163,15 @@ def difference(before: Root, after: Root) -> list[str]:
 
 @dataclass(frozen=True)
 class Lacking:
-    """How many signatures a proposal lacks."""
+    """The number of signatures that a proposal lacks."""
 
     present: int
-    """Of those who sign now."""
+    """Signatures of present root keys."""
     next: int
-    """Of those who will."""
+    """Signatures of the next root keys."""
 
     def __bool__(self) -> bool:
-        """Whether it lacks any."""
+        """Return whether it lacks any."""
         return bool(self.present or self.next)
 
     def __str__(self) -> str:
@@ -221,7 +221,7 @@ class Proposal:
 
     @property
     def lacking(self) -> Lacking:
-        """How many signatures it lacks; only valid ones count."""
+        """The number of signatures that it lacks; only valid ones count."""
         present, following = self._verified()
         return Lacking(present.missing, following.missing)
 
@@ -270,13 +270,13 @@ class Proposal:
             )
         roots = self.published[at:]
         for before, after in itertools.pairwise(roots):
-            _refuse_other_heir(before.signed, after.signed)
+            _refuse_other_version(before.signed, after.signed)
             _refuse_unsigned(before.signed, after)
         self._refuse_senseless(now)
 
     def _refuse_senseless(self, now: dt.datetime) -> None:
         root = self.root.signed
-        _refuse_other_heir(self.present, root)
+        _refuse_other_version(self.present, root)
         refuse_unsound(root)
         if root.unrecognized_fields != self.present.unrecognized_fields:
             raise TrustError("the proposal says things that cannot be shown in words", hint=UNSOUND)
@@ -324,7 +324,7 @@ def _root(metadata: Metadata[Root]) -> Metadata[Root]:
     return metadata
 
 
-def _refuse_other_heir(before: Root, after: Root) -> None:
+def _refuse_other_version(before: Root, after: Root) -> None:
     if after.version != before.version + 1:
         raise TrustError(
             f"root {after.version} does not follow root {before.version}",
@@ -348,5 +348,5 @@ def _count(number: int, part: str) -> str:
 
 
 def _public(key: Key) -> str:
-    """What makes two keys the same: hexadecimal digits may be spelled in more than one way."""
+    """The identity of a key: hexadecimal digits may be spelled in more than one way."""
     return "".join(str(key.keyval.get("public")).split()).lower()

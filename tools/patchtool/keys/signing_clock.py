@@ -31,7 +31,7 @@ CheckTime = Callable[[int | None], None]
 
 
 def any_time(_server: int | None) -> None:
-    """What somebody asks who believes any clock."""
+    """Accept any clock."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Date:
         return cls(text, int(day.timestamp()))
 
     def agrees(self, now: int) -> bool:
-        """Whether a clock that says ``now`` may say so on this date."""
+        """Return whether a clock that says ``now`` may say so on this date."""
         return self.begin - DATE_SLACK <= now < self.begin + DAY + DATE_SLACK
 
 
@@ -85,7 +85,7 @@ def check_clock(now: int, signed: int, said: Date | None = None, hint: str = SAY
 
 
 def doubt_of(now: int, signed: int) -> str:
-    """Why a clock that says ``now`` is not believed; empty if it is."""
+    """Explain why a clock that says ``now`` is not believed; empty if it is."""
     if not signed or -BEHIND_MOST <= now - signed <= AHEAD_MOST:
         return ""
     days = abs(now - signed) / DAY

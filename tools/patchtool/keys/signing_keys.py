@@ -43,7 +43,7 @@ REVOKED = "revoked-"
 """Begins the name of a key file that signs nothing any more."""
 
 Signer = CryptoSigner
-"""What signs for one key."""
+"""The signer of one key."""
 
 AskPassword = Callable[[str], str]
 """Asks a person for the password of what its argument names."""
@@ -63,7 +63,7 @@ class Keys:
     """Passwords that somebody typed, so that nobody is asked for one twice."""
 
     def has(self, role: Role, app: str | None = None) -> bool:
-        """Whether there is a key of a role, or a command that tells one; ``app`` as in `paths`."""
+        """Return whether there is a key of a role, or a command that gives one; see `paths`."""
         return bool(self.paths(role, app)) or self._is_handed(role)
 
     def paths(self, role: Role, app: str | None = None) -> list[Path]:
@@ -167,14 +167,14 @@ class Keys:
             yield command, self._output(command, line)
 
     def _output(self, name: str, line: str) -> bytes:
-        """What the command says; neither that nor the command, which may hold a token, is told."""
+        """Run the command; errors show neither its output nor the command: it may hold a token."""
         environment = {k: v for k, v in self.environment.items() if not k.startswith(VARIABLE)}
         try:
             return output(shlex.split(line), environment)
         except (ValueError, Failed) as error:
             reason = str(error) if isinstance(error, Failed) else type(error).__name__
             raise RequestError(
-                f"the command in {name} told no key: {reason}", hint="run it by itself"
+                f"the command in {name} gave no key: {reason}", hint="run it by itself"
             ) from None
 
     def _generate(self, path: Path) -> None:
@@ -269,7 +269,7 @@ def _give_name(part: Path, path: Path) -> None:
 
 
 def _variables(role: Role) -> tuple[str, str]:
-    """The variables a key of a role may be in: itself, and a command that tells it."""
+    """The variables a key of a role may be in: itself, and a command that prints it."""
     return f"{VARIABLE}_{role.upper()}", f"{VARIABLE}_{role.upper()}_COMMAND"
 
 

@@ -1,4 +1,4 @@
-"""Publishing: a release folder becomes manifest, bundle and patches."""
+"""Add a release: a folder becomes manifest, bundle and patches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from patchtool.repository.releases import (
     Releases,
 )
 from patchtool.repository.repository import Repository
-from patchtool.repository.targets import Target
+from patchtool.repository.targets import NewTarget
 from updater.disk.durable import (
     Disk,
     machine_errors,
@@ -61,7 +61,7 @@ class Added:
 
 
 @dataclass(frozen=True)
-class Draft:
+class ReleaseDraft:
     """A release as it would be published; nothing is built yet."""
 
     folder: Path
@@ -72,7 +72,7 @@ class Draft:
     is_published: bool
     """Exactly this is published already."""
     warnings: tuple[str, ...]
-    """What the publisher may not have meant."""
+    """Warnings about what the publisher may not have meant."""
 
 
 def draft_release(
@@ -83,7 +83,7 @@ def draft_release(
     description: Description,
     *,
     allow_empty: bool = False,
-) -> Draft:
+) -> ReleaseDraft:
     """Look at a folder as a release; nothing is written, and no key is needed.
 
     Args:
@@ -109,7 +109,7 @@ def draft_release(
             hint="did the build fail? --allow-empty publishes it all the same",
         )
     repository.require()
-    releases = Releases.of(repository, app)
+    releases = Releases.of(repository.look(), app)
     difference = _difference(repository, releases, manifest)
     said = warnings(folder, manifest)
     if difference is not None and outline.is_small_part(difference.before):
@@ -120,12 +120,12 @@ def draft_release(
     if unwatched := description.unwatched:
         said.append(unwatched)
     there = is_published(releases, manifest)
-    return Draft(folder, manifest, outline, difference, there, tuple(said))
+    return ReleaseDraft(folder, manifest, outline, difference, there, tuple(said))
 
 
 def add_release(
     repository: Repository,
-    draft: Draft,
+    draft: ReleaseDraft,
     *,
     bases: Sequence[str] | None = None,
     options: Options | None = None,
@@ -149,11 +149,11 @@ def add_release(
     """
     app, manifest = draft.manifest.app, draft.manifest
     repository.open_keys(f"app.{app}", *([] if repository.hands_over else ["timestamp"]))
-    with workshop(repository) as shop:
-        build = _Build(repository, tree_at(draft.folder, manifest), shop, options)
+    with build_folder(repository) as builds:
+        build = _ReleaseBuild(repository, tree_at(draft.folder, manifest), builds, options)
         for number in range(ROUNDS):
             with repository.writing(releases=True):
-                releases = Releases.of(repository, app)
+                releases = Releases.of(repository.look(), app)
                 if is_published(releases, manifest):
                     return None
                 lacking = build.lacking(releases, bases)
@@ -167,9 +167,9 @@ def add_release(
 def _difference(
     repository: Repository, releases: Releases, manifest: Manifest
 ) -> Difference | None:
-    """How a release differs from the one before; a copy of a repository may not have that.
+    """Compare a release with the one before; a copy of a repository may not have that.
 
-    A manifest that is damaged keeps no release from coming: `doctor` tells of it.
+    A manifest that is damaged keeps no release from coming: `doctor` reports it.
     """
     for before in releases.below(manifest.version)[:1]:
         place = repository.path_of(releases.manifest(before))
@@ -180,7 +180,7 @@ def _difference(
 
 
 def is_published(releases: Releases, manifest: Manifest) -> bool:
-    """Whether exactly this release is published already.
+    """Return whether exactly this release is published already.
 
     Raises:
         FormatError: its version is, with other content or in another spelling.
@@ -192,18 +192,18 @@ def is_published(releases: Releases, manifest: Manifest) -> bool:
     return False
 
 
-class _Build:
+class _ReleaseBuild:
     """A release that is being built; nobody knows of it yet."""
 
     def __init__(
-        self, repository: Repository, new: Tree, shop: Workshop, options: Options | None
+        self, repository: Repository, new: Tree, builds: BuildFolder, options: Options | None
     ) -> None:
         self._repository = repository
         self._new = new
-        self._shop = shop
+        self._builds = builds
         self._options = options
-        self._bundle: Target | None = None
-        self._patches: dict[str, Target] = {}
+        self._bundle: NewTarget | None = None
+        self._patches: dict[str, NewTarget] = {}
 
     @property
     def is_done(self) -> bool:
@@ -224,21 +224,21 @@ class _Build:
     def run(self, bases: Mapping[str, Path]) -> None:
         manifest = self._new.manifest
         if self._bundle is None:
-            built = self._shop.build(None, self._new, "bundle", self._options)
+            built = self._builds.build(None, self._new, "bundle", self._options)
             name = release_name(manifest.app, manifest.version, "bundle")
-            self._bundle = Target.of(name, built.path, _custom(built))
+            self._bundle = NewTarget.of(name, built.path, _custom(built))
         for base, bundle in bases.items():
-            with self._shop.unpacked(bundle) as old:
-                built = self._shop.build(old, self._new, base, self._options)
+            with self._builds.unpacked(bundle) as old:
+                built = self._builds.build(old, self._new, base, self._options)
             self._patches[base] = patch_target(manifest.app, base, manifest.version, built)
 
-    def targets(self) -> list[Target]:
-        """What is to be published."""
+    def targets(self) -> list[NewTarget]:
+        """Return the targets to publish."""
         manifest, bundle = self._new.manifest, self._bundle
         assert bundle is not None  # noqa: S101 - `is_done`
         name = release_name(manifest.app, manifest.version, "manifest")
         smaller = [self._patches[base] for base in self._smaller()]
-        return [Target.of(name, manifest.data, _said(manifest)), bundle, *smaller]
+        return [NewTarget.of(name, manifest.data, _said(manifest)), bundle, *smaller]
 
     def added(self) -> Added:
         """The same in words and numbers."""
@@ -281,7 +281,7 @@ def _bases(releases: Releases, version: str, named: Sequence[str] | None) -> lis
 
 
 def _bundle(repository: Repository, releases: Releases, base: str) -> Path:
-    """Where the bundle of a base lies; a copy of a repository may not have them all."""
+    """Return the place of a base's bundle; a copy of a repository may not have them all."""
     path = repository.path_of(releases.bundle(base))
     if not path.exists():
         raise RequestError(
@@ -292,7 +292,7 @@ def _bundle(repository: Repository, releases: Releases, base: str) -> Path:
 
 
 def _said(manifest: Manifest) -> dict[str, Any]:
-    """What a client must know of a release before it fetches anything."""
+    """Return what a client must know of a release before it fetches anything."""
     said = manifest.release.to_json()
     return {key: said[key] for key in ("stop", "min_updater", "required", "confirm") if key in said}
 
@@ -306,14 +306,14 @@ def _custom(built: Built) -> dict[str, Any]:
     }
 
 
-def patch_target(app: str, old: str, new: str, built: Built) -> Target:
+def patch_target(app: str, old: str, new: str, built: Built) -> NewTarget:
     """A patch as it is published."""
-    return Target.of(patch_name(app, old, new), built.path, _custom(built))
+    return NewTarget.of(patch_name(app, old, new), built.path, _custom(built))
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """Where releases are built while nobody waits for them."""
+class BuildFolder:
+    """A folder in which releases are built while nobody waits for them."""
 
     work: Path
     """For what is not finished: blocks, proofs, old trees."""
@@ -347,11 +347,11 @@ class Workshop:
 
 
 @contextmanager
-def workshop(repository: Repository) -> Iterator[Workshop]:
-    """A workshop for a repository; nothing of it stays.
+def build_folder(repository: Repository) -> Iterator[BuildFolder]:
+    """A build_folder for a repository; nothing of it stays.
 
     Raises:
         InstallError: the folder is no repository, or the disk.
     """
     with machine_errors("building"), staging(scratch()) as work, repository.staging() as ready:
-        yield Workshop(work, ready, repository.disk)
+        yield BuildFolder(work, ready, repository.disk)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from patchtool.keys.root_documents import PublicKey
 from patchtool.repository.repository import Repository
-from patchtool.repository.writer import refuse_others
 from updater.errors import InstallError, RequestError
 from updater.format.names import check_app
 
@@ -44,7 +43,7 @@ def add_app(repository: Repository, app: str) -> AppAdded:
             before; a new key file may be there, and is used when the command is run again.
     """
     repository.require()
-    refuse_others(repository.folder, repository.writer)
+    repository.refuse_others()
     _refuse_known(repository, app)
     key, made = _key(repository, app)
     with repository.writing():
@@ -54,7 +53,7 @@ def add_app(repository: Repository, app: str) -> AppAdded:
 
 
 def _refuse_known(repository: Repository, app: str) -> None:
-    if check_app(app) in repository.apps():
+    if check_app(app) in repository.look().apps():
         raise RequestError(f"{app} is there already", hint="publish it: patchtool add-release")
     repository.require_keys(["targets", "timestamp"])
 
@@ -73,7 +72,7 @@ def _key(repository: Repository, app: str) -> tuple[PublicKey, Path | None]:
 def remove_app(repository: Repository, app: str) -> list[Path]:
     """Host ``app`` no more; the files of its release keys, renamed because they sign nothing.
 
-    Its installs go on working and are told that it is published no more. Its files stay until
+    Its installs go on working and learn that it is published no more. Its files stay until
     they are pruned. It may be added again later, with another key.
 
     Args:
@@ -86,7 +85,7 @@ def remove_app(repository: Repository, app: str) -> list[Path]:
     """
     repository.open_keys("targets", "timestamp")
     with repository.writing():
-        apps = repository.apps()
+        apps = repository.look().apps()
         if app not in apps:
             raise RequestError(
                 f"the repository does not know {app}", hint=f"it hosts {', '.join(apps)}"
@@ -95,7 +94,7 @@ def remove_app(repository: Repository, app: str) -> list[Path]:
             raise RequestError(
                 f"{app} is the only app", hint="serve the repository no more, or add another first"
             )
-        ended = [key.keyid for key in repository.keys_of(f"app.{app}")]
+        ended = [key.keyid for key in repository.look().keys_of(f"app.{app}")]
         repository.remove_app(app)
         with suppress(InstallError):  # a key of somebody else; what counts is published
             return repository.keyring.retire("release", ended, app)

@@ -1,4 +1,4 @@
-"""Hazards: what lies in a release folder by mistake, such as the keys it is signed with."""
+"""Hazards: files that lie in a release folder by mistake, such as the keys it is signed with."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def refuse_secrets(folder: Path, manifest: Manifest, keys: Path) -> None:
 
 
 def warnings(folder: Path, manifest: Manifest) -> list[str]:
-    """What a release holds and its publisher may not have meant, in words.
+    """Warn of files in a release that its publisher may not have meant.
 
     Raises:
         InstallError: it cannot be read.
@@ -117,7 +117,7 @@ def warnings(folder: Path, manifest: Manifest) -> list[str]:
 
 
 def _secret(place: Path, file: File, ours: set[str]) -> str:
-    """Why a file must never be published, or nothing."""
+    """Explain why a file must never be published; None if it may."""
     if str(file.digest) in ours:
         return "a key of this repository"
     if any(_signs(label, der) for label, der in _pems(place, file.size)):
@@ -136,7 +136,7 @@ def _pems(place: Path, size: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _signs(label: bytes, der: bytes) -> bool:
-    """Whether a key is of the only kind that may sign a repository."""
+    """Return whether a key is of the only kind that may sign a repository."""
     if label == b"ENCRYPTED":
         return len(der) <= ENCRYPTED_MOST
     return label == b"" and ED25519 in der[:32]
@@ -152,7 +152,7 @@ def _repositories(manifest: Manifest) -> Iterator[str]:
 
 
 def _kinds(names: Sequence[str]) -> set[str]:
-    """What the parts of a path look like."""
+    """Classify the parts of a path."""
     kinds = {kind for kind, patterns in SUSPECTS.items() if _matches(names, patterns)}
     return kinds | ({"a memory dump"} if _matches(names[-1:], DUMPS) else set())
 

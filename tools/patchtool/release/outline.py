@@ -1,4 +1,4 @@
-"""Outlines: what a release holds, and how it differs from the one before; for people and programs.
+"""Outlines: the size of a release, and its difference from the one before.
 
 Pure: manifests in, words and numbers out.
 """
@@ -18,7 +18,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Outline:
-    """How much a release holds."""
+    """The size of a release."""
 
     files: int
     bytes: int
@@ -27,7 +27,7 @@ class Outline:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Outline:
-        """What is in a manifest."""
+        """Count what is in a manifest."""
         files = sum(1 for _ in manifest.files())
         links = sum(isinstance(entry, Symlink) for entry in manifest.entries)
         others = len(manifest.entries) - files - links
@@ -35,11 +35,11 @@ class Outline:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to install."""
+        """Return whether there is nothing to install."""
         return not self.files and not self.symlinks
 
     def is_small_part(self, before: Outline) -> bool:
-        """Whether less than half is left of what there was."""
+        """Return whether less than half is left of what there was."""
         return self.files * 2 < before.files or self.bytes * 2 < before.bytes
 
     @property
@@ -52,7 +52,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a release differs from the one before."""
+    """The difference of a release from the one before."""
 
     version: str
     """The one before."""

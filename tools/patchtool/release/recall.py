@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from patchtool.diff.options import Options
 from patchtool.release.add_release import (
     ROUNDS,
-    Workshop,
+    BuildFolder,
+    build_folder,
     patch_target,
-    workshop,
 )
+from patchtool.release.rollout import heads_of
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
-from patchtool.repository.targets import Listed, Target
+from patchtool.repository.snapshot import Snapshot
+from patchtool.repository.targets import Listed, NewTarget
 from updater.errors import RequestError, UpdaterError
 from updater.format.head import Head
 from updater.format.names import check_version, order
@@ -32,7 +34,7 @@ class Recalled:
     floor: str
     """Installs of it may go to this version, and to any above it."""
     channels: dict[str, str | None]
-    """What each channel has for such an install; None: nothing yet."""
+    """The version each channel has for such an install; None: nothing yet."""
     patches: dict[str, int]
     """Bytes of the patch to each version to which one was made."""
     skipped: tuple[str, ...]
@@ -41,7 +43,7 @@ class Recalled:
     """Recalled versions whose installs may go down to this one, and so no further."""
 
 
-def _say_nothing(_marked: Recalled) -> None:
+def _ignore(_marked: Recalled) -> None:
     """Leave it to the end of the command."""
 
 
@@ -53,7 +55,7 @@ def recall(
     now: int,
     floor: str | None = None,
     patches: Options | None = None,
-    tell: Callable[[Recalled], None] = _say_nothing,
+    when_marked: Callable[[Recalled], None] = _ignore,
 ) -> Recalled | None:
     """Recall ``version``; None if all of this was done before.
 
@@ -67,7 +69,7 @@ def recall(
         floor: the lowest version its installs may go to; default: the one it has, else the next
             lower release that is not recalled, else ``version`` itself: they only go up.
         patches: how to build patches to what the channels have for its installs; None: no patches.
-        tell: is given what was recalled before patches are built, which may take long.
+        when_marked: is given what was recalled before patches are built, which may take long.
 
     Raises:
         InstallError: ``version`` or ``floor`` is not published, ``floor`` is above it, a key is
@@ -80,7 +82,7 @@ def recall(
     marked, is_new = _mark(repository, app, version, floor, now)
     if patches is None:
         return marked if is_new else None
-    tell(marked)
+    when_marked(marked)
     try:
         done = _with_patches(repository, app, marked, now, patches)
     except UpdaterError as error:
@@ -94,14 +96,15 @@ def _mark(
 ) -> tuple[Recalled, bool]:
     """Recall a version; and whether anything was to be done for it."""
     with repository.writing(releases=True):
-        releases = Releases.of(repository, app)
+        seen = repository.look()
+        releases = Releases.of(seen, app)
         releases.require(version)
         before = releases.said(version)
         floor = _floor(releases, version) if floor is None else _checked(floor, releases, version)
         after = {**before, "recalled": {"floor": floor}}
         if after != before:
             repository.publish(f"app.{app}", [], said={releases.manifest(version).path: after})
-        channels = _channels(repository, releases, version, floor, now)
+        channels = _channels(seen, releases, version, floor, now)
     resting = (v for v in releases.recalled - {version} if releases.floor(v) == version)
     found = Recalled(version, floor, channels, {}, (), tuple(sorted(resting, key=order)))
     return found, after != before
@@ -111,17 +114,17 @@ def _with_patches(
     repository: Repository, app: str, marked: Recalled, now: int, options: Options
 ) -> Recalled:
     """Build patches to what the channels have, while nobody waits for them, and publish them."""
-    built: dict[str, Target | None] = {}
-    with workshop(repository) as shop:
+    built: dict[str, NewTarget | None] = {}
+    with build_folder(repository) as builds:
         for _ in range(ROUNDS):
             with repository.writing(releases=True):
-                look = _Look.at(repository, app, marked, now)
+                look = _WayBack.at(repository.look(), app, marked, now)
                 bundles = {v: look.releases.bundle(v) for v in look.lacking(built)}
             if not bundles:
                 break
-            built |= _patches(repository, look.releases, marked.version, bundles, shop, options)
+            built |= _patches(repository, look.releases, marked.version, bundles, builds, options)
         with repository.writing(releases=True):
-            look = _Look.at(repository, app, marked, now)
+            look = _WayBack.at(repository.look(), app, marked, now)
             made = {goal: t for goal in look.missing if (t := built.get(goal)) is not None}
             if made:
                 repository.publish(f"app.{app}", list(made.values()))
@@ -131,25 +134,25 @@ def _with_patches(
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What clients see now of the way back from a recalled release."""
+class _WayBack:
+    """The ways back from a recalled release that clients see now."""
 
     releases: Releases
     channels: dict[str, str | None]
-    """What each has for its installs."""
+    """The version each channel has for its installs."""
     missing: tuple[str, ...]
     """Versions they go to, and to which there is no patch."""
 
     @classmethod
-    def at(cls, repository: Repository, app: str, marked: Recalled, now: int) -> _Look:
+    def at(cls, seen: Snapshot, app: str, marked: Recalled, now: int) -> _WayBack:
         """Look at a repository that is held."""
-        releases = Releases.of(repository, app)
-        channels = _channels(repository, releases, marked.version, marked.floor, now)
+        releases = Releases.of(seen, app)
+        channels = _channels(seen, releases, marked.version, marked.floor, now)
         goals = {goal for goal in channels.values() if goal is not None}
         has_none = (g for g in goals if not releases.has_patch(marked.version, g))
         return cls(releases, channels, tuple(sorted(has_none, key=order)))
 
-    def lacking(self, built: Mapping[str, Target | None]) -> list[str]:
+    def lacking(self, built: Mapping[str, NewTarget | None]) -> list[str]:
         """Versions to which a patch is still to be built."""
         return [goal for goal in self.missing if goal not in built]
 
@@ -171,14 +174,13 @@ def _checked(floor: str, releases: Releases, version: str) -> str:
 
 
 def _channels(
-    repository: Repository, releases: Releases, version: str, floor: str, now: int
+    seen: Snapshot, releases: Releases, version: str, floor: str, now: int
 ) -> dict[str, str | None]:
-    """What each channel has, sooner or later, for installs of ``version`` once it is recalled."""
+    """Return the version that each channel has for installs of ``version`` once it is recalled."""
     sound = releases.versions - releases.recalled - {version}
     fit = {v for v in sound if order(v) >= order(floor)}
-    targets = repository.targets(f"channels.{releases.app}").values()
-    heads = (Head.parse(target.custom) for target in targets)
-    return {head.channel: _offered(head, fit, now) for head in heads}
+    heads = heads_of(seen, releases.app)
+    return {channel: _offered(head, fit, now) for channel, head in heads.items()}
 
 
 def _offered(head: Head, fit: set[str], now: int) -> str | None:
@@ -191,15 +193,15 @@ def _patches(
     releases: Releases,
     version: str,
     bundles: Mapping[str, Listed],
-    shop: Workshop,
+    builds: BuildFolder,
     options: Options,
-) -> dict[str, Target | None]:
+) -> dict[str, NewTarget | None]:
     """A patch from ``version`` to each of others; None: its bundle is as small."""
-    found: dict[str, Target | None] = {}
-    with shop.unpacked(repository.path_of(releases.bundle(version))) as old:
+    found: dict[str, NewTarget | None] = {}
+    with builds.unpacked(repository.path_of(releases.bundle(version))) as old:
         for goal, bundle in bundles.items():
-            with shop.unpacked(repository.path_of(bundle)) as new:
-                built = shop.build(old, new, goal, options)
+            with builds.unpacked(repository.path_of(bundle)) as new:
+                built = builds.build(old, new, goal, options)
             is_smaller = built.bytes < bundle.length
             target = patch_target(releases.app, version, goal, built) if is_smaller else None
             found[goal] = target

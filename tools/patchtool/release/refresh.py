@@ -1,14 +1,15 @@
-"""Refreshing: what expires soon is signed anew, with the keys that are at hand."""
+"""Refresh: sign anew what expires soon, with the keys that are at hand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from patchtool.keys.roles import Standing
+from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import BEHIND_MOST, day
 from patchtool.release.rollout import heads_ahead, target_of
 from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from updater.errors import RequestError
 from updater.exit_codes import Concern, Severity
 from updater.format.head import Head
@@ -19,41 +20,41 @@ AT_LEAST_MOST = 1_000_000_000
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What was signed, and what ought to be but could not."""
+    """The roles that were signed, and those that are due and could not be."""
 
-    signed: tuple[Standing, ...]
+    signed: tuple[RoleStatus, ...]
     """As they are now."""
-    missing: tuple[Standing, ...]
+    missing: tuple[RoleStatus, ...]
     """Due, but their key is not at hand."""
 
     @property
     def document(self) -> dict[str, Any]:
         """The JSON object of this value."""
         return {
-            "signed": [standing.document for standing in self.signed],
-            "missing": [standing.document for standing in self.missing],
+            "signed": [status.document for status in self.signed],
+            "missing": [status.document for status in self.missing],
         }
 
     def concerns(self, now: int) -> list[Concern]:
-        """What is wrong still, ``now``."""
-        return [_concern(standing, now) for standing in self.missing]
+        """Return the problems that are left at ``now``."""
+        return [_concern(status, now) for status in self.missing]
 
 
-def _concern(standing: Standing, now: int) -> Concern:
-    """What a role is that ought to be signed, and whose key is not at hand."""
-    severity = Severity.NOW if standing.expires <= now else Severity.SOON
-    what = f"{standing.role} {_wrong(standing, now)}"
+def _concern(status: RoleStatus, now: int) -> Concern:
+    """Describe a role that is due, and whose key is not at hand."""
+    severity = Severity.NOW if status.expires <= now else Severity.SOON
+    what = f"{status.role} {_wrong(status, now)}"
     return Concern(
         severity,
-        f"{what} (version {standing.version}, valid until {day(standing.expires)})",
-        f"refresh with the {standing.key} key",
+        f"{what} (version {status.version}, valid until {day(status.expires)})",
+        f"refresh with the {status.key} key",
     )
 
 
-def _wrong(standing: Standing, now: int) -> str:
-    if standing.expires <= now:
+def _wrong(status: RoleStatus, now: int) -> str:
+    if status.expires <= now:
         return "has expired, and clients refuse it"
-    return "is due" if standing.is_due else "keeps its number, which clients may have seen exceeded"
+    return "is due" if status.is_due else "keeps its number, which clients may have seen exceeded"
 
 
 def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
@@ -76,44 +77,46 @@ def refresh(repository: Repository, at_least: int = 0) -> Refreshed:
             f"no client has seen a version such as {at_least}",
             hint="--at-least stays for good: name a number a little above what clients have seen",
         )
-    for standing in _due(repository, at_least):
-        repository.can_sign(standing.role)  # opens keys: nobody is to wait for a password
+    for status in _due(repository, at_least):
+        repository.can_sign(status.role)  # opens keys: nobody is to wait for a password
     with repository.writing():
         due = _due(repository, at_least)
         missing = tuple(s for s in due if not repository.can_sign(s.role))
-        for standing in missing:
-            if standing.key == "online":
-                concern = _concern(standing, int(repository.now.timestamp()))
-                what = f"{standing.role} is to be signed, and there is no online key"
+        for status in missing:
+            if status.key == "online":
+                concern = _concern(status, repository.seconds)
+                what = f"{status.role} is to be signed, and there is no online key"
                 hint = "put online.pem into the folder of keys"
                 raise replace(concern, what=what, hint=hint).error
         roles = [s.role for s in due if s not in missing]
         if roles:
-            repository.renew(roles, at_least, map(target_of, _ahead(repository)))
-        signed = tuple(s for s in repository.standings() if s.role in _with_above(roles))
+            repository.renew(
+                roles, at_least, map(target_of, _ahead(repository.look(), repository.seconds))
+            )
+        signed = tuple(s for s in repository.statuses() if s.role in _with_above(roles))
     return Refreshed(signed, missing)
 
 
-def is_ahead(repository: Repository) -> bool:
-    """Whether a clock that is ahead of ours has signed: clients take such a time for the present.
+def is_ahead(seen: Snapshot, now: int) -> bool:
+    """Return whether a clock ahead of ours has signed: clients take its time for the present.
 
     Raises:
         InstallError: the repository cannot be read.
     """
-    latest = repository.now.timestamp() + BEHIND_MOST
-    return repository.last_signed() > latest or bool(_ahead(repository))
+    return seen.last_signed() > now + BEHIND_MOST or bool(_ahead(seen, now))
 
 
-def _ahead(repository: Repository) -> list[Head]:
-    return [head for app in repository.apps() for head in heads_ahead(repository, app)]
+def _ahead(seen: Snapshot, now: int) -> list[Head]:
+    return [head for app in seen.apps() for head in heads_ahead(seen, app, now)]
 
 
-def _due(repository: Repository, at_least: int) -> list[Standing]:
+def _due(repository: Repository, at_least: int) -> list[RoleStatus]:
     """Roles that are to be signed; those of the online key say when they were."""
-    ahead = is_ahead(repository)
+    seen, now = repository.look(), repository.seconds
+    ahead = is_ahead(seen, now)
     return [
         s
-        for s in repository.standings()
+        for s in seen.statuses(now)
         if s.is_due or s.is_below(at_least) or (ahead and s.key == "online")
     ]
 

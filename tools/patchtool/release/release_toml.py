@@ -1,4 +1,4 @@
-"""``release.toml``: what the publisher says of a release, outside the release folder."""
+"""``release.toml``: the publisher's description of a release, outside the release folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Description:
 
     @property
     def unwatched(self) -> str:
-        """Which starts of such a release nobody watches, though it wants to be confirmed."""
+        """Warn if a start of the release is not watched, though the release is to be confirmed."""
         if self.release.confirm.mode == "none" or self.release.launcher:
             return ""
         return (
@@ -87,7 +87,7 @@ def _parse(document: dict[str, Any]) -> Description:
 
 
 def _spelled(document: dict[str, Any]) -> dict[str, Any]:
-    """What people may write short, in the spelling of the manifest."""
+    """Expand what people may write short, in the spelling of the manifest."""
     if isinstance(document.get("entry"), str):
         document["entry"] = [document["entry"]]
     if isinstance(document.get("confirm"), str):

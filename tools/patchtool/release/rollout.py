@@ -1,4 +1,4 @@
-"""Rollout: what a channel offers, and to how many, where this tool signs heads."""
+"""Rollout: set what a channel offers, and to how many installs, where this tool signs heads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import replace
 from patchtool.keys.signing_clock import BEHIND_MOST
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
-from patchtool.repository.targets import Target
+from patchtool.repository.snapshot import Snapshot
+from patchtool.repository.targets import NewTarget
 from updater.errors import RequestError
 from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
@@ -22,7 +23,6 @@ from updater.format.next_head import (
     resumed,
     without,
 )
-from updater.format.target_names import head_name
 
 
 def promote(
@@ -54,10 +54,11 @@ def promote(
     check_channel(channel)
     repository.open_keys(f"channels.{app}")
     with repository.writing():
-        releases = Releases.of(repository, app)
+        seen = repository.look()
+        releases = Releases.of(seen, app)
         _require_sound(releases, version)
         before = _head(repository, app, channel)
-        _require_room(repository, app, is_new=before is None)
+        _require_room(seen, app, is_new=before is None)
         head = promoted(
             without(before, releases.recalled) if before else None,
             app,
@@ -121,37 +122,46 @@ def _require_sound(releases: Releases, version: str) -> None:
         )
 
 
-def _require_room(repository: Repository, app: str, *, is_new: bool) -> None:
-    count = len(repository.targets(f"channels.{app}"))
+def _require_room(seen: Snapshot, app: str, *, is_new: bool) -> None:
+    count = len(seen.targets(f"channels.{app}"))
     if is_new and count >= DEFAULT.channels:
         raise RequestError(f"{app} has {count} channels, {DEFAULT.channels} allowed")
 
 
-def heads_ahead(repository: Repository, app: str) -> list[Head]:
+def heads_ahead(seen: Snapshot, app: str, now: int) -> list[Head]:
     """The heads of an app that a clock ahead of ours has signed, as they ought to be.
 
     Raises:
         InstallError: there is no such app, or the repository cannot be read.
     """
-    found = repository.targets(f"channels.{app}").values()
-    heads = [Head.parse(target.custom) for target in found]
-    return [put for head in heads if (put := _put_right(head, repository)) is not head]
+    heads = heads_of(seen, app).values()
+    return [put for head in heads if (put := _put_right(head, now)) is not head]
 
 
-def target_of(head: Head) -> Target:
-    """What is published of a head."""
-    name, document = head_name(head.app, head.channel), head.to_json()
-    return Target.of(name, encode(document), document)
+def heads_of(seen: Snapshot, app: str) -> dict[str, Head]:
+    """Return the head of each channel of an app.
+
+    Raises:
+        InstallError: there is no such app, or the repository cannot be read.
+        FormatError: it is damaged.
+    """
+    heads = (Head.parse(target.custom) for target in seen.targets(f"channels.{app}").values())
+    return {head.channel: head for head in heads}
+
+
+def target_of(head: Head) -> NewTarget:
+    """Return the target of a head."""
+    name, document = f"{head.app}/channels/{head.channel}", head.to_json()
+    return NewTarget.of(name, encode(document), document)
 
 
 def _head(repository: Repository, app: str, channel: str) -> Head | None:
-    target = repository.targets(f"channels.{app}").get(head_name(app, channel))
-    return _put_right(Head.parse(target.custom), repository) if target else None
+    target = repository.look().targets(f"channels.{app}").get(f"{app}/channels/{channel}")
+    return _put_right(Head.parse(target.custom), repository.seconds) if target else None
 
 
-def _put_right(head: Head, repository: Repository) -> Head:
+def _put_right(head: Head, now: int) -> Head:
     """The head, without a time that has not come: clients would take it for the present."""
-    now = int(repository.now.timestamp())
     return replace(head, issued=now) if head.issued > now + BEHIND_MOST else head
 
 

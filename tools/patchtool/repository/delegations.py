@@ -1,4 +1,4 @@
-"""Delegations: what targets say of each app: whose keys sign its releases, and what it offers."""
+"""Delegations: the keys that sign the releases and the offers of each app."""
 
 from __future__ import annotations
 

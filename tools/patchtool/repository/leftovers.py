@@ -32,7 +32,7 @@ PATIENCE = 30 * 86_400
 
 @dataclass(frozen=True)
 class Cleared:
-    """What became of the leftovers."""
+    """The outcome of clearing leftovers."""
 
     deleted: tuple[str, ...]
     freed_bytes: int

@@ -14,6 +14,7 @@ from typing import Any
 from patchtool.repository.leftovers import Cleared, clear
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import unneeded
 from patchtool.repository.targets import Listed
 from patchtool.repository.unpublished import signed_since
@@ -31,7 +32,7 @@ PATCHED = 5
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed."""
+    """The outcome of a prune."""
 
     removed: tuple[str, ...]
     """Targets that are published no more."""
@@ -70,10 +71,11 @@ def prune(repository: Repository) -> Pruned:
         FormatError: the repository is damaged.
     """
     repository.require()
-    for app in repository.apps():
+    for app in repository.look().apps():
         repository.can_sign(f"app.{app}")  # opens keys: nobody is to wait for a password
     with repository.writing(releases=True):
-        outdated = {app: superfluous(repository, app) for app in repository.apps()}
+        seen = repository.look()
+        outdated = {app: superfluous(seen, app) for app in seen.apps()}
         due = {app: names for app, names in outdated.items() if names}
         able = {app: names for app, names in due.items() if repository.can_sign(f"app.{app}")}
         if able and repository.hands_over:
@@ -94,28 +96,26 @@ def clear_unneeded(repository: Repository) -> Cleared:
         FormatError: the repository is damaged.
     """
     with machine_errors(f"deleting files of {repository.folder}"):
-        now = int(repository.now.timestamp())
-        return clear(repository.disk, repository.folder, unneeded(repository), now)
+        found = unneeded(repository.look())
+        return clear(repository.disk, repository.folder, found, repository.seconds)
 
 
-def superfluous(
-    repository: Repository, app: str, also: Iterable[tuple[str, Listed]] = ()
-) -> list[str]:
+def superfluous(seen: Snapshot, app: str, also: Iterable[tuple[str, Listed]] = ()) -> list[str]:
     """Names of the targets of an app that nobody needs any more, once it has these ``also``.
 
     Raises:
         InstallError: the repository does not know the app, or cannot be read.
         FormatError: it is damaged.
     """
-    heads = [Head.parse(target.custom) for target in repository.targets(f"channels.{app}").values()]
+    heads = [Head.parse(target.custom) for target in seen.targets(f"channels.{app}").values()]
     offered = {offer.version for head in heads for offer in head.entries}
-    targets = {**dict(also), **repository.targets(f"app.{app}")}
+    targets = {**dict(also), **seen.targets(f"app.{app}")}
     return outdated(Releases(app, targets), offered)
 
 
 def _require_fresh(repository: Repository) -> None:
     """Refuse a copy that its server has signed anew since: channels may offer something else."""
-    if any(s.role == "timestamp" and s.is_due for s in repository.standings()):
+    if any(s.role == "timestamp" and s.is_due for s in repository.statuses()):
         raise RequestError(
             f"{repository.folder} was not fetched for days: what channels offer now is not known",
             hint="bring it up to date first: patchtool fetch URL REPO",
@@ -123,12 +123,12 @@ def _require_fresh(repository: Repository) -> None:
 
 
 def _is_waiting(repository: Repository) -> bool:
-    """Whether anything was signed here that its server has not taken yet."""
+    """Return whether anything was signed here that its server has not taken yet."""
     if not repository.hands_over:
         return False
-    listed = repository.listed()
+    seen = repository.look()
     return any(
-        signed_since(repository.folder, listed[f"app.{app}.json"], app) for app in repository.apps()
+        signed_since(seen.folder, seen.listed[f"app.{app}.json"], app) for app in seen.apps()
     )
 
 

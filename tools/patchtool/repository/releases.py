@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed
 from updater.errors import RequestError
 from updater.format.names import order
@@ -18,20 +18,20 @@ PATCHES_FROM = 3
 
 @dataclass(frozen=True)
 class Releases:
-    """What is published of one app; names and marks, no file is read."""
+    """The published releases of one app; names and marks, no file is read."""
 
     app: str
     targets: Mapping[str, Listed]
     """By name."""
 
     @classmethod
-    def of(cls, repository: Repository, app: str) -> Releases:
+    def of(cls, seen: Snapshot, app: str) -> Releases:
         """The releases of ``app`` that clients see.
 
         Raises:
             InstallError: the repository does not know the app, or cannot be read.
         """
-        return cls(app, repository.targets(f"app.{app}"))
+        return cls(app, seen.targets(f"app.{app}"))
 
     @property
     def versions(self) -> set[str]:
@@ -80,12 +80,12 @@ class Releases:
         return [v for v in older if v in {*sound, *recalled}]
 
     def floor(self, version: str) -> str | None:
-        """How low installs of a version may go; None if it was not recalled."""
+        """Return the lowest version for installs of a recalled one; None if it was not recalled."""
         said: dict[str, str] = self.said(version).get("recalled", {})
         return said.get("floor")
 
     def said(self, version: str) -> dict[str, Any]:
-        """What clients are told of a version before they fetch anything."""
+        """Return what clients learn of a version before they fetch anything."""
         return self.manifest(version).custom or {}
 
     def manifest(self, version: str) -> Listed:
@@ -107,7 +107,7 @@ class Releases:
         return self.targets[name]
 
     def has_patch(self, old: str, new: str) -> bool:
-        """Whether a patch leads from one version to another."""
+        """Return whether a patch leads from one version to another."""
         return patch_name(self.app, old, new) in self.targets
 
     def require(self, version: str) -> None:

@@ -8,9 +8,7 @@ after it the new one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,17 +19,12 @@ from tuf.api.metadata import (
     MetaFile,
     Root,
     Signed,
-    Snapshot,
     Targets,
     Timestamp,
 )
+from tuf.api.metadata import Snapshot as SnapshotRole
 from tuf.api.serialization.json import JSONSerializer
 
-from patchtool.folder.temporary import (
-    clear_dead,
-    clear_scratch,
-    staging,
-)
 from patchtool.keys.keyring import KeyRing
 from patchtool.keys.roles import (
     LIFETIMES,
@@ -45,70 +38,43 @@ from patchtool.keys.root_documents import (
 )
 from patchtool.keys.signing_keys import Keys, Role
 from patchtool.repository.delegations import delegate, undelegate
+from patchtool.repository.repository_folder import ALONE, Author, RepositoryFolder
 from patchtool.repository.snapshot import (
     T,
-    Visible,
     parsed,
     verifies,
 )
-from patchtool.repository.stored_files import needed, shown
+from patchtool.repository.stored_files import shown
 from patchtool.repository.targets import (
-    Target,
+    NewTarget,
     place_of,
     store,
 )
 from patchtool.repository.unfinished import (
     forget,
     note,
-    take_back,
 )
-from patchtool.repository.writer import Writer, refuse_others
 from updater.disk.durable import (
     PART,
     Disk,
     machine_errors,
 )
-from updater.disk.lock import locked
-from updater.errors import RequestError, TrustError, UpdaterError
+from updater.errors import RequestError, TrustError
 
 TIMESTAMP = "metadata/timestamp.json"
 SIGN_ANEW = "sign it anew, with a release key the repository names: patchtool keys list"
 
 
-class NotNext(RequestError):  # noqa: N818 - reads as what the publisher is told
-    """What was signed elsewhere follows another version than ``present``, which clients see."""
+class NotNext(RequestError):  # noqa: N818 - reads as what the publisher sees
+    """A role that was signed elsewhere does not follow version ``present``, which clients see."""
 
     def __init__(self, message: str, present: int) -> None:
         super().__init__(message, hint="fetch the repository, sign on top of it, and try again")
         self.present = present
 
 
-def _accept(_timestamp: bytes) -> None:
-    """What a tool that writes alone asks of nobody."""
-
-
-@dataclass(frozen=True)
-class Author:
-    """Who writes a repository, and how."""
-
-    writer: Writer = "local"
-    patience: float = 0.0
-    """Seconds to wait for somebody else who is writing."""
-    approve: Callable[[bytes], None] = _accept
-    """Is given the next timestamp when all that it leads to is written, and clients see nothing of
-    it yet; an error it raises keeps it so."""
-    task: str = "writing the repository"
-    """What whoever waits is told of it."""
-    clock: Callable[[], int] | None = None
-    """Seconds since 1970, asked anew whenever the repository is held: a build takes its time."""
-
-
-ALONE = Author()
-"""This tool, of which one command at a time writes."""
-
-
-class Repository(Visible):
-    """One repository folder. Changes are collected, then published in one step."""
+class Repository(RepositoryFolder):
+    """One repository folder and its keys. Changes are collected, then published in one step."""
 
     def __init__(
         self,
@@ -118,89 +84,9 @@ class Repository(Visible):
         disk: Disk | None = None,
         author: Author = ALONE,
     ) -> None:
-        """Open ``folder``; nothing is read yet.
-
-        Args:
-            folder: the repository.
-            keys: those this command needs, at least.
-            now: seconds since 1970, for expiry.
-            disk: durable primitives.
-            author: who is about to write: this tool, or the server the repository lies on.
-        """
-        super().__init__(folder, now, author.writer)
-        self._author = author
-        self.disk = disk or Disk()
+        """Open ``folder`` with the ``keys`` that a command needs; see `RepositoryFolder`."""
+        super().__init__(folder, now, disk, author)
         self.keyring = KeyRing(keys)
-
-    @contextmanager
-    def writing(self, *, releases: bool = False) -> Iterator[None]:
-        """Hold the repository to write it; ``releases``: nothing else of it.
-
-        Raises:
-            UpdateInProgress: another command writes it.
-            InstallError: the folder is not a repository, somebody else writes what is to be
-                written (see `patchtool.repository.writer`), or the disk.
-        """
-        with self.held():
-            if not (releases and self.hands_over):
-                refuse_others(self.folder, self.writer)
-            yield
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the repository, so that nobody else writes it.
-
-        Raises:
-            UpdateInProgress: another command writes it.
-            InstallError: the folder is not a repository, or the disk.
-        """
-        author = self._author
-        busy = f"another command writes {self.folder}"
-        with machine_errors(f"writing repository {self.folder}"):
-            self.require()
-            with locked(self.folder / ".lock", author.task, author.patience, busy):
-                if author.clock is not None:
-                    self.now = dt.datetime.fromtimestamp(author.clock(), dt.timezone.utc)
-                clear_dead(self.folder)
-                clear_scratch()
-                self._take_back()
-                try:
-                    yield
-                except BaseException:
-                    self._take_back()
-                    raise
-
-    @property
-    def patience(self) -> float:
-        """Seconds to wait for somebody else."""
-        return self._author.patience
-
-    def _take_back(self) -> None:
-        """Remove what a command that failed, or was killed, has written in vain."""
-        with suppress(OSError, UpdaterError):  # it stays noted: the next command looks again
-            take_back(self.disk, self.folder, lambda: needed(self))
-
-    def require(self) -> None:
-        """Refuse a folder that is no repository.
-
-        Raises:
-            InstallError: it is none.
-        """
-        if not (self._metadata / "timestamp.json").is_file():
-            raise RequestError(
-                f"{self.folder} is not a repository", hint="make one with patchtool init"
-            )
-
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        """A folder to build in, on the disk of the repository; gone at the end.
-
-        Raises:
-            InstallError: the folder is not a repository, or the disk.
-        """
-        self.require()
-        with machine_errors(f"building in {self.folder}"), staging(self.folder) as folder:
-            yield folder
 
     def open_keys(self, *roles: str) -> None:
         """Open the keys of roles: nobody is to wait while a person types a password.
@@ -217,7 +103,7 @@ class Repository(Visible):
         Raises:
             InstallError: it is one.
         """
-        if (self._metadata / "timestamp.json").exists():
+        if (self.metadata / "timestamp.json").exists():
             raise RequestError(f"{self.folder} is a repository already", hint="name another folder")
 
     def create(self, app: str, threshold: int, root: bytes | None = None) -> None:
@@ -234,11 +120,11 @@ class Repository(Visible):
         """
         with machine_errors(f"making repository {self.folder}"):
             self.check_new()
-            self._metadata.mkdir(parents=True, exist_ok=True)
+            self.metadata.mkdir(parents=True, exist_ok=True)
             (self.folder / "targets").mkdir(exist_ok=True)
             made = root or self.first_root(threshold)
             self._check_first(made)
-            self.disk.write(self._metadata / "1.root.json", made)
+            self._put("1.root.json", made)
             roles = (f"app.{app}", f"channels.{app}")
             release, online = ([s.public_key for s in self.keyring.signers(role)] for role in roles)
             targets = Targets(expires=self._expiry("targets"))
@@ -247,7 +133,7 @@ class Repository(Visible):
             for role in roles:
                 self._write(role, Targets(expires=self._expiry(role)))
             meta = {f"{role}.json": MetaFile(version=1) for role in ("targets", *roles)}
-            self._write("snapshot", Snapshot(expires=self._expiry("snapshot"), meta=meta))
+            self._write("snapshot", SnapshotRole(expires=self._expiry("snapshot"), meta=meta))
             first = Timestamp(expires=self._expiry("timestamp"))
             self._write("timestamp", self._dated(first))
 
@@ -267,7 +153,7 @@ class Repository(Visible):
     def publish(
         self,
         role: str,
-        targets: Sequence[Target],
+        targets: Sequence[NewTarget],
         *,
         said: Mapping[str, dict[str, Any]] | None = None,
         gone: Iterable[str] = (),
@@ -287,11 +173,11 @@ class Repository(Visible):
             InstallError: a key is missing or not of this repository, or the disk; then clients
                 see what they saw before.
         """
-        signed = self._current(role, Targets)
+        signed = self.look().current(role, Targets)
         hands_over = self.hands_over
         for name in (role,) if hands_over else (role, "snapshot", "timestamp"):
             self._check_keys(name)
-        self._note(shown(self, place_of(self.folder, t.listed)) for t in targets)
+        self._note(shown(self.folder, place_of(self.folder, t.listed)) for t in targets)
         for target in targets:
             store(self.disk, self.folder, target)
             signed.targets[target.name] = target.listed
@@ -302,7 +188,7 @@ class Repository(Visible):
         if hands_over:
             self._next(role, signed)
             self._note([f"metadata/{signed.version}.{role}.json{PART}"])
-            self._write(role, signed, self._known_keys(role))
+            self._write(role, signed, self.look().keyids_of(role))
             forget(self.disk, self.folder)
         else:
             self._commit({role: signed})
@@ -327,11 +213,11 @@ class Repository(Visible):
         for name in ("snapshot", "timestamp"):
             self._check_keys(name)
         self._note([f"metadata/{signed.version}.{role}.json"])
-        self.disk.write(self._metadata / f"{signed.version}.{role}.json", data)
+        self._put(f"{signed.version}.{role}.json", data)
         self._list({role: signed.version})
 
     def next_of(self, role: str, data: bytes) -> Targets:
-        """What ``data`` says, if it may be published as the next version of an app's role.
+        """Check and read ``data``, the next version of an app's role.
 
         Raises:
             FormatError, TrustError, NotNext: see `publish_signed`.
@@ -339,7 +225,7 @@ class Repository(Visible):
         """
         if kind_of(role) != "app":
             raise ValueError(f"{role} is signed by whoever writes the repository")
-        present = self._current(role, Targets)
+        present = self.look().current(role, Targets)
         signed = self._signed(role, data)
         if signed.version != present.version + 1:
             raise NotNext(
@@ -348,7 +234,9 @@ class Repository(Visible):
             )
         return signed
 
-    def renew(self, roles: Sequence[str], at_least: int = 0, heads: Iterable[Target] = ()) -> None:
+    def renew(
+        self, roles: Sequence[str], at_least: int = 0, heads: Iterable[NewTarget] = ()
+    ) -> None:
         """Sign roles anew with a new expiry; what they say stays, but for ``heads``.
 
         Versions go up by one, or to ``at_least``; root's by one. Clients accept the repository
@@ -361,14 +249,14 @@ class Repository(Visible):
         for name in (*roles, "snapshot", "timestamp"):
             self._check_keys(name)
         if "root" in roles:
-            root = self._root()
+            root = self.look().current("root", Root)
             self._next("root", root)
             self._note([f"metadata/{root.version}.root.json{PART}"])
             self._write("root", root, root.roles["root"].keyids)
         others = [role for role in roles if kind_of(role) not in {"root", "snapshot", "timestamp"}]
-        changed = {role: self._current(role, Targets) for role in others}
+        changed = {role: self.look().current(role, Targets) for role in others}
         heads = tuple(heads)
-        self._note(shown(self, place_of(self.folder, head.listed)) for head in heads)
+        self._note(shown(self.folder, place_of(self.folder, head.listed)) for head in heads)
         for head in heads:
             store(self.disk, self.folder, head)
             app = head.name.partition("/")[0]
@@ -382,9 +270,9 @@ class Repository(Visible):
             InstallError: a key is missing or not of this repository, or the disk; then clients
                 see what they saw before.
         """
-        targets = self._current("targets", Targets)
-        delegate(targets, app, [key], self.keys_of("timestamp"))
-        known = self._current("snapshot", Snapshot).meta
+        targets = self.look().current("targets", Targets)
+        delegate(targets, app, [key], self.look().keys_of("timestamp"))
+        known = self.look().current("snapshot", SnapshotRole).meta
         changed = {"targets": targets}
         for role in (f"app.{app}", f"channels.{app}"):
             before = known.get(f"{role}.json")  # of an app of this name that was removed
@@ -401,7 +289,7 @@ class Repository(Visible):
             InstallError: a key is missing or not of this repository, or the disk; then clients
                 see what they saw before.
         """
-        targets = self._current("targets", Targets)
+        targets = self.look().current("targets", Targets)
         undelegate(targets, app)
         for role in ("targets", "snapshot", "timestamp"):
             self._check_keys(role)
@@ -418,13 +306,13 @@ class Repository(Visible):
             InstallError: a key is missing or not of this repository, or the disk; then clients
                 see what they saw before.
         """
-        targets = self._current("targets", Targets)
+        targets = self.look().current("targets", Targets)
         for role, keys in delegated.items():
-            for keyid in self._known_keys(role, targets):
+            for keyid in self.look().keyids_of(role, targets):
                 targets.revoke_key(keyid, role)
             for key in keys:
                 targets.add_key(key, role)
-        changed = {"targets": targets} | {r: self._current(r, Targets) for r in delegated}
+        changed = {"targets": targets} | {r: self.look().current(r, Targets) for r in delegated}
         for role in (*changed, "snapshot", "timestamp"):
             self._check_keys(role, targets, retiring)
         self._commit(changed, retiring=retiring)
@@ -436,13 +324,13 @@ class Repository(Visible):
             InstallError: there are some, and none of them may sign it.
         """
         self._next("root", root)
-        proposal = Proposal(self.roots(), Metadata(root))
+        proposal = Proposal(self.look().roots(), Metadata(root))
         signers = self.keyring.at_hand("root")
         return proposal.signed(signers) if signers else proposal
 
     def check_proposal(self, proposal: Proposal) -> None:
         """Refuse what does not follow from the present root: see `Proposal.check`."""
-        proposal.check(self._newest_root.read_bytes(), self.now)
+        proposal.check(self.look().data("root"), self.now)
 
     def add_root(self, root: Metadata[Root]) -> None:
         """Publish the next root; that it is signed is the caller's to say.
@@ -450,34 +338,35 @@ class Repository(Visible):
         Raises:
             InstallError: clients that follow it would refuse what is published, or the disk.
         """
-        refused = self.refused_by(root)
+        refused = self.look().refused_by(root)
         if refused:
             raise RequestError(
                 f"{refused[0]} is not signed by a key that root {root.signed.version} names",
                 hint="begin again, with the keys that stay: patchtool keys revoke",
             )
         data = root.to_bytes(JSONSerializer(compact=True))
-        name = f"metadata/{root.signed.version}.root.json"
+        name = f"{root.signed.version}.root.json"
         with machine_errors(f"writing repository {self.folder}"):
-            self._note([name + PART])
-            self.disk.write(self.folder / name, data)
+            self._note([f"metadata/{name}{PART}"])
+            self._put(name, data)
             forget(self.disk, self.folder)
 
     def can_sign(self, role: str) -> bool:
-        """Whether the keys of a role are at hand, as many as it needs.
+        """Return whether the keys of a role are at hand, as many as it needs.
 
         Raises:
             InstallError: those at hand are not of this repository, or cannot be opened.
         """
         if not self.keyring.has(role):
             return False
-        if kind_of(role) == "app" and len(self.apps()) > 1:  # it may be the key of another app
-            known = set(self._known_keys(role))
+        seen = self.look()
+        if kind_of(role) == "app" and len(seen.apps()) > 1:  # it may be the key of another app
+            known = set(seen.keyids_of(role))
             return any(s.public_key.keyid in known for s in self.keyring.signers(role))
         self._check_keys(role)
         if role != "root":
             return True
-        needed = self._root().roles["root"]
+        needed = seen.current("root", Root).roles["root"]
         at_hand = {signer.public_key.keyid for signer in self.keyring.signers(role)}
         return len(at_hand.intersection(needed.keyids)) >= needed.threshold
 
@@ -503,7 +392,7 @@ class Repository(Visible):
             self._next(role, signed, at_least)
         self._note(f"metadata/{signed.version}.{role}.json" for role, signed in changed.items())
         for role, signed in changed.items():
-            self._write(role, signed, self._known_keys(role, changed.get("targets"), retiring))
+            self._write(role, signed, self.look().keyids_of(role, changed.get("targets"), retiring))
         versions = {role: signed.version for role, signed in changed.items()}
         self._list(versions, at_least, snapshot=snapshot, retiring=retiring)
 
@@ -516,19 +405,19 @@ class Repository(Visible):
         retiring: Iterable[str] = (),
     ) -> None:
         """Let clients see versions that are written: a snapshot that lists them, the timestamp."""
-        timestamp = self._current("timestamp", Timestamp)
+        timestamp = self.look().current("timestamp", Timestamp)
         if versions or snapshot:
-            listing = self._current("snapshot", Snapshot)
+            listing = self.look().current("snapshot", SnapshotRole)
             new = {f"{role}.json": MetaFile(version) for role, version in versions.items()}
             listing.meta.update(new)
             timestamp.snapshot_meta = MetaFile(self._next("snapshot", listing, at_least))
             self._note([f"metadata/{listing.version}.snapshot.json", TIMESTAMP])
-            self._write("snapshot", listing, self._known_keys("snapshot", retiring=retiring))
+            self._write("snapshot", listing, self.look().keyids_of("snapshot", retiring=retiring))
         self._next("timestamp", timestamp, at_least)
-        known = self._known_keys("timestamp", retiring=retiring)
+        known = self.look().keyids_of("timestamp", retiring=retiring)
         data = self._sealed("timestamp", self._dated(timestamp), known)
-        self._author.approve(data)
-        self.disk.write(self._metadata / "timestamp.json", data)
+        self._author.approve(self.look().with_file("timestamp.json", data))
+        self._put("timestamp.json", data)
         forget(self.disk, self.folder)
 
     def _note(self, names: Iterable[str]) -> None:
@@ -549,7 +438,7 @@ class Repository(Visible):
     def _signed(self, role: str, data: bytes) -> Targets:
         """A role that was signed elsewhere, as clients will accept it."""
         metadata = parsed(data, Targets)
-        if not verifies(self._current("targets", Targets), role, metadata):
+        if not verifies(self.look().current("targets", Targets), role, metadata):
             raise TrustError(f"too few signatures of {role} count here", hint=SIGN_ANEW)
         if metadata.signed.is_expired(self.now):
             raise TrustError(f"{role} expired at {metadata.signed.expires}", hint=SIGN_ANEW)
@@ -571,14 +460,15 @@ class Repository(Visible):
     @cached_property
     def _latest(self) -> dt.datetime:
         """The latest time that clients may have learned here before anything is signed now."""
-        known = (self._metadata / "timestamp.json").exists()
-        return dt.datetime.fromtimestamp(self.latest_time() if known else 0, dt.timezone.utc)
+        is_new = not (self.metadata / "timestamp.json").exists()
+        latest = 0 if is_new else self.look().latest_time(self.seconds)
+        return dt.datetime.fromtimestamp(latest, dt.timezone.utc)
 
     def _check_keys(
         self, role: str, targets: Targets | None = None, retiring: Iterable[str] = ()
     ) -> None:
         """Refuse, before anything is written, keys whose signatures clients would refuse."""
-        known = self._known_keys(role, targets, retiring)
+        known = self.look().keyids_of(role, targets, retiring)
         if not any(signer.public_key.keyid in known for signer in self.keyring.signers(role)):
             raise RequestError(
                 f"the {SIGNERS[kind_of(role)]} key is not the one {self.folder} was made with",
@@ -589,7 +479,13 @@ class Repository(Visible):
     def _write(self, role: str, signed: T, known: Sequence[str] | None = None) -> None:
         """Sign and write a role: see `_sealed`."""
         name = f"{role}.json" if role == "timestamp" else f"{signed.version}.{role}.json"
-        self.disk.write(self._metadata / name, self._sealed(role, signed, known))
+        self._put(name, self._sealed(role, signed, known))
+
+    def _put(self, name: str, data: bytes) -> None:
+        """Write a file of metadata, and see it from now on."""
+        self.disk.write(self.metadata / name, data)
+        if self._seen is not None:
+            self._seen = self._seen.with_file(name, data)
 
     def _sealed(self, role: str, signed: T, known: Sequence[str] | None) -> bytes:
         """A role, signed with all its keys at hand, of which ``known`` ones count."""

@@ -1,4 +1,4 @@
-"""The stock: what lies in a repository's folder, against what clients may ask for."""
+"""Stored files: those of a repository's folder, compared with what clients may ask for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.repository.snapshot import Visible
+from patchtool.repository.snapshot import Snapshot
+from patchtool.repository.targets import place_of
 from updater.disk.durable import machine_errors
 from updater.patch.apply import digest_of
 
@@ -16,7 +17,7 @@ CONTENT = "targets/"
 
 
 @dataclass(frozen=True)
-class Stock:
+class FileFaults:
     """Files that clients may ask for and would not get as they were signed."""
 
     missing: tuple[str, ...] = ()
@@ -27,79 +28,75 @@ class Stock:
     """This user may not read them, or the disk does not give them."""
 
 
-def needed(repository: Visible) -> dict[str, int]:
+def needed(seen: Snapshot) -> dict[str, int]:
     """The files clients may ask for, by path, with their lengths; -1 stands for any.
 
     Raises:
-        InstallError: it cannot be read.
+        InstallError: metadata that names them could not be read.
+        FormatError: it is damaged.
     """
-    names = [f"{number}.root.json" for number in range(1, repository.versions()["root"] + 1)]
-    names += [f"{version}.{name}" for name, version in repository.listed().items()]
-    names += [f"{repository.listed_snapshot()}.snapshot.json", "timestamp.json"]
+    names = [f"{number}.root.json" for number in range(1, seen.versions()["root"] + 1)]
+    names += [f"{version}.{name}" for name, version in seen.listed.items()]
+    names += [f"{seen.snapshot_version}.snapshot.json", "timestamp.json"]
     found = {f"metadata/{name}": -1 for name in names}
-    roles = [f"{kind}.{app}" for app in repository.apps() for kind in ("app", "channels")]
-    for target in (target for role in roles for target in repository.targets(role).values()):
-        found |= {shown(repository, repository.path_of(target)): target.length}
+    roles = [f"{kind}.{app}" for app in seen.apps() for kind in ("app", "channels")]
+    for target in (target for role in roles for target in seen.targets(role).values()):
+        found |= {shown(seen.folder, place_of(seen.folder, target)): target.length}
     return found
 
 
-def held(repository: Visible) -> list[str]:
+def stored(folder: Path) -> list[str]:
     """All files of metadata and targets.
 
     Raises:
-        InstallError: it cannot be read.
+        InstallError: the folder cannot be read.
     """
-    tops = [repository.folder / name for name in ("metadata", "targets")]
-    with machine_errors(f"reading {repository.folder}"):
+    tops = [folder / name for name in ("metadata", "targets")]
+    with machine_errors(f"reading {folder}"):
         paths: Iterable[Path] = (path for top in tops for path in top.rglob("*"))
-        return sorted(shown(repository, path) for path in paths if path.is_file())
+        return sorted(shown(folder, path) for path in paths if path.is_file())
 
 
-def unneeded(repository: Visible) -> list[str]:
+def unneeded(seen: Snapshot) -> list[str]:
     """Files that clients do not ask for any more, or never did.
 
     Old targets metadata is none of them: it tells which keys have ended.
 
     Raises:
-        InstallError: it cannot be read.
+        InstallError, FormatError: as `needed`.
     """
-    wanted = needed(repository)
-    stray = (name for name in held(repository) if name not in wanted)
+    wanted = needed(seen)
+    stray = (name for name in stored(seen.folder) if name not in wanted)
     return [name for name in stray if not name.endswith(".targets.json")]
 
 
-def look(repository: Visible) -> Stock:
-    """What of the files that clients may ask for is not as it was signed.
+def check_files(seen: Snapshot) -> FileFaults:
+    """Read every file that clients may ask for, and compare it with what was signed.
 
     Raises:
-        InstallError, FormatError: the metadata that names them cannot be read.
+        InstallError, FormatError: as `needed`.
     """
     found: dict[str, list[str]] = {"missing": [], "damaged": [], "unread": []}
-    for name, length in sorted(needed(repository).items()):
-        fault = _fault(repository.folder / name, length)
+    for name, length in sorted(needed(seen).items()):
+        fault = _fault(seen.folder / name, length)
         if fault:
             found[fault].append(name)
-    return Stock(**{fault: tuple(names) for fault, names in found.items()})
+    return FileFaults(**{fault: tuple(names) for fault, names in found.items()})
 
 
-def missing(repository: Visible, folder: Path | None = None) -> list[str]:
+def missing(seen: Snapshot) -> list[str]:
     """Files that clients may ask for and that are not there, or have another length.
 
-    Args:
-        repository: its metadata.
-        folder: where content lies, if not beside that.
-
     Raises:
-        InstallError: it cannot be read.
+        InstallError, FormatError: as `needed`.
     """
-    wanted = sorted(needed(repository).items())
-    place = folder or repository.folder
-    with machine_errors(f"reading {place}"):
-        return [name for name, length in wanted if not _is_there(place / name, length)]
+    wanted = sorted(needed(seen).items())
+    with machine_errors(f"reading {seen.folder}"):
+        return [name for name, length in wanted if not _is_there(seen.folder / name, length)]
 
 
 def _fault(path: Path, length: int) -> str:
-    """What is wrong with a file; empty if nothing is. What metadata (-1) says is seen elsewhere."""
+    """Name the fault of a file; empty if there is none. Metadata (-1) is only looked for."""
     try:
         if not _is_there(path, length):
             return "missing"
@@ -117,6 +114,6 @@ def _is_there(path: Path, length: int) -> bool:
     return stat.S_ISREG(found.st_mode) and length in {-1, found.st_size}
 
 
-def shown(repository: Visible, path: Path) -> str:
+def shown(folder: Path, path: Path) -> str:
     """The name of a file of a repository."""
-    return path.relative_to(repository.folder).as_posix()
+    return path.relative_to(folder).as_posix()

@@ -9,14 +9,13 @@ from typing import Any
 from tuf.api.metadata import TargetFile
 
 from updater.disk.durable import Disk, move
-from updater.format.target_names import file_name
 
 Listed = TargetFile
 """A target as a role lists it."""
 
 
 @dataclass(frozen=True)
-class Target:
+class NewTarget:
     """A file to publish. Make it with :meth:`of` or :meth:`there`."""
 
     listed: Listed
@@ -24,7 +23,7 @@ class Target:
     """A file is moved; None: it lies in its place already."""
 
     @classmethod
-    def of(cls, name: str, content: Path | bytes, custom: dict[str, Any]) -> Target:
+    def of(cls, name: str, content: Path | bytes, custom: dict[str, Any]) -> NewTarget:
         """Content, and what is said of it; a file is read as a whole, so let nobody wait for it.
 
         Raises:
@@ -38,8 +37,8 @@ class Target:
         return cls(listed, content)
 
     @classmethod
-    def there(cls, name: str, target: dict[str, Any]) -> Target:
-        """What another repository lists, and that nobody will ask this one for."""
+    def there(cls, name: str, target: dict[str, Any]) -> NewTarget:
+        """Make the target that another repository lists; its content is not needed here."""
         return cls(TargetFile.from_dict(dict(target), name), None)
 
     @property
@@ -49,12 +48,13 @@ class Target:
 
 
 def place_of(folder: Path, target: Listed) -> Path:
-    """Where the content of a target lies in the repository ``folder``."""
-    return folder / file_name(target.path, target.hashes["sha256"])
+    """Return the place of a target's content in the repository ``folder``."""
+    inner, _, base = target.path.rpartition("/")
+    return folder / "targets" / inner / f"{target.hashes['sha256']}.{base}"
 
 
-def store(disk: Disk, folder: Path, target: Target) -> None:
-    """Put the content of a target where clients look for it; nobody is told of it yet.
+def store(disk: Disk, folder: Path, target: NewTarget) -> None:
+    """Put the content of a target where clients look for it; no metadata names it yet.
 
     Raises:
         OSError: the disk; a part of it may be there under a name of its own.

@@ -1,4 +1,4 @@
-"""What a command is about to write into a repository, noted before it does.
+"""A note of the files that a command is about to write into a repository.
 
 If it fails, or is killed, what it wrote goes away: at once, or by the next command. The note is a
 file beside what is served; who reads or writes it holds the repository.
@@ -62,7 +62,7 @@ def take_back(disk: Disk, folder: Path, wanted: Callable[[], Collection[str]]) -
 
 
 def _read(folder: Path) -> list[str]:
-    """What is noted."""
+    """Read the note."""
     place = folder / NAME
     if not place.exists():
         return []

@@ -1,15 +1,14 @@
-"""Pending: what was signed in a copy of a repository and is not published by its server yet."""
+"""Unpublished: metadata that was signed in a copy and that its server has not published yet."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from patchtool.repository.repository import Repository
-from patchtool.repository.snapshot import versions_in
+from patchtool.repository.snapshot import Snapshot, versions_in
 
 
 def place_of(folder: Path, version: int, app: str) -> Path:
-    """Where a version of an app's release metadata lies."""
+    """Return the place of a version of an app's release metadata."""
     return folder / "metadata" / f"{version}.app.{app}.json"
 
 
@@ -18,11 +17,11 @@ def signed_since(folder: Path, listed: int, app: str) -> list[int]:
     return [v for v in versions_in(folder / "metadata", f"app.{app}") if v > listed]
 
 
-def is_overtaken(here: Repository, there: Repository, app: str) -> bool:
-    """Whether somebody else has published what that which was signed ``here`` does not follow."""
+def is_overtaken(here: Snapshot, there: Snapshot, app: str) -> bool:
+    """Return whether what was signed ``here`` does not follow what others have published."""
     role = f"app.{app}"
     listed, theirs = here.versions().get(role, 0), there.versions().get(role, 0)
     if theirs == listed or not signed_since(here.folder, listed, app):
         return False
-    one, other = (place_of(repo.folder, theirs, app) for repo in (here, there))
+    one, other = (place_of(seen.folder, theirs, app) for seen in (here, there))
     return not one.exists() or one.read_bytes() != other.read_bytes()

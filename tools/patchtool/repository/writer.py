@@ -1,4 +1,4 @@
-"""The writer: who signs what a repository offers, this tool or its server; never both.
+"""The writer: the one that signs what a repository offers, this tool or its server.
 
 Two that sign snapshots of one repository each count from what they know, and clients that saw one
 refuse the other as rolled back. Who it is stands in a file beside what is served: a rule against
@@ -27,7 +27,7 @@ REFUSALS: dict[Writer, str] = {
     "local": "patchtool writes {}: the server signs nothing of it",
     "server": "the server writes {}: here only releases are signed",
 }
-"""What anybody else is told, by the writer of a repository."""
+"""The refusal of anybody else, by the writer of a repository."""
 HINTS: dict[Writer, str] = {
     "local": "hand it over first: patchtool writer REPO server",
     "server": "do this on the server (promote, pause and resume: --to URL); or end it first, fetch "
@@ -36,7 +36,7 @@ HINTS: dict[Writer, str] = {
 
 
 def writer_of(folder: Path) -> Writer:
-    """Who writes the repository in ``folder``; this tool, if nobody was named.
+    """Return who writes the repository in ``folder``; this tool, if nobody was named.
 
     Raises:
         FormatError: the file that says it is damaged.

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.ceremonies.drill import URL, FolderTransport
 from patchtool.folder.temporary import scratch, staging
 from patchtool.folder.transfer import LOCK, transferring
 from patchtool.keys.signing_clock import CheckTime, any_time
-from patchtool.keys.signing_keys import Keys
+from patchtool.repository.local_transport import URL, SnapshotTransport
 from patchtool.repository.releases import PATCHES_FROM, Releases
-from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import CONTENT, needed
+from patchtool.repository.targets import place_of
 from patchtool.repository.unpublished import is_overtaken
 from patchtool.repository.writer import name_writer, writer_of
 from patchtool.server.mirror import mirror
@@ -48,12 +48,12 @@ from updater.update.manifests import take_manifest
 TIMESTAMP = "metadata/timestamp.json"
 FIRST = "metadata/1.root.json"
 KINDS = ("patches", "channels")
-"""What the release role of an app vouches for, and what its channels do."""
+"""The targets that the release role of an app signs, and those that its channels do."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What is in the copy now."""
+    """The content of the copy now."""
 
     releases: dict[str, tuple[str, ...]]
     """By app, the versions that patches can be made from."""
@@ -93,20 +93,19 @@ def fetch(
     """
     _prepare(folder)
     with machine_errors(f"fetching {url}"), transferring(folder, patience):
-        here = Repository(folder, nobody(folder), session.now())
-        with served(session, url, folder, root) as there, _held(folder, patience):
+        with mirrored(session, url, folder, root) as there, _held(folder, patience):
             check_time(server_time(session.transport))
-            _refuse_overtaken(here, there)
-            is_new = adopt(there, folder)
-        before = session.transport.received
+            _refuse_overtaken(folder, there)
+            is_new = follow(there, folder, session.now())
+        here, before = Snapshot.read(folder), session.transport.received
         have = {app: _take(session, url, here, app, bundles) for app in here.apps()}
         return Fetched(have, is_new, session.transport.received - before)
 
 
 @contextmanager
-def served(
-    session: Session, url: str, folder: Path, root: bytes | None = None, keys: Keys | None = None
-) -> Iterator[Repository]:
+def mirrored(
+    session: Session, url: str, folder: Path, root: bytes | None = None
+) -> Iterator[Snapshot]:
     """The metadata of the repository at ``url``, verified, in a folder that is gone at the end.
 
     Args:
@@ -114,7 +113,6 @@ def served(
         url: of the repository.
         folder: a copy of it, whose first root is trusted if there is no ``root``.
         root: what is trusted; None, and no copy: what is there.
-        keys: to sign on top of it.
 
     Raises:
         TransportError, TrustError, FormatError, InstallError: as `fetch`.
@@ -122,16 +120,16 @@ def served(
     with machine_errors("looking at what is served"), staging(scratch()) as work:
         place = work / "repository"
         place.mkdir()
-        there = Repository(place, keys or nobody(place), session.now())
-        mirror(session.transport, url, there)
+        mirror(session.transport, url, place)
+        name_writer(Disk(), place, "server")
+        there = Snapshot.read(place)
         known = folder / FIRST
         trusted = root or (known if known.exists() else place / FIRST).read_bytes()
         _verify(there, trusted, work / "trust", session.now())
-        name_writer(Disk(), place, "server")
         yield there
 
 
-def adopt(there: Repository, folder: Path) -> int:
+def follow(there: Snapshot, folder: Path, now: int) -> int:
     """Make the metadata in ``folder`` what was served; the number of files that are new.
 
     The timestamp is written last: stopped anywhere, ``folder`` shows the old state or the new.
@@ -141,10 +139,9 @@ def adopt(there: Repository, folder: Path) -> int:
         TrustError: ``folder`` has something newer, or another history.
         OSError: the disk.
     """
-    here = Repository(folder, nobody(folder), int(there.now.timestamp()))
-    disk = here.disk
+    disk = Disk()
     if (folder / TIMESTAMP).exists():
-        _refuse_older(here, there)
+        _refuse_older(Snapshot.read(folder), there, now)
     for name in ("metadata", "targets"):
         disk.mkdir(folder / name)
     if writer_of(folder) != "server":
@@ -158,22 +155,18 @@ def adopt(there: Repository, folder: Path) -> int:
     return len(new)
 
 
-def nobody(folder: Path) -> Keys:
-    """The keys of who only looks."""
-    return Keys(folder / "metadata", {})
-
-
-def _verify(there: Repository, root: bytes, memory: Path, now: int) -> None:
+def _verify(there: Snapshot, root: bytes, memory: Path, now: int) -> None:
     """Refuse what clients with this root would refuse."""
-    transport = FolderTransport(there.folder)
+    transport = SnapshotTransport(there)
     client = TufClient(memory, f"{URL}/metadata/", root, transport)
     client.verify([f"{app}/{kind}/-" for app in there.apps() for kind in KINDS], now)
 
 
-def _refuse_overtaken(here: Repository, there: Repository) -> None:
+def _refuse_overtaken(folder: Path, there: Snapshot) -> None:
     """Refuse to put what others published in the place of what was signed here."""
-    if not (here.folder / TIMESTAMP).exists():
+    if not (folder / TIMESTAMP).exists():
         return
+    here = Snapshot.read(folder)
     for app in here.apps():
         if is_overtaken(here, there, app):
             raise RequestError(
@@ -183,11 +176,10 @@ def _refuse_overtaken(here: Repository, there: Repository) -> None:
             )
 
 
-def _refuse_older(here: Repository, there: Repository) -> None:
+def _refuse_older(here: Snapshot, there: Snapshot, now: int) -> None:
     ours, theirs = here.versions(), there.versions()
     lower = [role for role, version in ours.items() if theirs.get(role, 0) < version]
-    served, kept = ((r.folder / TIMESTAMP).read_bytes() for r in (there, here))
-    if lower and is_behind(served, kept, int(there.now.timestamp())):
+    if lower and is_behind(there.data("timestamp"), here.data("timestamp"), now):
         raise behind_error("what is served")
     if lower:
         raise TrustError(
@@ -196,11 +188,8 @@ def _refuse_older(here: Repository, there: Repository) -> None:
             hint="was the server restored from a backup? then refresh --at-least there; if this "
             "copy is of something else, fetch into another folder",
         )
-    names = {name for name in needed(here) if (there.folder / name).exists()}
-    if ours["timestamp"] < theirs["timestamp"]:
-        names.remove(TIMESTAMP)
-    apart = [n for n in sorted(names) if not _is_equal(there.folder / n, here.folder / n)]
-    if apart:
+    apart = here.differences(there)
+    if apart and (apart != [TIMESTAMP] or ours["timestamp"] == theirs["timestamp"]):
         raise TrustError(
             f"what is served went another way: it has another {apart[0]}",
             hint="two have written this repository, or it is another one",
@@ -211,9 +200,9 @@ def _is_equal(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.read_bytes() == other.read_bytes()
 
 
-def _take(session: Session, url: str, here: Repository, app: str, bundles: int) -> tuple[str, ...]:
+def _take(session: Session, url: str, here: Snapshot, app: str, bundles: int) -> tuple[str, ...]:
     """Fetch the last releases of an app; their versions."""
-    releases = Releases.of(here, app)
+    disk, releases = Disk(), Releases.of(here, app)
     versions = releases.last(most=bundles) if bundles else []
     entries = [
         ListedTarget(target.path, target.length, target.hashes["sha256"], target.custom)
@@ -221,12 +210,14 @@ def _take(session: Session, url: str, here: Repository, app: str, bundles: int) 
     ]
     listed, _ = Listing(url, app, DEFAULT).read(entries)
     for version in versions:
-        published, place = listed[version], here.path_of(releases.manifest(version))
-        _make(here.disk, here.folder, place.parent)
+        published = listed[version]
+        place = place_of(here.folder, releases.manifest(version))
+        _make(disk, here.folder, place.parent)
         if not place.exists():
-            here.disk.write(place, take_manifest(session, app, published).data)
+            disk.write(place, take_manifest(session, app, published).data)
         if published.bundle is not None:
-            _download(session, published.bundle, here.path_of(releases.bundle(version)), here.disk)
+            bundle = place_of(here.folder, releases.bundle(version))
+            _download(session, published.bundle, bundle, disk)
     return tuple(versions)
 
 
@@ -273,6 +264,6 @@ def _prepare(folder: Path) -> None:
 
 
 def _others(paths: Iterable[Path]) -> list[Path]:
-    """What a fetch that was stopped does not leave."""
+    """Return the files that no stopped fetch leaves."""
     ours = {"metadata", "targets", ".lock", LOCK, ".writer.json"}
     return [path for path in paths if path.name not in ours]

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from patchtool.keys.root_documents import ROOTS_MOST
-from patchtool.repository.repository import Repository
+from patchtool.repository.snapshot import roles_listed, snapshot_listed
 from updater.check.trust import is_metadata
 from updater.errors import FormatError, TransportError
 from updater.format.encoding.limits import MIB
@@ -20,12 +20,12 @@ METADATA_MOST = 5 * MIB
 TOTAL_MOST = 256 * MIB
 """Bytes of all metadata together: nothing of it is verified while it comes."""
 ROLES = re.compile(r"(targets|(app|channels)\.[a-z0-9][a-z0-9-]{0,39})\.json")
-"""What a snapshot may list; a name becomes that of a file here."""
+"""The names that a snapshot may list; each becomes a file here."""
 GONE = {403, 404, 410}
 
 
-def mirror(transport: Transport, url: str, copy: Repository) -> None:
-    """Fetch all metadata that clients see into ``copy``. That it is signed is not said yet.
+def mirror(transport: Transport, url: str, folder: Path) -> None:
+    """Fetch all metadata that clients see into ``folder``; its signatures are not verified.
 
     Raises:
         TransportError: the network, or a file is missing; or the host answers something else for
@@ -33,30 +33,30 @@ def mirror(transport: Transport, url: str, copy: Repository) -> None:
         FormatError: it is no metadata of ours.
         OSError: the disk.
     """
-    source = _Source(transport, f"{url}/metadata", copy.folder / "metadata")
-    (copy.folder / "metadata").mkdir()
-    (copy.folder / "targets").mkdir()
+    source = _MetadataSource(transport, f"{url}/metadata", folder / "metadata")
+    (folder / "metadata").mkdir()
+    (folder / "targets").mkdir()
     source.take("1.root.json")
     for number in count(2):
         if number > ROOTS_MOST or not source.has(f"{number}.root.json"):
             break
-    with _named(copy.folder, url):
-        source.take("timestamp.json")
-        source.take(f"{copy.listed_snapshot()}.snapshot.json")
-        for name, version in copy.listed().items():
+    with _named(f"{url}/metadata/timestamp.json"):
+        snapshot = f"{snapshot_listed(source.take('timestamp.json'))}.snapshot.json"
+    with _named(f"{url}/metadata/{snapshot}"):
+        for name, version in roles_listed(source.take(snapshot)).items():
             if not ROLES.fullmatch(name):
                 raise FormatError(f"a snapshot does not list {name[:60]!a}")
             source.take(f"{version}.{name}")
 
 
 @contextmanager
-def _named(folder: Path, url: str) -> Iterator[None]:
-    """Name the URL in an error, and not the folder that its files lie in for a moment."""
+def _named(url: str) -> Iterator[None]:
+    """Name the URL in an error."""
     try:
         yield
     except FormatError as error:
-        said = str(error).replace(str(folder), url)
-        raise FormatError(said, hint="look at what the host serves there") from error
+        hint = "look at what the host serves there"
+        raise FormatError(f"{url}: {error}", hint=hint) from error
 
 
 def absent(transport: Transport, url: str, files: Mapping[str, int]) -> list[str]:
@@ -80,7 +80,7 @@ def _answers(transport: Transport, url: str, name: str, length: int) -> bool:
     return True
 
 
-class _Source:
+class _MetadataSource:
     def __init__(self, transport: Transport, url: str, folder: Path) -> None:
         self._transport = transport
         self._url = url
@@ -97,7 +97,7 @@ class _Source:
             raise
         return True
 
-    def take(self, name: str) -> None:
+    def take(self, name: str) -> bytes:
         url = f"{self._url}/{name}"
         with self._transport.get(url) as answer:
             data = _bounded(name, answer.chunks, min(METADATA_MOST, self._left))
@@ -106,6 +106,7 @@ class _Source:
             raise page_for(url)
         self._left -= len(data)
         (self._folder / name).write_bytes(data)
+        return data
 
 
 def _bounded(name: str, chunks: Iterable[bytes], most: int) -> bytes:

@@ -18,7 +18,9 @@ from patchtool.keys.signing_clock import CheckTime, any_time
 from patchtool.keys.signing_keys import Keys
 from patchtool.repository.prune import superfluous
 from patchtool.repository.repository import Repository
-from patchtool.repository.targets import Listed, Target
+from patchtool.repository.repository_folder import RepositoryFolder
+from patchtool.repository.snapshot import Snapshot
+from patchtool.repository.targets import Listed, NewTarget
 from patchtool.repository.unpublished import (
     is_overtaken,
     place_of,
@@ -26,15 +28,14 @@ from patchtool.repository.unpublished import (
 )
 from patchtool.repository.writer import writer_of
 from patchtool.server.fetch import (
-    adopt,
-    nobody,
-    served,
+    follow,
+    mirrored,
 )
 from patchtool.server.rebase import ours
 from patchtool.server.server_client import (
-    Announced,
     Behind,
-    Blob,
+    MissingFile,
+    PushStatus,
     Server,
 )
 from updater.disk.durable import Disk, machine_errors
@@ -45,12 +46,12 @@ from updater.progress import Progress
 from updater.transport import server_time
 
 ROUNDS = 5
-"""How often somebody else may be faster, or a server lack files after all."""
+"""The rounds in which somebody else may be faster, or a server lack files after all."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was pushed."""
+    """The outcome of a push."""
 
     apps: dict[str, int]
     """By app, the version of its release metadata that clients see now."""
@@ -63,7 +64,7 @@ class Pushed:
 def push(
     session: Session,
     server: Server,
-    repository: Repository,
+    repository: RepositoryFolder,
     *,
     apps: Sequence[str] = (),
     keys: Keys | None = None,
@@ -103,7 +104,7 @@ class _Push:
         self,
         session: Session,
         server: Server,
-        repository: Repository,
+        repository: RepositoryFolder,
         apps: Sequence[str],
         keys: Keys | None,
     ) -> None:
@@ -145,34 +146,26 @@ class _Push:
 
     def _catch_up(self) -> None:
         """Make the repository what the server shows, and ours follow it."""
-        keys = self._keys
-        showing = served(self._session, self._server.url, self._folder, keys=keys)
+        now = self._session.now()
+        showing = mirrored(self._session, self._server.url, self._folder)
         with showing as there, self._repository.held():
-            for app in self._apps():
+            here = Snapshot.read(self._folder)
+            for app in self._apps(here):
                 _require_hosted(there, app, self._server.url)
-                here = self._here()
                 if is_overtaken(here, there, app) or _removed_in_vain(here, there, app):
-                    is_new = _rebase(self._folder, there, app, is_signer=keys is not None)
+                    is_new = _rebase(here, there, app, self._keys, now)
                     self._rebased += [app] if is_new else []
-            adopt(there, self._folder)
+            follow(there, self._folder, now)
 
-    def _apps(self) -> list[str]:
+    def _apps(self, here: Snapshot) -> list[str]:
         """The apps to push; by default those with something to push."""
-        return list(self._only) or [a for a in self._here().apps() if self._signed(a)]
-
-    def _signed(self, app: str) -> list[int]:
-        return signed_since(self._folder, self._listed(app), app)
+        return list(self._only) or [app for app in here.apps() if _signed(here, app)]
 
     def _waiting(self) -> dict[str, list[int]]:
-        """By app, the versions of its metadata that were signed and not published."""
-        signed = {app: self._signed(app) for app in self._apps()}
+        """Return the versions of each app's metadata that were signed and not published."""
+        here = Snapshot.read(self._folder)
+        signed = {app: _signed(here, app) for app in self._apps(here)}
         return {app: versions for app, versions in signed.items() if versions}
-
-    def _listed(self, app: str) -> int:
-        return self._here().versions()[f"app.{app}"]
-
-    def _here(self) -> Repository:
-        return Repository(self._folder, nobody(self._folder), self._session.now())
 
     def _publish(self, app: str, version: int) -> None:
         """Let clients see one version of an app's metadata, and its content."""
@@ -189,7 +182,7 @@ class _Push:
             f"{self._server.url} does not keep what it is sent", hint="its log says why"
         )
 
-    def _upload(self, app: str, announced: Announced, files: Mapping[str, Path]) -> bool:
+    def _upload(self, app: str, announced: PushStatus, files: Mapping[str, Path]) -> bool:
         """Send all the server lacks; False: it wants the push announced again."""
         missing = announced.missing
         for blob in missing:
@@ -223,16 +216,20 @@ class _Counter:
         self._progress.finish()
 
 
+def _signed(here: Snapshot, app: str) -> list[int]:
+    return signed_since(here.folder, here.listed[f"app.{app}.json"], app)
+
+
 def _refuse_local(folder: Path) -> None:
     if writer_of(folder) != "server":
         raise RequestError(
-            f"{folder} is written here, and no server is to be told",
+            f"{folder} is written by this tool, not by a server",
             hint="copy it to a static host with patchtool sync; or, if a server is to take over: "
             "patchtool writer REPO server",
         )
 
 
-def _require_hosted(there: Repository, app: str, url: str) -> None:
+def _require_hosted(there: Snapshot, app: str, url: str) -> None:
     if app not in there.apps():
         raise RequestError(
             f"{url} does not host {app}",
@@ -240,14 +237,13 @@ def _require_hosted(there: Repository, app: str, url: str) -> None:
         )
 
 
-def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bool:
+def _rebase(here: Snapshot, there: Snapshot, app: str, keys: Keys | None, now: int) -> bool:
     """Sign ours on top of theirs; whether they lacked anything of it.
 
     Stopped anywhere, it is done again with the same outcome.
     """
-    here = Repository(folder, nobody(folder), int(there.now.timestamp()))
-    listed = here.versions()[f"app.{app}"]
-    theirs = there.versions()[f"app.{app}"]
+    folder = here.folder
+    listed, theirs = (seen.listed[f"app.{app}.json"] for seen in (here, there))
     signed = signed_since(folder, listed, app)
     ancestor, newest, other = (
         _targets(place.read_bytes())
@@ -259,21 +255,22 @@ def _rebase(folder: Path, there: Repository, app: str, *, is_signer: bool) -> bo
     )
     change = ours(ancestor, newest, other)
     change = replace(change, gone=_still_gone(here, there, app, change.gone))
-    if change and not is_signer:
+    if change and keys is None:
         raise RequestError(
             f"somebody else has published or promoted releases of {app} since these were signed",
             hint="--keys KEYS signs them again on top of that; nothing was published",
         )
-    if change:
-        targets = [Target.there(name, dict(target)) for name, target in change.new.items()]
-        there.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
+    if change and keys is not None:
+        targets = [NewTarget.there(name, dict(target)) for name, target in change.new.items()]
+        onto = Repository(there.folder, keys, now)
+        onto.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
         Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
     _drop(folder, app, signed, theirs + 1 if change else 0)
     return bool(change)
 
 
-def _removed_in_vain(here: Repository, there: Repository, app: str) -> bool:
-    """Whether what was pruned ``here`` is needed ``there`` after all, such as by a channel."""
+def _removed_in_vain(here: Snapshot, there: Snapshot, app: str) -> bool:
+    """Return whether ``there`` needs what was pruned ``here``, such as for a channel."""
     role = f"app.{app}"
     if not signed_since(here.folder, here.versions().get(role, 0), app):
         return False
@@ -281,10 +278,8 @@ def _removed_in_vain(here: Repository, there: Repository, app: str) -> bool:
     return len(_still_gone(here, there, app, gone)) < len(gone)
 
 
-def _still_gone(
-    here: Repository, there: Repository, app: str, gone: Sequence[str]
-) -> tuple[str, ...]:
-    """Of what was pruned ``here``, what nobody needs ``there`` either once ours is added."""
+def _still_gone(here: Snapshot, there: Snapshot, app: str, gone: Sequence[str]) -> tuple[str, ...]:
+    """Return what was pruned ``here`` and is not needed ``there`` either once ours is added."""
     added: dict[str, Listed] = here.targets(f"app.{app}")
     unneeded = superfluous(there, app, added.items()) if gone else []
     return tuple(name for name in gone if name in unneeded)
@@ -306,7 +301,7 @@ def _targets(data: bytes) -> dict[str, Any]:
 
 
 def _files(folder: Path, targets: Mapping[str, Any]) -> dict[str, Path]:
-    """Where the content of targets lies, by digest."""
+    """Return the places of the contents of targets, by digest."""
     return {
         target["hashes"]["sha256"]: _path(folder, name, target) for name, target in targets.items()
     }
@@ -316,7 +311,7 @@ def _path(folder: Path, name: str, target: Mapping[str, Any]) -> Path:
     return folder / file_name(name, target["hashes"]["sha256"])
 
 
-def _require(files: Mapping[str, Path], blob: Blob) -> None:
+def _require(files: Mapping[str, Path], blob: MissingFile) -> None:
     """Refuse to begin an upload that cannot end."""
     path = files.get(blob.digest)
     if path is None or not path.is_file() or path.stat().st_size != blob.length:

@@ -1,4 +1,4 @@
-"""Merging: what was signed here, put on top of what somebody else has published meanwhile. Pure.
+"""Rebase: put what was signed here on top of what somebody else has published since. Pure.
 
 Targets are as a role's metadata lists them: name -> length, hashes, custom. Whoever came first is
 right: what both have changed in different ways is refused, and nothing of theirs is undone. What
@@ -18,12 +18,12 @@ Targets = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Ours:
-    """What we did since both had the same, and is not theirs yet."""
+    """Our changes since both had the same, as far as they are not theirs yet."""
 
     new: Mapping[str, Mapping[str, Any]]
     """Targets to add, by name."""
     said: Mapping[str, Any]
-    """What is said from now on of targets that are there, by name."""
+    """The new custom part of targets that are there, by name."""
     gone: tuple[str, ...]
     """Names of targets to remove."""
 
@@ -32,7 +32,7 @@ class Ours:
 
 
 def ours(ancestor: Targets, here: Targets, there: Targets) -> Ours:
-    """What is to be done to ``there``, so that it has what was done here since ``ancestor``.
+    """Return the changes that give ``there`` what was done here since ``ancestor``.
 
     Raises:
         FormatError: both have changed one target, and not in the same way.
@@ -55,6 +55,6 @@ def ours(ancestor: Targets, here: Targets, there: Targets) -> Ours:
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
-    """Whether two targets have the same bytes, whatever is said of them."""
+    """Return whether two targets have the same bytes, whatever is said of them."""
     parts = ("length", "hashes")
     return other is not None and all(one.get(part) == other.get(part) for part in parts)

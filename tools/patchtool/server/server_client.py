@@ -47,7 +47,7 @@ class Behind(RequestError):  # noqa: N818 - reads as what it says
 
 
 @dataclass(frozen=True)
-class Blob:
+class MissingFile:
     """A file the server lacks."""
 
     digest: str
@@ -57,11 +57,11 @@ class Blob:
 
 
 @dataclass(frozen=True)
-class Announced:
+class PushStatus:
     """How the server sees a push."""
 
     identity: str
-    missing: tuple[Blob, ...]
+    missing: tuple[MissingFile, ...]
     published: bool
 
 
@@ -75,7 +75,7 @@ class Server:
     sender: Sender
     sleep: Callable[[float], None] = time.sleep
 
-    def announce(self, app: str, after: int, metadata: bytes) -> Announced:
+    def announce(self, app: str, after: int, metadata: bytes) -> PushStatus:
         """Tell of the next version of ``app.APP``, which follows version ``after``.
 
         Raises:
@@ -92,10 +92,15 @@ class Server:
         identity, is_published = record.text("id"), record.flag("published")
         blobs = record.items("missing", _blob, BLOBS_MOST)
         Digest.parse(identity)  # it becomes part of a URL
-        return Announced(identity, blobs, is_published)
+        return PushStatus(identity, blobs, is_published)
 
     def upload(
-        self, app: str, push: Announced, blob: Blob, file: BinaryIO, advance: Callable[[int], None]
+        self,
+        app: str,
+        push: PushStatus,
+        blob: MissingFile,
+        file: BinaryIO,
+        advance: Callable[[int], None],
     ) -> bool:
         """Send what the server lacks of a file; whether it took it, else announce the push again.
 
@@ -138,7 +143,7 @@ class Server:
             at = after
         return True
 
-    def publish(self, app: str, push: Announced) -> bool:
+    def publish(self, app: str, push: PushStatus) -> bool:
         """Let clients see a push; False: the server lacks files of it after all.
 
         Raises:
@@ -281,11 +286,11 @@ def _document(reply: Reply) -> Any:
         ) from error
 
 
-def _blob(value: object) -> Blob:
+def _blob(value: object) -> MissingFile:
     record = Record(value)
     digest = str(Digest.parse(record.text("sha256")))
     length = record.integer("length", INTEGER_MAX)
-    return Blob(digest, length, record.integer("received", length))
+    return MissingFile(digest, length, record.integer("received", length))
 
 
 def _offset(reply: Reply, length: int) -> int:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from patchtool.diff.block_pool import patch_blocks, placed
 from patchtool.diff.matching.corpus import (
     Corpus,
+    CorpusPart,
     Joined,
-    Part,
     Span,
 )
 from patchtool.diff.matching.match import Cover
@@ -30,7 +30,7 @@ from patchtool.diff.matching.match_windows import (
     uncovered,
 )
 from patchtool.diff.options import Options
-from patchtool.diff.view_files import Contents
+from patchtool.diff.view_files import FileViews
 
 from tests.support.trees.corpora import corpus, sized
 from tests.support.trees.trees import noise
@@ -40,7 +40,7 @@ NOWHERE = Path("nowhere")
 
 
 def numbered(lengths: dict[int, int]) -> Corpus:
-    return Corpus(Part(number, length, NOWHERE) for number, length in lengths.items())
+    return Corpus(CorpusPart(number, length, NOWHERE) for number, length in lengths.items())
 
 
 def length(spans: tuple[Span, ...]) -> int:
@@ -96,7 +96,7 @@ def test_a_large_executable_keeps_its_alignment_however_little_memory_there_is(
     sizes = []
     for memory in (GIB, 3 * MIB * (OLD_COST + NEW_COST)):
         options = Options(effort="fast", jobs=1, memory=memory)
-        blocks = patch_blocks(Contents(old, new, (), ()), tmp_path / f"{memory}", options)
+        blocks = patch_blocks(FileViews(old, new, (), ()), tmp_path / f"{memory}", options)
         sizes.append(sum(block.packed_length for block in blocks))
     assert sizes[1] < 1.05 * sizes[0]
 
@@ -200,7 +200,7 @@ def test_a_file_larger_than_the_budget_still_costs_little_where_its_parts_moved(
 ) -> None:
     a, b = noise(6 * MIB, 1), noise(6 * MIB, 2)
     old, new = corpus(tmp_path, [a + b], "old"), corpus(tmp_path, [b + b"!" + a], "new")
-    contents = Contents(old, new, (), ())
+    contents = FileViews(old, new, (), ())
     options = Options(effort="fast", jobs=2, memory=4 * 9 * 2 * MIB)
     blocks = patch_blocks(contents, tmp_path / "spool", options)
     assert sum(block.packed_length for block in blocks) < 20_000

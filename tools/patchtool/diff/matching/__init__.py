@@ -1,4 +1,4 @@
-"""Where new bytes are found in old ones, within the memory that is given.
+"""Matching: find new bytes in old ones, within the memory that is given.
 
 Imported by `diff` only.
 """

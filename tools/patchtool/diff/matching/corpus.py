@@ -1,4 +1,4 @@
-"""Many files read as one: what lets a match be found wherever a byte moved to."""
+"""Many files read as one, so that a match is found wherever a byte moved to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from updater.format.patch import Extent
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CorpusPart:
     """The view bytes of one file, and its number in the patch header."""
 
     number: int
@@ -37,7 +37,7 @@ class Span:
 class Corpus:
     """Parts one after the other; positions count from the start of the first."""
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[CorpusPart]) -> None:
         self.parts = tuple(part for part in parts if part.length)
         self._ends = tuple(accumulate(part.length for part in self.parts))
 
@@ -48,7 +48,7 @@ class Corpus:
 
     @cached_property
     def spans(self) -> dict[int, Span]:
-        """Where each part stands, by its number, in order."""
+        """The span of each part, by its number, in order."""
         starts = (0, *self._ends[:-1])
         ends = zip(self.parts, starts, self._ends, strict=False)
         return {part.number: Span(start, end) for part, start, end in ends}
@@ -62,7 +62,7 @@ class Corpus:
             start, part = end, part + 1
 
     def part_at(self, position: int) -> int:
-        """Which part, counted from 0, holds the byte at ``position``."""
+        """Return the number of the part that holds the byte at ``position``, counted from 0."""
         return bisect_right(self._ends, position)
 
     def extents(self, spans: Iterable[Span]) -> tuple[Extent, ...]:
@@ -87,7 +87,7 @@ class Corpus:
             file.seek(offset)
             return file.read(piece.length)
 
-    def _find(self, piece: Span) -> tuple[Part, int]:
+    def _find(self, piece: Span) -> tuple[CorpusPart, int]:
         index = self.part_at(piece.start)
         part = self.parts[index]
         return part, piece.start - (self._ends[index] - part.length)
@@ -103,13 +103,13 @@ class Joined:
         self._starts = [spans[number].start for number in self._order]
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Where in the corpus the byte at ``offset`` is, and how many follow it in its span."""
+        """Return the position of the byte at ``offset``, and how many follow it in its span."""
         number = bisect_right(self._ends, offset)
         left = self._ends[number] - offset
         return self._spans[number].end - left, left
 
     def offset(self, position: int) -> int:
-        """Where the byte at ``position`` of the corpus comes, if the spans have it."""
+        """Return the offset of the byte at ``position`` of the corpus, if the spans have it."""
         number = self._order[bisect_right(self._starts, position) - 1]
         span = self._spans[number]
         return self._ends[number] - span.length + position - span.start

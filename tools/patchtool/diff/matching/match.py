@@ -1,4 +1,4 @@
-"""Finding what new bytes have in common with old ones, behind one interface.
+"""Find what new bytes have in common with old ones, behind one interface.
 
 A finder takes old and new bytes and gives covers; what finds them never shows in a patch, where
 they are bsdiff triples. HDiffPatch finds quickly. bsdiff4 takes five times as long and more where
@@ -41,7 +41,7 @@ Finder = Callable[[bytes, bytes], list[Cover]]
 
 
 def hdiffpatch_covers(old: bytes, new: bytes) -> list[Cover]:
-    """What HDiffPatch finds.
+    """Find covers with HDiffPatch.
 
     Raises:
         PatchError: it answers in a format we do not know.
@@ -59,7 +59,7 @@ def hdiffpatch_covers(old: bytes, new: bytes) -> list[Cover]:
 
 
 def bsdiff_covers(old: bytes, new: bytes) -> list[Cover]:
-    """What bsdiff4 finds; nothing in content so repetitive that it would not come to an end."""
+    """Find covers with bsdiff4; none in content so repetitive that it would not come to an end."""
     if not old or not new or is_repetitive(old) or is_repetitive(new):
         return []
     control, _, _ = bsdiff4.core.diff(old, new)
@@ -73,7 +73,7 @@ def bsdiff_covers(old: bytes, new: bytes) -> list[Cover]:
 
 
 def is_repetitive(data: bytes) -> bool:
-    """Whether any part of ``data`` says the same thing over and over."""
+    """Return whether any part of ``data`` says the same thing over and over."""
     size = 1 << 18  # a run of this length takes it a second
     parts = (data[start : start + size] for start in range(0, len(data), size))
     return any(len(zlib.compress(part, 1)) * REPETITIVE < len(part) for part in parts)

@@ -1,4 +1,4 @@
-"""Which old bytes to match which new bytes against, so that matching stays within memory.
+"""Windows: pairs of old and new bytes to match, so that matching stays within memory.
 
 First every new file against its old self: among many files a matcher takes equal bytes from
 anywhere, and loses the long alignments in which executables differ by addresses only. Then what
@@ -97,7 +97,7 @@ def _own_windows(new: Span, old: Span, memory: int) -> Iterator[Pair]:
 
 
 def uncovered(covers: Iterable[Cover], new: Corpus) -> list[Span]:
-    """What no cover gives of ``new``, where it is worth a search; covers are in order."""
+    """Return the parts of ``new`` that no cover gives and that are worth a search."""
     spans, at = [], 0
     for cover in (*covers, Cover(0, new.length, 0)):
         if cover.new - at >= WORTH:

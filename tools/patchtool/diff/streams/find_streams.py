@@ -1,4 +1,4 @@
-"""Finding the deflate streams of a file that zlib can write again: the builder of inflated views.
+"""Find the deflate streams of a file, and take apart those that zlib can write again.
 
 A stream is taken apart only if one set of zlib's parameters gives it back bit for bit, so it does
 not matter how a candidate was found: there is no wrong one.
@@ -7,16 +7,16 @@ not matter how a candidate was found: there is no wrong one.
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from patchtool.diff.streams.candidates import Bytes, Candidate, FileBytes, Scanner
+from patchtool.diff.streams.zlib_parameters import Trials
 from updater.errors import PatchError
 from updater.format.encoding.limits import DEFAULT, MIB
 from updater.format.names import Digest
@@ -34,7 +34,6 @@ from updater.patch.delta.inflated import (
     Parameters,
     deflate,
     first_piece,
-    is_zlib_header,
     predict,
 )
 
@@ -49,48 +48,11 @@ SPOOL = 64 * MIB
 """Inflated bytes of one stream held in memory while parameters are tried."""
 PROBE = 512
 """Deflated bytes that tell most false candidates."""
-PATIENCE = 2 * MIB
-"""Bytes of one stream deflated in vain, after which no more sets are tried.
 
-Of one stream, not of the file, as long as it may be zlib's: whether a stream is taken apart should
-depend on its own bytes, so that one of many is not lost for what the others are.
-"""
-IN_A_ROW = 64
-"""Streams refuted one after the other, after which one new set is tried of each: their encoder is
-not zlib, and what it wrote comes out alike in the other release."""
-SETS = 16
-"""Different sets of one file, so that a client checks few."""
 
 VAIN_LEAST, VAIN_SHARE = 64 * MIB, 8
 """Bytes, and times the size of the file, inflated in vain after which no stream is looked for:
 where each of its bytes may begin a stream that never ends, looking for them would not either."""
-
-DEFAULT_STRATEGY, FILTERED, HUFFMAN, RLE, FIXED = range(5)
-
-STEP = MIB
-"""Bytes of a file searched at once."""
-
-
-class FileBytes:
-    """A file's bytes by position.
-
-    Not a map of the file: one that is cut short meanwhile would end this process.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._length = file.seek(0, 2)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, part: slice) -> bytes:
-        start, stop, _ = part.indices(self._length)
-        self._file.seek(start)
-        return self._file.read(max(stop - start, 0))
-
-
-Bytes = bytes | FileBytes
 
 
 @dataclass(frozen=True)
@@ -107,7 +69,7 @@ class Inflated:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class DeflateStream:
     """A stream that is taken apart."""
 
     start: int
@@ -119,21 +81,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A place where a stream may begin."""
-
-    found: int
-    """Where its mark is."""
-    start: int
-    kind: int = WHOLE
-    header: bytes = b""
-    """zlib's two bytes, if there are any: they tell window and level."""
-    is_bare: bool = False
-    """Whether only its checksum tells it from chance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
+class FoundStream:
     """A deflate stream of a file, whoever wrote it."""
 
     candidate: Candidate
@@ -141,15 +89,15 @@ class Found:
     length: int
     """Inflated bytes."""
     digest: bytes
-    """Of the deflated bytes: a stream that is in both releases need not be taken apart."""
+    """The digest of its deflated bytes: a stream of both releases need not be taken apart."""
 
     @property
     def start(self) -> int:
-        """Where its first byte is."""
+        """The position of its first byte."""
         return self.candidate.start
 
 
-def find(place: Path) -> list[Found]:
+def find(place: Path) -> list[FoundStream]:
     """Every deflate stream of the file at ``place``, in order, none within another.
 
     None at all if they would inflate beyond what a view may be, or too much is none.
@@ -164,7 +112,7 @@ def find(place: Path) -> list[Found]:
             return []
 
 
-def inflate(place: Path, found: list[Found], view: Path) -> Inflated | None:
+def inflate(place: Path, found: list[FoundStream], view: Path) -> Inflated | None:
     """The view of the file at ``place`` in which the streams ``found`` are taken apart.
 
     It is written to ``view``, and proven to close again. A function of the file's bytes, the list
@@ -184,7 +132,7 @@ def inflate(place: Path, found: list[Found], view: Path) -> Inflated | None:
         return _written(place, file, made)
 
 
-def _is_worth_it(streams: Sequence[Found | Stream], size: int) -> bool:
+def _is_worth_it(streams: Sequence[FoundStream | DeflateStream], size: int) -> bool:
     deflated = sum(stream.end - stream.start for stream in streams)
     inflated_length = sum(stream.length for stream in streams)
     return inflated_length >= WORTH and deflated >= min(PART_WORTH, size // SHARE_WORTH)
@@ -197,7 +145,7 @@ def _opened(place: Path) -> Iterator[tuple[FileBytes, BinaryIO]]:
         yield FileBytes(content), file
 
 
-def _open_recipe(data: Bytes, streams: list[Stream]) -> bytes:
+def _open_recipe(data: Bytes, streams: list[DeflateStream]) -> bytes:
     starts, end = [], 0
     for stream in streams:
         expected = end + predict(data[end : end + inflated.WINDOW])
@@ -206,7 +154,7 @@ def _open_recipe(data: Bytes, streams: list[Stream]) -> bytes:
     return inflated.write_open_recipe(starts)
 
 
-def _close_recipe(streams: list[Stream]) -> bytes:
+def _close_recipe(streams: list[DeflateStream]) -> bytes:
     return inflated.write_close_recipe([(stream.kind, stream.parameters) for stream in streams])
 
 
@@ -245,21 +193,18 @@ def _most(size: int) -> int:
     return min(DEFAULT.view_factor * size, DEFAULT.view_bytes)
 
 
-# --- finding ------------------------------------------------------------------------------------
-
-
 class _Finder:
     """Goes through one file and takes apart what it can."""
 
     def __init__(self, data: Bytes, file: BinaryIO) -> None:
         self._data = data
         self._source = LookaheadReader(file)
-        self._scanner = _Scanner(data)
-        self._trials = _Trials()
+        self._scanner = Scanner(data)
+        self._trials = Trials()
         self._room = _most(len(data)) - len(data)
         self._patience = VAIN_LEAST + VAIN_SHARE * len(data)
 
-    def found(self) -> Iterator[Found]:
+    def found(self) -> Iterator[FoundStream]:
         """Every stream, in order, none within another.
 
         Raises:
@@ -279,7 +224,7 @@ class _Finder:
             at = candidate.found + 1
             if content:
                 digest = hashlib.sha256(self._data[candidate.start : content.end]).digest()
-                yield Found(candidate, content.end, content.length, digest)
+                yield FoundStream(candidate, content.end, content.length, digest)
                 at = taken = content.end
                 count += 1
             else:
@@ -291,9 +236,9 @@ class _Finder:
         if self._patience < 0:
             raise _TooMuchInVain
 
-    def reproduced(self, found: list[Found]) -> list[Stream]:
+    def reproduced(self, found: list[FoundStream]) -> list[DeflateStream]:
         """Those of ``found`` that can be written again, as far as the view may grow."""
-        streams: list[Stream] = []
+        streams: list[DeflateStream] = []
         for stream in found:
             with suppress(_TooLarge), tempfile.SpooledTemporaryFile(SPOOL) as spool:
                 content = self._inflate(stream.candidate, cast("BinaryIO", spool))
@@ -304,7 +249,7 @@ class _Finder:
         return streams
 
     def _inflate(self, candidate: Candidate, spool: BinaryIO) -> _Content | None:
-        """What the candidate inflates to; None if it is no stream worth a thought."""
+        """Inflate the candidate; None if it is no stream, or too short."""
         start = candidate.start
         if candidate.kind == WHOLE and not _may_inflate(self._data[start : start + PROBE]):
             return None
@@ -333,7 +278,7 @@ class _Finder:
         deflated = _joined(self._data[start:end], first) if stream.separators else None
         return _Content(spool, length, adler, end, deflated)
 
-    def _reproduced(self, candidate: Candidate, content: _Content) -> Stream | None:
+    def _reproduced(self, candidate: Candidate, content: _Content) -> DeflateStream | None:
         """The stream, if there are parameters that give it."""
         start, end = candidate.start, content.end
         deflated: tuple[Bytes, int, int] = (self._data, start, end)
@@ -344,7 +289,7 @@ class _Finder:
         )
         if parameters is None:
             return None
-        return Stream(start, end, content.length, candidate.kind, parameters)
+        return DeflateStream(start, end, content.length, candidate.kind, parameters)
 
 
 class _TooLarge(Exception):  # noqa: N818 - it is not an error, only the end
@@ -352,12 +297,12 @@ class _TooLarge(Exception):  # noqa: N818 - it is not an error, only the end
 
 
 class _TooMuchInVain(Exception):  # noqa: N818 - as above
-    """What looks like streams is none."""
+    """Too many bytes looked like streams and were none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a candidate inflates to."""
+    """The inflated content of a candidate."""
 
     spool: BinaryIO
     length: int
@@ -398,7 +343,7 @@ def _joined(data: bytes, first: int) -> bytes:
 def _gives(
     content: BinaryIO, parameters: Parameters, deflated: Bytes, start: int, end: int
 ) -> bool:
-    """Whether ``content`` deflates to just these bytes; the first difference ends the trial."""
+    """Return whether ``content`` deflates to these bytes; the first difference ends the trial."""
     content.seek(0)
     at = start
     for part in deflate(iter(lambda: content.read(CHUNK), b""), parameters):
@@ -406,156 +351,3 @@ def _gives(
             return False
         at += len(part)
     return at == end
-
-
-# --- candidates ---------------------------------------------------------------------------------
-
-
-class _Scanner:
-    """Finds places where streams may begin, each kind of mark at the speed of memory."""
-
-    def __init__(self, data: Bytes) -> None:
-        self._data = data
-        self._searches = {mark: _Search(mark, data) for mark in _MARKS}
-        self._found = dict.fromkeys(_MARKS, -1)
-
-    def first(self, at: int) -> Candidate | None:
-        """The first candidate whose mark is at ``at`` or behind."""
-        while True:
-            for mark, found in self._found.items():
-                if found < at:
-                    self._found[mark] = self._searches[mark].first(at)
-            mark, at = min(self._found.items(), key=lambda item: item[1])
-            if at == len(self._data):
-                return None
-            candidate = _MARKS[mark](self._data, at)
-            if candidate and candidate.start < len(self._data):
-                return candidate
-            at += 1
-
-
-class _Search:
-    """Finds one kind of mark, in a window of the file that goes on with it."""
-
-    def __init__(self, mark: re.Pattern[bytes], data: Bytes) -> None:
-        self._mark = mark
-        self._data = data
-        self._start = -STEP
-        self._window = b""
-
-    def first(self, at: int) -> int:
-        """Where the first one at ``at`` or behind is; the file's length if there is none."""
-        while at < len(self._data):
-            if not self._start <= at < self._start + STEP:
-                self._start, self._window = at, self._data[at : at + STEP + MARK_MOST - 1]
-            if match := self._mark.search(self._window, at - self._start):
-                return self._start + match.start()
-            at = self._start + STEP
-        return len(self._data)
-
-
-def _zip_entry(data: Bytes, at: int) -> Candidate | None:
-    """A local header: deflated, not encrypted."""
-    header = data[at : at + 10]
-    if header[8:] != b"\x08\0" or header[6] & 1:
-        return None
-    return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
-
-
-def _gzip_member(data: Bytes, at: int) -> Candidate | None:
-    return Candidate(at, at + predict(data[at : at + inflated.WINDOW]))
-
-
-def _image_chunk(data: Bytes, at: int) -> Candidate | None:
-    header = data[at + 4 : at + 6]
-    return Candidate(at, at + 6, CHUNKED, header) if is_zlib_header(header) else None
-
-
-def _zlib_stream(data: Bytes, at: int) -> Candidate | None:
-    return Candidate(at, at + 2, WHOLE, data[at : at + 2], is_bare=True)
-
-
-_FIRST_BYTES = b"".join(re.escape(bytes([b])) for b in range(256) if b >> 1 & 3 in {1, 2})
-"""What a stream may begin with: a Huffman block. Stored ones hide nothing."""
-MARK_MOST = 4
-"""Bytes of the longest mark."""
-_MARKS: dict[re.Pattern[bytes], Callable[[Bytes, int], Candidate | None]] = {
-    re.compile(rb"PK\x03\x04"): _zip_entry,
-    re.compile(rb"\x1f\x8b\x08"): _gzip_member,
-    re.compile(rb"IDAT"): _image_chunk,
-    re.compile(rb"x[\x01\x5e\x9c\xda][" + _FIRST_BYTES + rb"]"): _zlib_stream,
-}
-
-
-# --- parameters ---------------------------------------------------------------------------------
-
-
-class _Trials:
-    """Which parameters to try, the most promising first."""
-
-    def __init__(self) -> None:
-        self._known: list[Parameters] = []
-        """Those that worked in this file, the last one first."""
-        self._refuted = 0
-        """Streams in a row that nothing gave."""
-
-    def find(
-        self, header: bytes, content: BinaryIO, works: Callable[[Parameters], bool]
-    ) -> Parameters | None:
-        """The first set that works, which leaves ``content`` where it was refuted."""
-        patience = PATIENCE if self._refuted < IN_A_ROW else 0
-        for tried in self._order(header):
-            if works(tried):
-                self._refuted = 0
-                self._known = [tried, *(known for known in self._known if known != tried)]
-                return tried
-            if tried not in self._known:
-                patience -= content.tell()
-            if patience < 0:
-                break
-        self._refuted += 1
-        return None
-
-    def _order(self, header: bytes) -> Iterator[Parameters]:
-        more = _likely(header) if len(self._known) < SETS else []
-        order = dict.fromkeys([*self._known, *more])
-        return (tried for tried in order if _may_be(tried, header))
-
-
-@cache
-def _likely(header: bytes) -> list[Parameters]:
-    """Every set worth trying; zlib's header tells the window and narrows the level down."""
-    windows = [zlib.MAX_WBITS]
-    if header:
-        windows.insert(0, max((header[0] >> 4) + 8, 9))
-    return [
-        Parameters(level, window, memory, strategy)
-        for strategy, memory, levels in _LIKELY
-        for window in dict.fromkeys(windows)
-        for level in levels
-    ]
-
-
-def _may_be(parameters: Parameters, header: bytes) -> bool:
-    """Whether zlib writes this header with the parameters: it tells their level roughly."""
-    if not header:
-        return True
-    if parameters.strategy >= HUFFMAN or parameters.level < 2:
-        return header[1] >> 6 == 0
-    return header[1] >> 6 == 1 + (parameters.level > 5) + (parameters.level > 6)
-
-
-_ALL = (6, 9, 1, 5, 4, 3, 2, 7, 8)
-_LIKELY = (
-    (DEFAULT_STRATEGY, 8, _ALL),
-    (DEFAULT_STRATEGY, 9, (6, 9, 1)),
-    (FILTERED, 8, _ALL),
-    (FILTERED, 9, (6, 9, 1)),
-    (RLE, 8, (6,)),  # here and in the next the level makes no difference
-    (HUFFMAN, 8, (6,)),
-    (RLE, 9, (6,)),
-    (HUFFMAN, 9, (6,)),
-    (FIXED, 8, (6, 9)),
-    (FIXED, 9, (6, 9)),
-)
-"""Strategy, memory level and levels that libraries and optimisers of images use."""
