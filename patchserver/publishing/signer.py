@@ -21,11 +21,11 @@ from patchtool.keys.signing_keys import Keys
 from patchtool.release import refresh, rollout
 from patchtool.release.rollout import heads_of
 from patchtool.repository.leftovers import Cleared
-from patchtool.repository.prune import clear_unneeded
 from patchtool.repository.repository import NotNext, Repository
 from patchtool.repository.repository_folder import Author
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed
+from patchtool.upkeep.prune import clear_unneeded
 
 from patchserver.publishing.push_rules import check_push
 from patchserver.publishing.rehearsal import Canary, LookTimes

@@ -16,7 +16,7 @@ from updater.format.encoding.canonical import INTEGER_MAX, Record
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
-from updater.format.patch import TreeDescriptor
+from updater.format.patch_header.patch import TreeDescriptor
 from updater.format.target_names import TargetName, release_name
 from updater.patch.apply import PatchFile
 from updater.patch.file_digest import digest_of

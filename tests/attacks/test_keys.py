@@ -29,10 +29,10 @@ from tests.support.servers.serving import send, served
 from tests.support.trees.trees import Exe, Tree, read_tree
 from updater.check.catalogue import ListedTarget, Listing
 from updater.errors import TransportError, TrustError
-from updater.format import header
 from updater.format.encoding import lzma2, zstandard
 from updater.format.head import Head
 from updater.format.manifest import Manifest
+from updater.format.patch_header import header
 from updater.patch.delta import block
 from updater.update.install_new import install
 

@@ -25,10 +25,20 @@ from updater.errors import FormatError, PatchError
 from updater.format.changes import WITH_SOURCE, Kind, Layout
 from updater.format.encoding import lzma2
 from updater.format.encoding.wire import Reader, Writer
-from updater.format.header import MAGIC, decode_header, encode_header
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import STORED, Block, Extent, Header, TreeDescriptor
+from updater.format.patch_header.header import (
+    MAGIC,
+    decode_header,
+    encode_header,
+)
+from updater.format.patch_header.patch import (
+    STORED,
+    Block,
+    Extent,
+    Header,
+    TreeDescriptor,
+)
 from updater.format.release_description import Release
 from updater.patch.apply import (
     PatchFile,

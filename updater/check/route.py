@@ -11,7 +11,7 @@ from packaging.version import Version
 from updater.check.catalogue import Catalogue, PatchTarget, PublishedRelease
 from updater.errors import FormatError, RequestError
 from updater.format.names import order
-from updater.format.patch import Header
+from updater.format.patch_header.patch import Header
 from updater.version import __version__
 
 

@@ -21,9 +21,9 @@ from typing import BinaryIO, NamedTuple, cast
 from updater.check.catalogue import PatchTarget
 from updater.config import UpdaterConfig
 from updater.errors import FormatError, TransportError, TrustError
-from updater.format.header import decode_header
 from updater.format.names import Digest
-from updater.format.patch import Header, Select
+from updater.format.patch_header.header import decode_header
+from updater.format.patch_header.patch import Header, Select
 from updater.progress import Progress, Silent
 from updater.retry import Tries
 from updater.transport import ResponseBody, Transport, refuse_page

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from updater.errors import PatchError
 from updater.format.names import Digest
-from updater.format.patch import Extent, FileView
+from updater.format.patch_header.patch import Extent, FileView
 from updater.patch.delta.view import Views, view_of
 from updater.patch.file_digest import digest_of
 from updater.patch.parallel import in_order

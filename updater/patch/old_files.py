@@ -10,7 +10,7 @@ from pathlib import Path
 from updater.errors import FormatError, PatchError
 from updater.format.encoding.limits import Limits
 from updater.format.manifest import File
-from updater.format.patch import Extent, FileView
+from updater.format.patch_header.patch import Extent, FileView
 from updater.format.paths import shown
 from updater.patch.delta.view import Views, view_of
 from updater.patch.file_digest import check_file

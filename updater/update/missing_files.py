@@ -10,7 +10,7 @@ from updater.check.fallback import Unusable
 from updater.errors import PatchError
 from updater.format.changes import Layout
 from updater.format.manifest import File, Manifest
-from updater.format.patch import Header
+from updater.format.patch_header.patch import Header
 from updater.format.paths import shown
 from updater.launch.state import State
 from updater.local.session import Session

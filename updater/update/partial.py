@@ -14,7 +14,7 @@ from updater.check.route import Hop, check_header
 from updater.disk.durable import written_to
 from updater.errors import PatchError
 from updater.format.manifest import File
-from updater.format.patch import Header
+from updater.format.patch_header.patch import Header
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.net.download import Download

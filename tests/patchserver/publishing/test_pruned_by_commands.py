@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from patchtool.release.recall import recall
 from patchtool.repository.leftovers import PATIENCE
-from patchtool.repository.prune import Pruned, prune
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.stored_files import missing
-from patchtool.repository.unpublished import signed_since
 from patchtool.server.fetch import fetch
 from patchtool.server.push import push
+from patchtool.upkeep.prune import Pruned, prune
+from patchtool.upkeep.unpublished import signed_since
 
 from patchserver.accounts.users import Scope
 from patchserver.run.jobs import Jobs
@@ -35,8 +35,8 @@ RELEASES = 6
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A world where two releases are kept and patches to one."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr("patchtool.repository.prune.KEPT", 2)
-    monkeypatch.setattr("patchtool.repository.prune.PATCHED", 1)
+    monkeypatch.setattr("patchtool.upkeep.prune.KEPT", 2)
+    monkeypatch.setattr("patchtool.upkeep.prune.PATCHED", 1)
 
 
 class Pruner(Runner):

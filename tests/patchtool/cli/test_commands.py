@@ -22,7 +22,7 @@ from patchtool.keys.signing_keys import PASSWORD
 from tests.support.trees.trees import Exe, Link, Tree, noise, read_tree, write_tree
 from updater.disk.durable import WINDOWS
 from updater.disk.lock import locked
-from updater.format.header import MAGIC
+from updater.format.patch_header.header import MAGIC
 from updater.version import __version__
 
 SECRET = "correct horse battery staple"

@@ -34,7 +34,11 @@ from tests.support.trees.corpora import corpus
 from tests.support.trees.trees import noise, write_tree
 from updater.format.encoding import zstandard
 from updater.format.encoding.limits import MIB
-from updater.format.patch import LZMA2, STORED, ZSTD
+from updater.format.patch_header.patch import (
+    LZMA2,
+    STORED,
+    ZSTD,
+)
 from updater.patch.delta.block import decode_block, encode_block
 
 WINDOWS = sys.platform == "win32"

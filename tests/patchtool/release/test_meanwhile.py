@@ -23,15 +23,15 @@ from patchtool.release.rollout import (
     promote,
     resume,
 )
-from patchtool.repository.prune import prune
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.repository_folder import Author
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import needed
-from patchtool.repository.sync import sync
-from patchtool.repository.unpublished import signed_since
 from patchtool.repository.writer import name_writer
+from patchtool.upkeep.prune import prune
+from patchtool.upkeep.sync import sync
+from patchtool.upkeep.unpublished import signed_since
 
 from tests.support.repository.litter import litter
 from tests.support.repository.publisher import PASSWORD, Publisher, publish

@@ -25,7 +25,7 @@ from patchtool.keys.signing_keys import Keys
 from patchtool.release.recall import recall
 from patchtool.repository import unfinished
 from patchtool.repository.repository import Repository
-from patchtool.repository.sync import sync
+from patchtool.upkeep.sync import sync
 
 from tests.support.repository.dying import NEW, OLD, DyingDisk, Killed, full, killed_everywhere
 from tests.support.repository.litter import litter

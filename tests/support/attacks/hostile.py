@@ -24,10 +24,16 @@ from tests.support.repository.publisher import Publisher
 from tests.support.trees.trees import noise
 from updater.check.catalogue import PatchTarget
 from updater.format.changes import Change, Kind
-from updater.format.header import encode_header
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
-from updater.format.patch import STORED, Block, Extent, Header, TreeDescriptor
+from updater.format.patch_header.header import encode_header
+from updater.format.patch_header.patch import (
+    STORED,
+    Block,
+    Extent,
+    Header,
+    TreeDescriptor,
+)
 from updater.format.release_description import Release
 from updater.patch.delta.block import encode_block
 

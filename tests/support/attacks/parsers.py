@@ -25,10 +25,14 @@ from updater.format.encoding import lzma2, zstandard
 from updater.format.encoding.canonical import decode, encode
 from updater.format.encoding.limits import DEFAULT, MIB
 from updater.format.head import Head
-from updater.format.header import decode_header
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
-from updater.format.patch import Block, Extent, Header
+from updater.format.patch_header.header import decode_header
+from updater.format.patch_header.patch import (
+    Block,
+    Extent,
+    Header,
+)
 from updater.format.release_description import Confirm, Release
 from updater.format.reports import CheckIn, FailureReport
 from updater.launch.commit import journal

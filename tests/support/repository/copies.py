@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from patchtool.repository.repository_folder import RepositoryFolder
-from patchtool.repository.sync import Synced, sync
+from patchtool.upkeep.sync import Synced, sync
 
 from tests.support.repository.publisher import Publisher
 from updater.disk.durable import Disk

@@ -13,7 +13,14 @@ from updater.errors import FormatError
 from updater.format.changes import WITH_CONTENT, WITH_SOURCE, Change, Kind
 from updater.format.manifest import Directory, Entry, File, Manifest, Symlink
 from updater.format.names import Digest
-from updater.format.patch import STORED, Block, Extent, FileView, Header, TreeDescriptor
+from updater.format.patch_header.patch import (
+    STORED,
+    Block,
+    Extent,
+    FileView,
+    Header,
+    TreeDescriptor,
+)
 from updater.format.paths import check_path, folded, parents
 from updater.format.release_description import Confirm, Release
 from updater.patch.delta.bsdiff import Delta

@@ -19,15 +19,22 @@ from updater.format.changes import Change, Kind
 from updater.format.encoding import lzma2
 from updater.format.encoding.limits import Limits
 from updater.format.encoding.wire import Reader
-from updater.format.header import (
+from updater.format.names import Digest
+from updater.format.patch_header.header import (
     MAGIC,
     PREAMBLE_MOST,
     decode_header,
     encode_header,
     header_length,
 )
-from updater.format.names import Digest
-from updater.format.patch import Block, Extent, FileView, Header, TreeDescriptor, check_header
+from updater.format.patch_header.patch import (
+    Block,
+    Extent,
+    FileView,
+    Header,
+    TreeDescriptor,
+    check_header,
+)
 from updater.format.release_description import Release
 
 BODY = b"".join(generate.PATCH_FIELDS.values())

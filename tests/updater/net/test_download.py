@@ -32,7 +32,7 @@ from updater.check.catalogue import PatchTarget
 from updater.config import UpdaterConfig
 from updater.errors import FormatError, PatchError, TransportError, TrustError, UpdaterError
 from updater.format.names import Digest
-from updater.format.patch import Header
+from updater.format.patch_header.patch import Header
 from updater.net.download import Download
 from updater.net.http import CHUNK, HttpTransport
 

@@ -24,10 +24,10 @@ from updater.errors import FormatError, PatchError
 from updater.format.changes import Change, Kind
 from updater.format.encoding import lzma2, zstandard
 from updater.format.encoding.limits import DEFAULT, Limits
-from updater.format.header import encode_header
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import (
+from updater.format.patch_header.header import encode_header
+from updater.format.patch_header.patch import (
     LZMA2,
     STORED,
     ZSTD,

@@ -24,8 +24,8 @@ from updater.check.catalogue import Catalogue
 from updater.client import Updater
 from updater.errors import PatchError
 from updater.format.changes import Change, Kind
-from updater.format.header import encode_header
-from updater.format.patch import Extent, Header
+from updater.format.patch_header.header import encode_header
+from updater.format.patch_header.patch import Extent, Header
 from updater.format.release_description import Release
 from updater.launch.state import State
 from updater.local.session import Session

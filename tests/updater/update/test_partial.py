@@ -40,9 +40,14 @@ from updater.errors import (
     UpdaterError,
 )
 from updater.format.changes import Change, Kind
-from updater.format.header import encode_header
 from updater.format.names import Digest
-from updater.format.patch import Extent, FileView, Header, TreeDescriptor
+from updater.format.patch_header.header import encode_header
+from updater.format.patch_header.patch import (
+    Extent,
+    FileView,
+    Header,
+    TreeDescriptor,
+)
 from updater.format.release_description import Release
 from updater.launch.state import State
 from updater.local.session import Session

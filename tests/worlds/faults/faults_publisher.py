@@ -128,7 +128,7 @@ PUBLISHER_FAULTS = (
         "sync holds the repository while it copies",
         (
             Edit(
-                "tools/patchtool/repository/sync.py",
+                "tools/patchtool/upkeep/sync.py",
                 '        with machine_errors(f"copying to {copy.folder}"):\n            done =',
                 '        with repository.held(), machine_errors(f"copying to {copy.folder}"):\n            done =',
             ),
@@ -142,7 +142,7 @@ PUBLISHER_FAULTS = (
         (
             Edit(
                 "tools/patchtool/cli/repository_commands.py",
-                "    return judge(done.concerns(int(time.time())), idle=not done.signed)",
+                "    return print_concerns(done.concerns(int(time.time())), idle=not done.signed)",
                 "    return 0 if done.signed else 10",
             ),
         ),

@@ -112,7 +112,7 @@ def prune(options: argparse.Namespace) -> int:
 
     Example: patchtool prune repo --keys keys
     """
-    from patchtool.repository import prune as pruning
+    from patchtool.upkeep import prune as pruning
 
     done = pruning.prune(repository_of(options))
     for app in done.missing:
@@ -132,8 +132,8 @@ def sync(options: argparse.Namespace) -> int:
 
     Example: patchtool sync repo /srv/updates
     """
-    from patchtool.repository import sync as syncing
     from patchtool.repository.repository_folder import RepositoryFolder
+    from patchtool.upkeep import sync as syncing
 
     done = syncing.sync(folder_of(options), RepositoryFolder(options.copy, int(time.time())))
     words = (

@@ -20,7 +20,7 @@ from patchtool.diff.matching.match_windows import (
 )
 from patchtool.diff.options import Options
 from patchtool.diff.view_files import FileViews
-from updater.format.patch import Block
+from updater.format.patch_header.patch import Block
 
 AT_ONCE = 2
 """Searches that fit the memory budget at once. Not the number of jobs, or the bytes of a patch

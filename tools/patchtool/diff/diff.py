@@ -27,9 +27,13 @@ from updater.disk.durable import machine_errors
 from updater.errors import FormatError, PatchError, RequestError
 from updater.format.changes import Layout
 from updater.format.encoding.limits import MIB
-from updater.format.header import encode_header
 from updater.format.manifest import Manifest
-from updater.format.patch import Header, TreeDescriptor, check_header
+from updater.format.patch_header.header import encode_header
+from updater.format.patch_header.patch import (
+    Header,
+    TreeDescriptor,
+    check_header,
+)
 from updater.patch.apply import (
     PatchFile,
     Tree,

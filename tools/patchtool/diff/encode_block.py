@@ -16,7 +16,11 @@ from patchtool.diff.options import Spending
 from updater.format.encoding import zstandard
 from updater.format.encoding.limits import DEFAULT, MIB
 from updater.format.names import Digest
-from updater.format.patch import ZSTD, Block, Extent
+from updater.format.patch_header.patch import (
+    ZSTD,
+    Block,
+    Extent,
+)
 from updater.patch.delta.block import encode_block
 from updater.patch.delta.bsdiff import Delta
 

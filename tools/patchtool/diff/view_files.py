@@ -17,7 +17,7 @@ from patchtool.diff.streams.find_streams import (
 )
 from updater.format.changes import Kind, Layout
 from updater.format.manifest import File
-from updater.format.patch import FileView
+from updater.format.patch_header.patch import FileView
 from updater.patch.apply import Tree
 from updater.patch.delta.view import INFLATED
 

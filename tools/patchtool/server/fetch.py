@@ -19,9 +19,9 @@ from patchtool.repository.releases import PATCHES_FROM, Releases
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import CONTENT, needed
 from patchtool.repository.targets import place_of
-from patchtool.repository.unpublished import is_overtaken
 from patchtool.repository.writer import name_writer, writer_of
 from patchtool.server.mirror import mirror
+from patchtool.upkeep.unpublished import is_overtaken
 from updater.check.catalogue import (
     ListedTarget,
     Listing,

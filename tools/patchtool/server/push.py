@@ -16,16 +16,10 @@ from typing import Any
 from patchtool.folder.transfer import transferring
 from patchtool.keys.signing_clock import CheckTime, any_time
 from patchtool.keys.signing_keys import Keys
-from patchtool.repository.prune import superfluous
 from patchtool.repository.repository import Repository
 from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed, NewTarget
-from patchtool.repository.unpublished import (
-    is_overtaken,
-    place_of,
-    signed_since,
-)
 from patchtool.repository.writer import writer_of
 from patchtool.server.fetch import (
     follow,
@@ -37,6 +31,12 @@ from patchtool.server.server_client import (
     MissingFile,
     PushStatus,
     Server,
+)
+from patchtool.upkeep.prune import superfluous
+from patchtool.upkeep.unpublished import (
+    is_overtaken,
+    place_of,
+    signed_since,
 )
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import RequestError

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from patchtool.diff.matching.corpus import Span
 
 from tests.support.trees.corpora import corpus, sized
-from updater.format.patch import Extent
+from updater.format.patch_header.patch import Extent
 
 LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=8)
 

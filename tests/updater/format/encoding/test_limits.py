@@ -14,10 +14,14 @@ from updater.format.changes import Change, Kind
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.encoding.lzma2 import dictionary_size
 from updater.format.head import Head, HeadEntry, RolloutStep
-from updater.format.header import decode_header, encode_header, header_length
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import (
+from updater.format.patch_header.header import (
+    decode_header,
+    encode_header,
+    header_length,
+)
+from updater.format.patch_header.patch import (
     Block,
     Extent,
     FileView,

@@ -11,10 +11,17 @@ import pytest
 from tests.conformance.vectors.generate import delta, whole
 from updater.errors import FormatError, PatchError
 from updater.format.changes import Change, Kind
-from updater.format.header import encode_header
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch import Block, Extent, FileView, Header, TreeDescriptor, check_header
+from updater.format.patch_header.header import encode_header
+from updater.format.patch_header.patch import (
+    Block,
+    Extent,
+    FileView,
+    Header,
+    TreeDescriptor,
+    check_header,
+)
 from updater.patch.apply import (
     PatchFile,
     Tree,

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
-from updater.format.patch import Extent
+from updater.format.patch_header.patch import Extent
 
 
 @dataclass(frozen=True, slots=True)

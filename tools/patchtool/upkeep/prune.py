@@ -17,7 +17,7 @@ from patchtool.repository.repository import Repository
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import unneeded
 from patchtool.repository.targets import Listed
-from patchtool.repository.unpublished import signed_since
+from patchtool.upkeep.unpublished import signed_since
 from updater.disk.durable import machine_errors
 from updater.errors import RequestError
 from updater.format.head import Head

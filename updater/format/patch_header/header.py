@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from updater.errors import FormatError
-from updater.format import columns
 from updater.format.changes import OF_FILES, WITH_CONTENT, WITH_SOURCE, Change, Kind
 from updater.format.encoding import lzma2
 from updater.format.encoding.canonical import decode, encode, within
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.encoding.wire import Reader, Writer
 from updater.format.names import Digest, check_app, check_version
-from updater.format.patch import Block, FileView, Header, TreeDescriptor, check_header
+from updater.format.patch_header import columns
+from updater.format.patch_header.patch import (
+    Block,
+    FileView,
+    Header,
+    TreeDescriptor,
+    check_header,
+)
 from updater.format.paths import check_path, check_target
 from updater.format.release_description import Release
 

@@ -14,16 +14,16 @@ from patchtool.cli.parser import main
 from patchtool.release.apps import add_app
 from patchtool.release.recall import recall
 from patchtool.repository.leftovers import PATIENCE, RECORD
-from patchtool.repository.prune import (
+from patchtool.repository.releases import Releases
+from patchtool.repository.stored_files import missing
+from patchtool.repository.targets import Listed
+from patchtool.upkeep.prune import (
     KEPT,
     PATCHED,
     Pruned,
     outdated,
     prune,
 )
-from patchtool.repository.releases import Releases
-from patchtool.repository.stored_files import missing
-from patchtool.repository.targets import Listed
 
 from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import PASSWORD, Publisher
@@ -134,8 +134,8 @@ def test_what_is_of_another_kind_is_left_alone() -> None:
 @pytest.fixture
 def publisher(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Publisher:
     """Six releases, in a world where two are kept and patches to one."""
-    monkeypatch.setattr("patchtool.repository.prune.KEPT", 2)
-    monkeypatch.setattr("patchtool.repository.prune.PATCHED", 1)
+    monkeypatch.setattr("patchtool.upkeep.prune.KEPT", 2)
+    monkeypatch.setattr("patchtool.upkeep.prune.PATCHED", 1)
     for n in range(1, 7):
         publisher.release(f"{n}.0", tree(n))
     return publisher
@@ -319,7 +319,7 @@ def test_the_command_tells_people_and_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(*next(iter(PASSWORD.items())))
-    monkeypatch.setattr("patchtool.repository.prune.KEPT", 1)
+    monkeypatch.setattr("patchtool.upkeep.prune.KEPT", 1)
     publisher = Publisher(tmp_path, now=int(time.time()))
     for n in (1, 2, 3):
         publisher.release(f"{n}.0", tree(n))

@@ -12,7 +12,7 @@ from itertools import chain, pairwise
 from updater.errors import FormatError
 from updater.format.encoding.limits import Limits
 from updater.format.encoding.wire import Reader, Writer, utf8
-from updater.format.patch import Extent
+from updater.format.patch_header.patch import Extent
 
 
 def write_names(writer: Writer, names: list[str]) -> None:

@@ -15,9 +15,9 @@ from patchtool.keys.signing_keys import Role
 from patchtool.release.recall import recall
 from patchtool.release.refresh import refresh
 from patchtool.repository.leftovers import PATIENCE
-from patchtool.repository.prune import prune
 from patchtool.repository.stored_files import needed
-from patchtool.repository.sync import Synced
+from patchtool.upkeep.prune import prune
+from patchtool.upkeep.sync import Synced
 
 from tests.support.repository.copies import synced
 from tests.support.repository.dying import NEW, DyingDisk, Killed
@@ -152,7 +152,7 @@ def test_a_sync_that_is_killed_anywhere_leaves_what_clients_accept(
 def test_what_is_gone_is_deleted_a_month_after_it_went(
     publisher: Publisher, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patchtool.repository.prune.KEPT", 1)
+    monkeypatch.setattr("patchtool.upkeep.prune.KEPT", 1)
     synced(publisher, dest)
     (dest / "index.html").write_text("the host's own")
     (dest / "metadata/notes.part").write_text("left by a killed sync")

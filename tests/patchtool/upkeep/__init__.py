@@ -1,0 +1,1 @@
+"""The repository folder: its writer, its commit point, its copies."""

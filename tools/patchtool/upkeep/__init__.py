@@ -1,0 +1,4 @@
+"""Upkeep of a repository: pruned, copied to where it is served, watched for unpublished work.
+
+Imported by `doctor`, `release`, `server`, the command and the server.
+"""
