@@ -162,7 +162,7 @@ def test_whoever_has_no_root_of_their_own_signs_nothing(
     assert run("keys rotate repo --role targets --keys keys --proposal next") == 0
     Path("kits/kit-2/root.json").rename("mine.json")
     error, hint = refused(capsys, "keys sign-root next --keys kits/kit-2 --yes")
-    assert "a forged proposal could not be told" in error
+    assert "a forged proposal would look like a genuine one" in error
     assert "--root FILE" in hint
     said(capsys, "keys sign-root next --keys kits/kit-2 --yes --root mine.json")
 
