@@ -157,7 +157,7 @@ def test_the_causes_of_an_error_end_also_where_they_are_a_circle() -> None:
 SPOILING = """
 import sys
 from pathlib import Path
-from updater import cli
+from updater.cli import commands
 from updater.launch.commit.file_swap import FileSwap
 real = FileSwap._sync
 
@@ -167,7 +167,7 @@ def spoiled(self):
     FileSwap._sync = real
 
 FileSwap._sync = spoiled
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(commands.main(sys.argv[1:]))
 """
 """A real command beside which another program writes to a file that was just put in place."""
 
