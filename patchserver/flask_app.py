@@ -20,9 +20,7 @@ from patchserver.web import api, downloads, health, rate_limits
 from patchserver.web.access import SESSION_HOURS, guard
 from patchserver.web.cookies import Cookies
 from patchserver.web.error_answers import refuse
-from updater.errors import (
-    UpdaterError,
-)
+from updater.errors import UpdaterError
 from updater.format.encoding.limits import KIB
 
 FORM_BYTES = 64 * KIB

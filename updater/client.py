@@ -44,8 +44,9 @@ from updater.local.launcher_files import launcher_command, renew_launcher, start
 from updater.local.restart import hand_over, replace_process, start_beside
 from updater.local.session import Session
 from updater.local.settings import Settings, find_install, read_manifest, read_settings
+from updater.reports.consent import allow_reports, reports_allowed
 from updater.reports.failures import report_failure
-from updater.reports.sending import allow_reports, public_name, reports_allowed, send_reports
+from updater.reports.sending import public_name, send_reports
 from updater.stage.inspect import Findings, inspect, is_exchanged
 from updater.stage.stage import facts_of, renew_release_facts
 from updater.transport import server_time

@@ -18,12 +18,7 @@ from patchserver.database.tables import Event, Halt
 from patchserver.publishing.published_snapshot import App
 from patchserver.publishing.signer import RoleStatus
 from patchserver.rollouts.failure_groups import groups
-from patchserver.rollouts.version_counts import (
-    DAY,
-    Active,
-    active,
-    adoption,
-)
+from patchserver.rollouts.version_counts import DAY, Active, active, adoption
 from patchserver.services import services
 from patchserver.web.access import public, signed_in
 

@@ -12,13 +12,7 @@ from patchserver.accounts.audit import Actor
 from patchserver.accounts.users import Role
 from patchserver.dashboard.error_pages import field, flashing
 from patchserver.services import services
-from patchserver.web.access import (
-    actor,
-    begin_session,
-    person,
-    public,
-    signed_in,
-)
+from patchserver.web.access import actor, begin_session, person, public, signed_in
 
 _LOCAL = re.compile(r"/(?:[A-Za-z0-9._~-][A-Za-z0-9._~/-]*)?")
 """Paths of this site; browsers read ``//host`` and ``/\\host`` as other sites."""

@@ -6,24 +6,12 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.wrappers import Response
 
-from patchserver.accounts.users import (
-    DAYS_MOST,
-    Role,
-    Scope,
-)
-from patchserver.dashboard.error_pages import (
-    field,
-    flashing,
-    words,
-)
+from patchserver.accounts.users import DAYS_MOST, Role, Scope
+from patchserver.dashboard.error_pages import field, flashing, words
 from patchserver.dashboard.subject import published
 from patchserver.database.tables import Token
 from patchserver.services import services
-from patchserver.web.access import (
-    actor,
-    person,
-    signed_in,
-)
+from patchserver.web.access import actor, person, signed_in
 from updater.errors import RequestError, UpdaterError
 
 DIGITS = 16

@@ -12,17 +12,9 @@ from typing import TYPE_CHECKING
 from werkzeug.exceptions import InternalServerError, NotFound, ServiceUnavailable
 
 from patchserver.embedded.file_cache import FileCache, Loaded
-from patchserver.embedded.wsgi_bridge import (
-    Bridge,
-    RequestScope,
-    Wire,
-)
+from patchserver.embedded.wsgi_bridge import Bridge, RequestScope, Wire
 from patchserver.files.public_files import PublicFolder
-from patchserver.files.responses import (
-    FileResponse,
-    answer,
-    refusal,
-)
+from patchserver.files.responses import FileResponse, answer, refusal
 from patchserver.ops.metrics import Metrics
 
 if TYPE_CHECKING:

@@ -6,13 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from patchserver.publishing.signer import (
-    OnlineSigner,
-    RoleStatus,
-    Snapshot,
-    entries_of,
-    heads_of,
-)
+from patchserver.publishing.signer import OnlineSigner, RoleStatus, Snapshot, entries_of, heads_of
 from updater.check.catalogue import Listing, PatchTarget, PublishedRelease
 from updater.format.encoding.limits import DEFAULT
 from updater.format.head import Head

@@ -13,11 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from patchserver.publishing.signer import (
-    Announced,
-    NotNext,
-    OnlineSigner,
-)
+from patchserver.publishing.signer import Announced, NotNext, OnlineSigner
 from patchserver.publishing.uploads import Uploads
 from patchserver.publishing.verify_files import FileVerifier
 from updater.check.catalogue import ListedTarget

@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.keys.roles import RoleStatus
-from patchtool.keys.signing_clock import (
-    Date,
-    check_clock,
-    doubt_of,
-)
+from patchtool.keys.signing_clock import Date, check_clock, doubt_of
 from patchtool.keys.signing_keys import Keys
 from patchtool.release import refresh, rollout
 from patchtool.release.rollout import heads_of

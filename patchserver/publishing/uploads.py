@@ -14,11 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from updater.disk.durable import (
-    Disk,
-    machine_errors,
-    remove_tree,
-)
+from updater.disk.durable import Disk, machine_errors, remove_tree
 from updater.disk.lock import locked
 from updater.errors import RequestError
 from updater.patch.file_digest import digest_of

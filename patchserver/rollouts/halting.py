@@ -14,21 +14,9 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from patchserver.accounts.audit import (
-    BEGUN,
-    DONE,
-    SERVER,
-    Actor,
-    Audit,
-)
+from patchserver.accounts.audit import BEGUN, DONE, SERVER, Actor, Audit
 from patchserver.database.engine import Database
-from patchserver.database.tables import (
-    Event,
-    Failure,
-    Halt,
-    Install,
-    Policy,
-)
+from patchserver.database.tables import Event, Failure, Halt, Install, Policy
 from patchserver.publishing.signer import OnlineSigner, heads_of
 from updater.errors import RequestError
 from updater.format.head import EVERYONE, Head, RolloutStep

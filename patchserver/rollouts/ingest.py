@@ -19,20 +19,11 @@ from sqlalchemy.orm import Session
 
 from patchserver.accounts.networks import network_of
 from patchserver.database.engine import POSTGRESQL, Database
-from patchserver.database.tables import (
-    Base,
-    Failure,
-    Install,
-    Sighting,
-)
+from patchserver.database.tables import Base, Failure, Install, Sighting
 from patchserver.rollouts.group_commit import GroupCommit
 from updater.errors import NotEnoughSpace
 from updater.format.encoding.limits import MIB
-from updater.format.reports import (
-    CheckIn,
-    FailureReport,
-    ReportingInstall,
-)
+from updater.format.reports import CheckIn, FailureReport, ReportingInstall
 
 DAY = 86_400
 KEPT = 400

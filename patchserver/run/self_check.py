@@ -12,13 +12,7 @@ from typing import Literal
 from patchserver.database.engine import Database
 from patchserver.files.public_files import PublicFolder
 from patchserver.ops.server_settings import ServerSettings
-from patchserver.publishing.signer import (
-    CLOCK_HINT,
-    ELSEWHERE,
-    OnlineSigner,
-    RoleStatus,
-    keys_in,
-)
+from patchserver.publishing.signer import CLOCK_HINT, ELSEWHERE, OnlineSigner, RoleStatus, keys_in
 from updater.disk.durable import machine_errors
 from updater.errors import MachineError, UpdaterError
 from updater.exit_codes import Concern, Severity

@@ -17,12 +17,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from patchserver.accounts.audit import Actor
-from patchserver.accounts.users import (
-    Grant,
-    Person,
-    Role,
-    Scope,
-)
+from patchserver.accounts.users import Grant, Person, Role, Scope
 from patchserver.services import services
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -12,30 +12,13 @@ from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 from patchserver.accounts.users import Scope
 from patchserver.publishing.pushes import Missing, Push
 from patchserver.services import services
-from patchserver.web.access import (
-    actor,
-    bearer,
-    public,
-)
+from patchserver.web.access import actor, bearer, public
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    Record,
-    read_json,
-    within,
-)
-from updater.format.encoding.limits import (
-    DEFAULT,
-    KIB,
-    MIB,
-)
+from updater.format.encoding.canonical import Record, read_json, within
+from updater.format.encoding.limits import DEFAULT, KIB, MIB
 from updater.format.head import Head, RolloutStep, parse_step
 from updater.format.names import check_channel, check_version
-from updater.format.reports import (
-    CHECKIN_BYTES,
-    REPORT_BYTES,
-    CheckIn,
-    FailureReport,
-)
+from updater.format.reports import CHECKIN_BYTES, REPORT_BYTES, CheckIn, FailureReport
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 DOCUMENT_BYTES = 5_000_000

@@ -8,11 +8,7 @@ from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 from werkzeug.wsgi import wrap_file
 
-from patchserver.files.public_files import (
-    OpenFile,
-    PublicFolder,
-    Section,
-)
+from patchserver.files.public_files import OpenFile, PublicFolder, Section
 from patchserver.files.responses import FileResponse, answer
 from patchserver.ops.server_settings import ServerSettings
 from patchserver.web.access import public

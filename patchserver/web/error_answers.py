@@ -6,11 +6,7 @@ from typing import Any
 
 from flask import Response, current_app, jsonify
 
-from patchserver.publishing.pushes import (
-    Incomplete,
-    TooMany,
-    UnknownPush,
-)
+from patchserver.publishing.pushes import Incomplete, TooMany, UnknownPush
 from patchserver.publishing.signer import NotNext
 from patchserver.publishing.uploads import WrongDigest, WrongOffset
 from patchserver.web.api import Malformed

@@ -45,13 +45,7 @@ from updater.format.changes import Change, Kind
 from updater.format.encoding import lzma2
 from updater.format.encoding.limits import MIB
 from updater.format.names import Digest
-from updater.format.patch_header.patch import (
-    LZMA2,
-    Block,
-    Extent,
-    FileView,
-    TreeDescriptor,
-)
+from updater.format.patch_header.patch import LZMA2, Block, Extent, FileView, TreeDescriptor
 from updater.format.release_description import Release
 from updater.local.session import Session
 from updater.update.install_new import install

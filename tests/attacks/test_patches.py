@@ -20,13 +20,7 @@ from updater.format.encoding.limits import DEFAULT, MIB
 from updater.format.encoding.wire import Writer
 from updater.format.encoding.zstandard import pack, unpack
 from updater.format.names import Digest
-from updater.format.patch_header.patch import (
-    LZMA2,
-    STORED,
-    ZSTD,
-    Block,
-    Extent,
-)
+from updater.format.patch_header.patch import LZMA2, STORED, ZSTD, Block, Extent
 from updater.patch.delta.bsdiff import Triples
 from updater.patch.delta.control import Control, encode_control
 

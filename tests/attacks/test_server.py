@@ -15,11 +15,7 @@ import pytest
 from benchmarks.deployment import running_server
 from tests.support.servers.asking import BUNDLE, DIGEST, TIMESTAMP, ask, send, write
 from tests.support.servers.serving import served
-from tests.support.servers.slow_clients import (
-    crowd,
-    longest_wait,
-    slow_senders,
-)
+from tests.support.servers.slow_clients import crowd, longest_wait, slow_senders
 
 BODY = bytes(range(256)) * 64
 SECRET = b"private"

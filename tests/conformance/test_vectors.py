@@ -13,25 +13,15 @@ from tests.conformance.vectors import generate
 from updater.errors import FormatError, PatchError, UpdaterError
 from updater.format.changes import Change
 from updater.format.encoding.canonical import decode, encode
-from updater.format.head import Head, bucket
+from updater.format.head import Head
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, check_channel, check_version
 from updater.format.patch_header.header import decode_header, header_length
-from updater.format.patch_header.patch import (
-    Block,
-    Extent,
-    FileView,
-    Header,
-    TreeDescriptor,
-)
+from updater.format.patch_header.patch import Block, Extent, FileView, Header, TreeDescriptor
 from updater.format.paths import check_path, check_target
 from updater.format.release_description import Release
-from updater.patch.apply import (
-    PatchFile,
-    apply_patch,
-    nothing,
-    tree_at,
-)
+from updater.format.rollout_bucket import bucket
+from updater.patch.apply import PatchFile, apply_patch, nothing, tree_at
 from updater.patch.delta.block import decode_block
 
 VECTORS = Path(__file__).parent / "vectors"

@@ -35,16 +35,8 @@ from tests.support.trees.trees import Tree as Contents
 from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.errors import InstallError, NotEnoughSpace, RollbackFailed
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    phase_of,
-)
-from updater.launch.commit.recover import (
-    Outcome,
-    commit,
-    recover,
-)
+from updater.launch.commit.journal import Action, Journal, phase_of
+from updater.launch.commit.recover import Outcome, commit, recover
 from updater.local.session import Session
 from updater.update.install_new import install
 

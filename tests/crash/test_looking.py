@@ -27,12 +27,7 @@ from tests.support.crash.crash_disk import (
 )
 from tests.support.crash.crash_runs import tell
 from tests.support.trees.trees import Content, Exe, Link
-from updater.disk.durable import (
-    Disk,
-    is_folder,
-    is_link,
-    present,
-)
+from updater.disk.durable import Disk, is_folder, is_link, present
 from updater.errors import InstallError, PatchError
 from updater.launch.commit.journal import phase_of
 from updater.launch.commit.recover import commit, recover

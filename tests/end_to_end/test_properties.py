@@ -10,13 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from patchtool.diff.diff import (
-    Built,
-    build_patch,
-    diff_folders,
-)
+from patchtool.diff.diff import Built, build_patch, diff_folders
 from patchtool.diff.options import Options
-from patchtool.diff.renames import describe
+from patchtool.diff.pair_entries import describe
 from patchtool.folder.apply_to_folder import apply_to_folder
 
 from tests.support.trees.tree_strategies import edited, manifest_of, names, pairs, trees
@@ -27,24 +23,10 @@ from updater.format.encoding import lzma2
 from updater.format.encoding.wire import Reader, Writer
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch_header.header import (
-    MAGIC,
-    decode_header,
-    encode_header,
-)
-from updater.format.patch_header.patch import (
-    STORED,
-    Block,
-    Extent,
-    Header,
-    TreeDescriptor,
-)
+from updater.format.patch_header.header import MAGIC, decode_header, encode_header
+from updater.format.patch_header.patch import STORED, Block, Extent, Header, TreeDescriptor
 from updater.format.release_description import Release
-from updater.patch.apply import (
-    PatchFile,
-    apply_patch,
-    tree_at,
-)
+from updater.patch.apply import PatchFile, apply_patch, tree_at
 
 SETTINGS = settings(
     deadline=None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,9 @@ from updater.errors import FormatError
 from updater.format.encoding.canonical import INTEGER_MAX, Record
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.names import check_app, check_channel, check_version, order
+from updater.format.rollout_bucket import BUCKETS, bucket
 
-EVERYONE = 10_000
+EVERYONE = BUCKETS
 """Basis points of a finished rollout."""
 SEED_LENGTH = 64
 
@@ -106,12 +106,6 @@ class Head:
             if not offer.paused and offer.reach(now) > draw:
                 return offer.version
         return fit[-1].version if fit and not floor else None
-
-
-def bucket(seed: str, version: str, install_id: str) -> int:
-    """The bucket of an install in the rollout of a version: 0 to 9,999, evenly spread."""
-    text = f"{seed}\0{version}\0{install_id}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") % EVERYONE
 
 
 def _offer(value: object, limits: Limits) -> HeadEntry:

@@ -16,7 +16,6 @@ from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust, recalled
 from updater.config import UpdaterConfig
 from updater.disk.durable import Disk, machine_errors
-from updater.errors import NotEnoughSpace
 from updater.launch.state import State
 from updater.local.identity import Identities, machine_id
 from updater.local.settings import Settings, read_address, read_root
@@ -95,20 +94,6 @@ class Session:
         """
         with machine_errors(f"reading {state.trust}"):
             return recalled(state.trust, app, self.config.limits)
-
-    def require_space(self, state: State, needed: int) -> None:
-        """Refuse what the disk cannot hold, before anything is downloaded.
-
-        Raises:
-            NotEnoughSpace: fewer than ``needed`` bytes and the reserve are free.
-        """
-        free = self.disk.free_bytes(state.folder)
-        if free < needed + self.config.disk_reserve:
-            raise NotEnoughSpace(
-                f"{needed + self.config.disk_reserve:,} bytes of free disk are needed, "
-                f"{free:,} are free",
-                hint="free some disk space and try again; nothing was changed",
-            )
 
 
 @contextmanager

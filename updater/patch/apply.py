@@ -15,16 +15,8 @@ from updater.format.changes import Layout
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch_header.header import (
-    PREAMBLE_MOST,
-    decode_header,
-    header_length,
-)
-from updater.format.patch_header.patch import (
-    Block,
-    Header,
-    Select,
-)
+from updater.format.patch_header.header import PREAMBLE_MOST, decode_header, header_length
+from updater.format.patch_header.patch import Block, Header, Select
 from updater.format.paths import shown
 from updater.patch.delta.block import decode
 from updater.patch.delta.view import KNOWN, View, Views, view_of

@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from updater.disk.durable import machine_errors, present
 from updater.errors import FormatError
 from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode
 from updater.format.encoding.limits import KIB
@@ -42,32 +41,6 @@ REFUSED = {400, 413}
 """Statuses of a message that will never be taken."""
 ABSENT = 404
 """The status of a static host, or of a server that takes no reports of this app."""
-
-
-def reports_allowed(state: State) -> bool:
-    """True if this install may send reports to its publisher.
-
-    Raises:
-        OSError: the State cannot be read.
-    """
-    return present(state.consent)
-
-
-def allow_reports(state: State, *, on: bool) -> None:
-    """Let this install tell its publisher how it fares, or end that.
-
-    It stands in a file of its own, because a rollback brings earlier settings back, and must not
-    bring back what its user has ended.
-
-    Raises:
-        InstallError: the disk; it stays as it was.
-    """
-    with machine_errors(f"writing {state.consent}"):
-        if on:
-            state.disk.write(state.consent, encode({"format": FORMAT}))
-        else:
-            state.disk.unlink(state.consent)
-            state.disk.sync_directory(state.folder)
 
 
 def send_reports(

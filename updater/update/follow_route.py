@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from updater.check.catalogue import Catalogue
-from updater.check.fallback import Fallback, Unusable, blaming
 from updater.check.route import Hop, Route, check_header
+from updater.check.route_after_failure import Fallback, Unusable, blaming
 from updater.disk.durable import remove_tree, written_to
 from updater.format.manifest import Manifest
 from updater.launch.commit.file_swap import discard_stage
 from updater.launch.state import State
+from updater.local.free_space import require_space
 from updater.local.session import Session
 from updater.net.download import Download
 from updater.patch.apply import PatchFile, Tree, WrongTree, apply_patch, nothing, unusable
@@ -50,7 +51,7 @@ class RouteFollower:
             Unusable: a target of the route is not there or cannot be applied.
             UpdaterError: see `Updater.update`.
         """
-        self._session.require_space(self._state, route.disk_bytes)
+        require_space(self._session, self._state, route.disk_bytes)
         self.changes.clear()
         patches = [self._fetch(hop) for hop in route.hops]
         given = [self._take(route, n, patch, stage) for n, patch in enumerate(patches)]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from updater.check.catalogue import Catalogue
-from updater.check.fallback import Fallback, Unusable, blaming
 from updater.check.route import Route
+from updater.check.route_after_failure import Fallback, Unusable, blaming
 from updater.disk.durable import present, remove_tree
 from updater.disk.json_file import encode
 from updater.disk.json_file import read as read_document

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from updater.check.catalogue import Catalogue
-from updater.check.fallback import Unusable
+from updater.check.route_after_failure import Unusable
 from updater.errors import PatchError
 from updater.format.changes import Layout
 from updater.format.manifest import File, Manifest

@@ -19,7 +19,7 @@ from updater.launch.state import State, choose, find
 from updater.local.session import Session
 from updater.local.settings import Settings
 from updater.net.address import Address
-from updater.reports.sending import allow_reports
+from updater.reports.consent import allow_reports
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from collections.abc import Collection
 from pathlib import Path
 
 from updater.check.catalogue import PatchTarget, PublishedRelease
-from updater.check.fallback import blaming
 from updater.check.route import Hop, check_header
+from updater.check.route_after_failure import blaming
 from updater.disk.durable import written_to
 from updater.errors import PatchError
 from updater.format.manifest import File
 from updater.format.patch_header.patch import Header
 from updater.launch.state import State
+from updater.local.free_space import require_space
 from updater.local.session import Session
 from updater.net.download import Download
 from updater.patch.apply import PatchFile, extract
@@ -63,7 +64,7 @@ def take_files(
         check_header(header, app, Hop(None, release.version, bundle), release)
         blocks = select(header)
         length = sum(header.blocks[number].packed_length for number in blocks)
-        session.require_space(state, length + reserve)
+        require_space(session, state, length + reserve)
         return blocks
 
     state.disk.mkdir(state.downloads)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from updater.check.catalogue import Catalogue, PublishedRelease
-from updater.check.fallback import Unusable, blaming
+from updater.check.route_after_failure import Unusable, blaming
 from updater.disk.durable import remove_tree
 from updater.errors import (
     CannotSpell,
@@ -33,6 +33,7 @@ from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Journal
 from updater.launch.commit.recover import commit
 from updater.launch.state import State
+from updater.local.free_space import require_space
 from updater.local.session import Session
 from updater.local.settings import ADOPT_HINT, Settings, read_manifest, read_settings
 from updater.patch.apply import Tree
@@ -96,7 +97,7 @@ class Repair:
 
     def _prepare(self, manifest: Manifest, findings: Findings) -> Journal:
         size = sum(file.size for file in _lacking(manifest, findings))
-        self._session.require_space(self._state, size + len(manifest.data))
+        require_space(self._session, self._state, size + len(manifest.data))
         self._stage.clear()
         places = dict(live_tree(self._state, manifest).places)
         places |= self._take(manifest, findings, self._stage.scratch(0), size + len(manifest.data))

@@ -12,11 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
 from patchserver.accounts.audit import SERVER, Audit
-from patchserver.accounts.users import (
-    Accounts,
-    Role,
-    Scope,
-)
+from patchserver.accounts.users import Accounts, Role, Scope
 from patchserver.database.engine import Database
 from patchserver.database.tables import Base
 from tests.support.servers.databases import KINDS, fresh_database

@@ -18,11 +18,7 @@ from patchserver.embedded import file_cache, listener
 from patchserver.embedded.file_cache import SMALL, FileCache
 from patchserver.embedded.front import Front
 from patchserver.embedded.listener import listen
-from patchserver.embedded.wsgi_bridge import (
-    Bridge,
-    environ,
-    run,
-)
+from patchserver.embedded.wsgi_bridge import Bridge, environ, run
 from patchserver.files.public_files import PublicFolder
 from patchserver.ops.metrics import Metrics
 from tests.support.servers.asking import BUNDLE, DIGEST, MTIME, TIMESTAMP, write

@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from patchserver.publishing.uploads import (
-    FolderUploads,
-    Uploads,
-    WrongDigest,
-    WrongOffset,
-)
+from patchserver.publishing.uploads import FolderUploads, Uploads, WrongDigest, WrongOffset
 from updater.errors import UpdaterError
 
 STORAGES: list[Callable[[Path], Uploads]] = [FolderUploads]

@@ -13,11 +13,7 @@ import pytest
 from patchserver.accounts.audit import Actor
 from patchserver.accounts.users import Scope
 from patchserver.publishing.signer import Date
-from patchserver.rollouts.halting import (
-    ORIGIN_MOST,
-    Evidence,
-    Rule,
-)
+from patchserver.rollouts.halting import ORIGIN_MOST, Evidence, Rule
 from patchserver.rollouts.ingest import Ingest
 from patchserver.run.jobs import Jobs
 from tests.support.servers.pusher import Pusher

@@ -12,22 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from patchserver.database.tables import (
-    Base,
-    Failure,
-    Install,
-    Sighting,
-)
+from patchserver.database.tables import Base, Failure, Install, Sighting
 from patchserver.rollouts.ingest import RESERVE
 from tests.support.repository.publisher import NOW
 from tests.support.servers.served import CHECKIN, REPORT, Server, checkin, report
 from updater.errors import FormatError
-from updater.format.reports import (
-    CHECKIN_BYTES,
-    REPORT_BYTES,
-    CheckIn,
-    FailureReport,
-)
+from updater.format.reports import CHECKIN_BYTES, REPORT_BYTES, CheckIn, FailureReport
 
 DAY = 86_400
 

@@ -12,13 +12,7 @@ from patchserver.database.engine import Database
 from patchserver.rollouts.failure_groups import groups
 from patchserver.rollouts.group_commit import GroupCommit
 from patchserver.rollouts.ingest import Ingest
-from patchserver.rollouts.version_counts import (
-    ACTIVE_DAYS,
-    DAY,
-    Active,
-    active,
-    adoption,
-)
+from patchserver.rollouts.version_counts import ACTIVE_DAYS, DAY, Active, active, adoption
 from tests.support.repository.publisher import NOW
 from tests.support.servers.databases import KINDS, fresh_database
 from tests.support.servers.served import checkin, report

@@ -14,10 +14,7 @@ from werkzeug.http import http_date
 from benchmarks.deployment import DEPLOY, deployed, missing
 from patchserver import ServerSettings, create_app
 from tests.support.servers.asking import BUNDLE, DIGEST, MTIME, TIMESTAMP, ask, write
-from tests.support.servers.slow_clients import (
-    crowd,
-    longest_wait,
-)
+from tests.support.servers.slow_clients import crowd, longest_wait
 
 BIG = f"/targets/notes/releases/1.3.0/{DIGEST}.bundle"
 BODY = bytes(range(256)) * 8192

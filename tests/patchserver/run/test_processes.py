@@ -23,11 +23,7 @@ from sqlalchemy import select
 from patchserver.accounts.audit import SERVER
 from patchserver.accounts.users import Scope
 from patchserver.database.engine import Database
-from patchserver.database.tables import (
-    Failure,
-    Install,
-    Policy,
-)
+from patchserver.database.tables import Failure, Install, Policy
 from tests.support.servers.databases import KINDS, fresh_database
 from tests.support.servers.processes import GunicornProcess, ServerProcess, environment, running
 from tests.support.servers.pusher import Pusher

@@ -9,17 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patchtool.ceremonies.rotation import (
-    Done,
-    publish_root,
-    revoke,
-    rotate,
-)
-from patchtool.keys.signing_keys import (
-    REVOKED,
-    Keys,
-    Role,
-)
+from patchtool.ceremonies.rotation import Done, publish_root, revoke, rotate
+from patchtool.keys.signing_keys import REVOKED, Keys, Role
 from patchtool.release.refresh import refresh
 from patchtool.repository.repository import Repository
 from tuf.api.metadata import Metadata, Root

@@ -17,28 +17,16 @@ from patchtool.diff import encode_block as encoding
 from patchtool.diff.block_pool import patch_blocks
 from patchtool.diff.cut_blocks import cut_bundle, cut_patch
 from patchtool.diff.diff import diff_folders
-from patchtool.diff.encode_block import (
-    Encoded,
-    encode,
-    encode_whole,
-)
+from patchtool.diff.encode_block import Encoded, encode, encode_whole
 from patchtool.diff.matching.match import as_delta, hdiffpatch_covers
-from patchtool.diff.options import (
-    EFFORTS,
-    Effort,
-    Options,
-)
+from patchtool.diff.options import EFFORTS, Effort, Options
 from patchtool.diff.view_files import FileViews
 
 from tests.support.trees.corpora import corpus
 from tests.support.trees.trees import noise, write_tree
 from updater.format.encoding import zstandard
 from updater.format.encoding.limits import MIB
-from updater.format.patch_header.patch import (
-    LZMA2,
-    STORED,
-    ZSTD,
-)
+from updater.format.patch_header.patch import LZMA2, STORED, ZSTD
 from updater.patch.delta.block import decode_block, encode_block
 
 WINDOWS = sys.platform == "win32"

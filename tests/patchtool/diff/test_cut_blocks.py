@@ -12,21 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patchtool.diff import cut_blocks
-from patchtool.diff.cut_blocks import (
-    BlockDraft,
-    cut_bundle,
-    cut_patch,
-    join,
-)
+from patchtool.diff.cut_blocks import BlockDraft, cut_bundle, cut_patch, join
 from patchtool.diff.matching.corpus import Corpus, Span
 from patchtool.diff.matching.match import Cover
 
 from tests.support.trees.corpora import sized
-from updater.format.encoding.limits import (
-    DEFAULT,
-    MIB,
-    Limits,
-)
+from updater.format.encoding.limits import DEFAULT, MIB, Limits
 
 SMALL = Limits(block_new_bytes=100, block_old_bytes=60, block_triples=6)
 

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from patchtool.diff.diff import Built, build_patch
 from patchtool.diff.options import Effort, Options
-from patchtool.diff.renames import Alike, describe
+from patchtool.diff.pair_entries import Alike, describe
 
 from tests.support.trees.tree_strategies import manifest_of
 from tests.support.trees.trees import Exe, Tree, noise, write_tree
@@ -18,12 +18,7 @@ from updater.errors import FormatError, InstallError, PatchError
 from updater.format.changes import Change
 from updater.format.encoding.limits import MIB
 from updater.format.manifest import Manifest
-from updater.patch.apply import (
-    PatchFile,
-    apply_patch,
-    nothing,
-    tree_at,
-)
+from updater.patch.apply import PatchFile, apply_patch, nothing, tree_at
 from updater.patch.apply import Tree as Placed
 
 OLD_EDIT = noise(2000, 2)

@@ -24,19 +24,10 @@ from hypothesis import strategies as st
 from patchtool.diff.streams import find_streams as builder
 from patchtool.diff.streams import zlib_parameters
 from patchtool.diff.streams.candidates import STEP
-from patchtool.diff.streams.find_streams import (
-    Inflated,
-    find,
-    inflate,
-)
+from patchtool.diff.streams.find_streams import Inflated, find, inflate
 
 from updater.errors import FormatError, PatchError
-from updater.patch.delta.inflated import (
-    CHUNK,
-    InflatedView,
-    Parameters,
-    deflate,
-)
+from updater.patch.delta.inflated import CHUNK, InflatedView, Parameters, deflate
 
 SETTINGS = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]

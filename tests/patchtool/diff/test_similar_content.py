@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 from patchtool.diff.diff import diff_folders
-from patchtool.diff.matching.fingerprints import (
-    LENGTH,
-    anchors,
-    sketch,
-)
+from patchtool.diff.matching.fingerprints import LENGTH, anchors, sketch
 from patchtool.diff.options import Options
-from patchtool.diff.renames import blanked, describe
-from patchtool.diff.similar_content import (
-    CROWD,
-    pair_up,
-    reader,
-)
+from patchtool.diff.pair_entries import blanked, describe
+from patchtool.diff.similar_content import CROWD, pair_up, reader
 from patchtool.folder.apply_to_folder import apply_to_folder
 
 from tests.support.trees.tree_strategies import manifest_of

@@ -11,11 +11,7 @@ from typing import Any
 import pytest
 from patchtool.ceremonies.rotation import rotate
 from patchtool.cli.parser import main
-from patchtool.doctor.doctor import (
-    Diagnosis,
-    diagnose,
-    diagnose_url,
-)
+from patchtool.doctor.doctor import Diagnosis, diagnose, diagnose_url
 from patchtool.release.recall import recall
 from patchtool.release.refresh import refresh
 from patchtool.server.mirror import METADATA_MOST

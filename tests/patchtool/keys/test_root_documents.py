@@ -14,11 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from patchtool.ceremonies.rotation import (
-    publish_root,
-    revoke,
-    rotate,
-)
+from patchtool.ceremonies.rotation import publish_root, revoke, rotate
 from patchtool.keys.root_documents import Proposal, difference
 from patchtool.keys.signing_keys import Keys, Role
 from patchtool.repository.repository import Repository

@@ -14,14 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from patchtool.keys.signing_keys import (
-    PASSWORD,
-    ROLES,
-    Keys,
-    Role,
-    refuse_published,
-    write_secret,
-)
+from patchtool.keys.signing_keys import PASSWORD, ROLES, Keys, Role, refuse_published, write_secret
 
 from tests.support.repository.publisher import Publisher
 from updater.disk.durable import WINDOWS

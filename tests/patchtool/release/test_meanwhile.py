@@ -9,20 +9,12 @@ import pytest
 from patchtool.ceremonies.rotation import revoke, rotate
 from patchtool.diff.options import Options
 from patchtool.keys.signing_keys import Keys
-from patchtool.release.add_release import (
-    Added,
-    add_release,
-    draft_release,
-)
+from patchtool.release.add_release import Added, add_release, draft_release
 from patchtool.release.apps import add_app, remove_app
 from patchtool.release.recall import Recalled, recall
 from patchtool.release.refresh import refresh
 from patchtool.release.release_toml import Description
-from patchtool.release.rollout import (
-    pause,
-    promote,
-    resume,
-)
+from patchtool.release.rollout import pause, promote, resume
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.repository_folder import Author

@@ -15,12 +15,7 @@ from pathlib import Path
 import pytest
 from patchtool.diff.diff import diff_folders
 from patchtool.diff.options import Options
-from patchtool.folder.temporary import (
-    LOCK,
-    PREFIX,
-    clear_dead,
-    staging,
-)
+from patchtool.folder.temporary import LOCK, PREFIX, clear_dead, staging
 from patchtool.keys.signing_keys import Keys
 from patchtool.release.recall import recall
 from patchtool.repository import unfinished

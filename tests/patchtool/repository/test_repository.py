@@ -16,11 +16,7 @@ from tuf.api.metadata import Metadata, Root
 from tests.support.repository.dying import NEW, OLD, DyingDisk, Killed, full, killed_everywhere
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher
 from tests.support.repository.seen_by_clients import files, look, offered
-from updater.errors import (
-    FormatError,
-    InstallError,
-    UpdateInProgress,
-)
+from updater.errors import FormatError, InstallError, UpdateInProgress
 from updater.format.release_description import Release
 
 

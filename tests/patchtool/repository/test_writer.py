@@ -12,11 +12,7 @@ from patchtool.cli.parser import main
 from patchtool.release.apps import add_app, remove_app
 from patchtool.release.recall import recall
 from patchtool.release.refresh import refresh
-from patchtool.repository.writer import (
-    NAME,
-    name_writer,
-    writer_of,
-)
+from patchtool.repository.writer import NAME, name_writer, writer_of
 
 from tests.support.repository.copies import synced
 from tests.support.repository.dying import NEW, killed_everywhere

@@ -22,13 +22,7 @@ from patchtool.repository.writer import name_writer, writer_of
 from patchtool.server import server_client as api
 from patchtool.server.fetch import Fetched, fetch
 from patchtool.server.push import Pushed, push
-from patchtool.server.server_client import (
-    TRIES,
-    Behind,
-    Server,
-    check_server,
-    token_of,
-)
+from patchtool.server.server_client import TRIES, Behind, Server, check_server, token_of
 
 from tests.support.repository.publisher import NOW, PASSWORD, Publisher, publish
 from tests.support.repository.seen_by_clients import look, offered

@@ -17,13 +17,7 @@ from patchtool.repository.leftovers import PATIENCE, RECORD
 from patchtool.repository.releases import Releases
 from patchtool.repository.stored_files import missing
 from patchtool.repository.targets import Listed
-from patchtool.upkeep.prune import (
-    KEPT,
-    PATCHED,
-    Pruned,
-    outdated,
-    prune,
-)
+from patchtool.upkeep.prune import KEPT, PATCHED, Pruned, outdated, prune
 
 from tests.support.repository.dying import killed_everywhere
 from tests.support.repository.publisher import PASSWORD, Publisher

@@ -27,13 +27,7 @@ from updater.format.changes import Change, Kind
 from updater.format.manifest import Manifest
 from updater.format.names import Digest
 from updater.format.patch_header.header import encode_header
-from updater.format.patch_header.patch import (
-    STORED,
-    Block,
-    Extent,
-    Header,
-    TreeDescriptor,
-)
+from updater.format.patch_header.patch import STORED, Block, Extent, Header, TreeDescriptor
 from updater.format.release_description import Release
 from updater.patch.delta.block import encode_block
 

@@ -11,11 +11,7 @@ import sys
 from pathlib import Path
 
 from updater.format.manifest import Manifest
-from updater.patch.apply import (
-    PatchFile,
-    apply_patch,
-    tree_at,
-)
+from updater.patch.apply import PatchFile, apply_patch, tree_at
 from updater.patch.delta.bsdiff import self_check
 
 

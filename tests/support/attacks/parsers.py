@@ -28,19 +28,11 @@ from updater.format.head import Head
 from updater.format.manifest import Directory, File, Manifest, Symlink
 from updater.format.names import Digest
 from updater.format.patch_header.header import decode_header
-from updater.format.patch_header.patch import (
-    Block,
-    Extent,
-    Header,
-)
+from updater.format.patch_header.patch import Block, Extent, Header
 from updater.format.release_description import Confirm, Release
 from updater.format.reports import CheckIn, FailureReport
 from updater.launch.commit import journal
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Step,
-)
+from updater.launch.commit.journal import Action, Journal, Step
 from updater.launch.start.release_facts import ReleaseFacts, read_release_facts
 from updater.launch.start.trial import Trial, read_trial
 from updater.launch.state import State
@@ -48,11 +40,7 @@ from updater.local.settings import Settings
 from updater.patch.apply import PatchFile
 from updater.patch.delta.block import decode_block, encode_block
 from updater.patch.delta.bsdiff import Triples
-from updater.patch.delta.control import (
-    Control,
-    decode_control,
-    encode_control,
-)
+from updater.patch.delta.control import Control, decode_control, encode_control
 from updater.patch.delta.inflated import (
     WHOLE,
     InflatedView,

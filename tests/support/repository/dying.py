@@ -11,9 +11,7 @@ from pathlib import Path
 from tests.support.repository.publisher import Publisher
 from tests.support.trees.trees import Tree, noise
 from updater.disk.durable import PART, Disk
-from updater.errors import (
-    InstallError,
-)
+from updater.errors import InstallError
 
 OLD: Tree = {"f": noise(5000), "g": b"1"}
 NEW: Tree = {"f": noise(5000) + b"more", "g": b"2"}

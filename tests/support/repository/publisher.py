@@ -8,11 +8,7 @@ from pathlib import Path
 
 from patchtool.diff.options import Options
 from patchtool.keys.signing_keys import Keys
-from patchtool.release.add_release import (
-    Added,
-    add_release,
-    draft_release,
-)
+from patchtool.release.add_release import Added, add_release, draft_release
 from patchtool.release.release_toml import Description
 from patchtool.release.rollout import promote
 from patchtool.repository.repository import Repository

@@ -8,11 +8,7 @@ from patchtool.repository.local_transport import URL, SnapshotTransport
 from patchtool.repository.snapshot import Snapshot
 
 from tests.support.repository.publisher import NOW
-from updater.check.catalogue import (
-    Catalogue,
-    PatchTarget,
-    SignedTarget,
-)
+from updater.check.catalogue import Catalogue, PatchTarget, SignedTarget
 from updater.check.trust import Trust
 from updater.disk.durable import PART
 from updater.patch.apply import digest_of

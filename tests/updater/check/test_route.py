@@ -10,18 +10,8 @@ from typing import Any
 
 import pytest
 
-from updater.check.catalogue import (
-    Catalogue,
-    PatchTarget,
-    PublishedRelease,
-    SignedTarget,
-)
-from updater.check.route import (
-    Route,
-    choose,
-    find_route,
-    is_required,
-)
+from updater.check.catalogue import Catalogue, PatchTarget, PublishedRelease, SignedTarget
+from updater.check.route import Route, choose, find_route, is_required
 from updater.errors import InstallError
 from updater.format.head import EVERYONE, Head, HeadEntry, RolloutStep
 from updater.format.names import Digest

@@ -22,12 +22,7 @@ from tests.support.servers.serving import served
 from tests.support.trees.trees import Tree, read_tree
 from updater.check.catalogue import Catalogue
 from updater.check.trust import Trust
-from updater.check.watermarks import (
-    KEYS_MOST,
-    Watermark,
-    Watermarks,
-    read_watermarks,
-)
+from updater.check.watermarks import KEYS_MOST, Watermark, Watermarks, read_watermarks
 from updater.cli.commands import main
 from updater.client import Updater
 from updater.disk.durable import Disk

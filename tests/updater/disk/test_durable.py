@@ -24,7 +24,7 @@ from updater.disk.durable import (
     remove_tree,
     same,
 )
-from updater.errors import InstallError, NotEnoughSpace
+from updater.errors import InstallError, MachineError, NotEnoughSpace
 
 DISK = Disk()
 
@@ -250,11 +250,11 @@ def test_a_file_held_for_good_is_an_error_in_the_end(
     [
         (errno.ENOSPC, NotEnoughSpace, "free some disk space"),
         (errno.EDQUOT, NotEnoughSpace, "free some disk space"),
-        (errno.EACCES, InstallError, "run as the owner"),
-        (errno.EPERM, InstallError, "run as the owner"),
-        (errno.EROFS, InstallError, "writable disk"),
-        (errno.EIO, InstallError, "check the disk"),
-        (errno.EMFILE, InstallError, "check the disk"),
+        (errno.EACCES, MachineError, "run as the owner"),
+        (errno.EPERM, MachineError, "run as the owner"),
+        (errno.EROFS, MachineError, "writable disk"),
+        (errno.EIO, MachineError, "check the disk"),
+        (errno.EMFILE, MachineError, "check the disk"),
     ],
 )
 def test_a_fault_of_the_disk_is_told_with_what_to_do(

@@ -11,11 +11,7 @@ from pathspec import GitIgnoreSpec
 
 from updater.format.globs import Globs
 from updater.format.policies import Policies
-from updater.format.release_description import (
-    DISPOSABLE,
-    Policy,
-    Release,
-)
+from updater.format.release_description import DISPOSABLE, Policy, Release
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.support.trees.strategies import SETTINGS, versions
 from updater.errors import FormatError
-from updater.format.head import Head, HeadEntry, RolloutStep, bucket
+from updater.format.head import Head, HeadEntry, RolloutStep
 from updater.format.names import order
+from updater.format.rollout_bucket import bucket
 
 NOW = 1_000
 IDS = [f"install-{n}" for n in range(2_000)]

@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.trees.strategies import SETTINGS, versions
 from updater.errors import FormatError
-from updater.format.names import (
-    UNKNOWN,
-    Digest,
-    check_app,
-    check_channel,
-    check_version,
-    order,
-)
+from updater.format.names import UNKNOWN, Digest, check_app, check_channel, check_version, order
 
 NAMES = ["a", "0", "notes", "notes-linux-x86-64", "9-9", "a--", "x" * 40]
 NO_NAMES = [

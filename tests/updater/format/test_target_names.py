@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from updater.format.target_names import (
-    TargetName,
-    file_name,
-    head_name,
-    patch_name,
-    release_name,
-)
+from updater.format.target_names import TargetName, file_name, head_name, patch_name, release_name
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from updater.cli.commands import main
 from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.disk.lock import locked
-from updater.format.head import bucket
+from updater.format.rollout_bucket import bucket
 from updater.local.identity import Identity, machine_id
 from updater.local.session import Session
 from updater.update.install_new import install

@@ -13,11 +13,7 @@ import pytest
 
 from tests.support.paths import ROOT
 from updater.errors import InstallError
-from updater.launch.start.environment import (
-    for_application,
-    handed_on,
-    unfrozen,
-)
+from updater.launch.start.environment import for_application, handed_on, unfrozen
 from updater.local.restart import replace_process, start_beside
 
 Start = Callable[[list[str], Mapping[str, str]], object]

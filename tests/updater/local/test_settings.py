@@ -14,12 +14,7 @@ from updater.format.manifest import Manifest
 from updater.format.release_description import Release
 from updater.launch.commit.bad_versions import BAD_MOST
 from updater.launch.state import State
-from updater.local.settings import (
-    Settings,
-    find_install,
-    read_manifest,
-    read_settings,
-)
+from updater.local.settings import Settings, find_install, read_manifest, read_settings
 
 SETTINGS = Settings(app="notes", channel="stable", url="https://example.org/u")
 FULL = replace(SETTINGS, previous="1.0", bad=("1.1", "2.0rc1"))

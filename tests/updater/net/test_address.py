@@ -23,11 +23,7 @@ from updater.cli.commands import main
 from updater.client import Updater
 from updater.errors import InstallError, TransportError
 from updater.local.session import Session
-from updater.local.settings import (
-    Settings,
-    find_install,
-    read_settings,
-)
+from updater.local.settings import Settings, find_install, read_settings
 from updater.net.address import Address, without_secrets
 from updater.net.http import HttpTransport
 from updater.update.install_new import install

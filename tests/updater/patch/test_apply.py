@@ -38,13 +38,7 @@ from updater.format.patch_header.patch import (
     check_header,
 )
 from updater.patch import apply
-from updater.patch.apply import (
-    PatchFile,
-    Tree,
-    apply_patch,
-    nothing,
-    tree_at,
-)
+from updater.patch.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 from updater.patch.delta.bsdiff import Delta, patch
 
 MIB = 1 << 20

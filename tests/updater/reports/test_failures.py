@@ -20,11 +20,7 @@ from updater.errors import InstallError, TransportError, TrustError
 from updater.format import reports as schema
 from updater.format.reports import ReportingInstall
 from updater.launch.commit.rollback import rollback
-from updater.launch.failure_report import (
-    MOST,
-    PATHS_MOST,
-    Report,
-)
+from updater.launch.failure_report import MOST, PATHS_MOST, Report
 from updater.local.session import Session
 from updater.local.settings import read_settings
 from updater.update.install_new import install

@@ -25,10 +25,7 @@ from updater.launch.failure_report import Report
 from updater.local.session import Session
 from updater.local.settings import find_install
 from updater.reports import sending
-from updater.reports.sending import (
-    DAY,
-    platform_name,
-)
+from updater.reports.sending import DAY, platform_name
 from updater.update.install_new import install
 from updater.version import __version__
 

@@ -21,11 +21,7 @@ from updater.errors import PatchError
 from updater.format.release_description import Policy
 from updater.launch.commit.recover import commit
 from updater.progress import Silent
-from updater.stage.inspect import (
-    Findings,
-    NotWhole,
-    inspect,
-)
+from updater.stage.inspect import Findings, NotWhole, inspect
 from updater.stage.own_files import note_folders
 
 TREE: dict[str, Content] = {

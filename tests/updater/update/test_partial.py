@@ -23,12 +23,7 @@ from tests.support.repository.publisher import Publisher
 from tests.support.repository.sessions import quick_session
 from tests.support.servers.serving import Misbehave, misserved, send, served
 from tests.support.trees.trees import Tree, noise, read_tree
-from updater.check.catalogue import (
-    Catalogue,
-    PatchTarget,
-    PublishedRelease,
-    SignedTarget,
-)
+from updater.check.catalogue import Catalogue, PatchTarget, PublishedRelease, SignedTarget
 from updater.client import Updater
 from updater.disk.durable import Disk
 from updater.errors import (
@@ -42,24 +37,14 @@ from updater.errors import (
 from updater.format.changes import Change, Kind
 from updater.format.names import Digest
 from updater.format.patch_header.header import encode_header
-from updater.format.patch_header.patch import (
-    Extent,
-    FileView,
-    Header,
-    TreeDescriptor,
-)
+from updater.format.patch_header.patch import Extent, FileView, Header, TreeDescriptor
 from updater.format.release_description import Release
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.local.settings import Settings
 from updater.patch.apply import PatchFile, unusable
 from updater.patch.delta import inflated
-from updater.patch.delta.inflated import (
-    WHOLE,
-    Parameters,
-    canary_checksum,
-    write_close_recipe,
-)
+from updater.patch.delta.inflated import WHOLE, Parameters, canary_checksum, write_close_recipe
 from updater.patch.delta.view import INFLATED
 from updater.update.install_new import install
 from updater.update.job import Updated

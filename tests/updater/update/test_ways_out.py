@@ -19,11 +19,7 @@ from tests.support.trees.trees import Content, Exe, Link, Tree, read_tree
 from updater.client import Updater
 from updater.errors import InstallError, RollbackFailed
 from updater.format.release_description import Confirm, Release
-from updater.launch.commit.journal import (
-    Phase,
-    named,
-    phase_of,
-)
+from updater.launch.commit.journal import Phase, named, phase_of
 from updater.launch.start.running import share
 from updater.launch.state import State
 from updater.local.session import Session

@@ -80,7 +80,7 @@ CLIENT_FAULTS = (
         "A last resort that depends on what just failed",
         (
             Edit(
-                "updater/check/fallback.py",
+                "updater/check/route_after_failure.py",
                 """\
                 self.exclude(error)
                 route = self._route()""",

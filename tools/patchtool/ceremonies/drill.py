@@ -12,18 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from patchtool.ceremonies.rotation import (
-    Done,
-    keys_of,
-    revoke,
-    rotate,
-)
+from patchtool.ceremonies.rotation import Done, keys_of, revoke, rotate
 from patchtool.folder.temporary import scratch, staging
-from patchtool.keys.signing_keys import (
-    ROLES,
-    Keys,
-    Role,
-)
+from patchtool.keys.signing_keys import ROLES, Keys, Role
 from patchtool.repository.local_transport import URL, SnapshotTransport
 from patchtool.repository.repository import Repository
 from patchtool.repository.snapshot import Snapshot

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.keys.root_documents import SHOWN
-from patchtool.keys.signing_keys import (
-    Keys,
-    refuse_published,
-    write_secret,
-)
+from patchtool.keys.signing_keys import Keys, refuse_published, write_secret
 from patchtool.repository.repository import Repository
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import RequestError

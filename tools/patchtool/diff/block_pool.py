@@ -12,12 +12,7 @@ from patchtool.diff.cut_blocks import cut_bundle, cut_patch
 from patchtool.diff.encode_block import Encoded
 from patchtool.diff.matching.corpus import Corpus, Joined
 from patchtool.diff.matching.match import Cover, hdiffpatch_covers
-from patchtool.diff.matching.match_windows import (
-    Pair,
-    other_pairs,
-    own_pairs,
-    uncovered,
-)
+from patchtool.diff.matching.match_windows import Pair, other_pairs, own_pairs, uncovered
 from patchtool.diff.options import Options
 from patchtool.diff.view_files import FileViews
 from updater.format.patch_header.patch import Block

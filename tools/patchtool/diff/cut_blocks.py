@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from patchtool.diff.matching.corpus import (
-    Corpus,
-    Joined,
-    Span,
-)
+from patchtool.diff.matching.corpus import Corpus, Joined, Span
 from patchtool.diff.matching.match import Cover
 from updater.format.encoding.limits import DEFAULT, MIB
 

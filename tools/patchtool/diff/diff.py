@@ -9,18 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.diff import similar_content
-from patchtool.diff.block_pool import (
-    bundle_blocks,
-    patch_blocks,
-    pool,
-)
+from patchtool.diff.block_pool import bundle_blocks, patch_blocks, pool
 from patchtool.diff.options import Options
-from patchtool.diff.renames import describe
-from patchtool.diff.view_files import (
-    gather,
-    new_corpus,
-    originals_of,
-)
+from patchtool.diff.pair_entries import describe
+from patchtool.diff.view_files import gather, new_corpus, originals_of
 from patchtool.folder.scan import scan
 from patchtool.folder.temporary import staging
 from updater.disk.durable import machine_errors
@@ -29,18 +21,8 @@ from updater.format.changes import Layout
 from updater.format.encoding.limits import MIB
 from updater.format.manifest import Manifest
 from updater.format.patch_header.header import encode_header
-from updater.format.patch_header.patch import (
-    Header,
-    TreeDescriptor,
-    check_header,
-)
-from updater.patch.apply import (
-    PatchFile,
-    Tree,
-    apply_patch,
-    nothing,
-    tree_at,
-)
+from updater.format.patch_header.patch import Header, TreeDescriptor, check_header
+from updater.patch.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 
 APP, OLD, NEW = "folder", "0", "1"
 """Names a bare folder has, because a manifest must name an app and a version."""

@@ -7,20 +7,12 @@ from dataclasses import dataclass
 
 from patchtool.diff.cut_blocks import BlockDraft
 from patchtool.diff.matching.corpus import Corpus
-from patchtool.diff.matching.match import (
-    as_delta,
-    bsdiff_covers,
-    whole,
-)
+from patchtool.diff.matching.match import as_delta, bsdiff_covers, whole
 from patchtool.diff.options import Spending
 from updater.format.encoding import zstandard
 from updater.format.encoding.limits import DEFAULT, MIB
 from updater.format.names import Digest
-from updater.format.patch_header.patch import (
-    ZSTD,
-    Block,
-    Extent,
-)
+from updater.format.patch_header.patch import ZSTD, Block, Extent
 from updater.patch.delta.block import encode_block
 from updater.patch.delta.bsdiff import Delta
 

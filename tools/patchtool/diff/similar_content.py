@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from patchtool.diff.matching.fingerprints import sketch
-from patchtool.diff.renames import Alike, blanked
+from patchtool.diff.pair_entries import Alike, blanked
 from updater.format.encoding.limits import MIB
 from updater.format.manifest import File
 from updater.patch.apply import Tree

@@ -9,12 +9,7 @@ from pathlib import Path
 
 from patchtool.diff.matching.corpus import Corpus, CorpusPart
 from patchtool.diff.similar_content import originals
-from patchtool.diff.streams.find_streams import (
-    FoundStream,
-    Inflated,
-    find,
-    inflate,
-)
+from patchtool.diff.streams.find_streams import FoundStream, Inflated, find, inflate
 from updater.format.changes import Kind, Layout
 from updater.format.manifest import File
 from updater.format.patch_header.patch import FileView

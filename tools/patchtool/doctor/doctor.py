@@ -14,13 +14,7 @@ from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import doubt_of
 from patchtool.release.refresh import is_ahead
 from patchtool.repository.snapshot import Snapshot
-from patchtool.repository.stored_files import (
-    CONTENT,
-    FileFaults,
-    check_files,
-    needed,
-    unneeded,
-)
+from patchtool.repository.stored_files import CONTENT, FileFaults, check_files, needed, unneeded
 from patchtool.server.mirror import absent, mirror
 from updater.disk.durable import machine_errors
 from updater.errors import (

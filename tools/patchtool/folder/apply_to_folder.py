@@ -7,20 +7,10 @@ from pathlib import Path
 
 from patchtool.folder.scan import scan
 from patchtool.folder.temporary import staging
-from updater.disk.durable import (
-    Disk,
-    machine_errors,
-    mode_of,
-)
+from updater.disk.durable import Disk, machine_errors, mode_of
 from updater.errors import FormatError, PatchError, RequestError
 from updater.format.manifest import File, Manifest, Symlink
-from updater.patch.apply import (
-    PatchFile,
-    Tree,
-    apply_patch,
-    nothing,
-    tree_at,
-)
+from updater.patch.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 
 
 def apply_to_folder(patch: Path, old: Path, out: Path, jobs: int = 2) -> Manifest:

@@ -8,16 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from patchtool.keys.roles import (
-    SIGNERS,
-    app_of,
-    kind_of,
-)
-from patchtool.keys.signing_keys import (
-    Keys,
-    Role,
-    Signer,
-)
+from patchtool.keys.roles import SIGNERS, app_of, kind_of
+from patchtool.keys.signing_keys import Keys, Role, Signer
 
 
 class KeyRing:

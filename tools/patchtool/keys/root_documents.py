@@ -22,12 +22,7 @@ from tuf.api.serialization import DeserializationError
 from patchtool.keys.roles import LIFETIMES
 from patchtool.keys.signing_keys import Role, Signer
 from updater.errors import FormatError, RequestError, TrustError
-from updater.format.encoding.canonical import (
-    Record,
-    decode,
-    encode,
-    within,
-)
+from updater.format.encoding.canonical import Record, decode, encode, within
 from updater.format.encoding.limits import MIB
 
 FORMAT = 1

@@ -22,16 +22,8 @@ from securesystemslib.signer import CryptoSigner
 
 from patchtool.folder.real_paths import repository_around
 from patchtool.folder.temporary import staging
-from patchtool.keys.key_command import (
-    PEM_MOST,
-    Failed,
-    output,
-)
-from updater.disk.durable import (
-    WINDOWS,
-    Disk,
-    machine_errors,
-)
+from patchtool.keys.key_command import PEM_MOST, Failed, output
+from updater.disk.durable import WINDOWS, Disk, machine_errors
 from updater.errors import RequestError
 
 Role = Literal["root", "targets", "release", "online"]

@@ -14,34 +14,18 @@ from patchtool.diff.diff import Built, build_patch
 from patchtool.diff.options import Options
 from patchtool.folder.scan import scan
 from patchtool.folder.temporary import scratch, staging
-from patchtool.release.hazards import (
-    refuse_place,
-    refuse_secrets,
-    warnings,
-)
+from patchtool.release.hazards import refuse_place, refuse_secrets, warnings
 from patchtool.release.outline import Difference, Outline
 from patchtool.release.release_toml import Description
-from patchtool.repository.releases import (
-    Releases,
-)
+from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository
 from patchtool.repository.targets import NewTarget
-from updater.disk.durable import (
-    Disk,
-    machine_errors,
-    move,
-)
+from updater.disk.durable import Disk, machine_errors, move
 from updater.errors import FormatError, RequestError
 from updater.format.manifest import Manifest
 from updater.format.names import Digest, check_app, order
 from updater.format.target_names import patch_name, release_name
-from updater.patch.apply import (
-    PatchFile,
-    Tree,
-    apply_patch,
-    nothing,
-    tree_at,
-)
+from updater.patch.apply import PatchFile, Tree, apply_patch, nothing, tree_at
 
 ROUNDS = 4
 """Looks at the repository: what came meanwhile gets patches too, so often and no more."""

@@ -9,11 +9,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from patchtool.folder.real_paths import (
-    lies_in,
-    real,
-    repository_around,
-)
+from patchtool.folder.real_paths import lies_in, real, repository_around
 from patchtool.keys.key_command import PEM_MOST
 from updater.disk.durable import machine_errors
 from updater.errors import FormatError, RequestError

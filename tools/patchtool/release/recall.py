@@ -10,12 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from patchtool.diff.options import Options
-from patchtool.release.add_release import (
-    ROUNDS,
-    BuildFolder,
-    build_folder,
-    patch_target,
-)
+from patchtool.release.add_release import ROUNDS, BuildFolder, build_folder, patch_target
 from patchtool.release.rollout import heads_of
 from patchtool.repository.releases import Releases
 from patchtool.repository.repository import Repository

@@ -16,13 +16,7 @@ from updater.format.encoding.canonical import encode
 from updater.format.encoding.limits import DEFAULT
 from updater.format.head import EVERYONE, Head, RolloutStep
 from updater.format.names import check_channel, check_version
-from updater.format.next_head import (
-    is_paused,
-    paused,
-    promoted,
-    resumed,
-    without,
-)
+from updater.format.next_head import is_paused, paused, promoted, resumed, without
 
 
 def promote(

@@ -14,12 +14,7 @@ from pathlib import Path
 
 from updater.disk.durable import Disk
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    decode,
-    encode,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode
 from updater.format.encoding.limits import MIB
 
 FORMAT = 1

@@ -13,52 +13,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tuf.api.metadata import (
-    Key,
-    Metadata,
-    MetaFile,
-    Root,
-    Signed,
-    Targets,
-    Timestamp,
-)
+from tuf.api.metadata import Key, Metadata, MetaFile, Root, Signed, Targets, Timestamp
 from tuf.api.metadata import Snapshot as SnapshotRole
 from tuf.api.serialization.json import JSONSerializer
 
 from patchtool.keys.keyring import KeyRing
-from patchtool.keys.roles import (
-    LIFETIMES,
-    SIGNERS,
-    kind_of,
-)
-from patchtool.keys.root_documents import (
-    Proposal,
-    first_root,
-    read_root,
-)
+from patchtool.keys.roles import LIFETIMES, SIGNERS, kind_of
+from patchtool.keys.root_documents import Proposal, first_root, read_root
 from patchtool.keys.signing_keys import Keys, Role
 from patchtool.repository.delegations import delegate, undelegate
 from patchtool.repository.repository_folder import ALONE, Author, RepositoryFolder
-from patchtool.repository.snapshot import (
-    T,
-    parsed,
-    verifies,
-)
+from patchtool.repository.snapshot import T, parsed, verifies
 from patchtool.repository.stored_files import shown
-from patchtool.repository.targets import (
-    NewTarget,
-    place_of,
-    store,
-)
-from patchtool.repository.unfinished import (
-    forget,
-    note,
-)
-from updater.disk.durable import (
-    PART,
-    Disk,
-    machine_errors,
-)
+from patchtool.repository.targets import NewTarget, place_of, store
+from patchtool.repository.unfinished import forget, note
+from updater.disk.durable import PART, Disk, machine_errors
 from updater.errors import RequestError, TrustError
 
 TIMESTAMP = "metadata/timestamp.json"

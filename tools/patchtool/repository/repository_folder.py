@@ -8,11 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchtool.folder.temporary import (
-    clear_dead,
-    clear_scratch,
-    staging,
-)
+from patchtool.folder.temporary import clear_dead, clear_scratch, staging
 from patchtool.keys.roles import RoleStatus
 from patchtool.repository.snapshot import Snapshot, ever_named
 from patchtool.repository.stored_files import needed

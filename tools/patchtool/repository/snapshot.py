@@ -21,13 +21,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Key, Metadata, Root, Signed, Targets, Timestamp
 from tuf.api.metadata import Snapshot as SnapshotRole
 
-from patchtool.keys.roles import (
-    LIFETIMES,
-    NOTICE,
-    SIGNERS,
-    RoleStatus,
-    kind_of,
-)
+from patchtool.keys.roles import LIFETIMES, NOTICE, SIGNERS, RoleStatus, kind_of
 from patchtool.keys.root_documents import read_root
 from patchtool.repository.delegations import delegated, keyids
 from patchtool.repository.targets import Listed

@@ -12,12 +12,7 @@ from typing import Literal
 
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import FormatError, RequestError
-from updater.format.encoding.canonical import (
-    Record,
-    decode,
-    encode,
-    within,
-)
+from updater.format.encoding.canonical import Record, decode, encode, within
 
 Writer = Literal["local", "server"]
 FORMAT = 1

@@ -22,21 +22,9 @@ from patchtool.repository.targets import place_of
 from patchtool.repository.writer import name_writer, writer_of
 from patchtool.server.mirror import mirror
 from patchtool.upkeep.unpublished import is_overtaken
-from updater.check.catalogue import (
-    ListedTarget,
-    Listing,
-    PatchTarget,
-)
-from updater.check.trust import (
-    TufClient,
-    behind_error,
-    is_behind,
-)
-from updater.disk.durable import (
-    PART,
-    Disk,
-    machine_errors,
-)
+from updater.check.catalogue import ListedTarget, Listing, PatchTarget
+from updater.check.trust import TufClient, behind_error, is_behind
+from updater.disk.durable import PART, Disk, machine_errors
 from updater.disk.lock import locked
 from updater.errors import RequestError, TrustError
 from updater.format.encoding.limits import DEFAULT

@@ -21,23 +21,11 @@ from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed, NewTarget
 from patchtool.repository.writer import writer_of
-from patchtool.server.fetch import (
-    follow,
-    mirrored,
-)
+from patchtool.server.fetch import follow, mirrored
 from patchtool.server.rebase import ours
-from patchtool.server.server_client import (
-    Behind,
-    MissingFile,
-    PushStatus,
-    Server,
-)
+from patchtool.server.server_client import Behind, MissingFile, PushStatus, Server
 from patchtool.upkeep.prune import superfluous
-from patchtool.upkeep.unpublished import (
-    is_overtaken,
-    place_of,
-    signed_since,
-)
+from patchtool.upkeep.unpublished import is_overtaken, place_of, signed_since
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import RequestError
 from updater.format.target_names import file_name

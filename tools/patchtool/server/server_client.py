@@ -15,11 +15,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from updater.errors import FormatError, InstallError, RequestError, TransportError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    within,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, within
 from updater.format.encoding.limits import MIB
 from updater.format.head import Head, RolloutStep
 from updater.format.names import Digest

@@ -16,12 +16,7 @@ from patchtool.folder.transfer import transferring
 from patchtool.repository.leftovers import clear
 from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.snapshot import Snapshot
-from patchtool.repository.stored_files import (
-    CONTENT,
-    missing,
-    needed,
-    stored,
-)
+from patchtool.repository.stored_files import CONTENT, missing, needed, stored
 from updater.disk.durable import PART, machine_errors
 from updater.errors import RequestError
 

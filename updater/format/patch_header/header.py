@@ -13,13 +13,7 @@ from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.encoding.wire import Reader, Writer
 from updater.format.names import Digest, check_app, check_version
 from updater.format.patch_header import columns
-from updater.format.patch_header.patch import (
-    Block,
-    FileView,
-    Header,
-    TreeDescriptor,
-    check_header,
-)
+from updater.format.patch_header.patch import Block, FileView, Header, TreeDescriptor, check_header
 from updater.format.paths import check_path, check_target
 from updater.format.release_description import Release
 

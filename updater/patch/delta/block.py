@@ -17,12 +17,7 @@ from updater.format.encoding import lzma2, zstandard
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.encoding.stream import CHUNK, ExactReader, LimitedReader
 from updater.format.encoding.wire import Writer
-from updater.format.patch_header.patch import (
-    LZMA2,
-    STORED,
-    ZSTD,
-    Block,
-)
+from updater.format.patch_header.patch import LZMA2, STORED, ZSTD, Block
 from updater.patch.delta.bsdiff import Delta, Triples, run
 from updater.patch.delta.control import Control, decode_control, encode_control, most_bytes
 

@@ -12,12 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patchtool.diff.block_pool import patch_blocks, placed
-from patchtool.diff.matching.corpus import (
-    Corpus,
-    CorpusPart,
-    Joined,
-    Span,
-)
+from patchtool.diff.matching.corpus import Corpus, CorpusPart, Joined, Span
 from patchtool.diff.matching.match import Cover
 from patchtool.diff.matching.match_windows import (
     CELL,

@@ -10,13 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.trees.strategies import SETTINGS
 from updater.errors import FormatError
-from updater.format.encoding.canonical import (
-    INTEGER_MAX,
-    Record,
-    decode,
-    encode,
-    within,
-)
+from updater.format.encoding.canonical import INTEGER_MAX, Record, decode, encode, within
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 scalars = st.none() | st.booleans() | st.integers(-INTEGER_MAX, INTEGER_MAX) | text

@@ -16,11 +16,7 @@ from updater.format.encoding.lzma2 import dictionary_size
 from updater.format.head import Head, HeadEntry, RolloutStep
 from updater.format.manifest import File, Manifest
 from updater.format.names import Digest
-from updater.format.patch_header.header import (
-    decode_header,
-    encode_header,
-    header_length,
-)
+from updater.format.patch_header.header import decode_header, encode_header, header_length
 from updater.format.patch_header.patch import (
     Block,
     Extent,

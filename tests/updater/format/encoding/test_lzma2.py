@@ -13,11 +13,7 @@ from hypothesis import strategies as st
 from tests.support.trees.strategies import SETTINGS, damages
 from updater.errors import FormatError
 from updater.format.encoding.limits import Limits
-from updater.format.encoding.lzma2 import (
-    dictionary_size,
-    pack,
-    unpack,
-)
+from updater.format.encoding.lzma2 import dictionary_size, pack, unpack
 
 MIB = 1 << 20
 

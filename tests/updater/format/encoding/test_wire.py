@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.trees.strategies import SETTINGS
 from updater.errors import FormatError
-from updater.format.encoding.wire import (
-    Reader,
-    Writer,
-    utf8,
-)
+from updater.format.encoding.wire import Reader, Writer, utf8
 
 MOST = (1 << 63) - 1
 

@@ -12,13 +12,7 @@ from tests.support.trees.trees import Content, Exe, Link, noise
 from updater.disk.durable import Disk, present
 from updater.errors import InstallError
 from updater.launch.commit.file_swap import FileSwap
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Phase,
-    Step,
-    phase_of,
-)
+from updater.launch.commit.journal import Action, Journal, Phase, Step, phase_of
 from updater.launch.commit.recover import commit, recover
 
 OLD: dict[str, Content] = {

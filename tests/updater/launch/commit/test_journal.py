@@ -21,16 +21,7 @@ from tests.support.crash.crash_disk import (
 from tests.support.trees.trees import read_tree
 from updater.disk.durable import Disk
 from updater.errors import InstallError
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Phase,
-    Step,
-    enter,
-    named,
-    phase_of,
-    read,
-)
+from updater.launch.commit.journal import Action, Journal, Phase, Step, enter, named, phase_of, read
 from updater.launch.commit.recover import recover
 from updater.launch.state import State
 

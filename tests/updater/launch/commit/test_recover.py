@@ -20,19 +20,8 @@ from tests.support.trees.trees import Content, Exe, Link
 from updater.disk.durable import Disk, present
 from updater.errors import InstallError, NotEnoughSpace, RollbackFailed
 from updater.launch.commit.file_swap import FileSwap
-from updater.launch.commit.journal import (
-    Action,
-    Journal,
-    Phase,
-    enter,
-    named,
-    phase_of,
-)
-from updater.launch.commit.recover import (
-    Outcome,
-    commit,
-    recover,
-)
+from updater.launch.commit.journal import Action, Journal, Phase, enter, named, phase_of
+from updater.launch.commit.recover import Outcome, commit, recover
 from updater.launch.commit.rollback import previous_version
 
 OLD: dict[str, Content] = {

@@ -29,17 +29,9 @@ from updater.disk.durable import Disk
 from updater.disk.json_file import read as read_document
 from updater.errors import InstallError, RollbackFailed
 from updater.format.manifest import Manifest
-from updater.launch.commit.journal import (
-    Journal,
-    Phase,
-    phase_of,
-)
+from updater.launch.commit.journal import Journal, Phase, phase_of
 from updater.launch.commit.pending import commit_pending
-from updater.launch.commit.recover import (
-    Outcome,
-    commit,
-    recover,
-)
+from updater.launch.commit.recover import Outcome, commit, recover
 from updater.launch.commit.rollback import previous_version, rollback
 from updater.launch.state import State
 from updater.local.settings import Settings

@@ -29,30 +29,12 @@ from updater.disk.lock import locked
 from updater.errors import ApplicationRuns, InstallError, UpdateInProgress
 from updater.format.release_description import Confirm, Release
 from updater.launch.commit.file_swap import FileSwap
-from updater.launch.commit.journal import (
-    Phase,
-    enter,
-    named,
-    phase_of,
-)
+from updater.launch.commit.journal import Phase, enter, named, phase_of
 from updater.launch.commit.recover import commit, recover
 from updater.launch.start.launcher import TRIAL_TIMEOUT, Launcher
-from updater.launch.start.running import (
-    alone,
-    leave,
-    share,
-)
-from updater.launch.start.trial import (
-    CUT_OFF_MOST,
-    Trial,
-    confirm,
-    read_trial,
-)
-from updater.launch.start.watch import (
-    HEARING,
-    NOEXEC,
-    Clock,
-)
+from updater.launch.start.running import alone, leave, share
+from updater.launch.start.trial import CUT_OFF_MOST, Trial, confirm, read_trial
+from updater.launch.start.watch import HEARING, NOEXEC, Clock
 from updater.launch.state import State
 from updater.local.launcher_files import (
     check_launcher,

@@ -16,14 +16,7 @@ from updater.errors import FormatError, PatchError
 from updater.format.encoding import zstandard
 from updater.format.encoding.lzma2 import pack
 from updater.format.names import Digest
-from updater.format.patch_header.patch import (
-    LZMA2,
-    STORED,
-    ZSTD,
-    Block,
-    Extent,
-    raw_limit,
-)
+from updater.format.patch_header.patch import LZMA2, STORED, ZSTD, Block, Extent, raw_limit
 from updater.patch.delta.block import decode_block, encode_block
 from updater.patch.delta.bsdiff import Delta
 

@@ -13,13 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.trees.strategies import SETTINGS, deltas, patched
 from updater.errors import PatchError
-from updater.patch.delta.bsdiff import (
-    Delta,
-    Triples,
-    patch,
-    run,
-    self_check,
-)
+from updater.patch.delta.bsdiff import Delta, Triples, patch, run, self_check
 
 OLD = b"abcdefgh"
 GOOD = Delta((3, 2), (2, 0), (-1, 0), bytes(5), b"xy")

@@ -15,12 +15,7 @@ from updater.errors import FormatError
 from updater.format.encoding.limits import DEFAULT, Limits
 from updater.format.encoding.wire import VARINT_BYTES, Writer
 from updater.patch.delta.bsdiff import Triples
-from updater.patch.delta.control import (
-    Control,
-    decode_control,
-    encode_control,
-    most_bytes,
-)
+from updater.patch.delta.control import Control, decode_control, encode_control, most_bytes
 
 MOST = DEFAULT.block_new_bytes
 numbers = st.integers(0, 300) | st.integers(0, 1 << 20)

@@ -22,14 +22,7 @@ from updater.format.patch_header.patch import (
     TreeDescriptor,
     check_header,
 )
-from updater.patch.apply import (
-    PatchFile,
-    Tree,
-    apply_patch,
-    nothing,
-    tree_at,
-    unusable,
-)
+from updater.patch.apply import PatchFile, Tree, apply_patch, nothing, tree_at, unusable
 from updater.patch.delta.view import KNOWN, view_of
 
 XOR = 255

@@ -9,12 +9,7 @@ from typing import BinaryIO
 
 from updater.format.encoding.limits import MIB
 from updater.patch.delta import inflated
-from updater.patch.delta.inflated import (
-    CHUNKED,
-    WHOLE,
-    is_zlib_header,
-    predict,
-)
+from updater.patch.delta.inflated import CHUNKED, WHOLE, is_zlib_header, predict
 
 STEP = MIB
 """Bytes of a file searched at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from patchtool.diff.renames import describe
+from patchtool.diff.pair_entries import describe
 
 from tests.support.trees.tree_strategies import manifest_of
 from tests.support.trees.trees import Exe, Link, Tree

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the repository folder."""
+"""Fixtures of the tests of patchtool."""
 
 from __future__ import annotations
 
