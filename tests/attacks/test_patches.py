@@ -13,7 +13,7 @@ import pytest
 from tests.support.attacks.hostile import block_of, custom_of, evil_patch, publish
 from tests.support.attacks.victim import NEW, OLD, Victim
 from tests.support.trees.trees import noise, read_tree
-from updater.errors import FormatError, InstallError, NotEnoughSpace, PatchError, TransportError
+from updater.errors import FormatError, NotEnoughSpace, PatchError, RequestError, TransportError
 from updater.format.changes import Change, Kind
 from updater.format.encoding import lzma2
 from updater.format.encoding.limits import DEFAULT, MIB
@@ -188,5 +188,5 @@ def test_a_circle_of_patches_that_leads_nowhere(victim: Victim) -> None:
         )
     gone = ["notes/patches/1.1_2.0", *(f"notes/releases/{v}/bundle" for v in ("1.1", "2.0"))]
     victim.publisher.repository().publish("app.notes", [], gone=gone)
-    victim.refuses(InstallError, 7, "no patch or bundle leads to 2.0")
+    victim.refuses(RequestError, 7, "no patch or bundle leads to 2.0")
     victim.recovers()

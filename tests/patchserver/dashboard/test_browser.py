@@ -387,4 +387,4 @@ def _recall(page: Page) -> None:
         page.wait("Recalled")
     assert "down to 1.3" in page.text
     page.open("/apps/notes/channels/stable")
-    assert "Its publisher recalled it" in page.text
+    assert "Its publisher recalled this version" in page.text

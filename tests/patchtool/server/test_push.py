@@ -232,7 +232,7 @@ class TestFetch:
         with pytest.raises(InstallError, match="is not empty"):
             Runner(tmp_path / "full", server, publisher.keys.folder).fetch()
         name_writer(Disk(), publisher.folder, "local")
-        with pytest.raises(InstallError, match="written here"):
+        with pytest.raises(InstallError, match="written by this tool"):
             Runner(publisher.folder, server, publisher.keys.folder).fetch()
 
 
@@ -438,7 +438,7 @@ class TestPush:
 
     def test_of_a_repository_that_is_written_here_is_refused(self, runner: Runner) -> None:
         name_writer(Disk(), runner.folder, "local")
-        with pytest.raises(InstallError, match="written here"):
+        with pytest.raises(InstallError, match="written by this tool"):
             runner.push()
 
     def test_of_a_release_whose_files_are_gone_is_refused_before_it_begins(
@@ -696,7 +696,7 @@ class TestCommands:
         name_writer(Disk(), publisher.folder, "local")
         for verb in ("promote", "pause", "resume"):
             assert main([verb, str(publisher.folder), *rest]) == 7
-        assert "is written here" in capsys.readouterr().err
+        assert "is written by this tool" in capsys.readouterr().err
         assert server.asked("POST") == []
 
     def test_a_wrong_token_is_not_repeated(
