@@ -34,7 +34,13 @@ from tests.support.attacks.hostile import (
 from tests.support.attacks.victim import NEW, OLD, Victim
 from tests.support.repository.publisher import Publisher
 from tests.support.trees.trees import read_tree
-from updater.errors import FormatError, InstallError, TransportError, TrustError, UpdaterError
+from updater.errors import (
+    FormatError,
+    RequestError,
+    TransportError,
+    TrustError,
+    UpdaterError,
+)
 from updater.format.encoding.canonical import encode
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
@@ -334,7 +340,7 @@ FIELDS: dict[str, tuple[str, Callable[[Any], object], type[UpdaterError]]] = {
     "no expiry": ("app.notes", lambda s: s.pop("expires"), TrustError),
     "expiry is none": ("app.notes", lambda s: s.update(expires="never"), TrustError),
     "no targets": ("app.notes", lambda s: s.pop("targets"), TrustError),
-    "no delegations": ("targets", lambda s: s.pop("delegations"), InstallError),
+    "no delegations": ("targets", lambda s: s.pop("delegations"), RequestError),
     "length as text": (
         "app.notes",
         lambda s: [t.update(length="9") for t in s["targets"].values()],
