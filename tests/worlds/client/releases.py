@@ -158,8 +158,14 @@ def changed_paths(one: Release, other: Release) -> list[str]:
 def make_shelf(number: int) -> Shelf:
     """The releases with this number; 0 is as plain as can be."""
     if number == 0:
-        return Shelf(tuple(Release(n, {"lib": Folder({"a": File(n)})}) for n in (1, 2, 3, LAST)))
+        return Shelf(tuple(map(_plain, (1, 2, 3, LAST))))
     return _Maker(Random(number)).shelf()
+
+
+def _plain(number: int) -> Release:
+    """Of a release that grows: the one before and a patch are less to fetch than its bundle."""
+    grown = File(0, 100_000, grown=number - 1)
+    return Release(number, {"lib": Folder({"a": File(number)}), BIG: grown})
 
 
 class _Maker:

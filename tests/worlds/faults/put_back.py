@@ -39,7 +39,7 @@ SEED = int(os.environ.get("WORLDS_SEED", "1"))
 KEEP = os.environ.get("WORLDS_KEEP", "")
 """A folder for the scripts of what is found."""
 MOST_IN_A_GROUP = 9
-AT_ONCE = 4
+AT_ONCE = 3
 
 
 @dataclass(frozen=True)
