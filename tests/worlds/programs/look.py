@@ -261,12 +261,9 @@ def is_older(book: Book, path: str) -> bool:
 
     What had to make way for another kind of thing is kept as a whole, beside it.
     """
-    places = [one / name for one in WORLD.glob("r[0-9]") for name in (path, _before_aside(path))]
+    names = {path, path.replace(".old", "", 1), path.replace(".old", "")}
+    places = [one / name for one in WORLD.glob("r[0-9]") for name in names]
     return book.older and any(map(os.path.lexists, places))
-
-
-def _before_aside(path: str) -> str:
-    return path.replace(".old", "", 1)
 
 
 def is_linked(book: Book, path: str) -> bool:
