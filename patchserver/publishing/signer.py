@@ -29,6 +29,7 @@ from updater.check.catalogue import ListedTarget
 from updater.check.trust import entry_of
 from updater.disk.durable import machine_errors
 from updater.format.head import Head, RolloutStep
+from updater.format.target_names import file_name
 
 __all__ = [
     "Announced",
@@ -95,8 +96,7 @@ class OnlineSigner:
 
     def place(self, entry: ListedTarget) -> Path:
         """Return the place of a target's content once it is published."""
-        folder, _, base = entry.name.rpartition("/")
-        return self.folder / "targets" / folder / f"{entry.sha256}.{base}"
+        return self.folder / file_name(entry.name, entry.sha256)
 
     def announced(self, app: str, document: bytes) -> Announced:
         """Check a push and return its content.

@@ -28,6 +28,7 @@ from updater.disk.durable import PART, Disk, machine_errors
 from updater.disk.lock import locked
 from updater.errors import RequestError, TrustError
 from updater.format.encoding.limits import DEFAULT
+from updater.format.target_names import head_name, patch_name
 from updater.local.session import Session
 from updater.net.download import Download
 from updater.transport import server_time
@@ -35,8 +36,6 @@ from updater.update.manifests import take_manifest
 
 TIMESTAMP = "metadata/timestamp.json"
 FIRST = "metadata/1.root.json"
-KINDS = ("patches", "channels")
-"""The targets that the release role of an app signs, and those that its channels do."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,9 @@ def _verify(there: Snapshot, root: bytes, memory: Path, now: int) -> None:
     """Refuse what clients with this root would refuse."""
     transport = SnapshotTransport(there)
     client = TufClient(memory, f"{URL}/metadata/", root, transport)
-    client.verify([f"{app}/{kind}/-" for app in there.apps() for kind in KINDS], now)
+    of_releases = [patch_name(app, "", "") for app in there.apps()]
+    of_channels = [head_name(app, "") for app in there.apps()]
+    client.verify([*of_releases, *of_channels], now)
 
 
 def _refuse_overtaken(folder: Path, there: Snapshot) -> None:
