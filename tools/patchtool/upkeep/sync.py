@@ -151,7 +151,7 @@ def _refuse_parts(source: Snapshot) -> None:
 
 def _refuse_other(source: Snapshot, copy: Snapshot) -> None:
     """Refuse to make a copy older than it is, or another repository's."""
-    if source.file(ROOT) != copy.files.get(ROOT):
+    if ROOT not in copy.files or source.file(ROOT) != copy.file(ROOT):
         raise RequestError(
             f"{copy.folder} is another repository", hint="name the folder of this one's copy"
         )
