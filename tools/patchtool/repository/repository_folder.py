@@ -105,6 +105,8 @@ class RepositoryFolder:
     @property
     def hands_over(self) -> bool:
         """Return whether releases are signed here for a server, which lets clients see them."""
+        if self._seen is not None:
+            return self._seen.hands_over
         return self._author.writer == "local" and writer_of(self.folder) == "server"
 
     @property
