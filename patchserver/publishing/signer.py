@@ -29,7 +29,7 @@ from updater.check.catalogue import ListedTarget
 from updater.check.trust import entry_of
 from updater.disk.durable import machine_errors
 from updater.format.head import Head, RolloutStep
-from updater.format.target_names import file_name
+from updater.format.target_names import TIMESTAMP, file_name
 
 __all__ = [
     "Announced",
@@ -187,7 +187,7 @@ class OnlineSigner:
             InstallError: the repository cannot be read.
         """
         with machine_errors(f"reading {self.folder}"):
-            return (self.folder / "metadata" / "timestamp.json").read_bytes()
+            return (self.folder / TIMESTAMP).read_bytes()
 
     def due(self) -> list[RoleStatus]:
         """Roles that the online key is to sign soon.

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+TIMESTAMP = "metadata/timestamp.json"
+"""The file that every check begins with, as a path below the repository."""
 TargetKind = Literal["manifest", "bundle", "patch", "head"]
 
 

@@ -19,7 +19,7 @@ from patchtool.repository.releases import PATCHES_FROM, Releases
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import CONTENT, needed
 from patchtool.repository.targets import place_of
-from patchtool.repository.writer import name_writer, writer_of
+from patchtool.repository.writer import WRITER_FILE, WRITING_LOCK, name_writer, writer_of
 from patchtool.server.mirror import mirror
 from patchtool.upkeep.unpublished import is_overtaken
 from updater.check.catalogue import ListedTarget, Listing, PatchTarget
@@ -28,13 +28,12 @@ from updater.disk.durable import PART, Disk, machine_errors
 from updater.disk.lock import locked
 from updater.errors import RequestError, TrustError
 from updater.format.encoding.limits import DEFAULT
-from updater.format.target_names import head_name, patch_name
+from updater.format.target_names import TIMESTAMP, head_name, patch_name
 from updater.local.session import Session
 from updater.net.download import Download
 from updater.transport import server_time
 from updater.update.manifests import take_manifest
 
-TIMESTAMP = "metadata/timestamp.json"
 FIRST = "metadata/1.root.json"
 
 
@@ -231,7 +230,7 @@ def _make(disk: Disk, top: Path, folder: Path) -> None:
 def _held(folder: Path, patience: float) -> Iterator[None]:
     """Hold a copy, which may be new, so that nobody else writes it."""
     busy = f"another command writes {folder}"
-    with locked(folder / ".lock", "writing the repository", patience, busy):
+    with locked(folder / WRITING_LOCK, "writing the repository", patience, busy):
         yield
 
 
@@ -254,5 +253,5 @@ def _prepare(folder: Path) -> None:
 
 def _others(paths: Iterable[Path]) -> list[Path]:
     """Return the files that no stopped fetch leaves."""
-    ours = {"metadata", "targets", ".lock", LOCK, ".writer.json"}
+    ours = {"metadata", "targets", WRITING_LOCK, LOCK, WRITER_FILE}
     return [path for path in paths if path.name not in ours]

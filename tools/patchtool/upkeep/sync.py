@@ -19,9 +19,9 @@ from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import CONTENT, missing, needed, stored
 from updater.disk.durable import PART, machine_errors
 from updater.errors import RequestError
+from updater.format.target_names import TIMESTAMP
 
 ROOT = "1.root.json"
-TIMESTAMP = "metadata/timestamp.json"
 RESTORED = (
     "who wrote it? If this one was restored from a backup: patchtool refresh --at-least N, "
     "with N above what is there"
