@@ -24,7 +24,7 @@ from patchtool.server.mirror import mirror
 from patchtool.upkeep.unpublished import is_overtaken
 from updater.check.catalogue import ListedTarget, Listing, PatchTarget
 from updater.check.trust import TufClient, behind_error, is_behind
-from updater.disk.durable import PART, Disk, machine_errors
+from updater.disk.durable import PART, Disk, machine_errors, make_folders
 from updater.disk.lock import locked
 from updater.errors import RequestError, TrustError
 from updater.format.encoding.limits import DEFAULT
@@ -200,7 +200,7 @@ def _take(session: Session, url: str, here: Snapshot, app: str, bundles: int) ->
     for version in versions:
         published = listed[version]
         place = place_of(here.folder, releases.manifest(version))
-        _make(disk, here.folder, place.parent)
+        make_folders(disk, place.parent)
         if not place.exists():
             disk.write(place, take_manifest(session, app, published).data)
         if published.bundle is not None:
@@ -218,12 +218,6 @@ def _download(session: Session, blob: PatchTarget, place: Path, disk: Disk) -> N
     disk.settle(part)
     disk.replace(part, place)
     disk.sync_directory(place.parent)
-
-
-def _make(disk: Disk, top: Path, folder: Path) -> None:
-    if folder != top:
-        _make(disk, top, folder.parent)
-        disk.mkdir(folder)
 
 
 @contextmanager

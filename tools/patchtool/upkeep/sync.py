@@ -17,7 +17,7 @@ from patchtool.repository.leftovers import clear
 from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import CONTENT, missing, needed, stored
-from updater.disk.durable import PART, machine_errors
+from updater.disk.durable import PART, machine_errors, make_folders
 from updater.errors import RequestError
 from updater.format.target_names import TIMESTAMP
 
@@ -114,23 +114,16 @@ def _take(source: Snapshot, copy: RepositoryFolder, name: str) -> int | None:
         data = source.file(place.name)
         if place.is_file() and place.read_bytes() == data:
             return None
-        _make_folder(copy, place.parent)
+        make_folders(copy.disk, place.parent)
         copy.disk.write(place, data)
         return len(data)
     size = (source.folder / name).stat().st_size
     if place.is_file() and place.stat().st_size == size:
         return None
-    _make_folder(copy, place.parent)
+    make_folders(copy.disk, place.parent)
     copy.disk.copy(source.folder / name, place)
     copy.disk.sync_directory(place.parent)
     return size
-
-
-def _make_folder(copy: RepositoryFolder, folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(copy, folder.parent)
-        copy.disk.mkdir(folder)
-        copy.disk.sync_directory(folder.parent)
 
 
 def _refuse_nested(folder: Path, copy: Path) -> None:
