@@ -27,7 +27,7 @@ from updater.version import __version__
 
 if TYPE_CHECKING:
     from updater.application import Confirmation, confirm, previous_version
-    from updater.client import Offer, Status, Updater
+    from updater.client import Offer, RolledBack, Status, Updater
     from updater.config import UpdaterConfig
     from updater.errors import (
         ApplicationRuns,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         TrustError,
         UpdaterError,
     )
+    from updater.format.release_description import Release
+    from updater.launch.commit.recover import Outcome
     from updater.local.session import Session
     from updater.progress import Progress
     from updater.stage.inspect import Findings
@@ -63,8 +65,11 @@ _HOMES = {
     "previous_version": "updater.application",
     "Findings": "updater.stage.inspect",
     "Offer": "updater.client",
+    "Outcome": "updater.launch.commit.recover",
     "Progress": "updater.progress",
+    "Release": "updater.format.release_description",
     "Repaired": "updater.update.repair",
+    "RolledBack": "updater.client",
     "Session": "updater.local.session",
     "Status": "updater.client",
     "UpdateOutcome": "updater.update.job",
@@ -83,10 +88,13 @@ __all__ = [
     "InstallError",
     "MachineError",
     "Offer",
+    "Outcome",
     "PatchError",
     "Progress",
+    "Release",
     "Repaired",
     "RequestError",
+    "RolledBack",
     "Session",
     "Status",
     "TransportError",

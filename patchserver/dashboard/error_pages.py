@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from flask import Response, current_app, flash, request, url_for
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadRequest, HTTPException
 
+from patchserver.web.error_answers import is_outage, log_outage
 from updater.errors import UpdaterError
 
 POLICY = (
@@ -54,7 +54,7 @@ def page(error: HTTPException) -> Response:
 
 def outage(error: UpdaterError) -> Response:
     """The repository or the database cannot be read."""
-    current_app.logger.error("%s; %s", error, error.hint)
+    log_outage(error)
     response = _page(_OUTAGE, 503)
     response.headers["Retry-After"] = "10"
     return response
@@ -73,8 +73,8 @@ def flashing(done: str) -> Iterator[None]:
 
 def words(error: UpdaterError) -> str:
     """An error for people; what the machine says of itself stays in the log."""
-    if isinstance(error.__cause__, OSError | SQLAlchemyError):
-        current_app.logger.error("%s; %s", error, error.hint)
+    if is_outage(error):
+        log_outage(error)
         return _OUTAGE
     return f"{error}; {error.hint}" if error.hint else str(error)
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from patchserver.files.public_names import PublicFile, public_file
 from patchserver.files.responses import Facts
+from updater.format.target_names import TIMESTAMP
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-TIMESTAMP = "metadata/timestamp.json"
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from updater.format.target_names import file_name, head_name, patch_name, release_name
+
 _APP = "[a-z0-9][a-z0-9-]{0,39}"
 _VERSION = "[0-9][a-z0-9.]{0,23}"  # PEP 440 without epoch and local part; cannot be ".."
 _SHA256 = "(?P<sha256>[0-9a-f]{64})"
@@ -17,14 +19,13 @@ _METADATA = re.compile(
     r"metadata/(?P<number>[1-9][0-9]{0,9}\.)?"
     rf"(?:root|timestamp|snapshot|targets|app\.{_APP}|channels\.{_APP})\.json"
 )
-_TARGETS = tuple(
-    re.compile(rf"targets/{_APP}/{below}")
-    for below in (
-        rf"releases/{_VERSION}/{_SHA256}\.(?:manifest|bundle)",
-        rf"patches/{_SHA256}\.{_VERSION}_{_VERSION}",
-        rf"channels/{_SHA256}\.{_APP}",
-    )
+_NAMES = (  # the names of targets, of patterns instead of parts
+    release_name(_APP, _VERSION, "manifest"),
+    release_name(_APP, _VERSION, "bundle"),
+    patch_name(_APP, _VERSION, _VERSION),
+    head_name(_APP, _APP),
 )
+_TARGETS = tuple(re.compile(file_name(name, _SHA256 + "\\")) for name in _NAMES)
 
 _IMMUTABLE = "public, max-age=31536000, immutable"  # seconds: a year, the customary "for ever"
 _REVALIDATE = "no-cache"

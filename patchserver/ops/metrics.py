@@ -8,6 +8,8 @@ from functools import lru_cache
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from updater.format.target_names import TIMESTAMP
+
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -63,7 +65,7 @@ class Metrics:
 
 def _kind(path: str) -> str:
     """``timestamp`` for what every check begins with, else the folder, as in ``patches``."""
-    if path == "/metadata/timestamp.json":
+    if path == f"/{TIMESTAMP}":
         return "timestamp"
     parts = path.split("/", 4)
     if parts[1] == "metadata":

@@ -29,6 +29,7 @@ from updater.check.catalogue import ListedTarget
 from updater.check.trust import entry_of
 from updater.disk.durable import machine_errors
 from updater.format.head import Head, RolloutStep
+from updater.format.target_names import TIMESTAMP, file_name
 
 __all__ = [
     "Announced",
@@ -95,8 +96,7 @@ class OnlineSigner:
 
     def place(self, entry: ListedTarget) -> Path:
         """Return the place of a target's content once it is published."""
-        folder, _, base = entry.name.rpartition("/")
-        return self.folder / "targets" / folder / f"{entry.sha256}.{base}"
+        return self.folder / file_name(entry.name, entry.sha256)
 
     def announced(self, app: str, document: bytes) -> Announced:
         """Check a push and return its content.
@@ -187,7 +187,7 @@ class OnlineSigner:
             InstallError: the repository cannot be read.
         """
         with machine_errors(f"reading {self.folder}"):
-            return (self.folder / "metadata" / "timestamp.json").read_bytes()
+            return (self.folder / TIMESTAMP).read_bytes()
 
     def due(self) -> list[RoleStatus]:
         """Roles that the online key is to sign soon.

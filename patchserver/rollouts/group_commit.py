@@ -58,7 +58,7 @@ class GroupCommit:
         """Store what everybody has brought so far."""
         with self._adding:
             jobs, self._jobs = self._jobs, []
-        error: InstallError | None = InstallError("not stored", hint="bring it again")
+        error: InstallError | None = MachineError("not stored", hint="bring it again")
         try:
             self._write([one for job in jobs for one in job.wanted])
             error = None

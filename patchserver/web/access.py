@@ -36,11 +36,6 @@ class Access:
     scope: Scope | None = None
     """The right that a token needs, for the app that the URL names."""
 
-    @property
-    def is_public(self) -> bool:
-        """Return whether everybody may."""
-        return self.role is None and self.scope is None
-
 
 def public(view: View) -> View:
     """A view for everybody."""

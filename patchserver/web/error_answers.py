@@ -38,8 +38,8 @@ def refuse(error: UpdaterError) -> Response:
     """The answer. What the machine says of itself stays in the log."""
     status = _status(error)
     document: dict[str, Any] = {"error": str(error), "hint": error.hint, **_details(error)}
-    if status >= 500:
-        current_app.logger.error("%s; %s", error, error.hint)
+    if is_outage(error):
+        log_outage(error)
         document = {"error": "the server cannot do this now", "hint": "try again later"}
     response = jsonify(document)
     response.status_code = status
@@ -52,6 +52,16 @@ def refuse(error: UpdaterError) -> Response:
 
 def _status(error: UpdaterError) -> int:
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
+
+
+def is_outage(error: UpdaterError) -> bool:
+    """Return whether the server is at fault, and not the one who asks."""
+    return _status(error) >= 500
+
+
+def log_outage(error: UpdaterError) -> None:
+    """Write to the log what the machine says of itself; nobody else sees it."""
+    current_app.logger.error("%s; %s", error, error.hint)
 
 
 def _details(error: UpdaterError) -> dict[str, Any]:

@@ -12,13 +12,14 @@ import pytest
 
 from tests.support.attacks.hostile import block_of, custom_of, evil_patch, publish
 from tests.support.attacks.victim import NEW, OLD, Victim
+from tests.support.trees.decoding import unpack
 from tests.support.trees.trees import noise, read_tree
 from updater.errors import FormatError, NotEnoughSpace, PatchError, RequestError, TransportError
 from updater.format.changes import Change, Kind
 from updater.format.encoding import lzma2
 from updater.format.encoding.limits import DEFAULT, MIB
 from updater.format.encoding.wire import Writer
-from updater.format.encoding.zstandard import pack, unpack
+from updater.format.encoding.zstandard import pack
 from updater.format.names import Digest
 from updater.format.patch_header.patch import LZMA2, STORED, ZSTD, Block, Extent
 from updater.patch.delta.bsdiff import Triples

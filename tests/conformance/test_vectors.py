@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.vectors import generate
+from tests.support.trees.decoding import decode_block
 from updater.errors import FormatError, PatchError, UpdaterError
 from updater.format.changes import Change
 from updater.format.encoding.canonical import decode, encode
@@ -22,7 +23,6 @@ from updater.format.paths import check_path, check_target
 from updater.format.release_description import Release
 from updater.format.rollout_bucket import bucket
 from updater.patch.apply import PatchFile, apply_patch, nothing, tree_at
-from updater.patch.delta.block import decode_block
 
 VECTORS = Path(__file__).parent / "vectors"
 ERRORS: Mapping[str, type[UpdaterError]] = {"FormatError": FormatError, "PatchError": PatchError}

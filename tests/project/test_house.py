@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,17 @@ def test_a_name_of_a_module_means_one_thing_in_the_product() -> None:
     assert sorted(n for n, count in names.items() if count > 1 and n not in OF_EACH_PART) == []
 
 
+def test_one_module_spells_the_names_of_targets() -> None:
+    """Where a target lies is said once; routes of the server's API only look alike."""
+    spelled = {
+        name(path)
+        for path in modules(*PRODUCT)
+        for text in _strings(ast.parse(path.read_text("utf-8")))
+        if re.search("(^|/)(channels|patches|releases)/", text) and not re.match("/?apps/", text)
+    }
+    assert spelled == {"updater/format/target_names.py"}
+
+
 def test_no_test_module_imports_another() -> None:
     others = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in _test_modules()}
     wrong = [
@@ -91,6 +103,18 @@ def test_the_folders_of_the_tests_are_those_of_the_product() -> None:
         here = TESTS / Path(part).name
         for folder in {path.parent.relative_to(here) for path in here.rglob("*.py")}:
             assert (ROOT / part / folder).is_dir(), folder
+
+
+def _strings(tree: ast.Module) -> Iterator[str]:
+    """The strings of a module but for its docstrings, with {} for what an f-string fills in."""
+    for node in ast.walk(tree):
+        inner = [] if isinstance(node, ast.Expr) else ast.iter_child_nodes(node)
+        for child in inner:
+            if isinstance(child, ast.JoinedStr):
+                parts = (part if isinstance(part, ast.Constant) else None for part in child.values)
+                yield "".join(str(part.value) if part else "{}" for part in parts)
+            elif isinstance(child, ast.Constant) and not isinstance(node, ast.JoinedStr):
+                yield str(child.value)
 
 
 def _test_modules() -> list[Path]:

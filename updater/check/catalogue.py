@@ -14,7 +14,7 @@ from updater.format.encoding.limits import Limits
 from updater.format.head import Head
 from updater.format.names import Digest, check_version, order
 from updater.format.release_description import Confirm
-from updater.format.target_names import TargetName, file_name
+from updater.format.target_names import TargetName, file_name, release_folder
 from updater.version import BUILT
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ class Listing:
             else:
                 found.setdefault(version, {})[name.kind] = entry
         releases = {
-            version: within(f"{self._app}/releases/{version}", partial(self._release, version), of)
+            version: within(release_folder(self._app, version), partial(self._release, version), of)
             for version, of in found.items()
             if "manifest" in of
         }

@@ -270,6 +270,14 @@ def sync_folders(disk: Disk, folders: Iterable[Path]) -> None:
             disk.sync_directory(folder)
 
 
+def make_folders(disk: Disk, folder: Path) -> None:
+    """Make a folder and those above it, where they are not there; their names are durable."""
+    if not folder.is_dir():
+        make_folders(disk, folder.parent)
+        disk.mkdir(folder)
+        disk.sync_directory(folder.parent)
+
+
 def remove_tree(disk: Disk, path: Path) -> None:
     """Remove a folder of our own with all that is in it; follows no symlink."""
     if not is_folder(path):

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+TIMESTAMP = "metadata/timestamp.json"
+"""The file that every check begins with, as a path below the repository."""
 TargetKind = Literal["manifest", "bundle", "patch", "head"]
 
 
@@ -44,9 +46,14 @@ class TargetName:
                 return None
 
 
+def release_folder(app: str, version: str) -> str:
+    """The folder of a release's manifest and bundle."""
+    return f"{app}/releases/{version}"
+
+
 def release_name(app: str, version: str, kind: Literal["manifest", "bundle"]) -> str:
     """The name of a release's manifest or bundle."""
-    return f"{app}/releases/{version}/{kind}"
+    return f"{release_folder(app, version)}/{kind}"
 
 
 def patch_name(app: str, old: str, new: str) -> str:
@@ -57,6 +64,16 @@ def patch_name(app: str, old: str, new: str) -> str:
 def head_name(app: str, channel: str) -> str:
     """The name of a channel's head."""
     return f"{app}/channels/{channel}"
+
+
+def release_patterns(app: str) -> list[str]:
+    """The names that the role of an app's releases may sign, as TUF matches them."""
+    return [f"{app}/releases/*/*", f"{app}/patches/*"]
+
+
+def channel_pattern(app: str) -> str:
+    """The names that the role of an app's channels may sign, as TUF matches them."""
+    return head_name(app, "*")
 
 
 def file_name(name: str, sha256: str) -> str:

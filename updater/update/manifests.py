@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from updater.check.catalogue import PublishedRelease, SignedTarget
 from updater.errors import FormatError, TransportError, TrustError
@@ -13,8 +14,19 @@ from updater.retry import Tries
 from updater.transport import refuse_page
 
 
-def take_manifest(session: Session, app: str, release: PublishedRelease) -> Manifest:
+def take_manifest(
+    session: Session,
+    app: str,
+    release: PublishedRelease,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Manifest:
     """The manifest of a release of ``app``, as its publisher signed it; nothing is written.
+
+    Args:
+        session: how bytes come, and how often it is tried.
+        app: whose release.
+        release: as it is published.
+        sleep: between tries.
 
     Raises:
         TransportError: the network, after all tries.
@@ -24,7 +36,7 @@ def take_manifest(session: Session, app: str, release: PublishedRelease) -> Mani
     limits, signed = session.config.limits, release.manifest
     if signed.length > limits.manifest_bytes:
         raise FormatError(f"{signed.name}: {signed.length} bytes, {limits.manifest_bytes} allowed")
-    data = _fetch(session, signed)
+    data = _fetch(session, signed, sleep)
     if Digest.of(data) != signed.digest:
         raise TrustError(
             f"{signed.name}: the server sends other bytes than its publisher signed",
@@ -36,9 +48,9 @@ def take_manifest(session: Session, app: str, release: PublishedRelease) -> Mani
     return manifest
 
 
-def _fetch(session: Session, signed: SignedTarget) -> bytes:
+def _fetch(session: Session, signed: SignedTarget, sleep: Callable[[float], None]) -> bytes:
     """At most one byte more than was signed; small enough to begin again if the line breaks."""
-    tries = Tries(session.config, time.sleep)
+    tries = Tries(session.config, sleep)
     while True:
         tries.begin()
         before = session.transport.received

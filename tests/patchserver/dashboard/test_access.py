@@ -38,13 +38,13 @@ def test_every_route_says_whom_it_is_for(server: Server) -> None:
 
 
 def test_what_anybody_may_change_is_what_installs_send_and_the_sign_in(server: Server) -> None:
-    found = {rule.endpoint for rule, _ in _changing(server) if _access(server, rule).is_public}
+    found = {rule.endpoint for rule, _ in _changing(server) if _access(server, rule) == Access()}
     assert found == FOR_INSTALLS | {"dashboard.enter"}
 
 
 def test_no_reading_route_of_people_is_public_but_the_sign_in(server: Server) -> None:
     rules = [r for r in server.app.url_map.iter_rules() if r.endpoint.startswith("dashboard.")]
-    public = {rule.endpoint for rule in rules if _access(server, rule).is_public}
+    public = {rule.endpoint for rule in rules if _access(server, rule) == Access()}
     assert public == {"dashboard.sign_in", "dashboard.enter", "dashboard.static"}
 
 
@@ -54,7 +54,7 @@ def test_a_change_wants_a_session_or_a_token(
     nobody = browsers[None]
     token = nobody.csrf("/sign-in")
     for rule, method in _changing(server):
-        if _access(server, rule).is_public:
+        if _access(server, rule) == Access():
             continue
         answer = _ask(nobody, rule, method, csrf_token=token)
         assert answer.status_code == 401, (rule, method, answer.status_code)

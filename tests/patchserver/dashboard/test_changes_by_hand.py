@@ -13,7 +13,7 @@ from patchserver.publishing.signer import OnlineSigner
 from patchserver.rollouts.halting import Rule
 from tests.support.servers.browsing import Browser, browser
 from tests.support.servers.served import NEW, OLD, PASSWORD, Server, report
-from updater.errors import InstallError
+from updater.errors import MachineError
 from updater.format.head import EVERYONE, HeadEntry, RolloutStep
 
 STABLE = "/apps/notes/channels/stable"
@@ -142,7 +142,7 @@ def test_what_the_machine_says_of_itself_stays_in_the_log(
     server: Server, publisher: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise InstallError("/secret/place is full") from OSError()
+        raise MachineError("/secret/place is full")
 
     monkeypatch.setattr(OnlineSigner, "promote", fail)
     told = _promote(publisher, "100")

@@ -23,11 +23,12 @@ from patchtool.diff.options import EFFORTS, Effort, Options
 from patchtool.diff.view_files import FileViews
 
 from tests.support.trees.corpora import corpus
+from tests.support.trees.decoding import decode_block
 from tests.support.trees.trees import noise, write_tree
 from updater.format.encoding import zstandard
 from updater.format.encoding.limits import MIB
 from updater.format.patch_header.patch import LZMA2, STORED, ZSTD
-from updater.patch.delta.block import decode_block, encode_block
+from updater.patch.delta.block import encode_block
 
 WINDOWS = sys.platform == "win32"
 

@@ -18,12 +18,13 @@ from patchtool.server.mirror import METADATA_MOST
 from tuf.api.metadata import Metadata, MetaFile
 
 from tests.support.attacks.hostile import flip, newest, rewrite, right_signer
+from tests.support.repository.health import require_health
 from tests.support.repository.publisher import Publisher
 from tests.support.repository.seen_by_clients import files
 from tests.support.repository.sessions import QUICK
 from tests.support.servers.serving import served
 from tests.support.trees.trees import Tree, noise
-from updater.errors import FormatError, InstallError, TrustError
+from updater.errors import FormatError, InstallError, MachineError, TrustError
 from updater.net.http import HttpTransport
 
 DAY = 86_400
@@ -38,7 +39,7 @@ def test_a_new_repository_is_well_and_left_as_it_is(publisher: Publisher) -> Non
     publisher.release("1.0", ONE)
     before = files(publisher.folder)
     found = looked_at(publisher)
-    found.require_health()
+    require_health(found)
     ill = (found.expired, found.unsigned, found.faults.missing, found.unreferenced, found.due)
     assert ill == ((), (), (), (), ())
     assert [s.role for s in found.statuses] == [
@@ -59,7 +60,7 @@ def test_a_key_that_is_needed_soon_is_named(publisher: Publisher) -> None:
     (publisher.keys.folder / "release.pem").unlink()
     refresh(publisher.repository())
     with pytest.raises(InstallError, match=r"soon: app\.notes") as caught:
-        looked_at(publisher).require_health()
+        require_health(looked_at(publisher))
     assert "release" in caught.value.hint
 
 
@@ -67,7 +68,7 @@ def test_what_has_expired_is_told(publisher: Publisher) -> None:
     publisher.now += 8 * DAY
     assert looked_at(publisher).expired == ("timestamp",)
     with pytest.raises(TrustError, match="expired: timestamp"):
-        looked_at(publisher).require_health()
+        require_health(looked_at(publisher))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_a_role_that_lacks_its_signature_is_named(role: str, publisher: Publishe
     rewrite(newest(publisher, role), lambda _: None)
     assert looked_at(publisher).unsigned == (role,)
     with pytest.raises(TrustError, match=f"unsigned: {role}"):
-        looked_at(publisher).require_health()
+        require_health(looked_at(publisher))
 
 
 def test_missing_short_and_unreferenced_files_are_named(publisher: Publisher) -> None:
@@ -92,7 +93,7 @@ def test_missing_short_and_unreferenced_files_are_named(publisher: Publisher) ->
     assert found.faults.missing == tuple(sorted(names))
     assert found.unreferenced == ("targets/notes/releases/1.0/left.part",)
     with pytest.raises(TrustError, match="missing"):
-        found.require_health()
+        require_health(found)
 
 
 def test_every_root_must_be_kept_for_who_installed_long_ago(publisher: Publisher) -> None:
@@ -123,7 +124,7 @@ def test_a_file_with_another_content_is_named(publisher: Publisher) -> None:
     bundle.write_bytes(flip(bundle.read_bytes(), -1))
     assert looked_at(publisher).faults.damaged == (bundle.relative_to(publisher.folder).as_posix(),)
     with pytest.raises(TrustError, match="damaged: targets/notes"):
-        looked_at(publisher).require_health()
+        require_health(looked_at(publisher))
 
 
 BIG = noise(5000)
@@ -187,7 +188,7 @@ def test_a_host_is_looked_at_as_a_folder_is(publisher: Publisher, url: str) -> N
     rotate(publisher.repository(), "online")
     here, there = looked_at(publisher), at(f"{url}/", publisher, publisher.root)
     assert there == replace(here, unreferenced=()), "what nobody asks for cannot be asked for"
-    there.require_health()
+    require_health(there)
 
 
 def test_files_that_a_host_lacks_or_cut_short_are_named(publisher: Publisher, url: str) -> None:
@@ -208,7 +209,7 @@ def test_a_host_with_the_repository_of_somebody_else_is_refused(
     found = at(url, publisher, other.root)
     assert found.clients == ()
     with pytest.raises(TrustError, match="clients refuse it"):
-        found.require_health()
+        require_health(found)
 
 
 def test_a_host_whose_metadata_is_expired_or_unsigned_is_told(
@@ -285,6 +286,12 @@ def test_metadata_that_is_gone_or_damaged_is_no_matter_of_soon(
     assert "backup" in caught.value.hint
 
 
+def test_what_only_this_machine_cannot_read_is_no_damage(publisher: Publisher) -> None:
+    (publisher.folder / ".writer.json").mkdir()
+    with pytest.raises(MachineError, match=r"^reading .*writer\.json"):
+        looked_at(publisher)
+
+
 def test_a_folder_that_is_no_repository_is_not_called_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="is not a repository"):
         diagnose(tmp_path, 0)
@@ -299,4 +306,4 @@ def test_files_that_others_left_beside_metadata_harm_nobody(
     (publisher.folder / "metadata" / name).write_bytes(b"junk")
     publisher.release("1.0", ONE)
     rotate(publisher.repository(), "release")
-    looked_at(publisher).require_health()
+    require_health(looked_at(publisher))

@@ -23,6 +23,7 @@ from securesystemslib.signer import CryptoSigner
 
 from tests.support.attacks.hostile import newest, rewrite
 from tests.support.repository.dying import killed_everywhere
+from tests.support.repository.health import require_health
 from tests.support.repository.publisher import PASSWORD, Publisher
 from tests.support.repository.seen_by_clients import files
 from tests.support.servers.serving import served
@@ -181,7 +182,7 @@ def test_installs_of_a_removed_app_are_told_and_stay_as_they_are(
     assert installs["draw"].verify(full=True).whole
     installs.follows(publisher, "2.0", TWO)
     found = diagnose(publisher.folder, publisher.now)
-    found.require_health()
+    require_health(found)
     assert publisher.repository().look().apps() == ["notes"]
     assert not any("draw" in standing.role for standing in found.statuses)
 

@@ -12,7 +12,7 @@ from patchtool.cli.parser import main
 from patchtool.release.apps import add_app, remove_app
 from patchtool.release.recall import recall
 from patchtool.release.refresh import refresh
-from patchtool.repository.writer import NAME, name_writer, writer_of
+from patchtool.repository.writer import WRITER_FILE, name_writer, writer_of
 
 from tests.support.repository.copies import synced
 from tests.support.repository.dying import NEW, killed_everywhere
@@ -99,7 +99,7 @@ def test_it_may_be_copied_all_the_same(publisher: Publisher, tmp_path: Path) -> 
     assert offered(tmp_path / "host", look(tmp_path / "host", tmp_path / "m", publisher.root)) == {
         "1.0"
     }
-    assert not (tmp_path / "host" / NAME).exists()
+    assert not (tmp_path / "host" / WRITER_FILE).exists()
 
 
 @pytest.mark.crash
@@ -133,7 +133,7 @@ def test_if_nobody_can_tell_who_writes_it_nobody_does(
     data: bytes, publisher: Publisher, tmp_path: Path
 ) -> None:
     online(publisher, tmp_path)
-    (publisher.folder / NAME).write_bytes(data)
+    (publisher.folder / WRITER_FILE).write_bytes(data)
     before = files(publisher.folder)
     for command in (COMMANDS["promote"], COMMANDS["refresh"], lambda p: p.add("2.0", NEW)):
         with pytest.raises(FormatError) as caught:

@@ -24,7 +24,7 @@ from tests.support.repository.dying import NEW, DyingDisk, Killed
 from tests.support.repository.publisher import PASSWORD, Publisher
 from tests.support.repository.seen_by_clients import files, look, offered
 from updater.disk.durable import Disk
-from updater.errors import FormatError, InstallError, UpdateInProgress
+from updater.errors import FormatError, InstallError, MachineError, UpdateInProgress
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -214,6 +214,16 @@ def test_another_repository_is_not_overwritten(
     with pytest.raises(InstallError, match="is another repository"):
         synced(publisher, dest)
     assert before.items() >= files(dest).items()
+
+
+def test_a_copy_whose_root_cannot_be_read_is_not_called_another(
+    publisher: Publisher, dest: Path
+) -> None:
+    synced(publisher, dest)
+    (dest / "metadata/1.root.json").unlink()
+    (dest / "metadata/1.root.json").mkdir()
+    with pytest.raises(MachineError, match=r"^reading .*1\.root\.json: is a directory"):
+        synced(publisher, dest)
 
 
 def test_two_timestamps_of_one_version_are_not_one(publisher: Publisher, dest: Path) -> None:

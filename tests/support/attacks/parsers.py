@@ -17,6 +17,7 @@ from patchtool.release.release_toml import read_description
 
 from tests.support.attacks.hostile import make_patch
 from tests.support.servers.served import checkin, report
+from tests.support.trees.decoding import decode_block, unpack
 from updater.check.catalogue import ListedTarget, Listing
 from updater.check.watermarks import Watermark, Watermarks
 from updater.disk.json_file import read as read_document
@@ -38,7 +39,7 @@ from updater.launch.start.trial import Trial, read_trial
 from updater.launch.state import State
 from updater.local.settings import Settings
 from updater.patch.apply import PatchFile
-from updater.patch.delta.block import decode_block, encode_block
+from updater.patch.delta.block import encode_block
 from updater.patch.delta.bsdiff import Triples
 from updater.patch.delta.control import Control, decode_control, encode_control
 from updater.patch.delta.inflated import (
@@ -86,9 +87,7 @@ def of_the_network() -> dict[str, Parser]:
         "patch": Parser(patch.data, _patch),
         "excerpt": Parser(patch.data[: patch.starts[1]] + patch.data[patch.starts[2] :], _excerpt),
         "lzma2": Parser(lzma2.pack(TEXT), lambda d, _: lzma2.unpack(d, len(TEXT), "x")),
-        "zstd": Parser(
-            zstandard.pack(TEXT, OLD), lambda d, _: zstandard.unpack(d, len(TEXT), OLD, "x")
-        ),
+        "zstd": Parser(zstandard.pack(TEXT, OLD), lambda d, _: unpack(d, len(TEXT), OLD, "x")),
         "block": _block(),
         "control": _control(),
         "head": Parser(encode(HEAD), lambda d, _: Head.parse(decode(d, MIB))),

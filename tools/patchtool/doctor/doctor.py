@@ -13,18 +13,11 @@ from patchtool.folder.temporary import scratch, staging
 from patchtool.keys.roles import RoleStatus
 from patchtool.keys.signing_clock import doubt_of
 from patchtool.release.refresh import is_ahead
-from patchtool.repository.snapshot import Snapshot
+from patchtool.repository.snapshot import MissingMetadata, Snapshot
 from patchtool.repository.stored_files import CONTENT, FileFaults, check_files, needed, unneeded
 from patchtool.server.mirror import absent, mirror
 from updater.disk.durable import machine_errors
-from updater.errors import (
-    FormatError,
-    InstallError,
-    NotEnoughSpace,
-    RequestError,
-    TrustError,
-    UpdaterError,
-)
+from updater.errors import FormatError, MachineError, RequestError, TrustError, UpdaterError
 from updater.exit_codes import Concern, Severity
 from updater.transport import Transport
 
@@ -115,16 +108,6 @@ class Diagnosis:
             found.append(Concern(Severity.SOON, f"to be signed soon: {', '.join(self.due)}", hint))
         return tuple(found)
 
-    def require_health(self) -> None:
-        """Refuse a repository that clients cannot use, now or soon.
-
-        Raises:
-            TrustError: clients are refused or left without an offer now.
-            InstallError: a key is needed soon, or something could not be looked at.
-        """
-        if self.concerns:
-            raise max(self.concerns, key=lambda concern: concern.severity).error
-
 
 def diagnose(folder: Path, now: int, root: bytes | None = None) -> Diagnosis:
     """Look at everything clients may ask for, and hash it.
@@ -153,14 +136,8 @@ def _damage_named() -> Iterator[None]:
     """Say of a repository that cannot even be looked at that clients cannot use it."""
     try:
         yield
-    except (FormatError, InstallError) as error:
-        gone = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
-        if isinstance(error, FormatError) or isinstance(error.__cause__, gone):
-            raise TrustError(
-                f"clients cannot use this repository: {error}",
-                hint="restore it from a backup, then patchtool refresh --at-least",
-            ) from error
-        raise
+    except (FormatError, MissingMetadata) as error:
+        raise TrustError(f"clients cannot use this repository: {error}", hint=RESTORE) from error
 
 
 def diagnose_url(url: str, root: bytes | None, transport: Transport, now: int) -> Diagnosis:
@@ -212,7 +189,7 @@ def _clients(seen: Snapshot, root: bytes | None, now: int) -> tuple[str, tuple[F
     """Return the reason why clients refuse the repository, or a forecast of what they do."""
     try:
         return "", tuple(forecasts(seen, root or seen.file("1.root.json"), now))
-    except (UpdaterError, OSError) as error:
-        if isinstance(error, NotEnoughSpace) or isinstance(error.__cause__, PermissionError):
+    except UpdaterError as error:
+        if isinstance(error, MachineError) and not isinstance(error, MissingMetadata):
             raise  # of this machine, not of the repository
         return f"clients refuse it: {error}", ()

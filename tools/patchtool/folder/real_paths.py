@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from updater.disk.durable import machine_errors
+from updater.format.target_names import TIMESTAMP
 
 
 def real(path: Path) -> Path:
@@ -27,6 +28,6 @@ def repository_around(folder: Path) -> Path | None:
     place = real(folder)
     with machine_errors(f"reading {folder}"):
         for parent in (place, *place.parents):
-            if (parent / "metadata" / "timestamp.json").exists():
+            if (parent / TIMESTAMP).exists():
                 return parent
     return None

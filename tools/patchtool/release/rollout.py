@@ -17,6 +17,7 @@ from updater.format.encoding.limits import DEFAULT
 from updater.format.head import EVERYONE, Head, RolloutStep
 from updater.format.names import check_channel, check_version
 from updater.format.next_head import is_paused, paused, promoted, resumed, without
+from updater.format.target_names import head_name
 
 
 def promote(
@@ -145,12 +146,12 @@ def heads_of(seen: Snapshot, app: str) -> dict[str, Head]:
 
 def target_of(head: Head) -> NewTarget:
     """Return the target of a head."""
-    name, document = f"{head.app}/channels/{head.channel}", head.to_json()
+    name, document = head_name(head.app, head.channel), head.to_json()
     return NewTarget.of(name, encode(document), document)
 
 
 def _head(repository: Repository, app: str, channel: str) -> Head | None:
-    target = repository.look().targets(f"channels.{app}").get(f"{app}/channels/{channel}")
+    target = repository.look().targets(f"channels.{app}").get(head_name(app, channel))
     return _put_right(Head.parse(target.custom), repository.seconds) if target else None
 
 

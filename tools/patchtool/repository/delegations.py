@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from tuf.api.metadata import DelegatedRole, Delegations, Key, Targets
 
+from updater.format.target_names import channel_pattern, release_patterns
+
 
 def delegate(targets: Targets, app: str, release: Sequence[Key], online: Sequence[Key]) -> None:
     """Let these keys sign for ``app``, and for nothing else."""
@@ -13,8 +15,8 @@ def delegate(targets: Targets, app: str, release: Sequence[Key], online: Sequenc
     targets.delegations = delegations
     roles = delegations.roles = delegations.roles or {}
     ways = {
-        f"app.{app}": ([f"{app}/releases/*/*", f"{app}/patches/*"], release),
-        f"channels.{app}": ([f"{app}/channels/*"], online),
+        f"app.{app}": (release_patterns(app), release),
+        f"channels.{app}": ([channel_pattern(app)], online),
     }
     for name, (paths, keys) in ways.items():
         roles[name] = DelegatedRole(name, [], 1, True, paths)

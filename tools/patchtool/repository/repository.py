@@ -29,8 +29,8 @@ from patchtool.repository.targets import NewTarget, place_of, store
 from patchtool.repository.unfinished import forget, note
 from updater.disk.durable import PART, Disk, machine_errors
 from updater.errors import RequestError, TrustError
+from updater.format.target_names import TIMESTAMP
 
-TIMESTAMP = "metadata/timestamp.json"
 SIGN_ANEW = "sign it anew, with a release key the repository names: patchtool keys list"
 
 

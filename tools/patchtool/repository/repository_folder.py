@@ -14,7 +14,7 @@ from patchtool.repository.snapshot import Snapshot, ever_named
 from patchtool.repository.stored_files import needed
 from patchtool.repository.targets import Listed, place_of
 from patchtool.repository.unfinished import take_back
-from patchtool.repository.writer import Writer, refuse_others, writer_of
+from patchtool.repository.writer import WRITING_LOCK, Writer, refuse_others, writer_of
 from updater.disk.durable import Disk, machine_errors
 from updater.disk.lock import locked
 from updater.errors import RequestError, UpdaterError
@@ -105,6 +105,8 @@ class RepositoryFolder:
     @property
     def hands_over(self) -> bool:
         """Return whether releases are signed here for a server, which lets clients see them."""
+        if self._seen is not None:
+            return self._seen.hands_over
         return self._author.writer == "local" and writer_of(self.folder) == "server"
 
     @property
@@ -146,7 +148,7 @@ class RepositoryFolder:
         busy = f"another command writes {self.folder}"
         with machine_errors(f"writing repository {self.folder}"):
             self.require()
-            with locked(self.folder / ".lock", author.task, author.patience, busy):
+            with locked(self.folder / WRITING_LOCK, author.task, author.patience, busy):
                 if author.clock is not None:
                     self.now = dt.datetime.fromtimestamp(author.clock(), dt.timezone.utc)
                 clear_dead(self.folder)

@@ -26,12 +26,18 @@ from patchtool.keys.root_documents import read_root
 from patchtool.repository.delegations import delegated, keyids
 from patchtool.repository.targets import Listed
 from patchtool.repository.writer import Writer, writer_of
-from updater.disk.durable import machine_errors
-from updater.errors import FormatError, RequestError
+from updater.disk.durable import disk_error, machine_errors
+from updater.errors import FormatError, MachineError, RequestError
 
 T = TypeVar("T", Root, Targets, SnapshotRole, Timestamp)
 TOP = ("targets", "snapshot", "timestamp")
 """Roles that root delegates, but itself."""
+GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+"""Errors that mean that there is no such file."""
+
+
+class MissingMetadata(MachineError):  # noqa: N818 - reads as what the user is told
+    """A repository lacks a file of its metadata: no client can use it."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class Snapshot:
         """The file of a role, as clients get it.
 
         Raises:
+            MissingMetadata: there is no such file.
             InstallError: the repository does not know the role, or the file cannot be read.
         """
         return self.file(self._name(role))
@@ -89,13 +96,14 @@ class Snapshot:
     def file(self, name: str) -> bytes:
         """A file of metadata by its name; see `data`."""
         path = self.folder / "metadata" / name
-        with machine_errors(f"reading {path}"):
-            found = self.files.get(name)
-            if found is None:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-            if isinstance(found, OSError):
-                raise found
-        return found
+        nothing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        found = self.files.get(name, nothing)
+        if isinstance(found, bytes):
+            return found
+        error = disk_error(f"reading {path}", found)
+        if isinstance(found, GONE):
+            raise MissingMetadata(str(error), hint=error.hint) from found
+        raise error from found
 
     def parsed(self, name: str, kind: type[T]) -> Metadata[T]:
         """A file of metadata by its name; see `current`."""

@@ -9,6 +9,7 @@ from typing import Any
 from tuf.api.metadata import TargetFile
 
 from updater.disk.durable import Disk, move
+from updater.format.target_names import file_name
 
 Listed = TargetFile
 """A target as a role lists it."""
@@ -49,8 +50,7 @@ class NewTarget:
 
 def place_of(folder: Path, target: Listed) -> Path:
     """Return the place of a target's content in the repository ``folder``."""
-    inner, _, base = target.path.rpartition("/")
-    return folder / "targets" / inner / f"{target.hashes['sha256']}.{base}"
+    return folder / file_name(target.path, target.hashes["sha256"])
 
 
 def store(disk: Disk, folder: Path, target: NewTarget) -> None:

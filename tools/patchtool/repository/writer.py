@@ -16,7 +16,9 @@ from updater.format.encoding.canonical import Record, decode, encode, within
 
 Writer = Literal["local", "server"]
 FORMAT = 1
-NAME = ".writer.json"
+WRITER_FILE = ".writer.json"
+WRITING_LOCK = ".lock"
+"""The file that whoever writes the repository has locked."""
 BYTES_MOST = 1024
 REFUSALS: dict[Writer, str] = {
     "local": "patchtool writes {}: the server signs nothing of it",
@@ -37,7 +39,7 @@ def writer_of(folder: Path) -> Writer:
         FormatError: the file that says it is damaged.
         InstallError: it cannot be read.
     """
-    place = folder / NAME
+    place = folder / WRITER_FILE
     with machine_errors(f"reading {place}"):
         if not place.exists():
             return "local"
@@ -56,7 +58,7 @@ def name_writer(disk: Disk, folder: Path, writer: Writer) -> None:
     Raises:
         OSError: the disk; who wrote it before still does.
     """
-    disk.write(folder / NAME, encode({"format": FORMAT, "writer": writer}))
+    disk.write(folder / WRITER_FILE, encode({"format": FORMAT, "writer": writer}))
 
 
 def refuse_others(folder: Path, writer: Writer) -> None:

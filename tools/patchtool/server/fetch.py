@@ -19,24 +19,22 @@ from patchtool.repository.releases import PATCHES_FROM, Releases
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import CONTENT, needed
 from patchtool.repository.targets import place_of
-from patchtool.repository.writer import name_writer, writer_of
+from patchtool.repository.writer import WRITER_FILE, WRITING_LOCK, name_writer, writer_of
 from patchtool.server.mirror import mirror
 from patchtool.upkeep.unpublished import is_overtaken
 from updater.check.catalogue import ListedTarget, Listing, PatchTarget
 from updater.check.trust import TufClient, behind_error, is_behind
-from updater.disk.durable import PART, Disk, machine_errors
+from updater.disk.durable import PART, Disk, machine_errors, make_folders
 from updater.disk.lock import locked
 from updater.errors import RequestError, TrustError
 from updater.format.encoding.limits import DEFAULT
+from updater.format.target_names import TIMESTAMP, head_name, patch_name
 from updater.local.session import Session
 from updater.net.download import Download
 from updater.transport import server_time
 from updater.update.manifests import take_manifest
 
-TIMESTAMP = "metadata/timestamp.json"
 FIRST = "metadata/1.root.json"
-KINDS = ("patches", "channels")
-"""The targets that the release role of an app signs, and those that its channels do."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,9 @@ def _verify(there: Snapshot, root: bytes, memory: Path, now: int) -> None:
     """Refuse what clients with this root would refuse."""
     transport = SnapshotTransport(there)
     client = TufClient(memory, f"{URL}/metadata/", root, transport)
-    client.verify([f"{app}/{kind}/-" for app in there.apps() for kind in KINDS], now)
+    of_releases = [patch_name(app, "", "") for app in there.apps()]
+    of_channels = [head_name(app, "") for app in there.apps()]
+    client.verify([*of_releases, *of_channels], now)
 
 
 def _refuse_overtaken(folder: Path, there: Snapshot) -> None:
@@ -200,7 +200,7 @@ def _take(session: Session, url: str, here: Snapshot, app: str, bundles: int) ->
     for version in versions:
         published = listed[version]
         place = place_of(here.folder, releases.manifest(version))
-        _make(disk, here.folder, place.parent)
+        make_folders(disk, place.parent)
         if not place.exists():
             disk.write(place, take_manifest(session, app, published).data)
         if published.bundle is not None:
@@ -220,17 +220,11 @@ def _download(session: Session, blob: PatchTarget, place: Path, disk: Disk) -> N
     disk.sync_directory(place.parent)
 
 
-def _make(disk: Disk, top: Path, folder: Path) -> None:
-    if folder != top:
-        _make(disk, top, folder.parent)
-        disk.mkdir(folder)
-
-
 @contextmanager
 def _held(folder: Path, patience: float) -> Iterator[None]:
     """Hold a copy, which may be new, so that nobody else writes it."""
     busy = f"another command writes {folder}"
-    with locked(folder / ".lock", "writing the repository", patience, busy):
+    with locked(folder / WRITING_LOCK, "writing the repository", patience, busy):
         yield
 
 
@@ -253,5 +247,5 @@ def _prepare(folder: Path) -> None:
 
 def _others(paths: Iterable[Path]) -> list[Path]:
     """Return the files that no stopped fetch leaves."""
-    ours = {"metadata", "targets", ".lock", LOCK, ".writer.json"}
+    ours = {"metadata", "targets", WRITING_LOCK, LOCK, WRITER_FILE}
     return [path for path in paths if path.name not in ours]

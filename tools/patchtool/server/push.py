@@ -25,7 +25,7 @@ from patchtool.server.fetch import follow, mirrored
 from patchtool.server.rebase import ours
 from patchtool.server.server_client import Behind, MissingFile, PushStatus, Server
 from patchtool.upkeep.prune import superfluous
-from patchtool.upkeep.unpublished import is_overtaken, place_of, signed_since
+from patchtool.upkeep.unpublished import is_overtaken, release_metadata_path, signed_since
 from updater.disk.durable import Disk, machine_errors
 from updater.errors import RequestError
 from updater.format.target_names import file_name
@@ -157,7 +157,7 @@ class _Push:
 
     def _publish(self, app: str, version: int) -> None:
         """Let clients see one version of an app's metadata, and its content."""
-        place = place_of(self._folder, version, app)
+        place = release_metadata_path(self._folder, version, app)
         data = place.read_bytes()
         files = _files(self._folder, _targets(data))
         for _ in range(ROUNDS):
@@ -236,9 +236,9 @@ def _rebase(here: Snapshot, there: Snapshot, app: str, keys: Keys | None, now: i
     ancestor, newest, other = (
         _targets(place.read_bytes())
         for place in (
-            place_of(folder, listed, app),
-            place_of(folder, signed[-1], app),
-            place_of(there.folder, theirs, app),
+            release_metadata_path(folder, listed, app),
+            release_metadata_path(folder, signed[-1], app),
+            release_metadata_path(there.folder, theirs, app),
         )
     )
     change = ours(ancestor, newest, other)
@@ -252,7 +252,10 @@ def _rebase(here: Snapshot, there: Snapshot, app: str, keys: Keys | None, now: i
         targets = [NewTarget.there(name, dict(target)) for name, target in change.new.items()]
         onto = Repository(there.folder, keys, now)
         onto.publish(f"app.{app}", targets, said=change.said, gone=change.gone)
-        Disk().copy(place_of(there.folder, theirs + 1, app), place_of(folder, theirs + 1, app))
+        Disk().copy(
+            release_metadata_path(there.folder, theirs + 1, app),
+            release_metadata_path(folder, theirs + 1, app),
+        )
     _drop(folder, app, signed, theirs + 1 if change else 0)
     return bool(change)
 
@@ -279,7 +282,7 @@ def _drop(folder: Path, app: str, signed: Sequence[int], kept: int) -> None:
     disk.sync_directory(folder / "metadata")
     for version in signed:
         if version != kept:
-            disk.unlink(place_of(folder, version, app))
+            disk.unlink(release_metadata_path(folder, version, app))
 
 
 def _targets(data: bytes) -> dict[str, Any]:

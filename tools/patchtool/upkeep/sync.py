@@ -17,11 +17,11 @@ from patchtool.repository.leftovers import clear
 from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.stored_files import CONTENT, missing, needed, stored
-from updater.disk.durable import PART, machine_errors
+from updater.disk.durable import PART, machine_errors, make_folders
 from updater.errors import RequestError
+from updater.format.target_names import TIMESTAMP
 
 ROOT = "1.root.json"
-TIMESTAMP = "metadata/timestamp.json"
 RESTORED = (
     "who wrote it? If this one was restored from a backup: patchtool refresh --at-least N, "
     "with N above what is there"
@@ -114,23 +114,16 @@ def _take(source: Snapshot, copy: RepositoryFolder, name: str) -> int | None:
         data = source.file(place.name)
         if place.is_file() and place.read_bytes() == data:
             return None
-        _make_folder(copy, place.parent)
+        make_folders(copy.disk, place.parent)
         copy.disk.write(place, data)
         return len(data)
     size = (source.folder / name).stat().st_size
     if place.is_file() and place.stat().st_size == size:
         return None
-    _make_folder(copy, place.parent)
+    make_folders(copy.disk, place.parent)
     copy.disk.copy(source.folder / name, place)
     copy.disk.sync_directory(place.parent)
     return size
-
-
-def _make_folder(copy: RepositoryFolder, folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(copy, folder.parent)
-        copy.disk.mkdir(folder)
-        copy.disk.sync_directory(folder.parent)
 
 
 def _refuse_nested(folder: Path, copy: Path) -> None:
@@ -151,7 +144,7 @@ def _refuse_parts(source: Snapshot) -> None:
 
 def _refuse_other(source: Snapshot, copy: Snapshot) -> None:
     """Refuse to make a copy older than it is, or another repository's."""
-    if source.file(ROOT) != copy.files.get(ROOT):
+    if ROOT not in copy.files or source.file(ROOT) != copy.file(ROOT):
         raise RequestError(
             f"{copy.folder} is another repository", hint="name the folder of this one's copy"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from patchtool.repository.snapshot import Snapshot, versions_in
 
 
-def place_of(folder: Path, version: int, app: str) -> Path:
+def release_metadata_path(folder: Path, version: int, app: str) -> Path:
     """Return the place of a version of an app's release metadata."""
     return folder / "metadata" / f"{version}.app.{app}.json"
 
@@ -23,5 +23,5 @@ def is_overtaken(here: Snapshot, there: Snapshot, app: str) -> bool:
     listed, theirs = here.versions().get(role, 0), there.versions().get(role, 0)
     if theirs == listed or not signed_since(here.folder, listed, app):
         return False
-    one, other = (place_of(seen.folder, theirs, app) for seen in (here, there))
+    one, other = (release_metadata_path(seen.folder, theirs, app) for seen in (here, there))
     return not one.exists() or one.read_bytes() != other.read_bytes()

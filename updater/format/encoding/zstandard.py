@@ -6,7 +6,6 @@ which suits many small differences in no order. In the standard library from Pyt
 
 from __future__ import annotations
 
-import io
 import sys
 
 from updater.format.encoding.stream import ByteSource, ExactReader, Unpacked
@@ -44,18 +43,13 @@ def pack(new: bytes, prefix: bytes, level: int = BEST) -> bytes:
     return compressor.compress(new, compressor.FLUSH_FRAME)
 
 
-def unpack(packed: bytes, raw_length: int, prefix: bytes, what: str) -> bytes:
-    """Exactly ``raw_length`` bytes from one frame; never a byte more is decompressed.
-
-    Raises:
-        FormatError: the frame is damaged, longer, shorter, has bytes behind it, or asks for a
-            larger window than its content explains.
-    """
-    return unpacking(io.BytesIO(packed), raw_length, prefix, what).rest()
-
-
 def unpacking(packed: ByteSource, raw_length: int, prefix: bytes, what: str) -> ExactReader:
-    """The same, piece by piece. Holds a copy of ``prefix`` and a window of ``raw_length``."""
+    """Read exactly ``raw_length`` bytes from one frame; never a byte more is decompressed.
+
+    Holds a copy of ``prefix`` and a window of ``raw_length``. The reader raises `FormatError` if
+    the frame is damaged, longer, shorter, has bytes behind it, or asks for a larger window than
+    its content explains.
+    """
     window = max((raw_length - 1).bit_length(), WINDOW_LEAST)
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window}
     decoder = zstd.ZstdDecompressor(zstd_dict=_prefix(prefix), options=options)

@@ -32,10 +32,9 @@ from updater.disk.durable import (
     move,
     present,
     same,
-    sync_folders,
 )
 from updater.errors import MachineError
-from updater.launch.commit.journal import Action, Journal, Phase, Step, named
+from updater.launch.commit.journal import Action, Journal, Phase, Step, named, sync_steps
 from updater.launch.commit.trash import Trash, clear
 from updater.launch.state import State
 
@@ -61,7 +60,7 @@ class FileSwap:
         """
         for step in self._steps:
             self._forward(step)
-        self._sync()
+        sync_steps(self._state, self._steps)
         for step in self._steps:
             self._check(step)
 
@@ -74,7 +73,7 @@ class FileSwap:
         for step in reversed(self._steps):
             self._backward(step)
         self._trash.save()
-        self._sync()
+        sync_steps(self._state, self._steps)
 
     def park(self) -> None:
         """After the commit: what went aside moves to the State, but for what is the user's."""
@@ -120,7 +119,7 @@ class FileSwap:
         for path in [*folders, *self._set_aside]:
             self._trash.remove_folder(self._resting(path))
         self._trash.save()
-        self._sync()
+        sync_steps(self._state, self._steps)
 
     def _discard(self, step: Step) -> None:
         aside = self._resting(step.aside)
@@ -263,9 +262,6 @@ class FileSwap:
                 f"{step.path} is not what was put there",
                 hint="another program changes the install folder; try again",
             )
-
-    def _sync(self) -> None:
-        sync_folders(self._disk, (self._at(step.path).parent for step in self._steps))
 
     def _at(self, path: str) -> Path:
         return self._state.at(path)

@@ -10,10 +10,10 @@ import errno
 from pathlib import Path, PurePosixPath
 
 from updater.disk.content import CACHE, FOLDER, NOTHING, content_of, is_bytecode
-from updater.disk.durable import is_folder, is_link, move, present, sync_folders
+from updater.disk.durable import is_folder, is_link, move, present
 from updater.disk.spare_names import free_name, taken_names
 from updater.errors import MachineError
-from updater.launch.commit.journal import Action, Journal, Step
+from updater.launch.commit.journal import Action, Journal, Step, sync_steps
 from updater.launch.commit.obstacles import refuse_obstacles
 from updater.launch.commit.trash import Trash
 from updater.launch.state import State
@@ -83,7 +83,7 @@ class FileSwapBack:
         for number, step in enumerate(self._steps):
             self._restore(number, step)
         self._trash.save()
-        self._sync()
+        sync_steps(self._state, self._steps)
 
     def _is_whole(self, number: int, step: Step) -> bool:
         found = content_of(self._state.parked_file(number))
@@ -235,9 +235,6 @@ class FileSwapBack:
 
     def _name(self, place: Path) -> str:
         return place.relative_to(self._state.install).as_posix()
-
-    def _sync(self) -> None:
-        sync_folders(self._disk, (self._at(step.path).parent for step in self._steps))
 
     def _at(self, path: str) -> Path:
         return self._state.at(path)

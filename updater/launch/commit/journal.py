@@ -22,12 +22,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from updater.disk.durable import present
+from updater.disk.durable import present, sync_folders
 from updater.errors import DamagedJournal, MachineError
 from updater.launch.state import State
 
@@ -147,6 +148,11 @@ def enter(state: State, phase: Phase) -> None:
 def named(state: State, phase: Phase) -> Path:
     """The journal's name in ``phase``."""
     return state.journal.with_name(state.journal.name + phase.value)
+
+
+def sync_steps(state: State, steps: Iterable[Step]) -> None:
+    """Make the names that steps have changed durable."""
+    sync_folders(state.disk, (state.at(step.path).parent for step in steps))
 
 
 def read(path: Path) -> Journal:

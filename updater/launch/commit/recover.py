@@ -37,8 +37,11 @@ class Outcome(str, Enum):
     """The result of a recovery."""
 
     CLEAN = "clean"
+    """Nothing was interrupted."""
     FINISHED = "finished"
+    """The new version is in place, whole."""
     UNDONE = "undone"
+    """The old version is back, whole."""
 
 
 def commit(state: State, journal: Journal) -> None:

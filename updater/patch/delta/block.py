@@ -27,13 +27,6 @@ megabytes of them. It never makes a block larger; cutting shorter runs does, and
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
-def decode_block(block: Block, packed: bytes, old: bytes, limits: Limits = DEFAULT) -> bytes:
-    """`decode` of bytes that are in memory."""
-    if len(packed) != block.packed_length:
-        raise FormatError("block is not the one its header names")
-    return decode(block, io.BytesIO(packed), lambda: old, limits)
-
-
 def decode(
     block: Block, packed: BinaryIO, read_old: Callable[[], bytes], limits: Limits = DEFAULT
 ) -> bytes:

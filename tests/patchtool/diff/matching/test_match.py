@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import hdiffpatch
@@ -10,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patchtool.diff.matching.match import (
     Cover,
-    Finder,
     as_delta,
     bsdiff_covers,
     hdiffpatch_covers,
@@ -29,6 +29,7 @@ PARTS = st.lists(
     ),
     max_size=8,
 ).map(b"".join)
+Finder = Callable[[bytes, bytes], list[Cover]]
 FINDERS = pytest.mark.parametrize("find", [hdiffpatch_covers, bsdiff_covers])
 
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.trees.decoding import decode_block
 from updater.errors import FormatError
 from updater.format.changes import Change, Kind
 from updater.format.encoding.limits import DEFAULT, Limits
@@ -27,7 +28,7 @@ from updater.format.patch_header.patch import (
     raw_limit,
 )
 from updater.format.release_description import Release
-from updater.patch.delta.block import decode_block, encode_block
+from updater.patch.delta.block import encode_block
 from updater.patch.delta.bsdiff import Delta
 
 MANIFEST = Manifest.of(

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.trees.decoding import unpack
 from tests.support.trees.strategies import SETTINGS, damages
 from updater.errors import FormatError
-from updater.format.encoding.zstandard import pack, unpack
+from updater.format.encoding.zstandard import pack
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conformance.vectors.generate import CORE, CORE_DELTA, OLD_FILES, delta, whole
+from tests.support.trees.decoding import decode_block
 from tests.support.trees.strategies import SETTINGS, damages, deltas, patched
 from updater.errors import FormatError, PatchError
 from updater.format.encoding import zstandard
 from updater.format.encoding.lzma2 import pack
 from updater.format.names import Digest
 from updater.format.patch_header.patch import LZMA2, STORED, ZSTD, Block, Extent, raw_limit
-from updater.patch.delta.block import decode_block, encode_block
+from updater.patch.delta.block import encode_block
 from updater.patch.delta.bsdiff import Delta
 
 MIB = 1 << 20

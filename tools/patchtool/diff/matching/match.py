@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,10 +34,6 @@ class Cover:
     old: int
     new: int
     length: int
-
-
-Finder = Callable[[bytes, bytes], list[Cover]]
-"""(old bytes, new bytes) -> covers in the order of ``new``, without overlap there."""
 
 
 def hdiffpatch_covers(old: bytes, new: bytes) -> list[Cover]:
