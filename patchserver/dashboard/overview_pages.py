@@ -13,9 +13,9 @@ from patchserver.accounts.users import Role
 from patchserver.dashboard.channel_pages import offers_of
 from patchserver.dashboard.chart import HEIGHT, WIDTH, chart
 from patchserver.dashboard.offers import Offered
-from patchserver.dashboard.subject import app_named, published
+from patchserver.dashboard.published_apps import app_named, published
 from patchserver.database.tables import Event, Halt
-from patchserver.publishing.published_snapshot import App
+from patchserver.publishing.published_state import App
 from patchserver.publishing.signer import RoleStatus
 from patchserver.rollouts.failure_groups import groups
 from patchserver.rollouts.version_counts import DAY, Active, active, adoption

@@ -30,7 +30,7 @@ from updater.format.policies import Policies
 from updater.launch.state import State
 from updater.patch.file_digest import differs, digest_of, has_mode, untouched_since
 from updater.progress import Progress, Silent
-from updater.stage.own_files import OwnFiles, sure_until
+from updater.stage.released_files import OwnFiles, sure_until
 
 TOLD_MOST = 5
 """Paths named in a message; the findings have them all."""

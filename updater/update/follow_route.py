@@ -21,7 +21,7 @@ from updater.patch.apply import PatchFile, Tree, WrongTree, apply_patch, nothing
 from updater.stage.stage import Stage, live_tree
 from updater.update.manifests import take_manifest
 from updater.update.missing_files import MissingFiles
-from updater.update.partial import bundle_of, take_files
+from updater.update.single_files import bundle_of, take_files
 
 
 class RouteFollower:

@@ -39,11 +39,11 @@ from updater.local.settings import ADOPT_HINT, Settings, read_manifest, read_set
 from updater.patch.apply import Tree
 from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import Findings, inspect
-from updater.stage.own_files import note_folders
+from updater.stage.released_files import note_folders
 from updater.stage.stage import Stage, live_tree
 from updater.update.follow_route import find_manifest, rebuilt
 from updater.update.manifests import take_manifest
-from updater.update.partial import take_right_files
+from updater.update.single_files import take_right_files
 
 
 @dataclass(frozen=True)

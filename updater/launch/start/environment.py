@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from updater.disk.durable import WINDOWS
-from updater.launch.start.running import VARIABLE as RUN_LOCK
+from updater.launch.start.run_lock import VARIABLE as RUN_LOCK
 
 FOLDER = "UPSWAP_DIR"
 """For the application: its install folder."""

@@ -21,7 +21,7 @@ from updater.disk.durable import FULL, WINDOWS
 from updater.errors import MachineError
 from updater.launch.start.environment import is_reported_up, watched
 from updater.launch.start.release_facts import ReleaseFacts
-from updater.launch.start.running import VARIABLE as RUN_LOCK
+from updater.launch.start.run_lock import VARIABLE as RUN_LOCK
 from updater.launch.start.trial import Trial, confirm, is_confirmed, read_trial
 from updater.launch.state import State
 

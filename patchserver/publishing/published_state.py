@@ -56,7 +56,7 @@ class PublishedState:
     statuses: tuple[RoleStatus, ...]
 
 
-class SnapshotCache:
+class PublishedStateCache:
     """Looks at a repository."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Own files: marks of what releases had in an install, and of its folders.
+"""Released files: marks of what releases had in an install, and of its folders.
 
 A folder may be exchanged behind the back of the State: restored from a backup, copied over. Then
 its files are no work of the user's, though they are not those of the installed release, and their

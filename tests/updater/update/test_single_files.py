@@ -44,11 +44,11 @@ from updater.local.session import Session
 from updater.local.settings import Settings
 from updater.patch.apply import PatchFile, unusable
 from updater.patch.delta import inflated
-from updater.patch.delta.inflated import WHOLE, Parameters, canary_checksum, write_close_recipe
+from updater.patch.delta.inflated import WHOLE, Parameters, probe_checksum, write_close_recipe
 from updater.patch.delta.view import INFLATED
 from updater.update.install_new import install
 from updater.update.job import Updated
-from updater.update.partial import take_files
+from updater.update.single_files import take_files
 
 Serve = Callable[[Path], AbstractContextManager[str]]
 
@@ -101,10 +101,10 @@ def _other_zlib(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Iterat
     def other(level: int, *rest: int) -> Any:
         return real(1 if level > 1 else 2, *rest)
 
-    canary_checksum.cache_clear()
+    probe_checksum.cache_clear()
     monkeypatch.setattr(zlib, "compressobj", other)
     yield
-    canary_checksum.cache_clear()
+    probe_checksum.cache_clear()
 
 
 other_zlib = pytest.mark.usefixtures("_other_zlib")
@@ -499,7 +499,7 @@ class TestTakeFiles:
         self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         recipe = write_close_recipe([(WHOLE, Parameters(6, 15, 8, 0))])
-        monkeypatch.setattr(inflated, "canary_checksum", lambda _: 0)
+        monkeypatch.setattr(inflated, "probe_checksum", lambda _: 0)
         bundle.header = replace(bundle.header, new_views=(FileView(2, INFLATED, 500, recipe),))
         with pytest.raises(PatchError, match="deflates in another way"):
             bundle.take("c")
