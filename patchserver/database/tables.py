@@ -97,7 +97,7 @@ class Install(Base):
 
 
 class Sighting(Base):
-    """An install was seen with a version on a day: what adoption over time is drawn from."""
+    """An install was seen with a version on a day: what version counts over time are drawn from."""
 
     __tablename__ = "sightings"
     app: Mapped[str] = mapped_column(String(40), primary_key=True)

@@ -112,14 +112,14 @@ class NotWhole(PatchError):  # noqa: N818 - reads as what the user is told
 
     def __init__(self, findings: Findings, *, hint: str) -> None:
         counts = {kind: len(getattr(findings, kind.value)) for kind in DAMAGE}
-        told = (f"{n} {kind.value.replace('_', ' ')}" for kind, n in counts.items() if n)
+        counted = (f"{n} {kind.value.replace('_', ' ')}" for kind, n in counts.items() if n)
         paths = findings.damaged
         more = ", ..." if len(paths) > TOLD_MOST else ""
         names = ", ".join(shown(path) for path in paths[:TOLD_MOST])
         if findings.earlier:
             hint = f"files are of another release: was the folder restored or copied? {hint}"
         super().__init__(
-            f"not {findings.version} as released: {', '.join(told)} ({names}{more})", hint=hint
+            f"not {findings.version} as released: {', '.join(counted)} ({names}{more})", hint=hint
         )
         self.findings = findings
 

@@ -64,7 +64,7 @@ class Repaired:
 
 
 class Repair:
-    """Mends one install. The caller holds the lock, and has recovered."""
+    """Repairs one install. The caller holds the lock, and has recovered."""
 
     def __init__(
         self, session: Session, state: State, settings: Settings, catalogue: Callable[[], Catalogue]
@@ -184,7 +184,7 @@ def repair(session: Session, state: State) -> Repaired | None:
 
 def _tidy(state: State) -> None:
     """Remove what a repair has fetched that was killed and finished by recovery."""
-    for path in state.downloads.glob("*.excerpt"):
+    for path in state.downloads.glob("*.partial"):
         state.disk.unlink(path)
     state.disk.rmdir(state.downloads)
 

@@ -87,7 +87,7 @@ TREES = {version: make_tree(version) for version in (1, 2, 3)}
 @pytest.fixture(scope="module")
 def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
     """Three versions, patches from each to the next; what is offered a test decides."""
-    publisher = Publisher(tmp_path_factory.mktemp("excerpt"))
+    publisher = Publisher(tmp_path_factory.mktemp("single-files"))
     for number, tree in TREES.items():
         publisher.add(f"{number}.0", tree, bases=[f"{number - 1}.0"] if number > 1 else [])
     return publisher
@@ -259,7 +259,7 @@ def test_what_came_before_the_network_went_is_kept_for_the_next_run(world: World
 
     world.serve = OfBundles(goes).serve
     world.fails(TransportError)
-    (kept,) = world.state.glob("downloads/*.excerpt")
+    (kept,) = world.state.glob("downloads/*.partial")
     assert kept.stat().st_size > 500_000
     world.serve = served
     done = world.again()
@@ -275,7 +275,7 @@ class TestDamage:
         return data[:-3000] + bytes([data[-3000] ^ 1]) + data[-2999:]
 
     @other_zlib
-    def test_is_mended_if_it_is_gone_at_the_next_try(self, world: World) -> None:
+    def test_is_repaired_if_it_is_gone_at_the_next_try(self, world: World) -> None:
         bad = iter([True] * 3)  # the header, and either stretch of blocks
 
         def once(handler: BaseHTTPRequestHandler, data: bytes) -> None:

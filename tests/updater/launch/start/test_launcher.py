@@ -898,7 +898,7 @@ def test_a_trial_of_another_shape_is_none(damage: dict[str, object], case: Case)
         {"x": 1},
     ],
 )
-def test_a_brief_of_another_shape_is_told(damage: dict[str, object], case: Case) -> None:
+def test_release_facts_of_another_shape_is_told(damage: dict[str, object], case: Case) -> None:
     document = json.dumps({"version": "1.0", "entry": ["app"]} | damage)
     case.world.state.release.write_text(document)
     done = case.start()
