@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ NOT_COUNTED = {"__init__", "__main__", "conftest"}
 OF_EACH_PART = {"cli", *NOT_COUNTED}
 """Names of modules that may stand in several parts of the product."""
 TESTS = ROOT / "tests"
+QUESTION = re.compile(r"(What|Whether|Who|Whose|Which|When|How|Why|Where)\b")
 
 
 def modules(*parts: str) -> Iterator[Path]:
@@ -91,6 +93,20 @@ def test_the_folders_of_the_tests_are_those_of_the_product() -> None:
         here = TESTS / Path(part).name
         for folder in {path.parent.relative_to(here) for path in here.rglob("*.py")}:
             assert (ROOT / part / folder).is_dir(), folder
+
+
+@pytest.mark.parametrize("path", [*modules(*PRODUCT)], ids=name)
+def test_no_docstring_begins_like_a_question(path: Path) -> None:
+    texts = (text.split("\n")[0] for text in docstrings(path))
+    assert [text for text in texts if QUESTION.match(text)] == []
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    """The docstrings of a module: its own, of classes, functions, values and fields."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        value = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield value.value
 
 
 def _test_modules() -> list[Path]:

@@ -1,4 +1,4 @@
-"""The ways to one version: the cheapest that is left, once others have failed. Pure."""
+"""Try the routes to one version, the cheapest first, until one works. Pure."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ class Inspection:
         return finding
 
     def _is_users(self, entry: Entry) -> bool:
-        """Whether no release had it there: in an older folder that came back, one may have."""
+        """True if no release had it there: in an older folder that came back, one may have."""
         return not self._known.is_of_a_release(self._state, entry.path)
 
     def _compare(self, entry: Entry, info: os.stat_result) -> Finding | None:

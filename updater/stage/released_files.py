@@ -80,7 +80,7 @@ def note_folders(state: State, manifest: Manifest) -> None:
 
 
 def sure_until(state: State, manifest: Manifest) -> int:
-    """Until when files are known to be as released, see `commit_time`; 0 in another folder."""
+    """The time until which files are surely as released, see `commit_time`; 0 in another folder."""
     return commit_time(state.manifest) if _has_its_folders(state, manifest) else 0
 
 

@@ -46,8 +46,8 @@ SCARCE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 BUSY = {errno.EINTR, errno.ETXTBSY}
 BROKEN = {errno.EIO, errno.ESTALE}
 MACHINES = SCARCE | BUSY | BROKEN | FULL | {errno.E2BIG}
-"""Why no program, or none from this disk or with these arguments, can be started just now: that is
-no version's fault."""
+"""Errors for which no program, or none from this disk or with these arguments, can be started now:
+no fault of the version."""
 SHARING_VIOLATION = 32
 """Windows: another program has the file open, such as a virus scanner."""
 
