@@ -1,4 +1,4 @@
-"""The subject of the pages: the repository as clients see it."""
+"""The published apps, as the pages show them: the repository as clients see it."""
 
 from __future__ import annotations
 

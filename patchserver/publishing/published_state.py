@@ -57,7 +57,7 @@ class PublishedState:
 
 
 class PublishedStateCache:
-    """Looks at a repository."""
+    """The published state, read again when the repository changed or signatures came of age."""
 
     def __init__(self) -> None:
         self._seen: tuple[Any, PublishedState] | None = None
