@@ -15,7 +15,7 @@ from patchserver.accounts.audit import Audit
 from patchserver.accounts.users import Accounts
 from patchserver.database.engine import Database
 from patchserver.ops.server_settings import ServerSettings
-from patchserver.publishing.published_snapshot import SnapshotCache
+from patchserver.publishing.published_state import PublishedStateCache
 from patchserver.publishing.pushes import Pushes
 from patchserver.publishing.signer import OnlineSigner, keys_in
 from patchserver.publishing.uploads import FolderUploads
@@ -51,7 +51,7 @@ class Services:
     accounts: Accounts
     audit: Audit
     signer: OnlineSigner
-    snapshots: SnapshotCache
+    published: PublishedStateCache
     """Looks at what the signer publishes."""
     pushes: Pushes
     rollouts: Rollouts
@@ -87,7 +87,7 @@ def open_services(
         accounts=Accounts(database),
         audit=audit,
         signer=signer,
-        snapshots=SnapshotCache(),
+        published=PublishedStateCache(),
         pushes=Pushes(signer, uploads),
         rollouts=Rollouts(database, audit, signer),
         ingest=Ingest(database, GroupCommit(database), secret, uploads.free),

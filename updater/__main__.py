@@ -2,7 +2,7 @@
 
 import sys
 
-from updater.launch.streams import run_command
+from updater.launch.standard_streams import run_command
 
 
 def main() -> int:

@@ -117,7 +117,7 @@ def _own_install() -> State | None:
 
 
 def _put_in_place(state: State) -> float:
-    """When the installed version took its place, in seconds since 1970."""
+    """The time at which the installed version took its place, in seconds since 1970."""
     info = state.release.stat()
     return max(info.st_ctime, info.st_mtime)  # a rename changes the first, but for Windows
 

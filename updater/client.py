@@ -37,8 +37,8 @@ from updater.launch.commit.rollback import previous_version, rollback
 from updater.launch.commit.trash import spare
 from updater.launch.start.environment import WAIT, WATCHED, handed_on
 from updater.launch.start.launcher import Launcher
-from updater.launch.start.running import POLL, alone, leave
-from updater.launch.start.running import VARIABLE as RUN_LOCK
+from updater.launch.start.run_lock import POLL, alone, leave
+from updater.launch.start.run_lock import VARIABLE as RUN_LOCK
 from updater.launch.start.trial import Trial, is_confirmed, read_trial, settle
 from updater.local.launcher_files import launcher_command, renew_launcher, start_command
 from updater.local.restart import hand_over, replace_process, start_beside

@@ -1,4 +1,4 @@
-"""Every error upswap raises, in branches, because a caller does different things.
+"""Every error of the client, in branches, because a caller does different things.
 
 ::
 
@@ -23,6 +23,12 @@
 Messages are lower case without a final period, ready to stand behind ``error:``;
 ``hint`` says what to do and stands behind ``hint:``. Misuse of the Python API is
 ``ValueError`` or ``RuntimeError``, never one of these.
+
+patchtool and patchserver raise these too, and a few narrower ones that only they catch, each beside
+what raises it: `patchtool.repository.repository.NotNext`, `patchtool.server.server_client.Behind`,
+`patchserver.accounts.users.Crowded`, `patchserver.publishing.pushes` (``UnknownPush``, ``TooMany``,
+``Incomplete``), `patchserver.publishing.uploads` (``WrongOffset``, ``WrongDigest``) and
+`patchserver.web.api.Malformed`.
 """
 
 from __future__ import annotations

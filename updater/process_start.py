@@ -1,4 +1,4 @@
-"""When this process began, as far as this package knows: when it was imported."""
+"""The start of this process, as far as this package knows: the time of its import."""
 
 from time import time
 

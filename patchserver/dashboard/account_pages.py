@@ -1,4 +1,4 @@
-"""Accounts, for admins."""
+"""The page of users, for admins: make, close and open accounts, and change roles."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from werkzeug.wrappers import Response
 from patchserver.accounts.users import Role
 from patchserver.dashboard.error_pages import field, flashing
 from patchserver.dashboard.offers import Offered, offered
-from patchserver.dashboard.subject import app_named
-from patchserver.publishing.published_snapshot import App
+from patchserver.dashboard.published_apps import app_named
+from patchserver.publishing.published_state import App
 from patchserver.rollouts.halting import Rule
 from patchserver.services import services
 from patchserver.web.access import actor, signed_in

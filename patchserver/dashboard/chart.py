@@ -1,11 +1,11 @@
-"""A chart of adoption: stacked areas of SVG, in numbers that a template writes down. Pure."""
+"""A chart of version counts: stacked areas of SVG, in numbers for a template. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from patchserver.rollouts.version_counts import Adoption
+from patchserver.rollouts.version_counts import VersionCounts
 from updater.format.names import order
 
 WIDTH, HEIGHT = 720, 280
@@ -43,7 +43,7 @@ class Chart:
     rows: tuple[Tick, ...]
     columns: tuple[Tick, ...]
     """Their values are days since 1970."""
-    adoption: Adoption
+    counts_by_day: VersionCounts
 
     @property
     def is_empty(self) -> bool:
@@ -53,21 +53,21 @@ class Chart:
     @property
     def table(self) -> list[tuple[int, list[int]]]:
         """The same as rows of a table, the newest day first: day, and one number an area."""
-        first = self.adoption.first_day
-        days = reversed(range(self.adoption.days))
+        first = self.counts_by_day.first_day
+        days = reversed(range(self.counts_by_day.days))
         return [(first + i, [area.counts[i] for area in self.areas]) for i in days]
 
 
-def chart(adoption: Adoption) -> Chart:
+def chart(counts_by_day: VersionCounts) -> Chart:
     """The chart of some days."""
-    series = _series(adoption.installs)
-    totals = [sum(counts[day] for _, counts in series) for day in range(adoption.days)]
+    series = _series(counts_by_day.installs)
+    totals = [sum(counts[day] for _, counts in series) for day in range(counts_by_day.days)]
     top = _round_up(max(totals, default=0))
     return Chart(
-        tuple(_areas(series, adoption.days, top)),
+        tuple(_areas(series, counts_by_day.days, top)),
         tuple(Tick(_y(top * i // TICKS, top), top * i // TICKS) for i in range(TICKS + 1)),
-        tuple(_columns(adoption)),
-        adoption,
+        tuple(_columns(counts_by_day)),
+        counts_by_day,
     )
 
 
@@ -93,10 +93,10 @@ def _areas(series: Sequence[tuple[str, Sequence[int]]], days: int, top: int) -> 
     return areas
 
 
-def _columns(adoption: Adoption) -> list[Tick]:
-    last = adoption.days - 1
+def _columns(counts_by_day: VersionCounts) -> list[Tick]:
+    last = counts_by_day.days - 1
     found = sorted({round(last * i / TICKS) for i in range(TICKS + 1)})
-    return [Tick(_x(day, adoption.days), adoption.first_day + day) for day in found]
+    return [Tick(_x(day, counts_by_day.days), counts_by_day.first_day + day) for day in found]
 
 
 def _point(day: int, value: int, days: int, top: int) -> str:

@@ -13,12 +13,12 @@ from patchserver.accounts.users import Role
 from patchserver.dashboard.channel_pages import offers_of
 from patchserver.dashboard.chart import HEIGHT, WIDTH, chart
 from patchserver.dashboard.offers import Offered
-from patchserver.dashboard.subject import app_named, published
+from patchserver.dashboard.published_apps import app_named, published
 from patchserver.database.tables import Event, Halt
-from patchserver.publishing.published_snapshot import App
+from patchserver.publishing.published_state import App
 from patchserver.publishing.signer import RoleStatus
 from patchserver.rollouts.failure_groups import groups
-from patchserver.rollouts.version_counts import DAY, Active, active, adoption
+from patchserver.rollouts.version_counts import DAY, Active, active, version_counts
 from patchserver.services import services
 from patchserver.web.access import public, signed_in
 
@@ -100,7 +100,7 @@ def adopted(app: str) -> str:
     known, days = app_named(app), request.args.get("days", PERIODS[0], int)
     if days not in PERIODS:
         raise BadRequest
-    found = adoption(services().database, app, services().clock(), days)
+    found = version_counts(services().database, app, services().clock(), days)
     return render_template(
         "dashboard/adoption.html",
         app=known,

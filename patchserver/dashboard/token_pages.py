@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from patchserver.accounts.users import DAYS_MOST, Role, Scope
 from patchserver.dashboard.error_pages import field, flashing, words
-from patchserver.dashboard.subject import published
+from patchserver.dashboard.published_apps import published
 from patchserver.database.tables import Token
 from patchserver.services import services
 from patchserver.web.access import actor, person, signed_in

@@ -1,4 +1,1 @@
-"""The database: its engine, its tables and the steps that make its schema.
-
-Imported by whatever stores something.
-"""
+"""The database: its engine, its tables and the steps that make its schema."""

@@ -87,7 +87,7 @@ class Install(Base):
     platform: Mapped[str] = mapped_column(String(40))
     updater: Mapped[str] = mapped_column(String(24))
     since: Mapped[int]
-    """When it was first seen with this version."""
+    """The time it was first seen with this version."""
     seen: Mapped[int] = mapped_column(index=True)
     origin: Mapped[str] = mapped_column(String(32))
     """A keyed hash of the network it came from: one of them does not decide alone."""
@@ -97,7 +97,7 @@ class Install(Base):
 
 
 class Sighting(Base):
-    """An install was seen with a version on a day: what adoption over time is drawn from."""
+    """An install was seen with a version on a day: what version counts over time are drawn from."""
 
     __tablename__ = "sightings"
     app: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -131,7 +131,7 @@ class Failure(Base):
 
 
 class Policy(Base):
-    """When the rollouts of a channel halt by themselves, if not by the defaults."""
+    """The rule by which rollouts of a channel halt by themselves, if not the default one."""
 
     __tablename__ = "policies"
     app: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -156,5 +156,5 @@ class Halt(Base):
     threshold: Mapped[int]
     sample: Mapped[int]
     resumed: Mapped[int | None]
-    """When somebody let it go on; reports from before count no more."""
+    """The time somebody let it go on; reports from before count no more."""
     __table_args__ = (Index(None, "app", "channel", "version"),)

@@ -1,4 +1,1 @@
-"""`patchserver serve`: an HTTP server in this process, with the small files in memory.
-
-Imported by `run` only.
-"""
+"""`patchserver serve`: an HTTP server in this process, with the small files in memory."""

@@ -1,4 +1,1 @@
-"""Public files of the repository: their names, ranges and responses.
-
-Imported by `embedded`, `publishing` and `web`.
-"""
+"""Public files of the repository: their names, ranges and responses."""

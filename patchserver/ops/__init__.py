@@ -1,4 +1,1 @@
-"""Running a server: its settings, its metrics, its log.
-
-Imported by everything that answers requests.
-"""
+"""Running a server: its settings, its metrics, its log."""

@@ -21,7 +21,7 @@ class Bounds:
     rate: str = "600/minute"
     """Check-ins, and reports."""
     storage: str = "memory://"
-    """Where requests are counted: in each process, or for several in ``redis://HOST``."""
+    """The place where requests are counted: in each process, or for several in ``redis://HOST``."""
 
 
 BOUNDS = Bounds()

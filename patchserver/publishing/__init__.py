@@ -1,4 +1,4 @@
-"""From an upload to what clients see: pushes, their rules, a rehearsal, the signature.
+"""From an upload to what clients see: pushes, their rules, a canary, the signature.
 
-patchtool signs; `signer` is the door to it. Imported by `rollouts`, the services and the pages.
+patchtool signs; `signer` is the door to it.
 """

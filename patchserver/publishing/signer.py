@@ -2,7 +2,7 @@
 
 It holds no key that can install software. What it publishes of releases was signed elsewhere; what
 it signs itself is which of them a channel offers, the snapshot and the timestamp. Clients of ours
-approve every step before others see it (see `patchserver.publishing.rehearsal`).
+approve every step before others see it (see `patchserver.publishing.canary`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from patchtool.repository.snapshot import Snapshot
 from patchtool.repository.targets import Listed
 from patchtool.upkeep.prune import clear_unneeded
 
+from patchserver.publishing.canary import Canary, LookTimes
 from patchserver.publishing.push_rules import check_push
-from patchserver.publishing.rehearsal import Canary, LookTimes
 from updater.check.catalogue import ListedTarget
 from updater.check.trust import entry_of
 from updater.disk.durable import machine_errors

@@ -1,4 +1,1 @@
-"""Staged rollouts: reports of installs, and the halt that follows from failures.
-
-Imported by the services and the dashboard.
-"""
+"""Staged rollouts: reports of installs, and the halt that follows from failures."""

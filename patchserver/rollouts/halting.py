@@ -43,7 +43,7 @@ RESUME = "resume"
 
 @dataclass(frozen=True)
 class Rule:
-    """When a rollout halts by itself."""
+    """The rule by which a rollout halts by itself."""
 
     threshold: int = THRESHOLD
     """Basis points of failed installs among those that reported."""
@@ -134,7 +134,7 @@ class Rollouts:
             session.merge(Policy(app=app, channel=channel, **vars(checked)))
 
     def rule(self, app: str, channel: str) -> Rule:
-        """When a channel's rollouts halt."""
+        """The rule by which a channel's rollouts halt."""
         with self.database.reading() as session:
             policy = session.get(Policy, (app, channel))
         return Rule(policy.threshold, policy.sample) if policy else Rule()

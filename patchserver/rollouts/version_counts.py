@@ -1,4 +1,4 @@
-"""Adoption: how many installs have which version, now and over time.
+"""Version counts: installs by version, now and over time.
 
 Only installs whose users let them report are counted; one that is silent for long is gone.
 """
@@ -28,7 +28,7 @@ class Active:
 
 
 @dataclass(frozen=True)
-class Adoption:
+class VersionCounts:
     """Installs that were seen on each of some days."""
 
     first_day: int
@@ -55,7 +55,7 @@ def active(database: Database, app: str, now: int) -> list[Active]:
         return [Active(*row) for row in session.execute(wanted)]
 
 
-def adoption(database: Database, app: str, now: int, days: int) -> Adoption:
+def version_counts(database: Database, app: str, now: int, days: int) -> VersionCounts:
     """The installs of an app that were seen on each of the last ``days``, today the last one.
 
     Raises:
@@ -71,4 +71,4 @@ def adoption(database: Database, app: str, now: int, days: int) -> Adoption:
     with database.reading() as session:
         for version, day, count in session.execute(wanted):
             found.setdefault(version, [0] * days)[day - first] = count
-    return Adoption(first, days, {version: tuple(counts) for version, counts in found.items()})
+    return VersionCounts(first, days, {version: tuple(counts) for version, counts in found.items()})

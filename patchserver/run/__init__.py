@@ -1,4 +1,1 @@
-"""The `patchserver` command, its jobs, and the application for other WSGI servers.
-
-Nothing imports this folder.
-"""
+"""The `patchserver` command, its jobs, and the application for other WSGI servers."""

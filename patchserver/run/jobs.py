@@ -34,7 +34,7 @@ class Jobs:
 
     services: Services
     _due: dict[str, int] = field(default_factory=dict)
-    """When each is to be done next."""
+    """The time at which each is to be done next."""
 
     def run(self, stop: threading.Event) -> None:
         """Work whenever nobody else does, until ``stop`` is set."""

@@ -1,4 +1,1 @@
-"""HTTP around the services: the API, downloads, access, cookies, limits of requests.
-
-Imported by the Flask application and the dashboard.
-"""
+"""HTTP around the services: the API, downloads, access, cookies, limits of requests."""

@@ -192,5 +192,5 @@ def _require_names() -> None:
 
 
 def _require_app(app: str) -> None:
-    if app not in services().snapshots.look(services().signer).apps:
+    if app not in services().published.look(services().signer).apps:
         raise NotFound

@@ -33,7 +33,7 @@ MEMORY = 24 * MIB
 """More than any of these small documents, whatever it announces, may make a parser take: the
 dictionary of one packed part has 16 MiB at most."""
 JSON = [
-    name for name in NAMES if name not in {"header", "patch", "excerpt", "lzma2", "zstd", "block"}
+    name for name in NAMES if name not in {"header", "patch", "partial", "lzma2", "zstd", "block"}
 ]
 JSON = [name for name in JSON if name not in {"control", "opened", "closed", "release.toml"}]
 

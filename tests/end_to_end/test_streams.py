@@ -305,7 +305,7 @@ def test_no_file_of_ours_gets_the_number_of_a_closed_stream(tmp_path: Path) -> N
     """Else the first message to stderr would end up in it."""
     code = (
         "import os, sys\n"
-        "from updater.launch.streams import run_command\n"
+        "from updater.launch.standard_streams import run_command\n"
         "def command():\n"
         "    file = open('data', 'wb')\n"
         "    print('a message', file=sys.stderr)\n"
@@ -321,7 +321,7 @@ def test_no_file_of_ours_gets_the_number_of_a_closed_stream(tmp_path: Path) -> N
 def test_the_application_gets_streams_that_are_open(tmp_path: Path) -> None:
     code = (
         "import os, subprocess, sys\n"
-        "from updater.launch.streams import run_command\n"
+        "from updater.launch.standard_streams import run_command\n"
         "show = 'import os; [os.fstat(n) for n in range(3)]'\n"
         "sys.exit(run_command(lambda: os.execv(sys.executable, [sys.executable, '-c', show])))\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -17,6 +18,12 @@ from tests.support.paths import ROOT
 from updater.update.job import UpdateOutcome
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = [
+    path
+    for part in ("updater", "patchserver", "tools/patchtool")
+    for path in sorted((ROOT / part).rglob("*.py"))
+]
+SERVICES = {path.name for path in (ROOT / "deploy").glob("*.service")}
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -60,6 +67,24 @@ def test_every_file_and_folder_of_ours_that_a_document_names_is_there(document: 
     ours = "updater|tools|patchserver|tests|docs|deploy|benchmarks|sample_releases"
     named = re.findall(rf"`((?:{ours})/[\w./-]*)`", document.read_text("utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, *SOURCES], ids=lambda p: p.relative_to(ROOT).as_posix()
+)
+def test_every_dotted_name_of_ours_is_there(document: Path) -> None:
+    text = document.read_text("utf-8")
+    named = set(re.findall(r"`((?:updater|patchtool|patchserver)(?:\.[A-Za-z_]\w*)+)[`(]", text))
+    assert [name for name in named - SERVICES if not _exists(name)] == []
+
+
+def _exists(name: str) -> bool:
+    """True if a dotted name is one of a module, or of something in a module."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 @pytest.mark.parametrize("program", PARSERS)

@@ -20,6 +20,7 @@ NOT_COUNTED = {"__init__", "__main__", "conftest"}
 OF_EACH_PART = {"cli", *NOT_COUNTED}
 """Names of modules that may stand in several parts of the product."""
 TESTS = ROOT / "tests"
+QUESTION = re.compile(r"(What|Whether|Who|Whose|Which|When|How|Why|Where)\b")
 
 
 def modules(*parts: str) -> Iterator[Path]:
@@ -115,6 +116,20 @@ def _strings(tree: ast.Module) -> Iterator[str]:
                 yield "".join(str(part.value) if part else "{}" for part in parts)
             elif isinstance(child, ast.Constant) and not isinstance(node, ast.JoinedStr):
                 yield str(child.value)
+
+
+@pytest.mark.parametrize("path", [*modules(*PRODUCT)], ids=name)
+def test_no_docstring_begins_like_a_question(path: Path) -> None:
+    texts = (text.split("\n")[0] for text in docstrings(path))
+    assert [text for text in texts if QUESTION.match(text)] == []
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    """The docstrings of a module: its own, of classes, functions, values and fields."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        value = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield value.value
 
 
 def _test_modules() -> list[Path]:

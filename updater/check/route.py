@@ -87,7 +87,7 @@ def choose(
     if nearest in bad:
         raise RequestError(
             f"{wanted} is there, but {nearest} has to come first, and it failed here",
-            hint="tell the publisher: a release that mends it must be published",
+            hint="tell the publisher: a release that repairs it must be published",
         )
     return nearest
 

@@ -1,4 +1,4 @@
-"""The ways to one version: the cheapest that is left, once others have failed. Pure."""
+"""Try the routes to one version, the cheapest first, until one works. Pure."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ class Fallback:
         )
         kind = next(kind for kind in order if isinstance(reason, kind))
         hint = reason.hint or "tell the publisher of this release"
-        told = kind(f"every way to {self._version} failed: {'; '.join(self.reasons)}", hint=hint)
-        told.retryable = reason.retryable
-        return told
+        error = kind(f"every way to {self._version} failed: {'; '.join(self.reasons)}", hint=hint)
+        error.retryable = reason.retryable
+        return error
 
 
 def _is_of_one_file(error: TransportError) -> bool:

@@ -616,6 +616,6 @@ def _signed_time(head: Head, timestamp: Timestamp, others: Sequence[Role]) -> in
 
 
 def _issued(timestamp: Timestamp) -> int:
-    """When a timestamp was signed, as it says; 0 if it does not."""
+    """The time at which a timestamp says it was signed; 0 if it does not say."""
     said = Record(timestamp.unrecognized_fields)
     return said.integer("issued", INTEGER_MAX) if said.has("issued") else 0

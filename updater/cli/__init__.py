@@ -1,5 +1,4 @@
 """The `updater` command: arguments in, words, exit codes and a progress bar out.
 
-`terminal` is shared with the commands of patchtool and patchserver. Nothing else imports this
-folder.
+`terminal` is shared with the commands of patchtool and patchserver.
 """

@@ -30,7 +30,7 @@ from updater.version import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line ``argv``; the exit code (see design, section 6)."""
+    """Run the command line ``argv``; the exit code (see `updater.exit_codes`)."""
     if argv is None:  # this process is ours, not an application's
         in_utf8()
     options = _parser().parse_args(argv)

@@ -1,4 +1,4 @@
 """Durable changes to a disk, locks, permissions, small documents.
 
-Standard library only, because the launcher carries it. Imported by everything above.
+Standard library only, because the launcher carries it.
 """

@@ -92,11 +92,11 @@ class Disk:
         self.sync_file(path)
 
     def imitate(self, path: Path, model: Path, *, executable: bool | None = None) -> None:
-        """Let those use a new file or folder who may use ``model``: see `access.imitate`."""
+        """Let those use a new file or folder who may use ``model``: see `permissions.imitate`."""
         permissions.imitate(path, model, executable=executable)
 
     def fit(self, path: Path, *, executable: bool) -> None:
-        """Let a new file or folder be no wider than the folder it lies in: see `access.fit`."""
+        """Let a new file or folder be no wider than its folder: see `permissions.fit`."""
         permissions.fit(path, executable=executable)
 
     def hand_over(self, path: Path) -> None:

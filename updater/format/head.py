@@ -50,7 +50,7 @@ class Head:
     app: str
     channel: str
     issued: int
-    """When it was signed, seconds since 1970."""
+    """The time of its signature, in seconds since 1970."""
     seed: str
     entries: tuple[HeadEntry, ...]
 

@@ -1,4 +1,4 @@
-"""Rollout: how a head comes from the one before it. Pure: who signs it says what time it is.
+"""The next head: promote, pause and resume as pure functions; the signer gives the time.
 
 While an offer is paused its clock stands: the steps that were to come are put off by as long as it
 lasts, so that who resumes goes on with the step where it was stopped, and not with everyone.

@@ -21,7 +21,7 @@ DISPOSABLE = ("**/__pycache__/**",)
 
 @dataclass(frozen=True, kw_only=True)
 class Confirm:
-    """How a new version is confirmed: not at all, by the application, or by a health command."""
+    """The way to confirm a new version: none, the application's own word, or a health command."""
 
     mode: ConfirmMode = "none"
     health: tuple[str, ...] = ()

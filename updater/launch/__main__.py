@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from updater.launch.file_name_encoding import in_utf8
+from updater.launch.standard_streams import run_command
 from updater.launch.start.launcher import main
-from updater.launch.streams import run_command
 
 
 def _run() -> int:

@@ -1,4 +1,4 @@
-"""Reports: what went wrong here, kept in the State until somebody has taken them."""
+"""Failure reports, queued in the State until they are sent."""
 
 from __future__ import annotations
 

@@ -67,12 +67,12 @@ class State:
 
     @property
     def known(self) -> Path:
-        """Marks of the files that releases had here; see updater/stage/own_files.py."""
+        """Marks of the files that releases had here; see updater/stage/released_files.py."""
         return self.folder / "known"
 
     @property
     def folders(self) -> Path:
-        """The folders of the install when all was as released; see updater/stage/own_files.py."""
+        """The folders of the install as released; see updater/stage/released_files.py."""
         return self.folder / "folders.json"
 
     @property

@@ -1,4 +1,1 @@
-"""Files of one install on this machine: settings, identity, launcher; and its session.
-
-Imported by `reports`, `update` and the client.
-"""
+"""Files of one install on this machine: settings, identity, launcher; and its session."""

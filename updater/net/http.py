@@ -144,7 +144,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 def _server_time(response: requests.Response) -> int | None:
-    """When an answer was sent, in seconds since 1970; None if it does not say.
+    """The time at which an answer was sent, in seconds since 1970; None if it does not say.
 
     A cache keeps the ``Date`` of what it holds, and says beside it how old that is.
     """

@@ -1,4 +1,4 @@
-"""The pace of a server: one that sends next to nothing is given up, whatever it sends.
+"""The minimum rate of a server: give up one that sends next to nothing.
 
 The headers of an answer count, and the lengths between the chunks of its body: a timeout knows the
 longest gap between two bytes alone, and a server that sends a byte a second never ends.

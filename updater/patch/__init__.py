@@ -1,4 +1,4 @@
 """Old files and a patch become new files, each hashed while it is written.
 
-Knows no network, no trust and no State. Imported by `stage`, `update` and by patchtool.
+Knows no network, no trust and no State.
 """

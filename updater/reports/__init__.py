@@ -1,4 +1,1 @@
-"""Reports to the publisher: failures and check-ins, sent only with consent.
-
-Imported by `update` and the client.
-"""
+"""Reports to the publisher: failures and check-ins, sent only with consent."""

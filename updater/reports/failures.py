@@ -53,8 +53,8 @@ def report_fallbacks(
     """
     with suppress(Exception):  # what was done counts, whatever is wrong with a report
         for error in errors:
-            told = _report(session, state, manifest, new, error)
-            replace(told, step="fetch").write(state)
+            report = _report(session, state, manifest, new, error)
+            replace(report, step="fetch").write(state)
 
 
 def _report(

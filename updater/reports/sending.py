@@ -1,9 +1,9 @@
-"""The outbox: what an install tells its publisher, if whoever runs it said that it may.
+"""Send waiting reports and a check-in to the publisher, if the user allowed it.
 
-Reports of failures that wait in the State, and a check-in: version, channel, state, platform. An
-install is named by a digest of its random id, so that nobody who reads it learns where that stands
-in a rollout. Nothing names the user or the machine. It goes to the repository's own server, at
-the end of a command, and whatever comes of it the command ends as it would have.
+The reports are of failures, and wait in the State; a check-in has version, channel, state and
+platform. An install is named by a digest of its random id, so that no reader learns where it stands
+in a rollout. Nothing names the user or the machine. All goes to the repository's own server, at the
+end of a command; whatever comes of it, the command ends as it would have.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _LastSent:
     said: str = ""
     """Digest of what it said."""
     at: int = 0
-    """When, in seconds since 1970."""
+    """Its time, in seconds since 1970."""
     wait: int = 0
     """The server asked not to be told anything before."""
 

@@ -1,4 +1,4 @@
 """New files beside the old ones, whole and verified, and the steps that will put them in place.
 
-Changes nothing that is live. Imported by `update` and `reports`.
+Changes nothing that is live.
 """

@@ -30,7 +30,7 @@ from updater.format.policies import Policies
 from updater.launch.state import State
 from updater.patch.file_digest import differs, digest_of, has_mode, untouched_since
 from updater.progress import Progress, Silent
-from updater.stage.own_files import OwnFiles, sure_until
+from updater.stage.released_files import OwnFiles, sure_until
 
 TOLD_MOST = 5
 """Paths named in a message; the findings have them all."""
@@ -112,14 +112,14 @@ class NotWhole(PatchError):  # noqa: N818 - reads as what the user is told
 
     def __init__(self, findings: Findings, *, hint: str) -> None:
         counts = {kind: len(getattr(findings, kind.value)) for kind in DAMAGE}
-        told = (f"{n} {kind.value.replace('_', ' ')}" for kind, n in counts.items() if n)
+        counted = (f"{n} {kind.value.replace('_', ' ')}" for kind, n in counts.items() if n)
         paths = findings.damaged
         more = ", ..." if len(paths) > TOLD_MOST else ""
         names = ", ".join(shown(path) for path in paths[:TOLD_MOST])
         if findings.earlier:
             hint = f"files are of another release: was the folder restored or copied? {hint}"
         super().__init__(
-            f"not {findings.version} as released: {', '.join(told)} ({names}{more})", hint=hint
+            f"not {findings.version} as released: {', '.join(counted)} ({names}{more})", hint=hint
         )
         self.findings = findings
 
@@ -211,7 +211,7 @@ class Inspection:
         return finding
 
     def _is_users(self, entry: Entry) -> bool:
-        """Whether no release had it there: in an older folder that came back, one may have."""
+        """True if no release had it there: in an older folder that came back, one may have."""
         return not self._known.is_of_a_release(self._state, entry.path)
 
     def _compare(self, entry: Entry, info: os.stat_result) -> Finding | None:

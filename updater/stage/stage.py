@@ -25,8 +25,8 @@ from updater.launch.start.release_facts import ReleaseFacts
 from updater.launch.state import State
 from updater.patch.apply import Tree, check_file, tree_at
 from updater.patch.file_digest import differs, has_mode, is_edited, untouched_since
-from updater.stage.own_files import OwnFiles, remember, sure_until
 from updater.stage.plan_files import StepPlan
+from updater.stage.released_files import OwnFiles, remember, sure_until
 from updater.stage.user_files import UserFiles
 
 NO_NOTES: Mapping[Path, bytes] = MappingProxyType({})

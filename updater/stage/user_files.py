@@ -19,7 +19,7 @@ from updater.format.manifest import Entry, File, Manifest, Symlink
 from updater.format.paths import parents
 from updater.format.policies import Policies
 from updater.patch.file_digest import differs
-from updater.stage.own_files import OwnFiles
+from updater.stage.released_files import OwnFiles
 
 DIST = ".dist"
 """Suffix of our file beside the user's."""

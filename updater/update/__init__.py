@@ -1,4 +1,1 @@
-"""Updates, repairs, first installs and adoptions, from the route to the commit.
-
-Imported by the client and its command.
-"""
+"""Updates, repairs, first installs and adoptions, from the route to the commit."""

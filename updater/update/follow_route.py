@@ -21,7 +21,7 @@ from updater.patch.apply import PatchFile, Tree, WrongTree, apply_patch, nothing
 from updater.stage.stage import Stage, live_tree
 from updater.update.manifests import take_manifest
 from updater.update.missing_files import MissingFiles
-from updater.update.partial import bundle_of, take_files
+from updater.update.single_files import bundle_of, take_files
 
 
 class RouteFollower:
@@ -59,7 +59,7 @@ class RouteFollower:
             tree = nothing(self._installed.app)
         else:
             tree = live_tree(self._state, self._installed)
-            tree = self._mended(route, patches, tree, stage) if repair else tree
+            tree = self._repaired(route, patches, tree, stage) if repair else tree
         for number, patch in enumerate(patches):
             tree = self._apply(route, number, patch, tree, stage, given[number])
         return tree
@@ -92,7 +92,7 @@ class RouteFollower:
                 self._session, self._state, app, release, paths, out, reserve=route.work_bytes
             )
 
-    def _mended(self, route: Route, patches: list[PatchFile], tree: Tree, stage: Stage) -> Tree:
+    def _repaired(self, route: Route, patches: list[PatchFile], tree: Tree, stage: Stage) -> Tree:
         """``tree`` with the files that the patches lack from the installed release's bundle."""
         with blaming(route.hops[0].blob.name):
             places = self._missing.bases(

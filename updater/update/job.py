@@ -21,7 +21,7 @@ from updater.launch.commit.journal import Journal
 from updater.launch.commit.pending import announce, announced_version, commit_pending, waiting
 from updater.launch.commit.recover import commit
 from updater.launch.commit.replan import as_it_is
-from updater.launch.start.running import alone
+from updater.launch.start.run_lock import alone
 from updater.launch.start.trial import NO_TRIAL, Trial, read_trial
 from updater.launch.state import State
 from updater.local.launcher_files import check_launcher
@@ -29,7 +29,7 @@ from updater.local.session import Session
 from updater.local.settings import Settings, read_manifest
 from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import damage
-from updater.stage.own_files import note_folders
+from updater.stage.released_files import note_folders
 from updater.stage.stage import Stage
 from updater.update.follow_route import RouteFollower
 

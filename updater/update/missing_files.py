@@ -18,7 +18,7 @@ from updater.patch.apply import WrongTree
 from updater.patch.file_digest import differs
 from updater.stage.user_files import UserFiles
 from updater.update.manifests import take_manifest
-from updater.update.partial import take_right_files
+from updater.update.single_files import take_right_files
 
 
 class MissingFiles:

@@ -39,11 +39,11 @@ from updater.local.settings import ADOPT_HINT, Settings, read_manifest, read_set
 from updater.patch.apply import Tree
 from updater.reports.failures import report_fallbacks
 from updater.stage.inspect import Findings, inspect
-from updater.stage.own_files import note_folders
+from updater.stage.released_files import note_folders
 from updater.stage.stage import Stage, live_tree
 from updater.update.follow_route import find_manifest, rebuilt
 from updater.update.manifests import take_manifest
-from updater.update.partial import take_right_files
+from updater.update.single_files import take_right_files
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Repaired:
 
 
 class Repair:
-    """Mends one install. The caller holds the lock, and has recovered."""
+    """Repairs one install. The caller holds the lock, and has recovered."""
 
     def __init__(
         self, session: Session, state: State, settings: Settings, catalogue: Callable[[], Catalogue]
@@ -184,7 +184,7 @@ def repair(session: Session, state: State) -> Repaired | None:
 
 def _tidy(state: State) -> None:
     """Remove what a repair has fetched that was killed and finished by recovery."""
-    for path in state.downloads.glob("*.excerpt"):
+    for path in state.downloads.glob("*.partial"):
         state.disk.unlink(path)
     state.disk.rmdir(state.downloads)
 

@@ -32,10 +32,10 @@
   const put = (main, fresh) => {
     const focus = place(document.activeElement, main);
     const open = [...main.querySelectorAll("details[id]")].filter((one) => one.open);
-    const told = [...main.querySelectorAll(".told[role]")];
+    const notices = [...main.querySelectorAll(".notice[role]")];
     const { scrollX, scrollY } = window;
     main.replaceChildren(...fresh.childNodes);
-    main.prepend(...told);
+    main.prepend(...notices);
     for (const one of open) {
       const same = document.getElementById(one.id);
       if (same) same.open = true;

@@ -9,7 +9,7 @@ from patchserver.dashboard.chart import BOTTOM, HEIGHT, LEFT, OTHERS, RIGHT, TOP
 from patchserver.dashboard.offers import Offered, offered
 from patchserver.database.tables import Halt
 from patchserver.rollouts.halting import Evidence, Rule
-from patchserver.rollouts.version_counts import Adoption
+from patchserver.rollouts.version_counts import VersionCounts
 from updater.format.head import EVERYONE, HeadEntry, RolloutStep
 
 NOW = 1_800_000_000
@@ -105,7 +105,7 @@ def _corners(points: str) -> list[tuple[float, float]]:
 
 
 def test_areas_stand_on_each_other_and_stay_inside() -> None:
-    made = chart(Adoption(20_000, 3, {"1.10": (1, 2, 3), "1.9": (8, 5, 0)}))
+    made = chart(VersionCounts(20_000, 3, {"1.10": (1, 2, 3), "1.9": (8, 5, 0)}))
     assert [area.name for area in made.areas] == ["1.9", "1.10"]
     low, high = (_corners(area.points) for area in made.areas)
     assert low[:3] == list(reversed(high[3:]))
@@ -116,27 +116,27 @@ def test_areas_stand_on_each_other_and_stay_inside() -> None:
 
 def test_versions_that_few_have_share_an_area() -> None:
     installs = {f"1.{n}": (n, n) for n in range(1, 11)}
-    made = chart(Adoption(20_000, 2, installs))
+    made = chart(VersionCounts(20_000, 2, installs))
     assert [area.name for area in made.areas] == [OTHERS, *(f"1.{n}" for n in range(4, 11))]
     assert made.areas[0].counts == (6, 6)
     assert sum(area.counts[0] for area in made.areas) == sum(range(1, 11))
 
 
 def test_the_table_has_the_numbers_of_the_chart_newest_first() -> None:
-    made = chart(Adoption(20_000, 3, {"1.0": (1, 2, 3), "2.0": (0, 0, 4)}))
+    made = chart(VersionCounts(20_000, 3, {"1.0": (1, 2, 3), "2.0": (0, 0, 4)}))
     assert made.table == [(20_002, [3, 4]), (20_001, [2, 0]), (20_000, [1, 0])]
 
 
 @pytest.mark.parametrize("days", [1, 30, 90])
 def test_a_chart_of_nothing_is_empty_and_of_one_day_is_drawn(days: int) -> None:
-    assert chart(Adoption(20_000, days, {})).is_empty
-    made = chart(Adoption(20_000, days, {"1.0": (5,) * days}))
+    assert chart(VersionCounts(20_000, days, {})).is_empty
+    made = chart(VersionCounts(20_000, days, {"1.0": (5,) * days}))
     assert len(made.areas) == 1
 
 
 @pytest.mark.parametrize("most", [1, 4, 9, 41, 99, 1_234, 1_000_000])
 def test_the_scale_reaches_the_top_and_its_lines_are_round(most: int) -> None:
-    made = chart(Adoption(20_000, 1, {"1.0": (most,)}))
+    made = chart(VersionCounts(20_000, 1, {"1.0": (most,)}))
     values = [tick.value for tick in made.rows]
     assert values[-1] >= most
     assert values[0] == 0

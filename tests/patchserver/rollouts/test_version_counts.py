@@ -1,4 +1,4 @@
-"""Adoption and failures: what installs told is counted the same by every database."""
+"""Version counts and failures: what installs told is counted the same by every database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from patchserver.database.engine import Database
 from patchserver.rollouts.failure_groups import groups
 from patchserver.rollouts.group_commit import GroupCommit
 from patchserver.rollouts.ingest import Ingest
-from patchserver.rollouts.version_counts import ACTIVE_DAYS, DAY, Active, active, adoption
+from patchserver.rollouts.version_counts import ACTIVE_DAYS, DAY, Active, active, version_counts
 from tests.support.repository.publisher import NOW
 from tests.support.servers.databases import KINDS, fresh_database
 from tests.support.servers.served import checkin, report
@@ -58,7 +58,7 @@ def test_adoption_counts_each_install_once_a_day_with_its_last_version(ingest: I
         _seen(ingest, install, "1.0", NOW)
     _seen(ingest, 0, "2.0", NOW)
     _seen(ingest, 1, "1.0", NOW - 10 * DAY)
-    found = adoption(ingest.database, "notes", NOW, 3)
+    found = version_counts(ingest.database, "notes", NOW, 3)
     assert found.first_day == NOW // DAY - 2
     assert found.installs == {"1.0": (3, 0, 2), "2.0": (0, 0, 1)}
 

@@ -66,9 +66,9 @@ class Parser:
     """All it may say of anything else."""
 
 
-NETWORK = ["canonical", "manifest", "header", "patch", "excerpt", "lzma2", "zstd", "block"]
+NETWORK = ["canonical", "manifest", "header", "patch", "partial", "lzma2", "zstd", "block"]
 NETWORK += ["control", "head", "custom", "release", "opened", "closed", "checkin", "report"]
-LOCAL = ["settings", "seen", "journal", "document", "brief", "trial", "release.toml"]
+LOCAL = ["settings", "seen", "journal", "document", "release_facts", "trial", "release.toml"]
 NAMES = NETWORK + LOCAL
 
 
@@ -85,7 +85,7 @@ def of_the_network() -> dict[str, Parser]:
         "manifest": Parser(_manifest().data, lambda d, _: Manifest.parse(d)),
         "header": Parser(patch.data[: patch.starts[0]], lambda d, _: decode_header(d)),
         "patch": Parser(patch.data, _patch),
-        "excerpt": Parser(patch.data[: patch.starts[1]] + patch.data[patch.starts[2] :], _excerpt),
+        "partial": Parser(patch.data[: patch.starts[1]] + patch.data[patch.starts[2] :], _partial),
         "lzma2": Parser(lzma2.pack(TEXT), lambda d, _: lzma2.unpack(d, len(TEXT), "x")),
         "zstd": Parser(zstandard.pack(TEXT, OLD), lambda d, _: unpack(d, len(TEXT), OLD, "x")),
         "block": _block(),
@@ -138,7 +138,7 @@ def of_the_state(folder: Path) -> dict[str, Parser]:
         "seen": Parser(seen.data, lambda d, _: Watermarks.parse(d)),
         "journal": Parser(_journal(folder), lambda d, f: journal.read(_file(f, d)), local),
         "document": Parser(encode({"a": [1]}), lambda d, f: read_document(_file(f, d)), local),
-        "brief": Parser(
+        "release_facts": Parser(
             facts.data, lambda d, f: read_release_facts(_state(f, "release", d)), local
         ),
         "trial": Parser(
@@ -193,7 +193,7 @@ def _patch(data: bytes, folder: Path) -> list[tuple[Block, int]]:
     return list(PatchFile(_file(folder, data)).blocks())
 
 
-def _excerpt(data: bytes, folder: Path) -> list[tuple[Block, int]]:
+def _partial(data: bytes, folder: Path) -> list[tuple[Block, int]]:
     """A bundle of which two blocks were wanted, the second was not."""
 
     def select(header: Header) -> set[int]:

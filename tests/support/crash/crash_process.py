@@ -29,7 +29,7 @@ from tests.support.trees.trees import Tree as Contents
 from updater.cli import commands
 from updater.format.release_description import Release
 from updater.launch.commit.journal import Phase, phase_of
-from updater.launch.start.running import share
+from updater.launch.start.run_lock import share
 from updater.launch.start.trial import Trial
 
 

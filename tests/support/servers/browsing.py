@@ -54,7 +54,7 @@ class Browser:
         """What the page after a form says of it."""
         assert answer.status_code == 303, answer.text
         page = self.text(answer.headers["Location"])
-        return " ".join(re.findall(r'class="told[^>]*>([^<]*)<', page))
+        return " ".join(re.findall(r'class="notice[^>]*>([^<]*)<', page))
 
 
 def browser(server: Server, role: Role | None = None, name: str = "") -> Browser:

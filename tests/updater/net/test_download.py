@@ -454,7 +454,7 @@ def test_a_server_in_trouble_is_not_asked_more_often_than_configured(tmp_path: P
 SELECTIONS = list(chain.from_iterable(combinations(range(4), count) for count in range(5)))
 
 
-def excerpt(blocks: tuple[int, ...], patch: Patch = PATCH) -> bytes:
+def partial(blocks: tuple[int, ...], patch: Patch = PATCH) -> bytes:
     """What a download of some blocks of ``patch`` has on disk."""
     bounds = [*patch.starts, len(patch.data)]
     return patch.data[: bounds[0]] + b"".join(
@@ -474,9 +474,9 @@ class TestSelection:
     def test_nothing_else_is_fetched(self, blocks: tuple[int, ...], tmp_path: Path) -> None:
         with running(tmp_path, honest(PATCH.data)) as (run, server):
             for requests in (1 + runs(blocks), 0):  # the second time it is all there
-                assert run(select=lambda _: blocks) == excerpt(blocks)
+                assert run(select=lambda _: blocks) == partial(blocks)
                 assert len(server.requests) == requests
-                assert run.transport.received == len(excerpt(blocks))
+                assert run.transport.received == len(partial(blocks))
                 server.requests.clear()
         assert not run.waits
 
@@ -484,7 +484,7 @@ class TestSelection:
     def test_a_connection_cut_anywhere_costs_nothing_that_came(
         self, blocks: tuple[int, ...], tmp_path: Path
     ) -> None:
-        whole = excerpt(blocks)
+        whole = partial(blocks)
         for count in range(0, len(whole), 9):
             with running(tmp_path, honest(PATCH.data)) as (run, _):
                 run.path.write_bytes(whole[:count])
@@ -499,8 +499,8 @@ class TestSelection:
             connection.sendall(answer[: answer.index(b"\r\n\r\n") + 4 + 7])
 
         with running(tmp_path, seven_bytes) as (run, _):
-            assert run(select=lambda _: (0, 2)) == excerpt((0, 2))
-            assert run.transport.received == len(excerpt((0, 2)))
+            assert run(select=lambda _: (0, 2)) == partial((0, 2))
+            assert run.transport.received == len(partial((0, 2)))
             assert not run.waits
 
     @pytest.mark.parametrize("blocks", SELECTIONS)
@@ -508,14 +508,14 @@ class TestSelection:
         self, blocks: tuple[int, ...], tmp_path: Path
     ) -> None:
         with running(tmp_path, says(message(200, PATCH.data))) as (run, server):
-            assert run(select=lambda _: blocks) == excerpt(blocks)
+            assert run(select=lambda _: blocks) == partial(blocks)
             assert len(server.requests) == (2 if blocks else 1)
 
     def test_a_server_without_ranges_is_not_read_beyond_the_last_block(
         self, tmp_path: Path
     ) -> None:
         with running(tmp_path, says(message(200, LARGE.data)), patch=LARGE) as (run, _):
-            assert run(select=lambda _: (0, 2)) == excerpt((0, 2), LARGE)
+            assert run(select=lambda _: (0, 2)) == partial((0, 2), LARGE)
             assert run.transport.received <= LARGE.starts[3] + LARGE.starts[0] + 2 * CHUNK
 
     def test_a_server_without_ranges_that_breaks_is_skipped_through_again(
@@ -524,7 +524,7 @@ class TestSelection:
         cut = says(message(200, LARGE.data[: LARGE.starts[6] + 1000], length=len(LARGE.data)))
         answers = (cut, cut, says(message(200, LARGE.data)))
         with running(tmp_path, *answers, patch=LARGE) as (run, server):
-            assert run(select=lambda _: (1, 3, 6)) == excerpt((1, 3, 6), LARGE)
+            assert run(select=lambda _: (1, 3, 6)) == partial((1, 3, 6), LARGE)
             assert server.starts == [0, LARGE.starts[1], LARGE.starts[6] + 1000]
 
     @pytest.mark.parametrize("refusal", [message(416), message(206, PATCH.data[5:])])
@@ -536,7 +536,7 @@ class TestSelection:
             connection.sendall(refusal if asked else message(200, PATCH.data))
 
         with running(tmp_path, answer) as (run, server):
-            assert run(select=lambda _: (1, 3)) == excerpt((1, 3))
+            assert run(select=lambda _: (1, 3)) == partial((1, 3))
             assert len(server.requests) == 3
 
     def test_a_server_that_sends_less_than_asked_is_asked_for_the_rest(
@@ -547,7 +547,7 @@ class TestSelection:
             connection.sendall(whole_or_part(PATCH.data, shorter))
 
         with running(tmp_path, answer) as (run, _):
-            assert run(select=lambda _: (3,)) == excerpt((3,))
+            assert run(select=lambda _: (3,)) == partial((3,))
 
     def test_a_server_that_sends_more_than_asked_is_not_believed(self, tmp_path: Path) -> None:
         def answer(connection: socket.socket, request: Request) -> None:
@@ -555,7 +555,7 @@ class TestSelection:
             connection.sendall(whole_or_part(PATCH.data, everything))
 
         with running(tmp_path, answer) as (run, _):
-            assert run(select=lambda _: (0, 2)) == excerpt((0, 2))
+            assert run(select=lambda _: (0, 2)) == partial((0, 2))
 
     @pytest.mark.parametrize("ranges", [True, False])
     def test_a_byte_flipped_once_costs_one_block(self, ranges: bool, tmp_path: Path) -> None:
@@ -566,7 +566,7 @@ class TestSelection:
             else [says(message(200, data)) for data in (PATCH.data, bad, PATCH.data)]
         )
         with running(tmp_path, header, first, good) as (run, server):
-            assert run(select=lambda _: (1, 2, 3)) == excerpt((1, 2, 3))
+            assert run(select=lambda _: (1, 2, 3)) == partial((1, 2, 3))
             assert server.starts == [0, PATCH.starts[1], PATCH.starts[2]]
 
     @pytest.mark.parametrize("ranges", [True, False])
@@ -584,16 +584,16 @@ class TestSelection:
     def test_damage_in_what_is_not_wanted_is_not_seen(self, tmp_path: Path) -> None:
         for bad in (flip(PATCH.data, PATCH.starts[1]), flip(PATCH.data, PATCH.starts[3])):
             with running(tmp_path, says(message(200, bad))) as (run, _):
-                assert run(select=lambda _: (2,)) == excerpt((2,))
+                assert run(select=lambda _: (2,)) == partial((2,))
 
     @pytest.mark.parametrize("before", SELECTIONS)
     def test_what_another_selection_left_is_not_taken_for_this_one(
         self, before: tuple[int, ...], tmp_path: Path
     ) -> None:
         with running(tmp_path, honest(PATCH.data)) as (run, _):
-            for left in (excerpt(before), excerpt(before)[:-20], PATCH.data * 2):
+            for left in (partial(before), partial(before)[:-20], PATCH.data * 2):
                 run.path.write_bytes(left)
-                assert run(select=lambda _: (1, 2)) == excerpt((1, 2))
+                assert run(select=lambda _: (1, 2)) == partial((1, 2))
 
     @pytest.mark.parametrize("blocks", SELECTIONS)
     @pytest.mark.parametrize("have", [0, 70, 500])
@@ -603,9 +603,9 @@ class TestSelection:
         shown = Shown()
         cut = resets_after(PATCH.data, 120)
         with running(tmp_path, honest(PATCH.data), cut, honest(PATCH.data)) as (run, _):
-            run.path.write_bytes(excerpt(blocks)[:have])
+            run.path.write_bytes(partial(blocks)[:have])
             run(select=lambda _: blocks, progress=shown)
-        assert (shown.total, shown.done, shown.finished) == (*[len(excerpt(blocks))] * 2, 1)
+        assert (shown.total, shown.done, shown.finished) == (*[len(partial(blocks))] * 2, 1)
 
     def test_who_selects_sees_the_header_and_may_refuse(self, tmp_path: Path) -> None:
         def refuse(header: Header) -> tuple[int, ...]:
@@ -614,11 +614,11 @@ class TestSelection:
         with running(tmp_path, honest(PATCH.data)) as (run, server):
             with pytest.raises(PatchError, match="notes is not for us"):
                 run(select=refuse)
-            assert run.path.read_bytes() == excerpt(())
+            assert run.path.read_bytes() == partial(())
             assert len(server.requests) == 1
 
     def test_a_network_that_goes_is_told_and_what_came_is_kept(self, tmp_path: Path) -> None:
         with running(tmp_path, honest(PATCH.data), says(b"")) as (run, _):
             with pytest.raises(TransportError):
                 run(select=lambda _: (3,))
-            assert run.path.read_bytes() == excerpt(())
+            assert run.path.read_bytes() == partial(())

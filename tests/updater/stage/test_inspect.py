@@ -22,7 +22,7 @@ from updater.format.release_description import Policy
 from updater.launch.commit.recover import commit
 from updater.progress import Silent
 from updater.stage.inspect import Findings, NotWhole, inspect
-from updater.stage.own_files import note_folders
+from updater.stage.released_files import note_folders
 
 TREE: dict[str, Content] = {
     "app": Exe(b"program"),

@@ -21,7 +21,7 @@ from updater.disk.durable import Disk
 from updater.errors import InstallError, UpdaterError
 from updater.format.names import Digest
 from updater.format.release_description import Policy, Release
-from updater.launch.start.running import alone, share
+from updater.launch.start.run_lock import alone, share
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.patch.file_digest import digest_of

@@ -20,7 +20,7 @@ from updater.client import Updater
 from updater.errors import InstallError, RollbackFailed
 from updater.format.release_description import Confirm, Release
 from updater.launch.commit.journal import Phase, named, phase_of
-from updater.launch.start.running import share
+from updater.launch.start.run_lock import share
 from updater.launch.state import State
 from updater.local.session import Session
 from updater.update.install_new import install

@@ -157,7 +157,7 @@ CLIENT_FAULTS = (
                 "        if not announced_version(self._state) and not version:",
             ),
             Edit(
-                "updater/launch/start/running.py",
+                "updater/launch/start/run_lock.py",
                 """\
     if not pending:
         if held is not None:""",
@@ -524,7 +524,7 @@ exec "$python" -I "$folder/launcher.pyz" "$@\"""",
         "A folder restored from a backup beside a newer State is called clean",
         (
             Edit(
-                "updater/stage/own_files.py",
+                "updater/stage/released_files.py",
                 "    return commit_time(state.manifest) if _has_its_folders(state, manifest) else 0",
                 "    return commit_time(state.manifest)",
             ),

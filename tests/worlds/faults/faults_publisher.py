@@ -59,7 +59,7 @@ PUBLISHER_FAULTS = (
         "A closed pipe or a full disk behind stdout ends a command with a traceback",
         (
             Edit(
-                "updater/launch/streams.py",
+                "updater/launch/standard_streams.py",
                 """\
             except OSError as error:
                 self.failure = error
@@ -79,7 +79,7 @@ PUBLISHER_FAULTS = (
         "A name the terminal cannot show ends a command with a traceback",
         (
             Edit(
-                "updater/launch/streams.py",
+                "updater/launch/standard_streams.py",
                 '        errors="backslashreplace",',
                 '        errors="strict",',
             ),

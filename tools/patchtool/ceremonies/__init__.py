@@ -1,4 +1,1 @@
-"""Changes of keys: first keys and recovery kits, rotation, and the drill that rehearses a loss.
-
-Imported by `doctor`, `server` and the command.
-"""
+"""Changes of keys: first keys and recovery kits, rotation, and the drill that rehearses a loss."""

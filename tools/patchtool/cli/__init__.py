@@ -1,4 +1,1 @@
-"""The `patchtool` command: one parser, and a module of handlers for each noun.
-
-Nothing imports this folder.
-"""
+"""The `patchtool` command: one parser, and a module of handlers for each noun."""

@@ -33,7 +33,7 @@ NOUNS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line ``argv``; the exit code (see design, section 6)."""
+    """Run the command line ``argv``; the exit code (see `updater.exit_codes`)."""
     if argv is None:  # a CI job that is cancelled is told so by SIGTERM: as clean as Ctrl-C
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = _parser().parse_args(argv)

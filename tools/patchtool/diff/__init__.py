@@ -1,4 +1,1 @@
-"""From two trees to one patch, proven by applying it before anybody sees it.
-
-Imported by `release` and the command.
-"""
+"""From two trees to one patch, proven by applying it before anybody sees it."""

@@ -1,4 +1,4 @@
-"""Renames: find which old entry became which new one, and the fewest changes for it. Pure.
+"""Pair old entries with new ones, and describe the fewest changes between them. Pure.
 
 Exact content first, then the same path, the same base name, the same name but for numbers and
 hashes, at last similar content: what matches is described as kept, edited or renamed.

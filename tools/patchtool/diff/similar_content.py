@@ -50,7 +50,7 @@ def pair_up(gone: Sketches, fresh: Sketches) -> dict[str, str]:
     """New path by old path: of all similar pairs the most similar first, each path once."""
     pairs: dict[str, str] = {}
     taken: set[str] = set()
-    for _, old, new in sorted(_candidates(gone, fresh)):
+    for _, old, new in sorted(_similar_pairs(gone, fresh)):
         if old not in pairs and new not in taken:
             pairs[old] = new
             taken.add(new)
@@ -63,18 +63,18 @@ def originals(added: list[File], kept: list[File], old: Tree, new: Tree) -> tupl
     Raises:
         OSError: a file cannot be read.
     """
-    shelf = _Shelf([file for file in kept if file.size >= COPY_WORTH])
+    candidates = _Candidates([file for file in kept if file.size >= COPY_WORTH])
     worth = (file for file in added if file.size >= COPY_WORTH)
     found: set[str] = set()
     for file in sorted(worth, key=lambda file: (-file.size, file.path))[:COPIES]:
-        likely = shelf.like(file)
+        likely = candidates.like(file)
         fresh = _sketches([file], new.places) if likely else {}
-        best = sorted(_candidates(_sketches(likely, old.places), fresh))[:1]
+        best = sorted(_similar_pairs(_sketches(likely, old.places), fresh))[:1]
         found.update(path for _, path, _ in best)
     return tuple(sorted(found))
 
 
-class _Shelf:
+class _Candidates:
     """Files by what shows from outside: name, suffix, size."""
 
     def __init__(self, files: list[File]) -> None:
@@ -101,7 +101,7 @@ def _suffix(file: File) -> str:
     return "*" + PurePosixPath(_name(file)).suffix
 
 
-def _candidates(gone: Sketches, fresh: Sketches) -> Iterator[tuple[float, str, str]]:
+def _similar_pairs(gone: Sketches, fresh: Sketches) -> Iterator[tuple[float, str, str]]:
     """(minus the share in common, old path, new path) of all pairs that are similar enough."""
     holders: defaultdict[int, list[str]] = defaultdict(list)
     for path, names in gone.items():

@@ -1,4 +1,1 @@
-"""Doctor: find what will go wrong with a repository before clients meet it. Writes nothing.
-
-Imported by the command.
-"""
+"""Doctor: find what will go wrong with a repository before clients meet it. Writes nothing."""

@@ -1,4 +1,1 @@
-"""Folders on the machine that builds: scanned, copied, kept apart while they are unfinished.
-
-Imported by everything else in patchtool.
-"""
+"""Folders on the machine that builds: scanned, copied, kept apart while they are unfinished."""

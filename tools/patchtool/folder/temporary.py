@@ -1,4 +1,4 @@
-"""Staging: folders for what is not finished, which are gone when their command is, however it ends.
+"""Temporary folders of a command, removed when it ends, however it ends.
 
 Beside each lies a file that its command holds locked; a lock vanishes with its holder. So whoever
 comes next can tell what the dead have left, and removes it.

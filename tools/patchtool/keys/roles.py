@@ -26,8 +26,8 @@ NOTICE = {
     "snapshot": 15 * DAY,
     "timestamp": 4 * DAY,
 }
-"""How long before its end a signature is due: time to find an offline key, or to see that a job
-that should have signed did not run."""
+"""The time before its end at which a signature is due: enough to find an offline key, or to see
+that a job that should have signed did not run."""
 SIGNERS: dict[str, Role] = {
     "root": "root",
     "targets": "targets",

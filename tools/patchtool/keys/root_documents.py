@@ -63,7 +63,7 @@ def first_root(keys: Mapping[Role, Sequence[Key]], threshold: int, expires: dt.d
 
 
 def made_at(data: bytes) -> int:
-    """When a root was made, by the clock of who made it; in seconds since 1970.
+    """The time at which a root was made, by the clock of its maker, in seconds since 1970.
 
     Raises:
         FormatError: it is no root.

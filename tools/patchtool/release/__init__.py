@@ -1,4 +1,1 @@
-"""Releases: added, promoted, paused, recalled, refreshed, and the apps they belong to.
-
-Imported by `doctor`, the command and the server.
-"""
+"""Releases: added, promoted, paused, recalled, refreshed, and the apps they belong to."""

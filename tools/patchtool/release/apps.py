@@ -1,7 +1,8 @@
-"""Apps: one repository hosts several, and whoever steals the release key of one has only that.
+"""Add and remove apps, of which one repository hosts several.
 
-Each app has two roles of its own, which the targets key delegates. What a role may sign is bound
-to the app's name, so nothing that the key of one app signs counts for another.
+Whoever steals the release key of one app can sign for that app only. Each app has two roles of its
+own, which the targets key delegates. What a role may sign is bound to the app's name, so nothing
+that the key of one app signs counts for another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The repository folder: what clients see of it, how it is changed, pruned and copied.
+"""The repository folder: what clients see of it, and how it is changed.
 
-python-tuf is used here and in `keys`. Imported by everything that signs or looks.
+python-tuf is used here and in `keys`.
 """

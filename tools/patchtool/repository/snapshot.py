@@ -190,7 +190,7 @@ class Snapshot:
         return [role for role in TOP if not verifies(root.signed, role, metadata[role])]
 
     def last_signed(self) -> int:
-        """When the timestamp was signed, as the last of every change; in seconds since 1970."""
+        """The time of the timestamp's signature, the last of a change; in seconds since 1970."""
         return _issued(self._timestamp)
 
     def latest_time(self, now: int) -> int:
@@ -360,7 +360,7 @@ def _found(path: Path) -> bytes | OSError | None:
 
 
 def _issued(timestamp: Timestamp) -> int:
-    """When a timestamp says that it was signed; 0 if it does not say."""
+    """The time at which a timestamp says it was signed; 0 if it does not say."""
     issued = timestamp.unrecognized_fields.get("issued")
     return issued if type(issued) is int else 0
 

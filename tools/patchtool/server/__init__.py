@@ -1,4 +1,1 @@
-"""A server that signs: pushed to, fetched from, looked at.
-
-Imported by `doctor` and the command.
-"""
+"""A server that signs: pushed to, fetched from, looked at."""

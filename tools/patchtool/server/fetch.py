@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.folder.temporary import scratch, staging
-from patchtool.folder.transfer import LOCK, transferring
+from patchtool.folder.transfer_lock import LOCK, transferring
 from patchtool.keys.signing_clock import CheckTime, any_time
 from patchtool.repository.local_transport import URL, SnapshotTransport
 from patchtool.repository.releases import PATCHES_FROM, Releases

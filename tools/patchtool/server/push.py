@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from patchtool.folder.transfer import transferring
+from patchtool.folder.transfer_lock import transferring
 from patchtool.keys.signing_clock import CheckTime, any_time
 from patchtool.keys.signing_keys import Keys
 from patchtool.repository.repository import Repository

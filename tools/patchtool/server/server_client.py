@@ -54,7 +54,7 @@ class MissingFile:
 
 @dataclass(frozen=True)
 class PushStatus:
-    """How the server sees a push."""
+    """The state of a push, as the server sees it."""
 
     identity: str
     missing: tuple[MissingFile, ...]
@@ -204,7 +204,7 @@ class Server:
         return Behind(f"{self.url}: {words}", hint=hint)
 
     def _refusal(self, reply: Reply) -> InstallError | FormatError | TransportError:
-        """Why the server does not do what it is asked for, in its words if it has some."""
+        """The error for a refusal of the server, in its words if it has some."""
         status, (words, hint) = reply.status, _words(reply)
         if status == 401:
             return RequestError(
@@ -290,7 +290,7 @@ def _blob(value: object) -> MissingFile:
 
 
 def _offset(reply: Reply, length: int) -> int:
-    """How much of a file the server has, as it says.
+    """The number of bytes of a file that the server says it has.
 
     Raises:
         FormatError: it says nothing that makes sense.
@@ -302,7 +302,7 @@ def _offset(reply: Reply, length: int) -> int:
 
 
 def _words(reply: Reply) -> tuple[str, str]:
-    """What a server says of an error, and its hint: printable, and not too much of it."""
+    """The words of a server for an error, and its hint: printable, and not too many."""
     try:
         record = Record(json.loads(reply.body))
         return _tame(record.text("error", "")), _tame(record.text("hint", ""))

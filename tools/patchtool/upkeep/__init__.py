@@ -1,4 +1,1 @@
-"""Upkeep of a repository: pruned, copied to where it is served, watched for unpublished work.
-
-Imported by `doctor`, `release`, `server`, the command and the server.
-"""
+"""Upkeep of a repository: pruned, copied to where it is served, watched for unpublished work."""

@@ -1,4 +1,4 @@
-"""Pruning: a repository that is published to every week stays as small as what is needed of it.
+"""Prune a repository: remove releases and patches that nobody needs any more.
 
 What is published no more is removed from the metadata at once, and from the disk a month later.
 Where a server writes the repository, what is removed here is signed like a release, and pushed; the

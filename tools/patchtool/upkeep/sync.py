@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchtool.folder.real_paths import lies_in
-from patchtool.folder.transfer import transferring
+from patchtool.folder.transfer_lock import transferring
 from patchtool.repository.leftovers import clear
 from patchtool.repository.repository_folder import RepositoryFolder
 from patchtool.repository.snapshot import Snapshot

@@ -1,4 +1,4 @@
 """Encodings of documents: canonical JSON, integers, compressed streams, and every limit.
 
-Pure. Imported by `format` and by whatever reads a document.
+Pure: no files, no network, no clock.
 """

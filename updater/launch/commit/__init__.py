@@ -1,4 +1,4 @@
 """The commit: journal, file swap, recovery and rollback; each may be interrupted at any call.
 
-Standard library only. Imported by `start` and by the rest of the client.
+Standard library only.
 """

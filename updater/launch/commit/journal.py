@@ -48,7 +48,7 @@ class Action(str, Enum):
     SET_ASIDE = "set-aside"
     """Move a whole folder aside, because a file takes its name."""
     RMDIR = "rmdir"
-    """When all is done, remove a folder if nothing of the user's is in it."""
+    """At the end, remove a folder if nothing of the user's is in it."""
 
 
 class Phase(Enum):
@@ -80,11 +80,11 @@ class Step:
     size: int = -1
     """PUT: bytes of the new file; -1 for a symlink."""
     own: bool = False
-    """PUT: whether it is a file of the State, which changes together with the tree."""
+    """PUT: true if it is a file of the State, which changes together with the tree."""
     disposable: bool = False
     """True if nobody needs it back: compiled Python that no release has."""
     stays: bool = False
-    """PUT: whether a file that is edited after the commit stays, though it is taken back."""
+    """PUT: true if a file that is edited after the commit stays, though it is taken back."""
     content: str = ""
     """PUT: the new content, as content.py writes it down."""
     was: str = ""

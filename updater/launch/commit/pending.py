@@ -1,4 +1,4 @@
-"""A commit that waits for the application to end: whether the tree is still as it was planned."""
+"""The staged commit, which waits for the application to end: find it, announce it, make it."""
 
 from __future__ import annotations
 

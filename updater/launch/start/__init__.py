@@ -1,4 +1,4 @@
 """The start of an application: what waits is committed, a new version is watched and judged.
 
-Standard library only. Imported by the launcher and by the client.
+Standard library only.
 """

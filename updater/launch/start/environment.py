@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from updater.disk.durable import WINDOWS
-from updater.launch.start.running import VARIABLE as RUN_LOCK
+from updater.launch.start.run_lock import VARIABLE as RUN_LOCK
 
 FOLDER = "UPSWAP_DIR"
 """For the application: its install folder."""
@@ -101,11 +101,11 @@ def for_application(
     """
     given = handed_on(environment, install)
     first = {name: value for name, value in given.items() if name in LEADING}
-    told = {FOLDER: str(install), VERSION: version, FIRST: json.dumps(first, sort_keys=True)}
-    told |= {PREVIOUS: previous} if previous else {}
-    told |= {} if lock is None else {RUN_LOCK: str(lock)}
+    added = {FOLDER: str(install), VERSION: version, FIRST: json.dumps(first, sort_keys=True)}
+    added |= {PREVIOUS: previous} if previous else {}
+    added |= {} if lock is None else {RUN_LOCK: str(lock)}
     stale = {PREVIOUS, RUN_LOCK, WAIT, WATCHED}
-    return {name: value for name, value in given.items() if name not in stale} | told
+    return {name: value for name, value in given.items() if name not in stale} | added
 
 
 def seconds_to_wait(environment: Mapping[str, str]) -> float:

@@ -27,7 +27,7 @@ from updater.launch.commit.recover import recover
 from updater.launch.commit.rollback import rollback
 from updater.launch.start.environment import for_application, seconds_to_wait
 from updater.launch.start.release_facts import ReleaseFacts, is_text, read_release_facts
-from updater.launch.start.running import alone, share
+from updater.launch.start.run_lock import alone, share
 from updater.launch.start.trial import (
     Trial,
     begin_start,

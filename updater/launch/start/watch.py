@@ -21,7 +21,7 @@ from updater.disk.durable import FULL, WINDOWS
 from updater.errors import MachineError
 from updater.launch.start.environment import is_reported_up, watched
 from updater.launch.start.release_facts import ReleaseFacts
-from updater.launch.start.running import VARIABLE as RUN_LOCK
+from updater.launch.start.run_lock import VARIABLE as RUN_LOCK
 from updater.launch.start.trial import Trial, confirm, is_confirmed, read_trial
 from updater.launch.state import State
 
@@ -46,8 +46,8 @@ SCARCE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 BUSY = {errno.EINTR, errno.ETXTBSY}
 BROKEN = {errno.EIO, errno.ESTALE}
 MACHINES = SCARCE | BUSY | BROKEN | FULL | {errno.E2BIG}
-"""Why no program, or none from this disk or with these arguments, can be started just now: that is
-no version's fault."""
+"""Errors for which no program, or none from this disk or with these arguments, can be started now:
+no fault of the version."""
 SHARING_VIOLATION = 32
 """Windows: another program has the file open, such as a virus scanner."""
 

@@ -1,4 +1,4 @@
 """Bytes to bytes: what turns old bytes and a block into new ones, and the views it reads.
 
-Pure: no network, no disk, no trust. Imported by `patch` and by patchtool.
+Pure: no network, no disk, no trust.
 """

@@ -28,7 +28,7 @@ STREAMS_MOST = 250_000
 SEPARATORS_MOST = 65_536
 """Separators of one stream in pieces: 12 bytes each, held in memory."""
 SETS_MOST = 64
-"""Parameter sets of one recipe: each costs a canary, up to 10 ms."""
+"""Parameter sets of one recipe: each costs a probe, up to 10 ms."""
 WINDOW = 4096
 """Bytes behind a stream that the next one's place is guessed from."""
 
@@ -95,7 +95,7 @@ def write_close_recipe(streams: list[tuple[int, Parameters]]) -> bytes:
     writer.varint(len(sets))
     for parameters in sets:
         writer.column(list(astuple(parameters)))
-        writer.raw(canary_checksum(parameters).to_bytes(4, "big"))
+        writer.raw(probe_checksum(parameters).to_bytes(4, "big"))
     writer.varint(len(streams))
     for (kind, parameters), run in groupby(streams):
         writer.varint(len(list(run)))
@@ -149,21 +149,21 @@ def _read_checksum(reader: Reader) -> int:
     return int.from_bytes(reader.raw(4, "checksum of a parameter set"), "big")
 
 
-# --- the canary ---------------------------------------------------------------------------------
+# --- the probe ---------------------------------------------------------------------------------
 
 
-CANARY_BYTES = 98_304
+PROBE_BYTES = 98_304
 """Three windows, and more symbols than a block of the largest memory level holds."""
 LETTERS_BYTES = 16_384
-"""Bytes of the canary after which it draws from twice as many letters."""
+"""Bytes of the probe after which it draws from twice as many letters."""
 
 
 @cache
-def canary() -> bytes:
+def probe() -> bytes:
     """Bytes that implementations of deflate disagree on: short repeats at many distances."""
     data = bytearray(b"upswap")
     draws = _draws()
-    while len(data) < CANARY_BYTES:
+    while len(data) < PROBE_BYTES:
         if next(draws) % 2:
             letters = 4 << len(data) // LETTERS_BYTES  # many repeats to choose from, then few
             data += bytes(48 + next(draws) % letters for _ in range(1 + next(draws) % 12))
@@ -171,7 +171,7 @@ def canary() -> bytes:
             distance = 1 + next(draws) % len(data)
             length = 3 + next(draws) % 13
             data += (data[-distance:][:length] * length)[:length]
-    return bytes(data[:CANARY_BYTES])
+    return bytes(data[:PROBE_BYTES])
 
 
 def _draws() -> Iterator[int]:
@@ -183,9 +183,9 @@ def _draws() -> Iterator[int]:
 
 
 @cache
-def canary_checksum(parameters: Parameters) -> int:
-    """CRC-32 of the canary, deflated by this machine's zlib."""
-    return zlib.crc32(b"".join(deflate([canary()], parameters)))
+def probe_checksum(parameters: Parameters) -> int:
+    """CRC-32 of the probe, deflated by this machine's zlib."""
+    return zlib.crc32(b"".join(deflate([probe()], parameters)))
 
 
 # --- deflate, both ways -------------------------------------------------------------------------
@@ -504,7 +504,7 @@ class InflatedView:
             FormatError: not a recipe; its author is at fault.
         """
         for parameters, checksum in _read_sets(Reader(recipe)):
-            if canary_checksum(parameters) != checksum:
+            if probe_checksum(parameters) != checksum:
                 raise PatchError(
                     f"zlib {zlib.ZLIB_RUNTIME_VERSION} of this machine deflates in another way",
                     hint="the file comes from the bundle",

@@ -20,7 +20,7 @@ from updater.client import Updater
 from updater.errors import InstallError
 from updater.format.release_description import Confirm, Release
 from updater.launch.start.launcher import Launcher
-from updater.launch.start.running import share
+from updater.launch.start.run_lock import share
 from updater.launch.start.watch import Start
 from updater.launch.state import State
 from updater.local.session import Session

@@ -32,7 +32,7 @@ from updater.launch.commit.file_swap import FileSwap
 from updater.launch.commit.journal import Phase, enter, named, phase_of
 from updater.launch.commit.recover import commit, recover
 from updater.launch.start.launcher import TRIAL_TIMEOUT, Launcher
-from updater.launch.start.running import alone, leave, share
+from updater.launch.start.run_lock import alone, leave, share
 from updater.launch.start.trial import CUT_OFF_MOST, Trial, confirm, read_trial
 from updater.launch.start.watch import HEARING, NOEXEC, Clock
 from updater.launch.state import State
@@ -898,7 +898,7 @@ def test_a_trial_of_another_shape_is_none(damage: dict[str, object], case: Case)
         {"x": 1},
     ],
 )
-def test_a_brief_of_another_shape_is_told(damage: dict[str, object], case: Case) -> None:
+def test_release_facts_of_another_shape_is_told(damage: dict[str, object], case: Case) -> None:
     document = json.dumps({"version": "1.0", "entry": ["app"]} | damage)
     case.world.state.release.write_text(document)
     done = case.start()
@@ -1255,7 +1255,7 @@ def test_who_is_about_to_become_the_launcher_runs_no_more(pending: str, case: Ca
 
 
 def test_who_cannot_leave_runs_on(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("updater.launch.start.running.LEAVING", 0.1)
+    monkeypatch.setattr("updater.launch.start.run_lock.LEAVING", 0.1)
     state = case.world.state
     mine, others = share(state, 0), share(state, 0)
     assert mine is not None

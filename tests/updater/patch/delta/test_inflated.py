@@ -25,10 +25,10 @@ from updater.patch.delta.inflated import (
     InflatedView,
     LookaheadReader,
     Parameters,
-    canary,
-    canary_checksum,
     deflate,
     predict,
+    probe,
+    probe_checksum,
     write_close_recipe,
     write_open_recipe,
 )
@@ -94,8 +94,8 @@ def test_the_bytes_of_an_open_recipe() -> None:
 
 def test_the_bytes_of_a_close_recipe() -> None:
     other = Parameters(9, 12, 9, 3)
-    usual = canary_checksum(USUAL).to_bytes(4, "big")
-    rare = canary_checksum(other).to_bytes(4, "big")
+    usual = probe_checksum(USUAL).to_bytes(4, "big")
+    rare = probe_checksum(other).to_bytes(4, "big")
     recipe = write_close_recipe([(WHOLE, USUAL), (CHUNKED, other), (WHOLE, USUAL)])
     sets = numbers(2, 6, 15, 8, 0) + usual + numbers(9, 12, 9, 3) + rare
     assert recipe == sets + numbers(3, 1, WHOLE, 0, 1, CHUNKED, 1, 1, WHOLE, 0)
@@ -129,16 +129,16 @@ def test_a_stream_takes_no_piece_it_does_not_need() -> None:
     assert closed(view, write_close_recipe([(CHUNKED, USUAL)])) == file
 
 
-# --- the canary ---
+# --- the probe ---
 
 
-def test_the_canary_is_what_the_format_says() -> None:
-    assert len(canary()) == 98_304
-    assert zlib.crc32(canary()) == 1_149_943_197
+def test_the_probe_is_what_the_format_says() -> None:
+    assert len(probe()) == 98_304
+    assert zlib.crc32(probe()) == 1_149_943_197
 
 
-def test_the_canary_tells_levels_apart() -> None:
-    checksums = {canary_checksum(Parameters(level, 15, 8, 0)) for level in (1, 2, 3, 4, 5, 6, 7, 8)}
+def test_the_probe_tells_levels_apart() -> None:
+    checksums = {probe_checksum(Parameters(level, 15, 8, 0)) for level in (1, 2, 3, 4, 5, 6, 7, 8)}
     assert len(checksums) == 8
 
 
@@ -155,9 +155,9 @@ def other_zlib(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _fresh() -> Iterator[None]:
     """Forgets what another zlib gave, before and behind."""
-    canary_checksum.cache_clear()
+    probe_checksum.cache_clear()
     yield
-    canary_checksum.cache_clear()
+    probe_checksum.cache_clear()
 
 
 @pytest.mark.usefixtures("_fresh")

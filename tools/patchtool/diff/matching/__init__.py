@@ -1,4 +1,1 @@
-"""Matching: find new bytes in old ones, within the memory that is given.
-
-Imported by `diff` only.
-"""
+"""Matching: find new bytes in old ones, within the memory that is given."""

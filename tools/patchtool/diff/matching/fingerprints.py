@@ -1,7 +1,7 @@
-"""Anchors: places that content itself chooses, so that they move with it.
+"""Fingerprints of content: positions chosen by the bytes there, so that they move with them.
 
-Two pieces of content that have much in common have many anchors in common, wherever the common
-parts stand. Found at 20 (text) to 60 (executables) MB a second.
+These positions are called anchors. Two pieces of content that have much in common have many anchors
+in common, wherever the common parts stand. Found at 20 (text) to 60 (executables) MB a second.
 """
 
 from __future__ import annotations

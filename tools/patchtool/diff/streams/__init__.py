@@ -1,4 +1,4 @@
 """Deflate streams: where they are in a file, which parameters of zlib write them again.
 
-`find_streams` looks, `candidates` and `zlib_parameters` serve it. Imported by `view_files`.
+`find_streams` looks, `candidates` and `zlib_parameters` serve it.
 """

@@ -1,4 +1,7 @@
-"""Copying content from or to elsewhere: it may take long, and keeps nobody from writing."""
+"""The transfer lock: held while files are copied from or to elsewhere, which may take long.
+
+It keeps nobody from writing to the repository.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The subject of the pages: the repository as clients see it."""
+"""The published apps, as the pages show them: the repository as clients see it."""
 
 from __future__ import annotations
 
 from werkzeug.exceptions import NotFound
 
-from patchserver.publishing.published_snapshot import App, PublishedState
+from patchserver.publishing.published_state import App, PublishedState
 from patchserver.services import services
 
 
@@ -14,7 +14,7 @@ def published() -> PublishedState:
     Raises:
         InstallError, FormatError: the repository cannot be read.
     """
-    return services().snapshots.look(services().signer)
+    return services().published.look(services().signer)
 
 
 def app_named(name: str) -> App:

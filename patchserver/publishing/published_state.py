@@ -56,8 +56,8 @@ class PublishedState:
     statuses: tuple[RoleStatus, ...]
 
 
-class SnapshotCache:
-    """Looks at a repository."""
+class PublishedStateCache:
+    """The published state, read again when the repository changed or signatures came of age."""
 
     def __init__(self) -> None:
         self._seen: tuple[Any, PublishedState] | None = None

@@ -1,4 +1,4 @@
-"""Own files: marks of what releases had in an install, and of its folders.
+"""Released files: marks of what releases had in an install, and of its folders.
 
 A folder may be exchanged behind the back of the State: restored from a backup, copied over. Then
 its files are no work of the user's, though they are not those of the installed release, and their
@@ -80,7 +80,7 @@ def note_folders(state: State, manifest: Manifest) -> None:
 
 
 def sure_until(state: State, manifest: Manifest) -> int:
-    """Until when files are known to be as released, see `commit_time`; 0 in another folder."""
+    """The time until which files are surely as released, see `commit_time`; 0 in another folder."""
     return commit_time(state.manifest) if _has_its_folders(state, manifest) else 0
 
 

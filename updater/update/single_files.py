@@ -68,15 +68,15 @@ def take_files(
         return blocks
 
     state.disk.mkdir(state.downloads)
-    path = state.downloads / f"{bundle.digest}.excerpt"
+    path = state.downloads / f"{bundle.digest}.partial"
     config, progress = session.config, session.progress
     download = Download(
         session.transport, bundle, path, select=checked, config=config, progress=progress
     )
     with written_to(state.disk, path):
         download.run()
-    excerpt = PatchFile(path, config.limits, select)
-    return extract(excerpt, wanted, out, progress=progress, jobs=config.jobs)
+    partial = PatchFile(path, config.limits, select)
+    return extract(partial, wanted, out, progress=progress, jobs=config.jobs)
 
 
 def take_right_files(

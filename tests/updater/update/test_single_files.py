@@ -44,11 +44,11 @@ from updater.local.session import Session
 from updater.local.settings import Settings
 from updater.patch.apply import PatchFile, unusable
 from updater.patch.delta import inflated
-from updater.patch.delta.inflated import WHOLE, Parameters, canary_checksum, write_close_recipe
+from updater.patch.delta.inflated import WHOLE, Parameters, probe_checksum, write_close_recipe
 from updater.patch.delta.view import INFLATED
 from updater.update.install_new import install
 from updater.update.job import Updated
-from updater.update.partial import take_files
+from updater.update.single_files import take_files
 
 Serve = Callable[[Path], AbstractContextManager[str]]
 
@@ -87,7 +87,7 @@ TREES = {version: make_tree(version) for version in (1, 2, 3)}
 @pytest.fixture(scope="module")
 def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
     """Three versions, patches from each to the next; what is offered a test decides."""
-    publisher = Publisher(tmp_path_factory.mktemp("excerpt"))
+    publisher = Publisher(tmp_path_factory.mktemp("single-files"))
     for number, tree in TREES.items():
         publisher.add(f"{number}.0", tree, bases=[f"{number - 1}.0"] if number > 1 else [])
     return publisher
@@ -101,10 +101,10 @@ def _other_zlib(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Iterat
     def other(level: int, *rest: int) -> Any:
         return real(1 if level > 1 else 2, *rest)
 
-    canary_checksum.cache_clear()
+    probe_checksum.cache_clear()
     monkeypatch.setattr(zlib, "compressobj", other)
     yield
-    canary_checksum.cache_clear()
+    probe_checksum.cache_clear()
 
 
 other_zlib = pytest.mark.usefixtures("_other_zlib")
@@ -259,7 +259,7 @@ def test_what_came_before_the_network_went_is_kept_for_the_next_run(world: World
 
     world.serve = OfBundles(goes).serve
     world.fails(TransportError)
-    (kept,) = world.state.glob("downloads/*.excerpt")
+    (kept,) = world.state.glob("downloads/*.partial")
     assert kept.stat().st_size > 500_000
     world.serve = served
     done = world.again()
@@ -275,7 +275,7 @@ class TestDamage:
         return data[:-3000] + bytes([data[-3000] ^ 1]) + data[-2999:]
 
     @other_zlib
-    def test_is_mended_if_it_is_gone_at_the_next_try(self, world: World) -> None:
+    def test_is_repaired_if_it_is_gone_at_the_next_try(self, world: World) -> None:
         bad = iter([True] * 3)  # the header, and either stretch of blocks
 
         def once(handler: BaseHTTPRequestHandler, data: bytes) -> None:
@@ -499,7 +499,7 @@ class TestTakeFiles:
         self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         recipe = write_close_recipe([(WHOLE, Parameters(6, 15, 8, 0))])
-        monkeypatch.setattr(inflated, "canary_checksum", lambda _: 0)
+        monkeypatch.setattr(inflated, "probe_checksum", lambda _: 0)
         bundle.header = replace(bundle.header, new_views=(FileView(2, INFLATED, 500, recipe),))
         with pytest.raises(PatchError, match="deflates in another way"):
             bundle.take("c")

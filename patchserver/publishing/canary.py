@@ -1,7 +1,7 @@
-"""The canary: before clients see a new timestamp, clients of ours look at all it leads to.
+"""The canary: before clients see a new timestamp, two clients look at all it leads to.
 
-One comes for the first time. One has seen everything so far, and remembers it on this disk: it is
-who notices that a repository went back to a backup.
+One comes for the first time. The other has seen everything so far and remembers it on this disk; it
+notices a repository that went back to a backup.
 """
 
 from __future__ import annotations
