@@ -158,15 +158,15 @@ SPOILING = """
 import sys
 from pathlib import Path
 from updater.cli import commands as cli
-from updater.launch.commit.file_swap import FileSwap
-real = FileSwap._sync
+from updater.launch.commit import file_swap
+real = file_swap.sync_steps
 
-def spoiled(self):
+def spoiled(*what):
     (Path(sys.argv[-1]) / "lib").write_bytes(b"by another program")
-    real(self)
-    FileSwap._sync = real
+    real(*what)
+    file_swap.sync_steps = real
 
-FileSwap._sync = spoiled
+file_swap.sync_steps = spoiled
 sys.exit(cli.main(sys.argv[1:]))
 """
 """A real command beside which another program writes to a file that was just put in place."""
