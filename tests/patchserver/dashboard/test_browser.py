@@ -181,7 +181,9 @@ class Page:
 
     @property
     def text(self) -> str:
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        """The words of the page, read in one step: it may exchange its body between two."""
+        found: str = self.driver.execute_script("return document.body.innerText")
+        return found
 
     def fill(self, name: str, value: str) -> None:
         for one in self.driver.find_elements(By.NAME, name):

@@ -232,7 +232,7 @@ class TestFetch:
         with pytest.raises(InstallError, match="is not empty"):
             Runner(tmp_path / "full", server, publisher.keys.folder).fetch()
         name_writer(Disk(), publisher.folder, "local")
-        with pytest.raises(InstallError, match="written by this tool"):
+        with pytest.raises(InstallError, match="written here"):
             Runner(publisher.folder, server, publisher.keys.folder).fetch()
 
 
