@@ -142,6 +142,9 @@ class Command:
         return Path(f"{self.log}.{stream}").read_text(errors="replace")
 
 
+STUCK = "recalled, nothing is offered"
+
+
 @dataclass(frozen=True)
 class Fate:
     """What one client gets."""
@@ -154,12 +157,17 @@ class Fate:
     is_well: bool
     words: str
 
+    @property
+    def lacks_offer(self) -> bool:
+        """Nobody offers anything: for `doctor` to say, not for who signs anew."""
+        return self.words == STUCK or "offers nothing" in self.words
+
     @classmethod
     def of_install(cls, client: Path, asked: Command) -> Fate:
         said = asked.said
         is_stuck = asked.code == 10 and bool(said.get("recalled"))
         is_well = asked.code in WELL and not is_stuck
-        words = "recalled, nothing is offered" if is_stuck else f"{asked.code}: {asked.err[:300]}"
+        words = STUCK if is_stuck else f"{asked.code}: {asked.err[:300]}"
         version = (client / "version").read_text().strip()
         return cls(
             client.name, version, said.get("available"), said.get("fetch_bytes", 0), is_well, words
@@ -228,7 +236,7 @@ def _hold(options: argparse.Namespace, fates: Sequence[Fate], doctor: Command) -
             message = f"promote says {options.offered}, {fate.who} is offered"
             fail("6 said", f"{message} {fate.goal}: {fate.words}")
     for fate in fates:
-        if options.well and not fate.is_well:
+        if options.well and not fate.is_well and not fate.lacks_offer:
             fail("6 said", f"{options.well} says well, and {fate.who} gets: {fate.words}")
 
 

@@ -113,8 +113,10 @@ finished() {
 }
 # small KILOBYTES: the repository is on a disk that has so much room
 small() {
+  ROOM="size=$(($(du -sk repo | cut -f1) + $1))k"
+  if mountpoint -q repo; then mount -o "remount,$ROOM" repo; return; fi
   mv repo repo.was; mkdir repo
-  mount -t tmpfs -o "size=$(($(du -sk repo.was | cut -f1) + $1))k" tmpfs repo || fail "no tmpfs"
+  mount -t tmpfs -o "$ROOM" tmpfs repo || fail "no tmpfs"
   cp -a repo.was/. repo/; rm -rf repo.was
 }
 # copied FOLDER PERCENT SEED: a host filled by a tool that copies files in any order, stopped on the way
