@@ -91,7 +91,7 @@ class UserFiles:
         old, place = self._old.by_path.get(path), self._install / path
         if isinstance(old, File | Symlink) and not differs(old, place):
             return False
-        return not self._known.has(path, content_of(place))
+        return not (self._known.marks and self._known.has(path, content_of(place)))
 
     def _is_outdated(self, path: str) -> bool:
         old, beside = self._old.by_path.get(path), path + DIST

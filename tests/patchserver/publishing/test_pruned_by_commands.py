@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from patchtool.release.recall import recall
@@ -237,9 +238,9 @@ def test_a_file_that_is_pushed_again_is_not_deleted_under_the_push(
     runner.add("3.0", 3)
     tidy = type(signer).publish
 
-    def publish(self: object, *arguments: object) -> None:
+    def publish(self: object, *arguments: Any) -> None:
         assert signer.clear().deleted
-        tidy(signer, *arguments)  # type: ignore[arg-type]
+        tidy(signer, *arguments)
 
     monkeypatch.setattr(type(signer), "publish", publish)
     runner.push()

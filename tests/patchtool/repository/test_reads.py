@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,15 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
         _opened[-1].append(str(arguments[0]))
 
 
+@cache
+def _hook() -> None:
+    sys.addaudithook(_audit)
+
+
 @contextmanager
 def opened() -> Iterator[list[str]]:
     """The files that are opened meanwhile; a hook of the interpreter cannot be taken back."""
-    if not hasattr(_audit, "is_there"):
-        sys.addaudithook(_audit)
-        _audit.is_there = True  # type: ignore[attr-defined]
+    _hook()
     _opened.append([])
     try:
         yield _opened[-1]
